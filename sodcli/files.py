@@ -1,0 +1,58 @@
+"""Files appear whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``target``; rename it to ``target`` on success.
+
+    The temporary file exists, is empty and keeps the target's suffix, so that
+    writers that look at the name choose the right format. On any failure it is removed and
+    ``target`` stays as it was.
+
+    Args:
+        target: Final name. Its folder is made if it does not exist.
+
+    Raises:
+        OSError: If the folder cannot be made or the file cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".sod-", suffix=target.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(_usual_mode())
+        _flush(part)
+        part.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write ``data`` to ``target`` so that it appears whole.
+
+    Raises:
+        OSError: If it cannot be written; ``target`` is then as it was before.
+    """
+    with whole_file(target) as part:
+        part.write_bytes(data)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _usual_mode() -> int:
+    """Return the permissions an ordinary new file would get (mkstemp gives 0600)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

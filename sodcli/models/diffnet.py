@@ -1,0 +1,100 @@
+"""The backbones of SDNet and STDNet: blocks of pixel difference convolutions.
+
+Paper: arXiv 2507.01182. ``sdnet`` has 16 difference layers; ``sdnet-a`` has 10 and ends its stages
+2 to 4 with a MobileViTv2 block.
+"""
+
+from typing import Final
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sodcli.models.mobilevit import MobileViTBlock
+from sodcli.models.pdc import Norm, PixelDifferenceConv
+
+_THREE: Final = ("cv", "cd", "ad")
+_FOUR: Final = ("cv", "cd", "ad", "rd")
+CHANNELS: Final = (60, 120, 240, 240)
+# Blocks of each stage: operators of a difference block, or the patch size of a MobileViT block.
+_STAGES: Final[dict[str, tuple[tuple[tuple[str, ...] | int, ...], ...]]] = {
+    "sdnet": ((_THREE, _THREE, _FOUR), *[(_THREE, _THREE, _THREE, _FOUR)] * 3),
+    "sdnet-a": (
+        (_THREE, _THREE, _FOUR),
+        (_THREE, _THREE, 2),
+        (_THREE, _THREE, 2),
+        (_THREE, _THREE, 1),
+    ),
+}
+
+
+class DiffBlock(nn.Module):
+    """Depthwise difference convolution, ReLU, 1x1 convolution, around a skip.
+
+    Args:
+        channels: Input and output channels.
+        operators: Difference operators of the depthwise mix.
+        down: Halve height and width (floor) by max pooling first; the skip is then a 1x1
+            convolution.
+        norm: See :class:`sodcli.models.pdc.PixelDifferenceConv`.
+    """
+
+    def __init__(
+        self, channels: tuple[int, int], operators: tuple[str, ...], *, down: bool, norm: Norm
+    ) -> None:
+        super().__init__()
+        wide, out = channels
+        self.pool = nn.MaxPool2d(2) if down else nn.Identity()
+        self.shortcut = nn.Conv2d(wide, out, 1) if down else nn.Identity()
+        self.pdc = PixelDifferenceConv((wide, wide), operators, groups=wide, norm=norm)
+        self.conv2 = nn.Conv2d(wide, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``, or half of that when ``down``."""
+        x = self.pool(x)
+        y: Tensor = self.conv2(F.relu(self.pdc(x))) + self.shortcut(x)
+        return y
+
+
+class DiffNet(nn.Module):
+    """Four stages at 1/2, 1/4, 1/8 and 1/16 of the input, 60, 120, 240 and 240 channels.
+
+    Args:
+        name: ``"sdnet"`` or ``"sdnet-a"``.
+        norm: See :class:`sodcli.models.pdc.PixelDifferenceConv`.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
+    """
+
+    def __init__(self, name: str, norm: Norm) -> None:
+        super().__init__()
+        if name not in _STAGES:
+            raise ValueError(f"no difference backbone named {name!r}; known: {', '.join(_STAGES)}")
+        # Nothing follows the first mix, so it is never normalised.
+        self.init_block = PixelDifferenceConv((3, CHANNELS[0]), _THREE, groups=1, norm="none")
+        self.stages: list[list[str]] = []
+        wide = CHANNELS[0]
+        for stage, (blocks, out) in enumerate(zip(_STAGES[name], CHANNELS, strict=True), start=1):
+            names = [f"block{stage}_{place}" for place in range(1, len(blocks) + 1)]
+            for place, (key, kind) in enumerate(zip(names, blocks, strict=True)):
+                self.add_module(key, _block(kind, (wide, out), down=place == 0, norm=norm))
+                wide = out
+            self.stages.append(names)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map ``(N, 3, H, W)`` to the outputs of the four stages, finest first."""
+        x = self.init_block(x)
+        features = []
+        for names in self.stages:
+            for name in names:
+                x = self.get_submodule(name)(x)
+            features.append(x)
+        return features
+
+
+def _block(
+    kind: tuple[str, ...] | int, channels: tuple[int, int], *, down: bool, norm: Norm
+) -> nn.Module:
+    if isinstance(kind, int):
+        return MobileViTBlock(channels[1], patch=kind)
+    return DiffBlock(channels, kind, down=down, norm=norm)

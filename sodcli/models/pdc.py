@@ -1,0 +1,234 @@
+"""Pixel difference convolution and its folding into a plain convolution (DCR).
+
+SDNet and STDNet (arXiv 2507.01182) mix a plain convolution (``cv``) with the central (``cd``),
+angular (``ad``) and radial (``rd``) difference operators. Each operator is linear in its nine
+weights, so it equals an ordinary convolution with an *equivalent kernel*; the mix of all of them,
+weighted by ``softmax(scales)``, is one ordinary convolution too. Difference convolution
+reparameterisation (DCR) writes that one kernel down.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["none", "operator", "sum"]
+M = TypeVar("M", bound=nn.Module)
+
+OPERATORS: Final = ("cv", "cd", "ad", "rd")
+# Where the nine taps stand in a 5x5 kernel, row by row, and every second place of its border.
+_INNER: Final = (6, 7, 8, 11, 12, 13, 16, 17, 18)
+_OUTER: Final = (0, 2, 4, 10, 14, 20, 22, 24)
+_SUBTRACTED: Final = (3, 0, 1, 6, 4, 2, 7, 8, 5)  # by ``ad``: the next tap around the centre
+_CENTRE: Final = 4
+_TINY_GAMMA: Final = 1e-6
+
+
+def tap_map(operator: str) -> Tensor:
+    """Return the ``(9, 25)`` matrix from an operator's weights to its equivalent 5x5 kernel.
+
+    Raises:
+        ValueError: If ``operator`` is not one of cv, cd, ad, rd.
+    """
+    if operator not in OPERATORS:
+        known = ", ".join(OPERATORS)
+        raise ValueError(f"no difference operator named {operator!r}; known: {known}")
+    taps = torch.zeros(9, 25)
+    for tap, place in enumerate(_INNER):
+        if operator != "rd":
+            taps[tap, place] += 1
+        if operator == "cd":
+            taps[tap, _INNER[_CENTRE]] -= 1
+        if operator == "ad":
+            taps[_SUBTRACTED[tap], place] -= 1
+    if operator == "rd":  # its first tap, the centre, has no effect
+        ring = [place for place in _INNER if place != _INNER[_CENTRE]]
+        for tap, (outer, inner) in enumerate(zip(_OUTER, ring, strict=True), start=1):
+            taps[tap, outer] += 1
+            taps[tap, inner] -= 1
+    return taps
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that knows the plain module it equals in eval mode."""
+
+    def folded(self) -> nn.Module:
+        """Return the plain module; the original is left as it is."""
+        ...
+
+
+class FoldedConv(nn.Module):
+    """The one convolution that a :class:`PixelDifferenceConv` equals.
+
+    Attributes:
+        shift: ``(1, C, 1, 1)``, added *before* the zero-padded convolution, so that the padding
+            still stands for a normalised zero; ``None`` where there was no normalisation.
+        conv: The convolution, padded by half its kernel.
+    """
+
+    shift: Tensor | None
+
+    def __init__(self, conv: nn.Conv2d, shift: Tensor | None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        y: Tensor = self.conv(x if self.shift is None else x + self.shift)
+        return y
+
+
+class PixelDifferenceConv(nn.Module):
+    """A weighted mix of difference operators, in the form that is trained.
+
+    Args:
+        channels: Input and output channels.
+        operators: Names from cv, cd, ad, rd; theta is 1 throughout.
+        groups: As in ``torch.nn.Conv2d``.
+        norm: ``"none"``; ``"operator"``, the published batch norm before the mix and after every
+            operator; or ``"sum"``, one before and one after the whole mix, which trains through
+            one convolution as ``"none"`` does. All three fold into the same plain convolution.
+    """
+
+    taps: Tensor
+
+    def __init__(
+        self, channels: tuple[int, int], operators: Sequence[str], *, groups: int, norm: Norm
+    ) -> None:
+        super().__init__()
+        count, (channels_in, channels_out) = len(operators), channels
+        self.groups, self.norm = groups, norm
+        self.scales = nn.Parameter(torch.tensor([0.0] + [1.0] * (count - 1)))
+        self.kernels = nn.ParameterList(
+            _kaiming(channels_out, channels_in // groups) for _ in operators
+        )
+        taps = torch.stack([tap_map(name) for name in operators])
+        self.size = 5 if "rd" in operators else 3
+        places = range(25) if self.size == 5 else _INNER
+        self.register_buffer("taps", taps[:, :, list(places)], persistent=False)
+        norms = {"none": 0, "sum": 1, "operator": count}[norm]
+        self.norm_in = nn.BatchNorm2d(channels_in) if norms else None
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(norms))
+
+    def operator_kernels(self) -> Tensor:
+        """Return the equivalent kernels, ``(operators, out, in / groups, size, size)``."""
+        weights = torch.stack(list(self.kernels)).flatten(-2)
+        kernels = torch.einsum("noit,ntp->noip", weights, self.taps)
+        return kernels.reshape(*kernels.shape[:3], self.size, self.size)
+
+    def mixed_kernel(self) -> Tensor:
+        """Return the kernel of the whole mix, ``(out, in / groups, size, size)``.
+
+        Same function and same gradients as running every operator, for a fraction of the work.
+        """
+        return torch.einsum("n,noihw->oihw", self.scales.softmax(0), self.operator_kernels())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        if self.norm_in is not None:
+            x = self.norm_in(x)
+        if self.norm == "operator":
+            return self.branches(x)
+        y = self._conv(x, self.mixed_kernel())
+        for norm in self.norms:
+            y = norm(y)
+        return y
+
+    def branches(self, x: Tensor) -> Tensor:
+        """Run every operator on its own, then mix: the published training form.
+
+        Batch norm after each operator needs each operator's own statistics.
+        """
+        outputs = [self._conv(x, kernel) for kernel in self.operator_kernels()]
+        if self.norms:
+            outputs = [norm(y) for norm, y in zip(self.norms, outputs, strict=True)]
+        weights = self.scales.softmax(0)
+        return torch.stack([w * y for w, y in zip(weights, outputs, strict=True)]).sum(0)
+
+    def folded(self) -> FoldedConv:
+        """Return the plain convolution this equals in eval mode, borders included (DCR)."""
+        with torch.no_grad():
+            kernel, bias = self._absorb_norms()
+            shift, gain = self._absorb_norm_in()
+            conv = nn.Conv2d(
+                kernel.shape[1] * self.groups,
+                kernel.shape[0],
+                self.size,
+                padding=self.size // 2,
+                groups=self.groups,
+                bias=self.groups
+                > 1,  # the published folded form: zero where nothing was normalised
+                dtype=kernel.dtype,
+                device=kernel.device,
+            )
+            conv.weight.copy_(kernel if gain is None else kernel * gain.view(-1, 1, 1, 1))
+            if conv.bias is not None:
+                conv.bias.copy_(bias)
+        return FoldedConv(conv, shift)
+
+    def _conv(self, x: Tensor, kernel: Tensor) -> Tensor:
+        return F.conv2d(x, kernel, padding=self.size // 2, groups=self.groups)
+
+    def _absorb_norms(self) -> tuple[Tensor, Tensor]:
+        """Return the kernel and the bias of the mix with the norms behind it."""
+        if not self.norms:
+            kernel = self.mixed_kernel()
+            return kernel, kernel.new_zeros(len(kernel))
+        gains, offsets = zip(*(_affine(norm) for norm in self.norms), strict=True)
+        if self.norm == "sum":
+            return self.mixed_kernel() * gains[0].view(-1, 1, 1, 1), offsets[0]
+        mix, kernels = self.scales.softmax(0), self.operator_kernels()
+        kernel = torch.einsum("n,no,noihw->oihw", mix, torch.stack(gains), kernels)
+        return kernel, torch.einsum("n,no->o", mix, torch.stack(offsets))
+
+    def _absorb_norm_in(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the shift before and the gain inside the (depthwise) convolution.
+
+        A vanishing gamma would divide by zero; a tiny one gives the same output to float32's
+        precision, because the channel is then constant.
+        """
+        if self.norm_in is None:
+            return None, None
+        gamma, beta, mean, sigma = _statistics(self.norm_in)
+        tiny = torch.full_like(gamma, _TINY_GAMMA).copysign(gamma)
+        gamma = torch.where(gamma.abs() < _TINY_GAMMA, tiny, gamma)
+        return (sigma * beta / gamma - mean).view(1, -1, 1, 1), gamma / sigma
+
+
+def reparameterise(module: M) -> M:
+    """Return a copy of ``module`` with every difference convolution folded; in eval mode."""
+    folded = copy.deepcopy(module).eval()
+    for parent in list(folded.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Foldable):
+                setattr(parent, name, child.folded().eval())
+    return folded
+
+
+def is_folded(module: nn.Module) -> bool:
+    """Say whether nothing is left in ``module`` that :func:`reparameterise` would change."""
+    return not any(isinstance(child, Foldable) for child in module.modules())
+
+
+def _kaiming(channels_out: int, channels_in: int) -> nn.Parameter:
+    weight = torch.empty(channels_out, channels_in, 3, 3)
+    nn.init.kaiming_uniform_(weight, a=5**0.5)
+    return nn.Parameter(weight)
+
+
+def _statistics(norm: nn.Module) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return gamma, beta, the running mean and the running standard deviation."""
+    state = norm.state_dict()
+    sigma = torch.sqrt(state["running_var"] + float(norm.eps))  # type: ignore[arg-type]
+    return state["weight"], state["bias"], state["running_mean"], sigma
+
+
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the gain and the offset that a batch norm is in eval mode."""
+    gamma, beta, mean, sigma = _statistics(norm)
+    return gamma / sigma, beta - mean * gamma / sigma

@@ -1,0 +1,118 @@
+"""Put the tensors of a weights file into the network they belong to."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from sodcli.errors import WeightsError
+from sodcli.models import build_model
+from sodcli.models.pdc import is_folded, reparameterise
+from sodcli.registry import ModelSpec, Registry
+from sodcli.weights.layouts import Converted, layout
+from sodcli.weights.read import RawWeights
+
+
+def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
+    """Return ``spec``'s network with the weights of ``raw``, in eval mode, in the file's form.
+
+    Raises:
+        WeightsError: If the file does not fit, key by key and shape by shape; the message says
+            which model it does fit, if there is one.
+    """
+    converted = convert(spec, raw)
+    if converted is None:
+        _refuse(spec, raw, registry, "its key names are not of this model")
+    module = _shaped(spec, converted)
+    misfit = _misfit(module, converted.state)
+    if misfit:
+        _refuse(spec, raw, registry, misfit)
+    module.load_state_dict(converted.state)
+    return module.eval()
+
+
+def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
+    """Copy into ``module`` every tensor of ``raw`` that has its key and shape there.
+
+    This is what training starts from; ``raw`` may hold the backbone alone.
+
+    Returns:
+        How many tensors were copied.
+
+    Raises:
+        WeightsError: If a tensor of ``raw`` has no place in ``module``, or none has.
+    """
+    converted = convert(spec, raw)
+    target = module.state_dict()
+    if converted is None or not converted.state:
+        raise WeightsError(f"{raw.path}: does not fit {spec.name}: no key of it is known")
+    for key, tensor in converted.state.items():
+        if key not in target or target[key].shape != tensor.shape:
+            raise WeightsError(f"{raw.path}: does not fit {spec.name}: no place for {key}")
+    module.load_state_dict(converted.state, strict=False)
+    return len(converted.state)
+
+
+def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
+    """Return the model whose network ``raw`` fits exactly, or ``None``."""
+    for spec in registry.models.values():
+        converted = convert(spec, raw)
+        if converted is None:
+            continue
+        with torch.device("meta"):
+            module = _shaped(spec, converted)
+        if not _misfit(module, converted.state):
+            return spec
+    return None
+
+
+def convert(spec: ModelSpec, raw: RawWeights) -> Converted | None:
+    """Return the tensors of ``raw`` under our keys, or ``None`` if they are another model's.
+
+    Raises:
+        WeightsError: If the metadata of one of our own files is damaged.
+    """
+    if not raw.ours:
+        return layout(spec.layout).to_ours(raw.state)
+    if raw.metadata["model"] != spec.name:
+        return None
+    try:
+        args = json.loads(raw.metadata.get("args", "{}"))
+        form = {"training": "training", "folded": "folded"}[raw.metadata.get("form", "training")]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise WeightsError(f"{raw.path}: damaged metadata ({error})") from error
+    return Converted(raw.state, form, args)  # type: ignore[arg-type]
+
+
+def describe(spec: ModelSpec, module: nn.Module, args: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata that lets :func:`restore` rebuild ``module``."""
+    form = "folded" if is_folded(module) else "training"
+    return {"model": spec.name, "form": form, "args": json.dumps(dict(args))}
+
+
+def _shaped(spec: ModelSpec, converted: Converted) -> nn.Module:
+    module = build_model(spec, converted.args).eval()
+    return reparameterise(module) if converted.form == "folded" else module
+
+
+def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Say in words how ``state`` differs from what ``module`` holds; empty if it does not."""
+    target = module.state_dict()
+    missing = [key for key in target if key not in state]
+    extra = [key for key in state if key not in target]
+    shaped = [key for key in target if key in state and target[key].shape != state[key].shape]
+    found = (("missing", missing), ("unknown", extra), ("of another shape", shaped))
+    parts = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in found if keys]
+    return "keys " + ", ".join(parts) if parts else ""
+
+
+def _refuse(spec: ModelSpec, raw: RawWeights, registry: Registry, why: str) -> NoReturn:
+    named = raw.metadata.get("model")
+    other = named if named in registry.models else getattr(identify(raw, registry), "name", None)
+    if other is not None:
+        raise WeightsError(
+            f"{raw.path}: weights of {other!r}, not of {spec.name!r}; add -m {other}"
+        )
+    raise WeightsError(f"{raw.path}: does not fit {spec.name!r}: {why}")

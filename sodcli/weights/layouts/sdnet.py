@@ -1,0 +1,60 @@
+"""Key names of the published SDNet and SDNet-A files, in both forms."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from sodcli.weights.layouts import Converted
+from sodcli.weights.layouts._rename import Pairs, rename, swapped
+
+PAIRS: Final[Pairs] = (
+    ("init_block.scales", "backbone.init_block.scales"),
+    ("init_block.conv.{i}.weight", "backbone.init_block.kernels.{i}"),
+    ("init_block.weight", "backbone.init_block.conv.weight"),
+    ("{block}.scales", "backbone.{block}.pdc.scales"),
+    ("{block}.conv1.{i}.weight", "backbone.{block}.pdc.kernels.{i}"),
+    ("{block}.bn0.{leaf}", "backbone.{block}.pdc.norm_in.{leaf}"),
+    ("{block}.bn1.{rest}", "backbone.{block}.pdc.norms.{rest}"),
+    ("{block}.bias", "backbone.{block}.pdc.shift"),
+    ("{block}.conv1.{leaf}", "backbone.{block}.pdc.conv.{leaf}"),
+    ("{block}.{rest}", "backbone.{block}.{rest}"),
+    ("attentions.{rest}", "decoder.attentions.{rest}"),
+    ("dilations.{rest}", "decoder.dilations.{rest}"),
+    ("conv_reduces.{i}.conv.{leaf}", "decoder.conv_reduces.{i}.{leaf}"),
+)
+
+
+def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
+    """Return ``state`` under our keys; tells the form and the norm from the keys."""
+    renamed = rename(state, PAIRS)
+    if renamed is None:
+        return None
+    if "init_block.weight" in state:
+        return _folded(renamed)
+    normed = any(key.endswith("norm_in.weight") for key in renamed)
+    return Converted(renamed, "training", {"norm": "operator" if normed else "none"})
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return our ``state`` under the published keys; folded blocks always carry a shift there."""
+    complete = dict(state)
+    for key, weight in state.items():
+        shift = key.replace(".pdc.conv.weight", ".pdc.shift")
+        if shift != key and shift not in complete:
+            complete[shift] = torch.zeros(1, len(weight), 1, 1, dtype=weight.dtype)
+    renamed = rename(complete, swapped(PAIRS))
+    if renamed is None:
+        raise ValueError("not the state dict of an SDNet")
+    return renamed
+
+
+def _folded(renamed: dict[str, Tensor]) -> Converted:
+    """Drop the shifts where all are zero: the net was trained without norms."""
+    shifts = {key for key in renamed if key.endswith(".pdc.shift")}
+    if any(renamed[key].any() for key in shifts):
+        args: dict[str, Any] = {"norm": "operator"}
+        return Converted(renamed, "folded", args)
+    kept = {key: value for key, value in renamed.items() if key not in shifts}
+    return Converted(kept, "folded", {"norm": "none"})

@@ -1,0 +1,56 @@
+"""Write weights files whole."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from sodcli import __version__
+from sodcli.errors import SinkError, UsageError
+from sodcli.files import whole_file, write_whole
+
+
+def save_weights(
+    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
+) -> None:
+    """Write our own format: safetensors with metadata.
+
+    Args:
+        path: Target; appears whole or not at all.
+        state: Tensors by the keys of our modules.
+        metadata: At least ``model`` and ``form`` (``training`` or ``folded``); our version is
+            added.
+        half: Store floating point tensors as float16.
+
+    Raises:
+        SinkError: If the file cannot be written.
+    """
+    tensors = {key: _stored(value, half) for key, value in state.items()}
+    data = save(tensors, {**metadata, "sodcli": __version__})
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a plain PyTorch state dict, for the published programs.
+
+    Raises:
+        SinkError: If the file cannot be written.
+        UsageError: If the name does not end in ``.pth`` or ``.pt``.
+    """
+    if path.suffix not in (".pth", ".pt"):
+        raise UsageError(f"{path}: weights are written as .safetensors or .pth")
+    try:
+        with whole_file(path) as part:
+            torch.save(dict(state), part)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
