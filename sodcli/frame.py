@@ -43,5 +43,5 @@ class Frame:
         if saliency.shape != self.size_hw:
             raise ValueError(f"saliency is {saliency.shape}, the picture is {self.size_hw}")
         if self.alpha is not None:
-            saliency = np.multiply(saliency, self.alpha, dtype=np.float32) / np.float32(255)
+            saliency = saliency * self.alpha.astype(np.float32) / np.float32(255)
         return replace(self, saliency=saliency)

@@ -1,0 +1,1 @@
+"""How close saliency maps come to the ground truth: the measures that the field's papers report."""

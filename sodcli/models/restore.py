@@ -92,6 +92,12 @@ def describe(spec: ModelSpec, module: nn.Module, args: Mapping[str, Any]) -> dic
     return {"model": spec.name, "form": form, "args": json.dumps(dict(args))}
 
 
+def build_args(spec: ModelSpec, raw: RawWeights) -> Mapping[str, Any]:
+    """Return the keyword arguments of ``build`` that the file implies."""
+    converted = convert(spec, raw)
+    return converted.args if converted is not None else {}
+
+
 def _shaped(spec: ModelSpec, converted: Converted) -> nn.Module:
     module = build_model(spec, converted.args).eval()
     return reparameterise(module) if converted.form == "folded" else module

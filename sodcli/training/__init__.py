@@ -1,0 +1,1 @@
+"""Train a network: configuration, losses, optimisers, schedules, exact resume, processes."""

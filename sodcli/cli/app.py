@@ -1,0 +1,99 @@
+"""The ``sod`` program: commands are registered here, errors end here."""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sodcli import __version__
+from sodcli.cli import ui
+from sodcli.cli.infer import infer
+from sodcli.cli.options import Traceback
+from sodcli.cli.tools import reparam, speed
+from sodcli.cli.train import train
+from sodcli.errors import SodError
+
+INTERRUPTED = 130
+
+
+class _Boundary(TyperGroup):
+    """Turns every error into one line and an exit code, unless a traceback is asked for."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        run = partial(super().main, args, prog_name, complete_var, **extra)
+        bare = "--traceback" in words or bool(os.environ.get("SOD_DEBUG"))
+        if bare or not standalone_mode:
+            return run(standalone_mode=standalone_mode)
+        try:
+            code = run(standalone_mode=False)
+        except SodError as error:
+            ui.error(str(error))
+            code = error.exit_code
+        except typer.Abort:
+            code = INTERRUPTED
+        except Exception as error:  # noqa: BLE001 - a user must never meet a traceback
+            code = _explain(error)
+        if code == INTERRUPTED:
+            ui.note("interrupted")
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> int:
+    """Print a wrong command line, or what must be a mistake of ours, in one line."""
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "sod"
+        ui.error(f"{error.format_message()} Try '{path} --help'.")
+        return int(getattr(error, "exit_code", 2))
+    ui.error(f"internal error: {type(error).__name__}: {error}; run again with --traceback")
+    return 1
+
+
+app = typer.Typer(
+    cls=_Boundary,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sod {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    traceback: Traceback = False,
+) -> None:
+    """Find what stands out in pictures, and cut it out.
+
+    Cut out the subject of a photo:  sod infer photo.jpg --type rgba
+
+    Exit codes: 0 done, 1 failure, 2 wrong usage, 3 some inputs of a batch failed, 4 weights or
+    data missing, 5 device missing or out of memory, 130 interrupted.
+    """
+
+
+app.command(no_args_is_help=True)(infer)
+app.command(no_args_is_help=True)(train)
+app.command(no_args_is_help=True)(reparam)
+app.command()(speed)

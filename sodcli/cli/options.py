@@ -1,0 +1,43 @@
+"""Options that several commands share, each written down once."""
+
+from typing import Annotated, Final, Literal
+
+import typer
+
+COMMON: Final = "Common options"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="A model of models.toml. [default: the one the weights fit, or sdnet]"
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", "-w", help="A name of models.toml or a file. [default: the model's own]"
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        envvar="SOD_DEVICE", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON
+    ),
+]
+Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=COMMON)]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads. [default: every core]", rich_help_panel=COMMON),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead.", rich_help_panel=COMMON)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=COMMON)
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=COMMON)]
+Traceback = Annotated[
+    bool,
+    typer.Option("--traceback", help="Show where an error came from.", rich_help_panel=COMMON),
+]
+Refine = Literal["auto", "none"]

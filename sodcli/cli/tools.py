@@ -1,0 +1,127 @@
+"""``sod reparam`` and ``sod speed``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sodcli.cli import options, ui
+
+if TYPE_CHECKING:
+    from sodcli.pipelines.speed import Speed
+
+
+def reparam(
+    checkpoint: Annotated[str, typer.Argument(help="A weights file, or a name of models.toml.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help=".safetensors is our layout, .pth the published one. "
+            "[default: CHECKPOINT_reparam beside it]",
+        ),
+    ] = None,
+    model: options.Model = None,
+    tol: Annotated[float, typer.Option(min=0, help="Largest difference of the logits.")] = 1e-4,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Fold difference convolutions into plain ones (DCR): same answers, less work.
+
+    Both networks answer the same random input; the largest difference is printed, and nothing is
+    written when it is over --tol.
+    """
+    from sodcli.pipelines.reparam import fold_file
+    from sodcli.registry import default_registry
+    from sodcli.weights.cache import locate
+
+    registry = default_registry()
+    done = fold_file(locate(checkpoint, registry), out, model, tol, registry)
+    before, after = done.parameters
+    if json:
+        ui.put_json(
+            {
+                "model": done.model,
+                "output": str(done.target),
+                "difference": done.difference,
+                "parameters_before": before,
+                "parameters_after": after,
+            }
+        )
+        return
+    ui.note(
+        f"{done.model}: largest difference {done.difference:.2e}, "
+        f"{before:,} parameters before, {after:,} after",
+        quiet=quiet,
+    )
+    ui.put(str(done.target))
+
+
+def speed(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model of models.toml.")] = "sdnet",
+    size: Annotated[
+        int | None, typer.Option(min=32, help="Side of the input. [default: the model's]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 1,
+    clip: Annotated[
+        int | None, typer.Option(min=1, help="Frames per clip. [default: the model's]")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 200,
+    warmup: Annotated[int, typer.Option(min=0, help="Passes before the clock starts.")] = 20,
+    reparam: Annotated[
+        bool, typer.Option("--reparam/--no-reparam", help="Fold difference convolutions first.")
+    ] = True,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile build the network.")
+    ] = False,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Time sod infer from file to file instead.")
+    ] = False,
+    device: options.Device = "auto",
+    half: options.Half = False,
+    threads: options.Threads = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Time a model on this machine: the network only, unless --pipeline is given."""
+    from sodcli.pipelines.device import choose_device, set_threads
+    from sodcli.pipelines.speed import Trial, measure_speed
+    from sodcli.pipelines.speed_pipeline import measure_pipeline
+    from sodcli.registry import default_registry
+
+    spec = default_registry().model(model)
+    target = choose_device(device)
+    set_threads(threads)
+    trial = Trial(
+        size=size or spec.input_hw[0],
+        batch=batch,
+        clip=clip or spec.clip_len,
+        runs=runs,
+        warmup=warmup,
+        half=half,
+        reparam=reparam,
+        compiled=compiled,
+    )
+    measure = measure_pipeline if pipeline else measure_speed
+    with ui.progress("runs", runs + warmup, quiet=quiet) as advance:
+        result = measure(spec, trial, target, advance)
+    if json:
+        ui.put_json(result.as_dict())
+    else:
+        _print_speed(result)
+
+
+def _print_speed(result: "Speed") -> None:
+    form = "folded" if result.reparam else "training form"
+    memory = "unknown" if result.peak_memory_mb is None else f"{result.peak_memory_mb:,.0f} MiB"
+    for line in (
+        f"{result.model} ({form}), {result.batch}x{result.clip} of {result.size}x{result.size}",
+        f"{result.scope}, {result.device}, {result.threads} threads, {result.runs} runs",
+        f"median {result.median_ms:.2f} ms, p90 {result.p90_ms:.2f} ms, {result.fps:.1f} fps",
+        f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
+        ", ".join(f"{name} {version}" for name, version in result.versions.items()),
+    ):
+        ui.put(line)

@@ -1,0 +1,219 @@
+"""Random changes of a picture and its mask: the augmentation of each paper's recipe, and ours."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.data.paste import paste_subject
+from sodcli.data.photometric import enhance, jitter, to_grey
+from sodcli.errors import UsageError
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.float32]
+Colour = NDArray[np.float32]
+Background = Callable[[np.random.Generator], Image]
+
+_TRIES = 4
+_KEPT = 0.6  # share of the subject that a random crop keeps, or it is not made
+
+_LIMITS: dict[str, tuple[int, float, float]] = {  # how many numbers, least, greatest
+    "border_crop": (1, 0, 10_000),
+    "flip_lr": (1, 0, 1),
+    "flip_ud": (1, 0, 1),
+    "zoom": (2, 0.05, 1),
+    "rotate": (1, 0, 180),
+    "rotate_chance": (1, 0, 1),
+    "scale_crop": (2, 0.05, 20),
+    "jitter": (3, 0, 10),
+    "grey": (1, 0, 1),
+    "paste": (1, 0, 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augment:
+    """What may happen to a picture and its mask; by default nothing does.
+
+    Attributes:
+        border_crop: Rows and columns cut from each side, uniform in 0..border_crop, in pixels of
+            the file (SDNet: 14).
+        flip_lr: Probability of a flip left to right (SDNet: 0.25; MINet, InSPyReNet: 0.5).
+        flip_ud: Probability of a flip upside down; never both (SDNet: 0.25).
+        zoom: Range of a random crop's sides, as a share of the picture's. It keeps most of the
+            subject, or is not made.
+        rotate: Greatest turn in degrees, either way, about the centre; corners turn black (10).
+        rotate_chance: Probability of the turn (MINet: 1; InSPyReNet: 0.5).
+        scale_crop: Range of a scaling about the centre, black outside, made half of the time
+            (InSPyReNet's ``random_scale_crop``: 0.75 to 1.25).
+        jitter: Of brightness, contrast, saturation: see ``photometric.jitter`` (MINet: 0.1 each).
+        enhance: InSPyReNet's ``random_image_enhance``.
+        grey: Probability of a picture without colours.
+        paste: Probability that the subject is put on another background.
+        binary: Masks become 0 or 1, cut at 1/2 (MINet).
+        mask_nearest: Masks are resized to the nearest pixel (MINet, InSPyReNet).
+
+    Raises:
+        UsageError: If a value is no number or out of range; it names the entry.
+    """
+
+    border_crop: int = 0
+    flip_lr: float = 0.0
+    flip_ud: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    rotate: float = 0.0
+    rotate_chance: float = 1.0
+    scale_crop: tuple[float, float] = (1.0, 1.0)
+    jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    enhance: bool = False
+    grey: float = 0.0
+    paste: float = 0.0
+    binary: bool = False
+    mask_nearest: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (count, least, greatest) in _LIMITS.items():
+            kinds = int if name == "border_crop" else int | float
+            if not _within(getattr(self, name), kinds, count, least, greatest):
+                raise UsageError(
+                    f"augment: {name} = {getattr(self, name)!r}; it takes {count} number(s) "
+                    f"from {least:g} to {greatest:g}, the smaller first in a range"
+                )
+        if self.flip_lr + self.flip_ud > 1:
+            raise UsageError("augment: flip_lr and flip_ud together exceed 1; one draw decides")
+
+
+def augment(
+    image: Image,
+    mask: Mask,
+    plan: Augment,
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
+    background: Background | None = None,
+) -> tuple[Colour, Mask]:
+    """Change a picture and its mask at random and resize both to the network's input.
+
+    The order is the papers': paste, border crop, zoom and flip at the file's size, then the resize,
+    then scale, turn and colours at the network's size.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        mask: ``(H, W)`` float32 in [0, 1].
+        plan: What may happen.
+        size_hw: The result's height and width; the aspect is not kept.
+        rng: Where everything is drawn from.
+        background: Gives a ``(h, w, 3)`` uint8 RGB picture; without it nothing is pasted.
+
+    Returns:
+        ``(h, w, 3)`` float32 RGB in [0, 1] and ``(h, w)`` float32 in [0, 1].
+    """
+    if background is not None and rng.random() < plan.paste:
+        image, mask = paste_subject(image, mask, background(rng), rng)
+    window = _border_crop(mask, plan.border_crop, rng)
+    image, mask = image[window], mask[window]
+    window = _zoom(mask, plan.zoom, rng)
+    flip = _flip(plan, rng)
+    colour = resize_image(image[window][flip], size_hw)
+    mask = resize_mask(mask[window][flip], size_hw, nearest=plan.mask_nearest)
+    colour, mask = _scale_and_turn(colour, mask, plan, rng)
+    if plan.binary:
+        mask = (mask >= 0.5).astype(np.float32)
+    return _recolour(colour, plan, rng), mask
+
+
+def resize_image(image: Image, size_hw: tuple[int, int]) -> Colour:
+    """Resize as published: in float, bilinear between pixel centres, no smoothing before.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        size_hw: The result's height and width.
+
+    Returns:
+        ``(h, w, 3)`` float32 in [0, 1].
+    """
+    floats = np.multiply(image, np.float32(1 / 255), dtype=np.float32)
+    return np.asarray(cv2.resize(floats, size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def resize_mask(mask: Mask, size_hw: tuple[int, int], *, nearest: bool = False) -> Mask:
+    """Resize an ``(H, W)`` float32 mask, bilinear like its picture or to the nearest pixel."""
+    method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(mask, size_hw[::-1], interpolation=method))
+
+
+def _within(
+    value: object, kinds: type | UnionType, count: int, least: float, greatest: float
+) -> bool:
+    numbers: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    return (
+        len(numbers) == count
+        and all(isinstance(number, kinds) for number in numbers)
+        and all(least <= number <= greatest for number in numbers)
+        and (count != 2 or numbers[0] <= numbers[1])
+    )
+
+
+def _border_crop(mask: Mask, most: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    if most == 0:
+        return np.s_[:, :]
+    high, wide = mask.shape
+    top, bottom = rng.integers(min(most, (high - 1) // 2), size=2, endpoint=True)
+    left, right = rng.integers(min(most, (wide - 1) // 2), size=2, endpoint=True)
+    return np.s_[top : high - bottom, left : wide - right]
+
+
+def _zoom(mask: Mask, shares: tuple[float, float], rng: np.random.Generator) -> tuple[slice, slice]:
+    whole = np.s_[:, :]
+    if shares[0] == 1:
+        return whole
+    high, wide = mask.shape
+    enough = _KEPT * mask.sum()
+    for _ in range(_TRIES):
+        share = rng.uniform(*shares)
+        h, w = max(1, round(high * share)), max(1, round(wide * share))
+        y, x = rng.integers(high - h, endpoint=True), rng.integers(wide - w, endpoint=True)
+        window = np.s_[y : y + h, x : x + w]
+        if mask[window].sum() >= enough:
+            return window
+    return whole
+
+
+def _flip(plan: Augment, rng: np.random.Generator) -> tuple[slice, slice]:
+    draw = rng.random()
+    if draw < plan.flip_lr:
+        return np.s_[:, ::-1]
+    return np.s_[::-1, :] if draw < plan.flip_lr + plan.flip_ud else np.s_[:, :]
+
+
+def _scale_and_turn(
+    colour: Colour, mask: Mask, plan: Augment, rng: np.random.Generator
+) -> tuple[Colour, Mask]:
+    if tuple(plan.scale_crop) != (1, 1) and rng.random() < 0.5:
+        scale = rng.uniform(*plan.scale_crop)
+        colour, mask = _warp(colour, mask, plan, 0, scale)
+    if plan.rotate > 0 and rng.random() < plan.rotate_chance:
+        colour, mask = _warp(colour, mask, plan, rng.uniform(-plan.rotate, plan.rotate), 1)
+    return colour, mask
+
+
+def _warp(
+    colour: Colour, mask: Mask, plan: Augment, degrees: float, scale: float
+) -> tuple[Colour, Mask]:
+    high, wide = mask.shape
+    matrix = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, scale)
+    method = cv2.INTER_NEAREST if plan.mask_nearest else cv2.INTER_LINEAR
+    return (
+        np.asarray(cv2.warpAffine(colour, matrix, (wide, high)), np.float32),
+        np.asarray(cv2.warpAffine(mask, matrix, (wide, high), flags=method), np.float32),
+    )
+
+
+def _recolour(colour: Colour, plan: Augment, rng: np.random.Generator) -> Colour:
+    colour = jitter(colour, plan.jitter, rng)
+    if plan.enhance:
+        colour = enhance(colour, rng)
+    return to_grey(colour) if rng.random() < plan.grey else colour

@@ -1,0 +1,70 @@
+"""Changes of light and colour, on ``(H, W, 3)`` float32 RGB in [0, 1].
+
+Each moves the picture away from, or towards, what is left of it without one quantity: black
+without brightness, its mean grey without contrast, its greys without saturation, the smoothed
+picture without sharpness.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Colour = NDArray[np.float32]
+
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # Pillow's SMOOTH
+
+
+def to_grey(image: Colour) -> Colour:
+    """Return the picture without its colours (luma of ITU-R 601), still in three channels."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.float32)
+
+
+def jitter(image: Colour, amounts: Sequence[float], rng: np.random.Generator) -> Colour:
+    """Change brightness, contrast and saturation, in random order (MINet's colour jitter).
+
+    Args:
+        image: ``(H, W, 3)`` float32 RGB in [0, 1].
+        amounts: Of each, in that order: the factor is uniform in ``[1 - amount, 1 + amount]`` and
+            not negative; 0 leaves it.
+        rng: Where the order and the factors are drawn from.
+    """
+    without = (_black, _mean_grey, to_grey)
+    for turn in rng.permutation(3):
+        amount = amounts[turn]
+        if amount > 0:
+            factor = rng.uniform(max(0.0, 1 - amount), 1 + amount)
+            image = _scaled(image, without[turn](image), factor)
+    return image
+
+
+def enhance(image: Colour, rng: np.random.Generator) -> Colour:
+    """Strengthen contrast, sharpness, brightness (InSPyReNet's ``random_image_enhance``).
+
+    In random order, each with probability 1/2 by a factor uniform in [1, 1.1].
+    """
+    without = (_mean_grey, _smoothed, _black)
+    for turn in rng.permutation(3):
+        if rng.random() < 0.5:
+            image = _scaled(image, without[turn](image), 1 + rng.random() / 10)
+    return image
+
+
+def _scaled(image: Colour, without: Colour, factor: float) -> Colour:
+    """Return ``without + factor * (image - without)``, clipped to [0, 1]."""
+    scaled = cv2.addWeighted(image, factor, without, 1 - factor, 0)
+    return np.asarray(np.clip(scaled, 0, 1, out=scaled), np.float32)
+
+
+def _black(image: Colour) -> Colour:
+    return np.zeros_like(image)
+
+
+def _mean_grey(image: Colour) -> Colour:
+    return np.full_like(image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean())
+
+
+def _smoothed(image: Colour) -> Colour:
+    return np.asarray(cv2.filter2D(image, -1, _SMOOTH), np.float32)

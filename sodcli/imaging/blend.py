@@ -1,0 +1,78 @@
+"""The three ways pixels are put together: mixed, blurred, fitted."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_BAND = 64  # rows at a time, so that the floats stay in the processor's cache
+_SIGMA = 5  # px: wider blurs are made at reduced size
+
+
+def mix(
+    top: NDArray[np.uint8], bottom: NDArray[np.uint8], alpha: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Put ``top`` over ``bottom``: ``rint(alpha top + (1 - alpha) bottom)``.
+
+    Args:
+        top: ``(H, W, 3)`` uint8.
+        bottom: ``(H, W, 3)`` uint8, or one colour ``(3,)``.
+        alpha: ``(H, W)`` float32 in ``[0, 1]``, the share of ``top``.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    out = np.empty_like(top)
+    bottom = np.broadcast_to(bottom, top.shape)
+    for start in range(0, len(top), _BAND):
+        band = np.s_[start : start + _BAND]
+        share = alpha[band, :, None]
+        mixed = top[band] * share
+        mixed += bottom[band] * (1 - share)
+        out[band] = np.rint(mixed, out=mixed)
+    return out
+
+
+def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """Gaussian blur in a time that does not grow with ``sigma``; on photos within 2 grey levels.
+
+    A wide Gaussian leaves no detail, so from ``sigma`` 10 on the picture is shrunk first. Averaging
+    ``k`` pixels and going back by linear interpolation blur it, too: their variances,
+    ``(k^2 - 1) / 12`` and ``k^2 / 6`` px^2, are taken off the Gaussian's.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8.
+        sigma: In pixels.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    shrink = max(1, int(sigma / _SIGMA))
+    if shrink == 1:
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.uint8)
+    height, width = rgb.shape[:2]
+    size_wh = (-(-width // shrink), -(-height // shrink))
+    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+    rest = math.sqrt(sigma**2 - (shrink**2 - 1) / 12 - shrink**2 / 6) / shrink
+    small = cv2.GaussianBlur(small, (0, 0), rest, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.resize(small, (width, height)), np.uint8)
+
+
+def cover(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale a picture to cover ``size_hw``, its aspect ratio kept, and crop what sticks out.
+
+    Args:
+        picture: ``(h, w, 3)`` uint8.
+        size_hw: Height and width to cover.
+
+    Returns:
+        ``(*size_hw, 3)`` uint8, the middle of the picture.
+    """
+    height, width = picture.shape[:2]
+    scale = max(size_hw[0] / height, size_hw[1] / width)
+    crop_h, crop_w = (max(1, round(side / scale)) for side in size_hw)
+    top, left = (height - crop_h) // 2, (width - crop_w) // 2
+    middle = picture[top : top + crop_h, left : left + crop_w]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(middle, size_hw[::-1], interpolation=how), np.uint8)

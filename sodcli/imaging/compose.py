@@ -1,0 +1,145 @@
+"""Turn a picture and its saliency into the output the user asked for.
+
+A new output type is one function here with ``@composer("name")`` above it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.frame import Frame
+from sodcli.imaging.blend import blur, cover, mix
+from sodcli.imaging.refine import estimate_foreground, near_subject
+
+Pixels = NDArray[np.uint8]
+
+GREEN_RGB: Final = (120, 255, 155)  # the green that InSPyReNet and RVM put behind their subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an output is to look, besides its type.
+
+    Attributes:
+        background: ``(h, w, 3)`` uint8 RGB of any size, for type ``picture``.
+        refine: Estimate the subject's own colour at its soft edges, so that no halo of the old
+            background shows.
+    """
+
+    background: Pixels | None = None
+    refine: bool = True
+
+
+Composer = Callable[[Frame, Look], Pixels]
+
+_COMPOSERS: Final[dict[str, Composer]] = {}
+_USUAL: Final = Look()
+_GREEN: Final = np.array(GREEN_RGB, np.uint8)
+
+
+def composer(name: str) -> Callable[[Composer], Composer]:
+    """Register an output type under ``name``.
+
+    Raises:
+        ValueError: If another function has that name already.
+    """
+
+    def register(function: Composer) -> Composer:
+        if name in _COMPOSERS:
+            raise ValueError(f"output type {name!r} is already registered")
+        _COMPOSERS[name] = function
+        return function
+
+    return register
+
+
+def names() -> list[str]:
+    """Return every output type, sorted."""
+    return sorted(_COMPOSERS)
+
+
+def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
+    """Make output type ``name`` of a frame that has its saliency.
+
+    Returns:
+        uint8 of the frame's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight alpha
+        for ``rgba``, ``(H, W, 3)`` RGB for the others.
+
+    Raises:
+        KeyError: If there is no such type.
+        ValueError: If the frame has no saliency, or ``picture`` got no background.
+    """
+    return _COMPOSERS[name](frame, look)
+
+
+@composer("map")
+def saliency_map(frame: Frame, look: Look) -> Pixels:
+    """Grey map, 255 where the subject is."""
+    return _to_8bit(_saliency(frame))
+
+
+@composer("green")
+def green_screen(frame: Frame, look: Look) -> Pixels:
+    """Subject over flat green."""
+    return mix(_subject(frame, look), _GREEN, _saliency(frame))
+
+
+@composer("rgba")
+def cut_out(frame: Frame, look: Look) -> Pixels:
+    """Subject with straight alpha.
+
+    Pixels far from the subject are zero: that packs best, and the file does not carry along the
+    background its owner wanted gone. Those near it keep a colour, or scaling the cut-out would
+    draw a dark rim.
+    """
+    alpha = _saliency(frame)
+    rgba = np.empty((*frame.size_hw, 4), np.uint8)
+    np.multiply(_subject(frame, look), near_subject(alpha)[..., None], out=rgba[..., :3])
+    rgba[..., 3] = _to_8bit(alpha)
+    return rgba
+
+
+@composer("blur")
+def blurred_background(frame: Frame, look: Look) -> Pixels:
+    """Subject over the blurred picture: sigma 15 px in a picture 1280 px wide."""
+    return mix(frame.rgb, blur(frame.rgb, 15 / 1280 * frame.size_hw[1]), _saliency(frame))
+
+
+@composer("overlay")
+def overlay(frame: Frame, look: Look) -> Pixels:
+    """Picture with the subject half green and outlined, as InSPyReNet draws it."""
+    alpha = _saliency(frame)
+    tinted = mix(frame.rgb, _GREEN, 1 - alpha * np.float32(0.5))
+    subject = (alpha > 0.5).astype(np.uint8) * 255
+    tinted[cv2.Canny(subject, 50, 100) > 0] = _GREEN
+    return tinted
+
+
+@composer("picture")
+def over_picture(frame: Frame, look: Look) -> Pixels:
+    """Subject over another picture, which is scaled and cropped to cover the frame.
+
+    The published tool stretches the background to the frame; here it keeps its aspect ratio.
+    """
+    if look.background is None:
+        raise ValueError("output type 'picture' needs a background")
+    return mix(_subject(frame, look), cover(look.background, frame.size_hw), _saliency(frame))
+
+
+def _saliency(frame: Frame) -> NDArray[np.float32]:
+    if frame.saliency is None:
+        raise ValueError("compose() needs a frame with saliency")
+    return frame.saliency
+
+
+def _subject(frame: Frame, look: Look) -> Pixels:
+    """Return the colours to put over a new background."""
+    return estimate_foreground(frame.rgb, _saliency(frame)) if look.refine else frame.rgb
+
+
+def _to_8bit(saliency: NDArray[np.float32]) -> Pixels:
+    return np.rint(saliency * 255).astype(np.uint8)

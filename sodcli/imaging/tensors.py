@@ -1,0 +1,66 @@
+"""Between pictures and the arrays a network works on (numpy and OpenCV, never torch)."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+
+def to_input(
+    rgb: NDArray[np.uint8],
+    size_hw: tuple[int, int],
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    *,
+    antialias: bool = False,
+) -> NDArray[np.float32]:
+    """Resize and normalise a picture for a network.
+
+    Bilinear with half-pixel centres, aspect ratio not kept: the protocol the published models are
+    tested with.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8, RGB.
+        size_hw: Height and width the network wants.
+        mean: Per channel, of values in ``[0, 1]``.
+        std: Per channel, of values in ``[0, 1]``.
+        antialias: Average pixels where a side shrinks to less than half. A photo of 24 megapixels
+            would otherwise be sampled so thinly that fine texture turns to noise.
+
+    Returns:
+        ``(3, h, w)`` float32, contiguous.
+    """
+    if antialias and (rgb.shape[0] > 2 * size_hw[0] or rgb.shape[1] > 2 * size_hw[1]):
+        height, width = min(rgb.shape[0], size_hw[0]), min(rgb.shape[1], size_hw[1])
+        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    scaled = rgb.astype(np.float32) / np.float32(255)
+    resized = cv2.resize(scaled, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    normal = (resized - np.array(mean, np.float32)) / np.array(std, np.float32)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
+
+
+def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Turn a network's logits into a saliency map of the picture's size.
+
+    Sigmoid first, then bilinear resize; never min-max, so an empty scene stays empty.
+
+    Args:
+        logits: ``(h, w)`` float32.
+        size_hw: Height and width of the picture.
+
+    Returns:
+        ``(H, W)`` float32 in ``[0, 1]``, contiguous.
+    """
+    half = logits.astype(np.float32) / 2
+    probability = (np.tanh(half) + 1) / 2  # the sigmoid, without exp's overflow
+    resized = cv2.resize(probability, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(np.clip(resized, 0, 1), np.float32)
+
+
+def binarise(saliency: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Return 1 where ``saliency`` reaches ``level`` and 0 elsewhere; ``(H, W)`` float32."""
+    return (saliency >= level).astype(np.float32)

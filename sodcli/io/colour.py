@@ -1,0 +1,89 @@
+"""Any kind of picture Pillow decodes, as 8-bit RGB with its transparency and its profile."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+_SPACE_OF_MODE: Final = {"L": b"GRAY", "LA": b"GRAY", "CMYK": b"CMYK"}
+_USUAL_WHITES: Final = (1, 255, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """What a picture file holds.
+
+    Attributes:
+        rgb: ``(H, W, 3)`` uint8, RGB.
+        alpha: ``(H, W)`` uint8, or ``None`` when every pixel is opaque.
+        icc: The profile ``rgb`` is to be read with; ``None`` means sRGB.
+    """
+
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    icc: bytes | None
+
+
+def to_raster(image: Image.Image) -> Raster:
+    """Bring a loaded picture of any mode to 8-bit RGB.
+
+    A profile that describes RGB pixels is kept with them. Pixels in CMYK, grey or LAB mean nothing
+    without their own profile, so they are brought to sRGB with it.
+
+    Raises:
+        ValueError: If Pillow cannot convert the picture's mode.
+    """
+    icc = image.info.get("icc_profile") or b""
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_to_8bit(image))
+    alpha = _alpha(image)
+    space = icc[16:20] if icc[36:40] == b"acsp" else b""
+    if space == b"RGB " and image.mode not in ("CMYK", "LAB"):
+        return Raster(np.asarray(image.convert("RGB")), alpha, icc)
+    return Raster(np.asarray(_to_srgb(image, space, icc)), alpha, None)
+
+
+def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:
+    """Scale 16-bit, 32-bit and float grey to ``(H, W)`` uint8.
+
+    16-bit modes have their white at 65535. Modes ``I`` and ``F`` do not say where white is: it is
+    the first of 1 (``F`` only), 255 and 65535 that the brightest pixel fits under, or that pixel.
+    """
+    grey = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    else:
+        brightest = float(grey.max())
+        usual = _USUAL_WHITES[image.mode == "I" :]
+        white = next((w for w in usual if brightest <= w), brightest)
+    scaled: NDArray[np.uint8] = np.rint(np.clip(grey, 0, white) * (255 / white)).astype(np.uint8)
+    return scaled
+
+
+def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return the transparency, whether a channel, a palette entry or a key colour says it."""
+    if not image.has_transparency_data:
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return None if alpha.min() == 255 else alpha
+
+
+def _to_srgb(image: Image.Image, space: bytes, icc: bytes) -> Image.Image:
+    """Convert with the picture's own profile where it has a sound one, else by Pillow's formula."""
+    if image.mode == "LA":
+        image = image.convert("L")
+    try:
+        if image.mode == "LAB":
+            source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        elif space and _SPACE_OF_MODE.get(image.mode) == space:
+            source = ImageCms.ImageCmsProfile(BytesIO(icc))
+        else:
+            return image.convert("RGB")
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        converted = None
+    return converted or image.convert("RGB")

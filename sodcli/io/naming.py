@@ -1,0 +1,68 @@
+"""The names results get."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sodcli.errors import UsageError
+from sodcli.io.pictures import shown
+from sodcli.io.sources import Input
+
+DEFAULT_SUFFIX: Final = ".png"
+
+
+def name_outputs(inputs: Sequence[Input], tag: str, folder: Path | None) -> list[Path]:
+    """Name the result of each input, so that no two are the same.
+
+    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``. A folder ``in`` gives
+    ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that would clash, on a disk
+    that ignores capitals too, keep their old extension: ``a.jpg_<tag>.png``.
+
+    Raises:
+        UsageError: If two results would have one name even so.
+    """
+    targets = [_place(item, tag, folder) for item in inputs]
+    longer = [
+        target if item.path is None else target.with_name(f"{item.path.name}_{tag}{DEFAULT_SUFFIX}")
+        for item, target in zip(inputs, targets, strict=True)
+    ]
+    while shared := [at for at in _shared(targets) if targets[at] != longer[at]]:
+        for at in shared:
+            targets[at] = longer[at]
+    _refuse_doubles(inputs, targets)
+    return targets
+
+
+def _place(item: Input, tag: str, folder: Path | None) -> Path:
+    """Return the target of one input, not knowing the others."""
+    stem = "stdin" if item.path is None else item.path.stem
+    name = f"{stem}_{tag}{DEFAULT_SUFFIX}"
+    if item.path is None or item.root is None:
+        return (folder or (item.path or Path()).parent) / name
+    inner = item.path.parent.relative_to(item.root)
+    return (folder or _sibling(item.root, tag)) / inner / name
+
+
+def _sibling(root: Path, tag: str) -> Path:
+    named = root if root.name not in ("", "..") else root.resolve()
+    return named.with_name(f"{named.name}_{tag}")
+
+
+def _shared(targets: Sequence[Path]) -> list[int]:
+    """Return the positions of names that occur more than once, capitals aside."""
+    keys = [str(target).casefold() for target in targets]
+    count = Counter(keys)
+    return [at for at, key in enumerate(keys) if count[key] > 1]
+
+
+def _refuse_doubles(inputs: Sequence[Input], targets: Sequence[Path]) -> None:
+    first: dict[str, Input] = {}
+    for item, target in zip(inputs, targets, strict=True):
+        other = first.setdefault(os.path.normcase(target), item)
+        if other is not item:
+            pair = " and ".join(shown(one.path or "-") for one in (other, item))
+            raise UsageError(
+                f"{pair} would both be written to {shown(target)}; give each its own -o folder"
+            )

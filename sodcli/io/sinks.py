@@ -1,0 +1,137 @@
+"""Where each result goes, and writing it there."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.files import write_whole
+from sodcli.io.encode import check_format, encode_picture, is_format
+from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs
+from sodcli.io.pictures import shown
+from sodcli.io.sources import Input
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An input and the file its result goes to; ``target`` is ``None`` for standard output."""
+
+    input: Input
+    target: Path | None
+
+    @property
+    def source(self) -> str:
+        """The input as one would type it."""
+        return str(self.input.path or "-")
+
+    @property
+    def output(self) -> str:
+        """The target as one would type it."""
+        return str(self.target or "-")
+
+    def exists(self) -> bool:
+        """Say whether the target is there already."""
+        try:
+            return self.target is not None and self.target.exists()
+        except OSError:  # a name too long, a folder one may not enter: writing will tell
+            return False
+
+
+def plan_outputs(
+    inputs: Sequence[Input], tag: str, out: str | None, *, alpha: bool, overwrite: bool = False
+) -> list[Job]:
+    """Decide where every result goes, before any work is done.
+
+    Args:
+        inputs: From ``find_inputs``.
+        tag: What the names say: the output type, or the stem of the background picture.
+        out: As typed after ``-o``: a file for a single input; a folder, which exists, ends in a
+            separator or is to take several inputs; ``-`` for standard output. With ``None``,
+            results go beside their inputs, and that of standard input to standard output.
+        alpha: Whether the results have transparency.
+        overwrite: Whether existing files may be replaced.
+
+    Raises:
+        UsageError: If the format cannot be written or has no place for alpha, if ``out`` is a file
+            but there are several inputs, if two results would have one name, or if a result would
+            replace its own input unasked or another input at all.
+    """
+    piped = any(item.path is None for item in inputs)
+    if out == "-" or (out is None and piped):
+        _require_one(inputs, "standard output")
+        return [Job(inputs[0], None)]
+    if out is not None and _means_file(out, inputs):
+        _require_one(inputs, shown(out))
+        check_format(shown(out), Path(out).suffix, alpha=alpha)
+        targets = [Path(out)]
+    else:
+        targets = name_outputs(inputs, tag, None if out is None else Path(out))
+    jobs = [Job(item, target) for item, target in zip(inputs, targets, strict=True)]
+    _spare_inputs(jobs, overwrite)
+    return jobs
+
+
+def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | None = None) -> None:
+    """Write a picture so that it appears whole, or not at all.
+
+    Args:
+        pixels: ``(H, W)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
+        target: Its suffix decides the format. Its folder is made if it is missing. ``None`` writes
+            PNG to standard output.
+        icc: Colour profile of the pixels.
+
+    Raises:
+        SinkError: If it cannot be written; one line that names the file.
+        UsageError: If the suffix names no format, or one that cannot hold these pixels.
+    """
+    name = "to standard output" if target is None else shown(target)
+    data = encode_picture(pixels, target.suffix if target else DEFAULT_SUFFIX, icc=icc)
+    try:
+        if target is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            write_whole(target, data)
+    except OSError as error:
+        raise SinkError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+def _require_one(inputs: Sequence[Input], where: str) -> None:
+    if len(inputs) != 1:
+        raise UsageError(f"{where} takes one picture, not {len(inputs)}; use -o FOLDER/")
+
+
+def _means_file(out: str, inputs: Sequence[Input]) -> bool:
+    """Say whether ``-o`` names a file: by its suffix, or because one named file is to go there."""
+    if out.endswith(tuple(filter(None, (os.sep, os.altsep)))) or Path(out).is_dir():
+        return False
+    return is_format(Path(out).suffix) or (len(inputs) == 1 and inputs[0].root is None)
+
+
+def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
+    """Refuse to replace an input: a job's own only if asked to, another job's never."""
+    readers = {_file_id(job.input.path): job for job in jobs}
+    readers.pop(None, None)
+    for job in jobs:
+        reader = readers.get(_file_id(job.target))
+        if reader is job and not overwrite:
+            raise UsageError(f"{shown(job.output)} is the input itself; --overwrite replaces it")
+        if reader not in (None, job) and overwrite:
+            raise UsageError(
+                f"{shown(job.output)} is an input, and the output of {shown(job.source)};"
+                " leave one out, or use -o FOLDER/"
+            )
+
+
+def _file_id(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells an existing file from all others, links and spelling aside."""
+    try:
+        status = path and path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status else None

@@ -1,0 +1,154 @@
+"""The loop of ``sod infer``: read, predict, compose and write at the same time."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, Literal, cast
+
+from sodcli.errors import DeviceError, SodError
+from sodcli.frame import Frame
+from sodcli.imaging.compose import Look, compose
+from sodcli.imaging.tensors import binarise
+from sodcli.io.pictures import MAX_PIXELS
+from sodcli.io.sinks import Job, save_picture
+from sodcli.io.sources import read_input
+from sodcli.pipelines.predictor import Predictor
+from sodcli.pipelines.stages import Writer, prefetch
+
+_AHEAD: Final = 2  # pictures waiting between two stages; more would only cost memory
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How every picture of a run is treated.
+
+    Attributes:
+        kind: Output type, a name of ``imaging.compose``.
+        look: Background picture and refinement of the output.
+        threshold: Saliency from which on a pixel is wholly salient, all others not at all;
+            ``None`` keeps the map soft.
+        batch: Pictures per forward pass.
+        max_pixels: Larger pictures are refused.
+        overwrite: Replace outputs that exist, instead of skipping them.
+        fail_fast: Stop at the first failure.
+    """
+
+    kind: str
+    look: Look
+    threshold: float | None = None
+    batch: int = 1
+    max_pixels: int = MAX_PIXELS
+    overwrite: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one job; ``error`` is set when it failed."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    error: SodError | None = None
+
+
+Report = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    job: Job
+    frame: Frame | None
+    error: SodError | None = None
+
+
+class _Ledger:
+    """Outcomes as they become known, and whether the run is to stop."""
+
+    def __init__(self, report: Report, fail_fast: bool) -> None:
+        self.outcomes: list[Outcome] = []
+        self.stop = threading.Event()
+        self._report, self._fail_fast = report, fail_fast
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._report(outcome)
+        if self._fail_fast and outcome.status == "failed":
+            self.stop.set()
+
+
+def infer(
+    jobs: Sequence[Job], predictor: Predictor, settings: Settings, report: Report
+) -> list[Outcome]:
+    """Work through ``jobs``; one that fails leaves the others as they are.
+
+    Args:
+        jobs: Inputs with their outputs.
+        predictor: The loaded network.
+        settings: See :class:`Settings`.
+        report: Called with each outcome as it becomes known; skips come first.
+
+    Returns:
+        All outcomes; with ``fail_fast`` those up to the first failure.
+
+    Raises:
+        DeviceError: If the device has not enough memory even for one picture.
+        WeightsError: If the network's answers are not finite.
+    """
+    ledger = _Ledger(report, settings.fail_fast)
+    todo = []
+    for job in jobs:
+        if settings.overwrite or not job.exists():
+            todo.append(job)
+        else:
+            ledger.add(Outcome(job, "skipped"))
+
+    def write(item: object) -> None:
+        if not ledger.stop.is_set():
+            ledger.add(_write(cast(_Item, item), settings))
+
+    items = prefetch(_read(todo, settings, ledger.stop), _AHEAD)
+    with closing(items), Writer(write, _AHEAD) as writer:
+        while group := list(islice(items, settings.batch)):
+            for item in _predict(group, predictor):
+                writer.put(item)
+    return ledger.outcomes
+
+
+def _read(jobs: Iterable[Job], settings: Settings, stop: threading.Event) -> Iterator[_Item]:
+    for job in jobs:
+        if stop.is_set():
+            return
+        try:
+            yield _Item(job, read_input(job.input, max_pixels=settings.max_pixels))
+        except SodError as error:
+            yield _Item(job, None, error)
+
+
+def _predict(group: list[_Item], predictor: Predictor) -> list[_Item]:
+    """Answer a group in one batch, or in halves as long as memory does not suffice."""
+    frames = [item.frame for item in group if item.frame is not None]
+    if not frames:
+        return group
+    try:
+        answers = iter(predictor.predict(frames))
+    except DeviceError:
+        if len(frames) == 1:
+            raise
+        middle = len(group) // 2
+        return _predict(group[:middle], predictor) + _predict(group[middle:], predictor)
+    return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
+
+
+def _write(item: _Item, settings: Settings) -> Outcome:
+    if item.frame is None:
+        return Outcome(item.job, "failed", item.error)
+    try:
+        frame = item.frame
+        if settings.threshold is not None and frame.saliency is not None:
+            frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
+        save_picture(compose(settings.kind, frame, settings.look), item.job.target, frame.icc)
+    except SodError as error:
+        return Outcome(item.job, "failed", error)
+    return Outcome(item.job, "done")

@@ -1,0 +1,225 @@
+"""What a training run is made of, from the paper's recipe, a file and the command line."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sodcli.data.augment import Augment
+from sodcli.errors import RegistryError, UsageError
+from sodcli.registry import Registry
+from sodcli.training.losses import get_loss
+from sodcli.training.optim import OptimizerConfig
+from sodcli.training.schedule import Schedule, make_schedule
+from sodcli.training.tables import merge, read_table, to_toml
+
+_STRIDE: Final = 16
+_MIN_SIDE: Final = 32
+_PATH_LISTS: Final = ("data", "val", "backgrounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything the result of a run depends on; two equal configs train equal weights.
+
+    Attributes:
+        model: Name in models.toml.
+        recipe: Name in models.toml that the rest started from, if any.
+        data: Folders of training pairs.
+        val: Folders of validation pairs; without them, ``holdout`` of the training pairs.
+        holdout: Share of the training pairs held back for validation.
+        backgrounds: Folders of photos that subjects may be pasted on.
+        args: Keyword arguments for the model's ``build``, over those of models.toml.
+        init: Weights to start from: a name in models.toml or a path; empty for none.
+        epochs: Passes over all sizes.
+        batch: Items per optimiser step, over all processes.
+        accumulate: Pieces each process cuts its part of a batch into, to save memory.
+        lr: Base learning rate.
+        size: Side in pixels that ``scales`` are relative to; validation runs at this size.
+        scales: One pass over the data per epoch at each of these factors of ``size``.
+        drop_last: Leave out the last batch of a pass if it is not full.
+        seed: Of weights, order and augmentation.
+        amp: Number format of the forward pass.
+        ema: Decay of the running average of the weights, which is then what is validated and
+            kept; 0 for none.
+        loss: Name of a loss.
+        optimizer: Algorithm and parameter groups.
+        schedule: ``name`` and options of a schedule.
+        augment: Fields of :class:`sodcli.data.augment.Augment`.
+        monitor: Score that decides which weights are best.
+        validate_every: Epochs between validations.
+        sample_every: Epochs between sheets of sample pictures; 0 for none.
+        samples: Pictures on a sheet.
+        max_skipped: Share of an epoch's pictures that may turn out unreadable.
+    """
+
+    model: str
+    data: tuple[str, ...]
+    epochs: int
+    batch: int
+    lr: float
+    size: int
+    loss: str
+    recipe: str = ""
+    val: tuple[str, ...] = ()
+    holdout: float = 0.05
+    backgrounds: tuple[str, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
+    init: str = ""
+    accumulate: int = 1
+    scales: tuple[float, ...] = (1.0,)
+    drop_last: bool = False
+    seed: int = 0
+    amp: Literal["none", "bf16", "fp16"] = "none"
+    ema: float = 0.0
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    monitor: Literal["maxF", "MAE"] = "maxF"
+    validate_every: int = 1
+    sample_every: int = 5
+    samples: int = 4
+    max_skipped: float = 0.1
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch", "accumulate", "validate_every", "samples"):
+            _require(getattr(self, key) >= 1, f"{key} must be at least 1")
+        _require(self.seed >= 0, "seed must not be negative")
+        _require(self.lr > 0, "lr must be above 0")
+        _require(self.size >= _MIN_SIDE, f"size must be at least {_MIN_SIDE} pixels")
+        _require(bool(self.data), "data must name at least one folder")
+        _require(bool(self.scales) and min(self.scales) > 0, "scales must be factors above 0")
+        _require(0 <= self.ema < 1, "ema must be at least 0 and below 1")
+        _require(0 <= self.holdout < 1, "holdout must be at least 0 and below 1")
+        get_loss(self.loss)
+        self.rates()
+        self.augmentation()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Side in pixels of each pass of an epoch: multiples of 16, at least 32."""
+        nearest = (round(scale * self.size / _STRIDE) * _STRIDE for scale in self.scales)
+        return tuple(max(side, _MIN_SIDE) for side in nearest)
+
+    def rates(self) -> Schedule:
+        """Return the learning-rate schedule."""
+        return make_schedule(self.schedule)
+
+    def augmentation(self) -> Augment:
+        """Return the augmentation."""
+        return read_table(Augment, self.augment, "augment")
+
+    def toml(self) -> str:
+        """Return the file that :func:`read_config` makes an equal config from."""
+        return to_toml(asdict(self))
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a resolved config.
+
+    Raises:
+        UsageError: If it is not there, is no TOML, or has unknown or wrong keys.
+    """
+    return read_table(TrainConfig, read_toml(path), path.name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse ``path``.
+
+    Raises:
+        UsageError: If it is not there or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
+    """Lay ``layers`` (file, flags) over the recipe that they or the model's entry name.
+
+    Raises:
+        UsageError: If no model is named, or a key or value is wrong.
+    """
+    wanted = merge(*layers)
+    if "model" not in wanted:
+        raise UsageError("no model to train; add --model NAME")
+    recipe = wanted.get("recipe") or registry.model(wanted["model"]).recipe or ""
+    table = merge({"recipe": recipe}, recipe_table(registry, recipe), *layers)
+    return read_table(TrainConfig, _absolute(table), "settings")
+
+
+def resume(saved: TrainConfig, *layers: Mapping[str, Any]) -> TrainConfig:
+    """Return ``saved`` after making sure that ``layers`` (file, flags) do not contradict it.
+
+    Raises:
+        UsageError: If they do; the message names what differs.
+    """
+    table = merge(asdict(saved), _absolute(merge(*layers)))
+    differing = differences(saved, read_table(TrainConfig, table, "--resume"))
+    if differing:
+        raise UsageError(
+            f"cannot resume with another configuration: {'; '.join(differing)}; "
+            "leave the options out, or start a new run"
+        )
+    return saved
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Say for every setting in which the two differ what it was and what it would become."""
+    before, after = _flat(asdict(old)), _flat(asdict(new))
+    return [
+        f"{key} was {before.get(key, 'not set')}, now {after.get(key, 'not set')}"
+        for key in before | after
+        if before.get(key) != after.get(key)
+    ]
+
+
+def recipe_table(registry: Registry, name: str) -> dict[str, Any]:
+    """Return the recipe ``name``, laid over the recipes that its key ``base`` leads to.
+
+    Raises:
+        UsageError: If one of them does not exist, or they lead in a circle.
+    """
+    chain: list[Mapping[str, Any]] = []
+    seen: list[str] = []
+    while name:
+        if name in seen:
+            raise RegistryError(f"models.toml [recipes.{name}]: base leads back to itself")
+        seen.append(name)
+        table = dict(registry.recipe(name).table)
+        name = table.pop("base", "")
+        chain.append(table)
+    return merge(*reversed(chain))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
+
+
+def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folders independent of where the program is started the next time."""
+    fixed = dict(table)
+    for key in _PATH_LISTS:
+        if key in table:
+            fixed[key] = [_absolute_folder(name) for name in table[key]]
+    if Path(table.get("init", "")).is_file():
+        fixed["init"] = str(Path(table["init"]).resolve())
+    return fixed
+
+
+def _absolute_folder(name: str) -> str:
+    """Resolve a folder, or the two of ``IMAGES=MASKS``."""
+    if Path(name).expanduser().is_dir():
+        return str(Path(name).expanduser().resolve())
+    return "=".join(str(Path(part).expanduser().resolve()) for part in name.split("=", 1))
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(f"settings: {message}")

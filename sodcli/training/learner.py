@@ -1,0 +1,133 @@
+"""A network, its optimiser and one step of them."""
+
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sodcli.models._base import Prediction
+from sodcli.training.average import average_of, update_average
+from sodcli.training.config import TrainConfig
+from sodcli.training.distributed import Team, mean_weight, parallel
+from sodcli.training.losses import get_loss
+from sodcli.training.optim import build_optimizer, set_rates
+
+_FORMATS: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Learner:
+    """Everything that a step changes.
+
+    Attributes:
+        module: The network in training.
+        average: Its running average, where the config asks for one.
+        for_use: The one of the two that is validated and kept.
+    """
+
+    def __init__(self, module: nn.Module, config: TrainConfig, team: Team) -> None:
+        self.module = module.to(team.device)
+        self.average = average_of(self.module) if config.ema else None
+        self.for_use = self.average or self.module
+        self._config, self._team = config, team
+        self._net = parallel(self.module, team).train()
+        self._loss = get_loss(config.loss)
+        self._optimizer = build_optimizer(
+            self.module, config.optimizer, config.lr, preloaded=bool(config.init)
+        )
+        self._scaler = torch.amp.GradScaler(team.device.type, enabled=config.amp == "fp16")
+
+    def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:
+        """Compute the gradients of one batch's part.
+
+        Args:
+            images: ``(N, 3, H, W)`` float32, normalised; this process's part.
+            masks: ``(N, 1, H, W)`` float32 in ``[0, 1]``.
+            step: Steps taken before; with the seed it decides every random number of the step.
+
+        Returns:
+            The loss summed over the N items.
+        """
+        torch.manual_seed(_step_seed(self._config.seed, step, self._team.rank))
+        self._net.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        pieces = list(
+            zip(*(x.chunk(self._config.accumulate) for x in (images, masks)), strict=True)
+        )
+        losses = [
+            self._piece(*piece, last=place == len(pieces))
+            for place, piece in enumerate(pieces, start=1)
+        ]
+        return float(torch.stack(losses).sum())
+
+    def update(self, epoch: int, step: int, rate_of: Callable[[float], float]) -> float:
+        """Take a step along the gradients; return the highest learning rate used."""
+        rate = set_rates(self._optimizer, epoch, rate_of)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self.average is not None:
+            update_average(self.average, self.module, self._config.ema, step)
+        return rate
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that further steps depend on."""
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""
+        self.module.load_state_dict(state["module"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def finite(self) -> bool:
+        """Say whether no weight has become NaN or infinite."""
+        values = self.module.state_dict().values()
+        return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which the network runs."""
+        if self._config.amp == "none":
+            return nullcontext()
+        return torch.autocast(self._team.device.type, _FORMATS[self._config.amp])
+
+    def _piece(self, images: Tensor, masks: Tensor, *, last: bool) -> Tensor:
+        x = _channels_last(images.to(self._team.device, non_blocking=True))
+        y = masks.to(self._team.device, non_blocking=True)
+        with self._exchange(last):
+            with self.autocast():
+                prediction = self._net(x)
+            mean = self._loss(_in_float32(prediction), y)
+            weight = mean_weight(x, self._config.batch, self._team)
+            self._scaler.scale(mean * weight).backward()  # type: ignore[no-untyped-call]
+        return mean.detach() * len(x)
+
+    def _exchange(self, last: bool) -> AbstractContextManager[Any]:
+        """Let the processes exchange gradients only once a batch."""
+        if last or not isinstance(self._net, DistributedDataParallel):
+            return nullcontext()
+        return self._net.no_sync()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Lay pictures out with channels innermost, which is faster and spreads to what follows."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def _in_float32(prediction: Prediction) -> Prediction:
+    aux = {name: tuple(z.float() for z in side) for name, side in prediction.aux.items()}
+    return Prediction(prediction.logits.float(), aux)
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """Mix the three, so that a resumed run needs no saved state of the generators."""
+    return zlib.crc32(f"{seed}:{step}:{rank}".encode())

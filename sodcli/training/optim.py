@@ -1,0 +1,114 @@
+"""Optimisers and parameter groups, chosen by rules on parameter names."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+
+from sodcli.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRule:
+    """What holds for the parameters whose name ``match`` is found in.
+
+    Attributes:
+        match: Regular expression, searched for in the parameter's full name.
+        lr: Factor on the base learning rate.
+        weight_decay: L2 penalty (Adam, SGD) or decoupled decay (AdamW).
+        still_epochs: Epochs at the start with a rate of zero; none when training starts from
+            given weights (SDNet's warm-up of the mixing scales).
+    """
+
+    match: str = ""
+    lr: float = 1.0
+    weight_decay: float = 0.0
+    still_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise UsageError(f"optimizer.groups: bad pattern {self.match!r}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """An optimiser and its parameter groups.
+
+    Attributes:
+        name: The algorithm.
+        betas: Of Adam and AdamW.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        groups: Rules in order; the first that matches a parameter's name counts. A parameter that
+            none matches gets the base rate and no decay.
+    """
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    nesterov: bool = False
+    groups: tuple[GroupRule, ...] = ()
+
+
+_REST: Final = GroupRule()
+
+
+def build_optimizer(
+    module: nn.Module, config: OptimizerConfig, lr: float, *, preloaded: bool
+) -> torch.optim.Optimizer:
+    """Build the optimiser of ``config`` over all parameters that want gradients.
+
+    Args:
+        module: Where the parameters and their names come from.
+        config: Algorithm and groups.
+        lr: Base learning rate.
+        preloaded: Training starts from given weights, so nothing is held still at first.
+    """
+    groups = _groups(module, config.groups, lr, preloaded)
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr, momentum=config.momentum, nesterov=config.nesterov)
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return kind(groups, lr, betas=config.betas)
+
+
+def set_rates(
+    optimizer: torch.optim.Optimizer, epoch: int, rate_of: Callable[[float], float]
+) -> float:
+    """Set every group's learning rate for the coming step.
+
+    Args:
+        optimizer: One of :func:`build_optimizer`.
+        epoch: From 0.
+        rate_of: Maps a group's base rate to its present one.
+
+    Returns:
+        The highest rate set.
+    """
+    for group in optimizer.param_groups:
+        still = epoch < group["still_epochs"]
+        group["lr"] = 0.0 if still else rate_of(group["base_lr"])
+    return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def _groups(
+    module: nn.Module, rules: Sequence[GroupRule], lr: float, preloaded: bool
+) -> list[dict[str, Any]]:
+    members: dict[GroupRule, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            rule = next((rule for rule in rules if re.search(rule.match, name)), _REST)
+            members.setdefault(rule, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "base_lr": lr * rule.lr,
+            "weight_decay": rule.weight_decay,
+            "still_epochs": 0 if preloaded else rule.still_epochs,
+        }
+        for rule, parameters in members.items()
+    ]

@@ -1,0 +1,117 @@
+"""Scores and sample pictures of a network on held-back pairs."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sodcli.data.validation import ValidationSet
+from sodcli.errors import SinkError
+from sodcli.files import whole_file
+from sodcli.metrics.measure import measure
+from sodcli.metrics.summary import summarise
+from sodcli.registry import ModelSpec
+from sodcli.training.interrupt import StopWish
+from sodcli.training.setup import Job
+
+_SCORES: Final = frozenset({"mae", "f"})
+
+
+class Sample(NamedTuple):
+    """A validation pair.
+
+    Attributes:
+        image: ``(1, 3, S, S)`` float32, normalised.
+        truth: ``(H, W)`` uint8, the ground truth at its own size.
+    """
+
+    image: Tensor
+    truth: NDArray[np.uint8]
+
+
+class Validator:
+    """Looks at a run's held-back pairs after each epoch that is due."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self._config, self._spec, self._folder = job.config, job.spec, job.folder
+        self._device = device
+        self._pairs = ValidationSet(job.material.held, job.config.size, job.spec.mean, job.spec.std)
+
+    def look(self, module: nn.Module, epoch: int, wish: StopWish) -> dict[str, float]:
+        """Score ``module`` and write sample pictures, each if it is due after ``epoch`` (from 1).
+
+        Returns:
+            MAE and maxF, or nothing if no scores are due or no pairs held back.
+
+        Raises:
+            SinkError: If the pictures cannot be written.
+            Stopped: As soon as ``wish`` is there.
+        """
+        if not len(self._pairs):
+            return {}
+        if self._due(epoch, self._config.sample_every):
+            few = islice(self._predicted(module, wish), self._config.samples)
+            write_sheet(self._folder.sheet(epoch), few, self._spec)
+        if self._due(epoch, self._config.validate_every):
+            return score(self._predicted(module, wish))
+        return {}
+
+    def _due(self, epoch: int, every: int) -> bool:
+        return every > 0 and (epoch % every == 0 or epoch == self._config.epochs)
+
+    def _predicted(self, module: nn.Module, wish: StopWish) -> Iterator[tuple[Sample, Tensor]]:
+        """Yield each sample with its saliency map, in eval mode and float32."""
+        was_training = module.training
+        module.eval()
+        try:
+            for image, truth, _ in self._pairs:
+                wish.check()
+                with torch.no_grad():
+                    saliency = module(image.to(self._device)).logits.sigmoid().cpu()
+                yield Sample(image, truth), saliency
+        finally:
+            module.train(was_training)
+
+
+def score(predicted: Iterable[tuple[Sample, Tensor]]) -> dict[str, float]:
+    """Return MAE and maxF, measured at the ground truth's size."""
+    measured = []
+    for sample, saliency in predicted:
+        full = F.interpolate(saliency, sample.truth.shape, mode="bilinear")[0, 0]
+        measured.append(measure(full.clamp(0, 1).numpy(), sample.truth, which=_SCORES))
+    found = summarise(measured).as_dict()
+    return {name: found[name] for name in ("MAE", "maxF")}
+
+
+def write_sheet(path: Path, predicted: Iterable[tuple[Sample, Tensor]], spec: ModelSpec) -> None:
+    """Write a PNG with a row per sample: photo, ground truth and saliency map, side by side.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    sheet = np.concatenate([_row(sample, saliency, spec) for sample, saliency in predicted])
+    try:
+        with whole_file(path) as part:
+            Image.fromarray(sheet).save(part, "PNG")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _row(sample: Sample, saliency: Tensor, spec: ModelSpec) -> NDArray[np.uint8]:
+    std, mean = (torch.tensor(value).view(3, 1, 1) for value in (spec.std, spec.mean))
+    photo = _pixels(sample.image[0] * std + mean)
+    size_wh = (photo.shape[1], photo.shape[0])
+    truth = np.asarray(Image.fromarray(sample.truth).resize(size_wh).convert("RGB"))
+    return np.concatenate([photo, truth, _pixels(saliency[0].expand(3, -1, -1))], axis=1)
+
+
+def _pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Return ``(3, H, W)`` in ``[0, 1]`` as ``(H, W, 3)`` uint8."""
+    return (x.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()

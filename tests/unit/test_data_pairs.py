@@ -1,0 +1,155 @@
+"""Pairs by stem over the folder layouts that data sets come in."""
+
+from pathlib import Path
+
+import pytest
+
+from sodcli.data.layouts import natural_key
+from sodcli.data.pairs import find_pairs
+from sodcli.errors import MissingError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def stems(root: Path, found) -> list[tuple[str, str]]:
+    return [
+        (pair.image.relative_to(root).as_posix(), pair.mask.relative_to(root).as_posix())
+        for pair in found.pairs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("images", "masks"),
+        ("image", "gt"),
+        ("Image", "Mask"),
+        ("Imgs", "GT"),
+        ("imgs", "gts"),
+        ("im", "gt"),
+        ("images", "ground_truth_mask"),
+        ("JPEGImages", "Annotations"),
+        ("DUTS-TR-Image", "DUTS-TR-Mask"),
+        ("DUTS-TE-Image", "mask"),
+    ],
+)
+def test_known_layouts(tmp_path: Path, images: str, masks: str) -> None:
+    touch(tmp_path, f"{images}/10.jpg", f"{images}/2.JPG", f"{masks}/2.png", f"{masks}/10.PNG")
+    found = find_pairs([str(tmp_path)])
+    assert stems(tmp_path, found) == [
+        (f"{images}/2.JPG", f"{masks}/2.png"),
+        (f"{images}/10.jpg", f"{masks}/10.PNG"),
+    ]
+    assert found.problems == ()
+    assert {pair.source for pair in found.pairs} == {str(tmp_path)}
+
+
+def test_two_sets_side_by_side_are_told_apart_by_name(tmp_path: Path) -> None:
+    for part in ("TR", "TE"):
+        touch(tmp_path, f"DUTS-{part}-Image/a.jpg", f"DUTS-{part}-Mask/a.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [
+        ("DUTS-TE-Image/a.jpg", "DUTS-TE-Mask/a.png"),
+        ("DUTS-TR-Image/a.jpg", "DUTS-TR-Mask/a.png"),
+    ]
+
+
+def test_nested_folders_pair_by_their_whole_path(tmp_path: Path) -> None:
+    for clip in ("bear", "camel"):
+        touch(tmp_path, f"JPEGImages/480p/{clip}/0.jpg", f"Annotations/480p/{clip}/0.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [
+        ("JPEGImages/480p/bear/0.jpg", "Annotations/480p/bear/0.png"),
+        ("JPEGImages/480p/camel/0.jpg", "Annotations/480p/camel/0.png"),
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "Imgs/", "MSRA-B/"])
+def test_photo_and_mask_side_by_side(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, f"{folder}a.jpg", f"{folder}a.png", f"{folder}b.jpeg", f"{folder}b.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [
+        (f"{folder}a.jpg", f"{folder}a.png"),
+        (f"{folder}b.jpeg", f"{folder}b.png"),
+    ]
+
+
+def test_several_sets_in_one_root_and_several_roots(tmp_path: Path) -> None:
+    touch(tmp_path, "one/set2/images/a.jpg", "one/set2/masks/a.png")
+    touch(tmp_path, "one/set10/Imgs/a.jpg", "one/set10/GT/a.png", "two/a.jpg", "two/a.png")
+    found = find_pairs([str(tmp_path / "two"), str(tmp_path / "one")])
+    assert [pair.image.relative_to(tmp_path).as_posix() for pair in found.pairs] == [
+        "two/a.jpg",
+        "one/set2/images/a.jpg",
+        "one/set10/Imgs/a.jpg",
+    ]
+    assert [Path(pair.source).name for pair in found.pairs] == ["two", "one", "one"]
+
+
+def test_two_named_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.png", "alpha=1/a.png")
+    found = find_pairs([f"{tmp_path / 'photos'}={tmp_path / 'alpha=1'}"])
+    assert stems(tmp_path, found) == [("photos/a.png", "alpha=1/a.png")]
+
+
+def test_a_folder_with_an_equals_sign_is_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "size=96/images/a.jpg", "size=96/masks/a.png")
+    assert len(find_pairs([str(tmp_path / "size=96")]).pairs) == 1
+
+
+def test_a_folder_of_xml_is_no_folder_of_masks(tmp_path: Path) -> None:
+    touch(tmp_path, "JPEGImages/a.jpg", "Annotations/a.xml", "masks/a.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [("JPEGImages/a.jpg", "masks/a.png")]
+
+
+def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "masks/a.png")
+    touch(
+        tmp_path, "images/._a.jpg", "images/Thumbs.db", "masks/.DS_Store", "__MACOSX/images/b.jpg"
+    )
+    assert find_pairs([str(tmp_path)]).problems == ()
+
+
+def test_what_has_no_partner_is_counted_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "images/a.png", "masks/a.png", "masks/z.png")
+    touch(tmp_path, *(f"images/lone{number}.jpg" for number in range(7)))
+    found = find_pairs([str(tmp_path)])
+    assert stems(tmp_path, found) == [("images/a.jpg", "masks/a.png")]
+    assert found.problems == (
+        f"{tmp_path}: 7 without a mask: "
+        "lone0.jpg, lone1.jpg, lone2.jpg, lone3.jpg, lone4.jpg and 2 more",
+        f"{tmp_path}: 1 without a picture: z.png",
+        f"{tmp_path}: 1 left out, as another file has the same stem: a.png",
+    )
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"no folder '.*nowhere'") as error:
+        find_pairs([str(tmp_path / "nowhere")])
+    assert error.value.exit_code == 4
+
+
+def test_a_folder_without_pairs_says_what_was_sought_and_found(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.jpg", "stray.jpg")
+    with pytest.raises(MissingError, match=r"looked for .*images.*GT.*found 1 pictures.*photos"):
+        find_pairs([str(tmp_path)])
+
+
+def test_masks_of_other_names_are_named_in_the_error(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "masks/a_mask.png")
+    with pytest.raises(MissingError, match=r"1 without a mask: a.jpg; .*a_mask.png"):
+        find_pairs([str(tmp_path)])
+
+
+def test_natural_order() -> None:
+    names = ["b1", "a10", "a2", "A1", "2", "10", "a", "a02"]
+    assert sorted(names, key=natural_key) == ["2", "10", "a", "A1", "a02", "a2", "a10", "b1"]
+
+
+@pytest.mark.parametrize(("folder", "count"), [("train", 4912), ("ECSSD-dev", 297)])
+def test_the_development_sets_are_found_whole(shared_data: Path, folder: str, count: int) -> None:
+    found = find_pairs([str(shared_data / folder)])
+    assert len(found.pairs) == count
+    assert found.problems == ()
+    assert all(pair.image.stem == pair.mask.stem for pair in found.pairs)

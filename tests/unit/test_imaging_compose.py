@@ -1,0 +1,147 @@
+import cv2
+import numpy as np
+import pytest
+
+from sodcli.frame import Frame
+from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, names
+
+RAW = Look(refine=False)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def frame():
+    """Noise with a salient right half and a soft seam between."""
+    alpha = np.tile(np.clip((np.arange(60) - 25) / 10, 0, 1).astype(np.float32), (40, 1))
+    return Frame(rgb=noise(40, 60, 3), index=0, name="x").with_saliency(alpha)
+
+
+def looks(kind, **kwargs):
+    return Look(background=noise(30, 30, 3, seed=1) if kind == "picture" else None, **kwargs)
+
+
+def test_the_promised_types_are_there():
+    assert set(names()) >= {"map", "green", "rgba", "blur", "overlay", "picture"}
+
+
+@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("kind", names())
+def test_every_type_keeps_size_and_input(frame, kind, refine):
+    before = frame.rgb.copy()
+    out = compose(kind, frame, looks(kind, refine=refine))
+    assert out.shape == {"map": (40, 60), "rgba": (40, 60, 4)}.get(kind, (40, 60, 3))
+    assert out.dtype == np.uint8
+    assert out.flags.c_contiguous
+    assert np.array_equal(frame.rgb, before)
+
+
+@pytest.mark.parametrize("kind", sorted(set(names()) - {"map", "overlay"}))
+def test_the_subject_itself_is_never_changed(frame, kind):
+    out = compose(kind, frame, looks(kind))
+    assert np.array_equal(out[:, 35:, :3], frame.rgb[:, 35:])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
+@pytest.mark.parametrize("kind", names())
+def test_thin_pictures_pass(kind, shape):
+    alpha = np.random.default_rng(0).random(shape, np.float32)
+    thin = Frame(rgb=noise(*shape, 3), index=0, name="x").with_saliency(alpha)
+    assert compose(kind, thin, looks(kind)).shape[:2] == shape
+
+
+def test_map_rounds_to_nearest(frame):
+    assert np.array_equal(compose("map", frame), np.rint(frame.saliency * 255))
+
+
+def test_green_is_the_known_green(frame):
+    out = compose("green", frame, RAW)
+    assert (out[:, :25] == GREEN_RGB).all()
+    share = frame.saliency[..., None]
+    want = np.rint(frame.rgb * share + np.float32(GREEN_RGB) * (1 - share))
+    assert np.array_equal(out, want)
+
+
+def test_rgba_carries_the_saliency_and_no_hidden_background(frame):
+    out = compose("rgba", frame, RAW)
+    assert np.array_equal(out[..., 3], compose("map", frame))
+    assert (out[:, :18, :3] == 0).all()
+    assert np.array_equal(out[:, 18:, :3], frame.rgb[:, 18:])
+
+
+def test_rgba_respects_what_was_transparent_before():
+    half = np.full((8, 8), 128, np.uint8)
+    base = Frame(rgb=noise(8, 8, 3), index=0, name="x", alpha=half)
+    out = compose("rgba", base.with_saliency(np.ones((8, 8), np.float32)))
+    assert (out[..., 3] == 128).all()
+
+
+def halo(kind, frame, background):
+    """How far a soft red edge over black is from red over ``background``."""
+    alpha = frame.saliency[..., None]
+    want = np.float32([200, 40, 20]) * alpha + np.float32(background) * (1 - alpha)
+    for refine in (True, False):
+        look = Look(background=np.full((9, 9, 3), background, np.uint8), refine=refine)
+        out = compose(kind, frame, look).astype(np.float32)
+        if kind == "rgba":
+            out = out[..., :3] * alpha + np.float32(background) * (1 - alpha)
+        yield np.abs(out - want).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "background"),
+    [("green", GREEN_RGB), ("picture", (255, 255, 255)), ("rgba", (9, 9, 255))],
+)
+def test_refinement_takes_the_halo_away(kind, background):
+    alpha = np.tile(np.clip((np.arange(120) - 50) / 16, 0, 1).astype(np.float32), (80, 1))
+    rgb = np.rint(np.float32([200, 40, 20]) * alpha[..., None]).astype(np.uint8)
+    refined, raw = halo(kind, Frame(rgb=rgb, index=0, name="x").with_saliency(alpha), background)
+    assert raw > 25
+    assert refined < raw / 4
+
+
+def test_blur_scales_with_the_width():
+    rgb = np.zeros((64, 1280, 3), np.uint8)
+    rgb[:, 640:] = 255
+    plain = Frame(rgb=rgb, index=0, name="x").with_saliency(np.zeros((64, 1280), np.float32))
+    want = cv2.GaussianBlur(rgb, (0, 0), 15)
+    assert abs(compose("blur", plain).astype(int) - want).max() <= 2
+    small = Frame(rgb=rgb[:, ::10], index=0, name="x").with_saliency(
+        np.zeros((64, 128), np.float32)
+    )
+    assert np.array_equal(compose("blur", small), cv2.GaussianBlur(rgb[:, ::10], (0, 0), 1.5))
+
+
+def test_overlay_tints_outlines_and_leaves_the_rest():
+    rgb = noise(50, 50, 3)
+    alpha = np.zeros((50, 50), np.float32)
+    alpha[15:35, 15:35] = 1
+    out = compose("overlay", Frame(rgb=rgb, index=0, name="x").with_saliency(alpha))
+    assert np.array_equal(out[:12], rgb[:12])
+    inner = (rgb[20:30, 20:30].astype(int) + GREEN_RGB) // 2
+    assert abs(out[20:30, 20:30] - inner).max() <= 1
+    assert (out == GREEN_RGB).all(-1).sum() > 60
+
+
+def test_picture_covers_without_stretching(frame):
+    tall = noise(300, 90, 3)
+    empty = frame.with_saliency(np.zeros((40, 60), np.float32))
+    out = compose("picture", empty, Look(background=tall))
+    want = cv2.resize(tall[120:180], (60, 40), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(out, want)
+
+
+def test_what_is_missing_is_named(frame):
+    with pytest.raises(ValueError, match="background"):
+        compose("picture", frame)
+    with pytest.raises(ValueError, match="saliency"):
+        compose("map", Frame(rgb=frame.rgb, index=0, name="x"))
+    with pytest.raises(KeyError):
+        compose("sepia", frame)
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ValueError, match="already registered"):
+        composer("map")(lambda frame, look: frame.rgb)

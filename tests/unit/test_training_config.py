@@ -1,0 +1,143 @@
+import pytest
+
+from sodcli.errors import RegistryError, UnknownNameError, UsageError
+from sodcli.registry import RecipeSpec, Registry
+from sodcli.training import config
+from tests.training_kit import settings
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return {"model": "sdnet", "data": [str(tmp_path)]}
+
+
+def with_recipes(registry, **tables):
+    recipes = {name: RecipeSpec(name=name, table=table) for name, table in tables.items()}
+    return Registry(registry.models, registry.weights, {**registry.recipes, **recipes})
+
+
+def test_every_recipe_of_the_register_is_valid(registry, plain):
+    assert {"sdnet", "stdnet", "minet", "inspyrenet", "rcrnet"} <= registry.recipes.keys()
+    for name in registry.recipes:
+        assert config.resolve(registry, plain, {"recipe": name}).recipe == name
+
+
+def test_the_paper_s_recipe_is_the_default(registry, plain):
+    resolved = config.resolve(registry, plain)
+    assert (resolved.recipe, resolved.epochs, resolved.batch, resolved.lr) == (
+        "sdnet",
+        180,
+        24,
+        1e-3,
+    )
+    assert resolved.sizes == (480, 400, 240, 320)
+    assert resolved.augmentation().border_crop == 14
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_recipe(registry, plain, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('epochs = 7\nlr = 1\n[schedule]\nname = "cosine"\n[augment]\nflip_ud = 0.0\n')
+    resolved = config.resolve(registry, config.read_toml(path), {**plain, "lr": 0.5})
+    assert (resolved.epochs, resolved.lr, resolved.batch) == (7, 0.5, 24)
+    assert resolved.schedule == {"name": "cosine"}
+    assert resolved.augmentation().flip_lr == 0.25
+    assert resolved.augmentation().flip_ud == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(320, (480, 400, 240, 320)), (96, (144, 128, 64, 96)), (32, (48, 32, 32, 32))],
+)
+def test_scales_give_multiples_of_sixteen(tmp_path, size, sizes):
+    assert settings(tmp_path, size=size, scales=[1.5, 1.25, 0.75, 1.0]).sizes == sizes
+
+
+def test_folders_do_not_depend_on_where_the_program_starts(registry, plain, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "mine.pth").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    wanted = {"data": ["photos", "a=b"], "val": ["photos"], "init": "mine.pth"}
+    resolved = config.resolve(registry, plain, wanted)
+    assert resolved.data == (
+        str(tmp_path / "photos"),
+        f"{tmp_path / 'a'}={tmp_path / 'b'}",
+    )
+    assert resolved.val == (str(tmp_path / "photos"),)
+    assert resolved.init == str(tmp_path / "mine.pth")
+    assert config.resolve(registry, plain, {"init": "sdnet-duts"}).init == "sdnet-duts"
+
+
+def test_a_written_config_reads_back_equal(registry, plain, tmp_path):
+    for name in registry.recipes:
+        resolved = config.resolve(registry, plain, {"recipe": name})
+        path = tmp_path / "config.toml"
+        path.write_text(resolved.toml(), encoding="utf-8")
+        assert config.read_config(path) == resolved
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epcohs": 3}, "settings: unknown key 'epcohs'. Did you mean 'epochs'?"),
+        ({"epochs": "many"}, "settings.epochs: 'many' is not a whole number"),
+        ({"epochs": 0}, "settings: epochs must be at least 1"),
+        ({"size": 16}, "settings: size must be at least 32 pixels"),
+        ({"lr": 0}, "settings: lr must be above 0"),
+        ({"data": []}, "settings: data must name at least one folder"),
+        ({"ema": 1.0}, "settings: ema must be"),
+        ({"holdout": 1.0}, "settings: holdout must be"),
+        ({"seed": -1}, "settings: seed must not be negative"),
+        ({"scales": []}, "settings: scales must be factors above 0"),
+        ({"amp": "bf8"}, "settings.amp: 'bf8' is not one of none, bf16, fp16"),
+        ({"loss": "bse"}, "no loss named 'bse'. Did you mean 'bce'?"),
+        ({"schedule": {"name": "cos"}}, "schedule: no schedule named 'cos'"),
+        ({"augment": {"flip": 0.5}}, "augment: unknown key 'flip'"),
+        ({"optimizer": {"groups": [{"match": "("}]}}, "optimizer.groups: bad pattern '('"),
+        ({"optimizer": {"name": "lion"}}, "settings.optimizer.name: 'lion' is not one of"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(tmp_path, changes, message):
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, **changes)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_model_must_be_named_and_known(registry, tmp_path):
+    with pytest.raises(UsageError, match="add --model"):
+        config.resolve(registry, {"data": [str(tmp_path)]})
+    with pytest.raises(UnknownNameError, match="Did you mean 'sdnet'"):
+        config.resolve(registry, {"model": "sdnt"})
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    with pytest.raises(UsageError, match="No such file"):
+        config.read_toml(path)
+    path.write_text("epochs = ")
+    with pytest.raises(UsageError, match=r"mine\.toml"):
+        config.read_toml(path)
+
+
+def test_a_recipe_stands_on_its_base(registry, plain):
+    mine = with_recipes(
+        registry,
+        short={"base": "sdnet", "epochs": 3},
+        shorter={"base": "short", "epochs": 2},
+        round={"base": "trip"},
+        trip={"base": "round"},
+    )
+    resolved = config.resolve(mine, plain, {"recipe": "shorter"})
+    assert (resolved.epochs, resolved.loss) == (2, "balanced-bce")
+    with pytest.raises(RegistryError, match="leads back to itself"):
+        config.resolve(mine, plain, {"recipe": "round"})
+
+
+def test_resuming_takes_the_same_settings_and_names_others(tmp_path):
+    saved = settings(tmp_path)
+    assert config.resume(saved) == saved
+    same = {"model": "sdnet", "data": [str(tmp_path)], "recipe": "sdnet", "epochs": 2}
+    assert config.resume(saved, {"batch": 2}, same) == saved
+    with pytest.raises(UsageError) as caught:
+        config.resume(saved, {"epochs": 3, "schedule": {"gamma": 0.5}})
+    assert "epochs was 2, now 3" in str(caught.value)
+    assert "schedule.gamma was 0.1, now 0.5" in str(caught.value)

@@ -1,0 +1,320 @@
+import itertools
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from sodcli.errors import MissingError, SourceError, TrainingError, UsageError, WeightsError
+from sodcli.models.restore import restore
+from sodcli.training.config import read_config
+from sodcli.weights.read import read_weights
+from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
+
+pytestmark = pytest.mark.slow
+PLAIN_SGD = {"name": "sgd", "momentum": 0.0, "groups": []}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return draw_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def finished(pairs, tmp_path_factory):
+    """Two epochs of three steps, never interrupted."""
+    listener = Listener()
+    root = tmp_path_factory.mktemp("runs") / "whole"
+    return run(settings(pairs, sample_every=2, samples=2), root, listener), listener
+
+
+def interrupt_at(*steps):
+    return Listener(lambda step: signal.raise_signal(signal.SIGINT) if step in steps else None)
+
+
+def test_a_run_leaves_weights_metrics_and_its_settings(finished, pairs):
+    folder, listener = finished
+    assert [row["epoch"] for row in folder.rows()] == [1, 2]
+    assert folder.rows() == listener.rows
+    assert {"loss", "lr", "MAE", "maxF", "seconds", "images_per_s", "skipped"} <= folder.rows()[
+        0
+    ].keys()
+    assert folder.rows()[0]["images"] == 6
+    assert read_config(folder.root / "config.toml").data == (str(pairs),)
+    names = {path.name for path in folder.root.iterdir()}
+    assert names == {
+        "config.toml",
+        "last.pth",
+        "last.safetensors",
+        "best.safetensors",
+        "metrics.jsonl",
+        "samples",
+    }
+
+
+def test_the_reporter_hears_the_plan_and_every_step(finished):
+    _, listener = finished
+    assert (listener.plan.train, listener.plan.held) == (6, 2)
+    assert (listener.plan.steps, listener.plan.epochs, listener.plan.done) == (6, 2, 0)
+    assert [report.step for report in listener.steps] == [1, 2, 3, 4, 5, 6]
+    assert all(report.images == 2 and report.lr == 1e-3 for report in listener.steps)
+    losses = [report.loss for report in listener.steps[:3]]
+    assert listener.rows[0]["loss"] == pytest.approx(np.mean(losses))
+
+
+def test_kept_weights_fit_the_network_and_say_where_they_come_from(finished, registry):
+    folder, _ = finished
+    with safe_open(folder.best, framework="pt") as file:
+        about = file.metadata()
+    assert (about["model"], about["form"], about["recipe"]) == ("sdnet", "training", "sdnet")
+    assert about["epoch"] in {"1", "2"}
+    module = restore(registry.model("sdnet"), read_weights(folder.last), registry)
+    assert module(torch.zeros(1, 3, 32, 32)).logits.shape == (1, 1, 32, 32)
+
+
+def test_sample_sheets_show_photo_truth_and_map(finished):
+    folder, _ = finished
+    assert not folder.sheet(1).exists()
+    sheet = np.asarray(Image.open(folder.sheet(2)))
+    assert sheet.shape == (64, 96, 3)
+    photo, truth = sheet[:32, :32].mean(2), sheet[:32, 32:64].mean(2)
+    assert np.corrcoef(photo.ravel(), truth.ravel())[0, 1] > 0.8  # bright ellipse on dark noise
+
+
+@pytest.mark.parametrize("steps", [(1,), (3,), (2, 5)])
+def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs, tmp_path, steps):
+    whole, _ = finished
+    config = settings(pairs, sample_every=2, samples=2)
+    for resume, step in zip((False, True), steps, strict=False):
+        listener = interrupt_at(step)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "run", listener, resume=resume)
+        assert listener.steps[-1].step == step
+    folder = run(config, tmp_path / "run", resume=True)
+    assert same_weights(folder.last, whole.last)
+    assert same_weights(folder.best, whole.best)
+    for row, expected in zip(folder.rows(), whole.rows(), strict=True):
+        for key in ("epoch", "step", "loss", "lr", "images", "MAE", "maxF"):
+            assert row[key] == expected[key]
+
+
+def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path, monkeypatch):
+    whole, _ = finished
+    config = settings(pairs, sample_every=2, samples=2)
+    listener = Listener(lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "run", listener)
+    assert not listener.rows  # the epoch's steps are done, its validation is not
+    folder = run(config, tmp_path / "run", listener := Listener(), resume=True)
+    assert listener.plan.done == 3
+    assert same_weights(folder.last, whole.last)
+
+
+def test_average_scaler_and_two_sizes_survive_a_resume(pairs, tmp_path):
+    config = settings(pairs, epochs=1, ema=0.9, amp="fp16", scales=[1.0, 1.5], accumulate=2)
+    whole = run(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "cut", interrupt_at(4))
+    assert same_weights(run(config, tmp_path / "cut", resume=True).last, whole.last)
+
+
+def test_resuming_a_finished_run_changes_nothing(pairs, tmp_path):
+    config = settings(pairs, epochs=1)
+    folder = run(config, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.root.iterdir()}
+    listener = Listener()
+    run(config, tmp_path / "run", listener, resume=True)
+    assert listener.steps == []
+    assert {path: path.read_bytes() for path in folder.root.iterdir()} == before
+
+
+def test_a_crash_in_the_middle_of_a_line_leaves_one_line_per_epoch(pairs, tmp_path):
+    config = settings(pairs)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "run", interrupt_at(5))
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    first = metrics.read_text()
+    metrics.write_text(first + json.dumps({"epoch": 2, "loss": 1}) + '\n{"epoch": 2, "lo')
+    folder = run(config, tmp_path / "run", resume=True)
+    lines = metrics.read_text().splitlines()
+    assert lines[0] == first.strip()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert folder.rows()[1]["step"] == 6
+
+
+def test_a_folder_in_use_is_refused(finished, pairs):
+    folder, _ = finished
+    before = sorted(folder.root.iterdir())
+    with pytest.raises(UsageError, match="is not empty; choose another -o, or add --resume"):
+        run(settings(pairs), folder.root)
+    assert sorted(folder.root.iterdir()) == before
+
+
+def test_there_must_be_something_to_resume(tmp_path):
+    from sodcli.training.runfolder import RunFolder
+
+    with pytest.raises(UsageError, match=r"nothing to resume .* no config\.toml"):
+        RunFolder(tmp_path / "run").read()
+
+
+def test_a_run_whose_pictures_changed_is_not_resumed(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    config = settings(root, epochs=1, holdout=0.0)
+    run(config, tmp_path / "run")
+    (root / "images" / "0.png").unlink()
+    with pytest.raises(UsageError, match="pictures are not those"):
+        run(config, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [
+        (1e20, r"the loss became (nan|inf) at step 2, on "),
+        (1e39, "a weight became NaN or infinite"),
+    ],
+)
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    pairs, tmp_path, lr, message
+):
+    small = settings(pairs, epochs=1, optimizer=PLAIN_SGD, lr=1e-8)
+    big = settings(pairs, optimizer=PLAIN_SGD, lr=lr)
+    folder = run(small, tmp_path / "run")
+    before = folder.checkpoint.read_bytes()
+    with pytest.raises(TrainingError, match=message) as caught:
+        run(big, tmp_path / "other", save_every=0)
+    assert ".png" in str(caught.value)
+    other = tmp_path / "other" / "last.pth"
+    assert other.exists() == (lr == 1e20)  # the one after step 1 was good, or is not written
+    assert folder.checkpoint.read_bytes() == before
+
+
+def test_a_corrupt_photo_is_skipped_counted_and_told(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    bad = root / "images" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:300])
+    listener = Listener()
+    folder = run(settings(root, holdout=0.0), tmp_path / "run", listener)
+    assert len(listener.skipped) == 2
+    assert all(str(bad) in reason for reason in listener.skipped)
+    assert [row["skipped"] for row in folder.rows()] == [1, 1]
+    assert [row["images"] for row in folder.rows()] == [7, 7]
+
+
+def test_too_many_corrupt_photos_stop_the_run(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    for number in range(4):
+        (root / "images" / f"{number}.png").write_bytes(b"gone")
+    with pytest.raises(TrainingError, match="pictures could not be read in epoch 1"):
+        run(settings(root, holdout=0.0), tmp_path / "run")
+
+
+def test_no_readable_photo_at_all_is_an_error(tmp_path):
+    root = draw_pairs(tmp_path / "pairs", count=2)
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"gone")
+    with pytest.raises(SourceError, match="no training picture can be read"):
+        run(settings(root, holdout=0.0), tmp_path / "run")
+
+
+def test_unmatched_and_unreadable_validation_pairs_are_told(tmp_path, pairs):
+    val = draw_pairs(tmp_path / "val", count=3, seed=1)
+    (val / "images" / "0.png").write_bytes(b"gone")
+    (val / "masks" / "1.png").unlink()
+    listener = Listener()
+    run(settings(pairs, val=[str(val)], epochs=1), tmp_path / "run", listener)
+    assert (listener.plan.train, listener.plan.held) == (8, 1)
+    assert any("without a mask" in note for note in listener.notes)
+    assert any("left out" in note for note in listener.notes)
+
+
+def test_without_validation_the_last_weights_are_what_there_is(pairs, tmp_path):
+    folder = run(settings(pairs, holdout=0.0, epochs=1), tmp_path / "run")
+    assert not folder.best.exists()
+    assert folder.last.exists()
+    assert "MAE" not in folder.rows()[0]
+
+
+def test_validation_comes_when_due_and_at_the_end(pairs, tmp_path):
+    folder = run(settings(pairs, epochs=3, validate_every=2, monitor="MAE"), tmp_path / "run")
+    assert ["MAE" in row for row in folder.rows()] == [False, True, True]
+    best = min(row["MAE"] for row in folder.rows()[1:])
+    last_is_best = folder.rows()[2]["MAE"] == best
+    assert same_weights(folder.best, folder.last) == last_is_best
+
+
+def test_pieces_of_a_batch_give_the_gradient_of_the_whole(pairs, tmp_path):
+    common = {"optimizer": PLAIN_SGD, "lr": 1e-6, "epochs": 1, "batch": 6}
+    whole = run(settings(pairs, **common), tmp_path / "whole")
+    cut = run(settings(pairs, accumulate=4, **common), tmp_path / "cut")
+    start = run(settings(pairs, **{**common, "lr": 1e-30}), tmp_path / "start")
+    a, b, c = (load_file(folder.last) for folder in (whole, cut, start))
+    moved = max((a[key] - c[key]).abs().max() for key in a)
+    apart = max((a[key] - b[key]).abs().max() for key in a)
+    assert moved > 1e-4
+    assert apart < 1e-6
+
+
+def test_the_kept_weights_are_the_average_s(pairs, tmp_path):
+    common = {"optimizer": PLAIN_SGD, "lr": 1e-6, "epochs": 1}
+    states = []
+
+    class Spy(Listener):
+        def on_step(self, report):
+            super().on_step(report)
+            states.append(torch.load(tmp_path / "plain" / "last.pth"))
+
+    plain = run(settings(pairs, **common), tmp_path / "plain")
+    averaged = run(settings(pairs, ema=0.5, **common), tmp_path / "averaged")
+    a, b = load_file(plain.last), load_file(averaged.last)
+    assert any(not torch.equal(a[key], b[key]) for key in a)
+    trained = torch.load(averaged.checkpoint, weights_only=True)["learner"]["module"]
+    assert all(torch.equal(a[key], trained[key]) for key in a)
+
+
+def test_training_starts_from_given_weights(finished, pairs, tmp_path, small_weights):
+    still = {"optimizer": PLAIN_SGD, "lr": 1e-30, "epochs": 1}
+    folder, _ = finished
+    again = run(settings(pairs, init=str(folder.last), **still), tmp_path / "ours")
+    assert same_weights(again.last, folder.last)
+    published = run(settings(pairs, init=str(small_weights), **still), tmp_path / "published")
+    read = torch.load(small_weights, weights_only=True)
+    key = "decoder.conv_reduces.0.weight"
+    raw = next(v for k, v in read.items() if k.endswith("conv_reduces.0.conv.weight"))
+    assert torch.equal(load_file(published.last)[key], raw)
+
+
+def test_weights_to_start_from_must_be_there_and_fit(pairs, tmp_path):
+    with pytest.raises(MissingError, match=r"gone\.pth"):
+        run(settings(pairs, init="gone.pth"), tmp_path / "a")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="does not fit sdnet"):
+        run(settings(pairs, init=str(tmp_path / "other.pth")), tmp_path / "b")
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_no_pairs_leave_no_run_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingError, match="no pair of picture and mask"):
+        run(settings(tmp_path / "empty"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("changes", [{"amp": "bf16"}, {"args": {"norm": "sum"}}])
+def test_training_lowers_the_loss(pairs, tmp_path, changes):
+    config = settings(pairs, epochs=12, batch=6, holdout=0.0, **changes)
+    rows = run(config, tmp_path / "run").rows()
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+
+
+def test_seeds_decide_everything(pairs, tmp_path):
+    folders = [
+        run(settings(pairs, epochs=1, seed=seed), tmp_path / str(number))
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    alike = [same_weights(a.last, b.last) for a, b in itertools.pairwise(folders)]
+    assert alike == [True, False]

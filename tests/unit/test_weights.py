@@ -1,0 +1,191 @@
+"""Weights files: safe, strict, and refused in one line when they are anything else."""
+
+import pickle
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import sodcli
+from sodcli.errors import MissingError, SinkError, UsageError, WeightsError
+from sodcli.models.restore import identify, initialise, restore
+from sodcli.weights.cache import home, locate
+from sodcli.weights.layouts.sdnet import to_ours, to_published
+from sodcli.weights.read import read_pickle, read_weights
+from sodcli.weights.save import save_published, save_weights
+from tests.conftest import manifest, rule_weights
+
+
+class Hostile:
+    """Leaves a trace if anybody unpickles it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_hostile_pickle_does_not_run(tmp_path):
+    trace = tmp_path / "trace"
+    for name, save in (
+        ("a.pth", torch.save),
+        ("b.pth", lambda o, p: p.write_bytes(pickle.dumps(o))),
+    ):
+        save({"state_dict": Hostile(trace)}, tmp_path / name)
+        with pytest.raises(WeightsError, match="could run code"):
+            read_weights(tmp_path / name)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"hello, this is text", "not a weights file"),
+        (b"PK\x03\x04 broken", "damaged"),
+        (b"\x80\x02broken", "damaged|could run code"),
+        (b"\x10\x00\x00\x00\x00\x00\x00\x00{broken header", "damaged safetensors"),
+    ],
+)
+def test_what_is_not_weights_is_refused(tmp_path, content, reason):
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=reason):
+        read_weights(path)
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path, small_weights):
+    whole = small_weights.read_bytes()
+    path = tmp_path / "cut.pth"
+    for share in range(1, 10):
+        path.write_bytes(whole[: len(whole) * share // 10])
+        with pytest.raises(WeightsError, match="damaged"):
+            read_weights(path)
+
+
+def test_a_folder_is_not_a_weights_file(tmp_path):
+    with pytest.raises(WeightsError, match="not a file"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, {"state_dict": {"a": "b"}}])
+def test_a_pickle_without_a_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="state dict"):
+        read_weights(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {"model": s}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_published_wrappings_are_taken_off(tmp_path, registry, wrap, prefix):
+    weights = rule_weights(manifest("stdnet/manifest_sdnet.json")["training"])
+    torch.save(wrap({prefix + k: v for k, v in weights.items()}), tmp_path / "x.pth")
+    raw = read_weights(tmp_path / "x.pth")
+    net = restore(registry.model("sdnet"), raw, registry)
+    assert torch.equal(net.backbone.block1_1.pdc.kernels[0], weights["block1_1.conv1.0.weight"])
+
+
+@pytest.mark.parametrize("model", ["sdnet", "sdneta"])
+def test_keys_go_to_the_published_layout_and_back(model):
+    weights = rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"])
+    back = to_published(to_ours(weights).state)
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(back[key], weights[key]) for key in weights)
+
+
+def test_the_model_is_recognised(tmp_path, registry):
+    for model, name in (("sdnet", "sdnet"), ("sdneta", "sdnet-a")):
+        torch.save(
+            rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"]), tmp_path / "x.pth"
+        )
+        assert identify(read_weights(tmp_path / "x.pth"), registry).name == name
+        assert sodcli.load(weights=tmp_path / "x.pth", device="cpu").spec.name == name
+
+
+def test_weights_of_another_model_are_named(registry, small_weights):
+    with pytest.raises(WeightsError, match=r"weights of 'sdnet', not of 'sdnet-a'; add -m sdnet"):
+        restore(registry.model("sdnet-a"), read_weights(small_weights), registry)
+
+
+def test_a_missing_tensor_is_named(tmp_path, registry, small_weights):
+    state = read_pickle(small_weights)
+    del state["module.conv_reduces.0.conv.bias"]
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"1 missing \(first: decoder.conv_reduces.0.bias\)"):
+        restore(registry.model("sdnet"), read_weights(tmp_path / "x.pth"), registry)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_refused(tmp_path, small_weights, value):
+    state = read_pickle(small_weights)
+    state["module.block2_1.conv2.bias"][3] = value
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"block2_1\.conv2\.bias .* not finite"):
+        read_weights(tmp_path / "x.pth")
+
+
+def test_a_backbone_alone_serves_as_a_start_only(tmp_path, registry, small_weights):
+    whole = read_pickle(small_weights)
+    torch.save({k: v for k, v in whole.items() if "block" in k}, tmp_path / "backbone.pth")
+    raw, spec = read_weights(tmp_path / "backbone.pth"), registry.model("sdnet")
+    with pytest.raises(WeightsError, match="missing"):
+        restore(spec, raw, registry)
+    net = sodcli.load("sdnet", weights=small_weights, device="cpu", reparam=False).module
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert initialise(net, spec, raw) == len(raw.state)
+    kernel = whole["module.block3_1.conv1.2.weight"]
+    assert torch.equal(net.backbone.block3_1.pdc.kernels[2], kernel)
+    assert not net.decoder.conv_reduces[0].weight.any()
+
+
+def test_our_own_file_says_what_it_is(tmp_path, registry, small_weights):
+    spec = registry.model("sdnet")
+    net = restore(spec, read_weights(small_weights), registry)
+    path = tmp_path / "ours.safetensors"
+    about = {"model": "sdnet", "form": "training", "args": '{"norm": "none"}'}
+    save_weights(path, net.state_dict(), about, half=True)
+    raw = read_weights(path)
+    assert raw.metadata["sodcli"] == sodcli.__version__
+    assert all(t.dtype == torch.float32 for t in raw.state.values())
+    again = restore(spec, raw, registry)
+    torch.testing.assert_close(again.state_dict(), net.state_dict(), rtol=1e-3, atol=1e-4)
+    with pytest.raises(WeightsError, match="not of 'sdnet-a'; add -m sdnet"):
+        restore(registry.model("sdnet-a"), raw, registry)
+
+
+@pytest.mark.parametrize("about", [{"args": "{"}, {"form": "other"}])
+def test_damaged_metadata_is_an_error_of_the_file(tmp_path, registry, about):
+    save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", {"model": "sdnet", **about})
+    with pytest.raises(WeightsError, match="damaged metadata"):
+        restore(registry.model("sdnet"), read_weights(tmp_path / "x.safetensors"), registry)
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(SinkError, match="cannot write"):
+        save_weights(tmp_path / "taken" / "x.safetensors", {"a": torch.zeros(1)}, {"model": "x"})
+    with pytest.raises(UsageError, match=r"safetensors or \.pth"):
+        save_published(tmp_path / "x.onnx", {"a": torch.zeros(1)})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["taken"]
+
+
+def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weights):
+    assert locate(str(small_weights), registry) == small_weights
+    monkeypatch.setenv("SOD_HOME", str(tmp_path / "cache"))
+    assert home() == tmp_path / "cache"
+    with pytest.raises(MissingError, match=re.escape(str(tmp_path / "cache"))):
+        locate("sdnet-duts", registry)
+    with pytest.raises(MissingError, match="no such weights file"):
+        locate("nowhere/x.pth", registry)
+    with pytest.raises(MissingError, match="Did you mean 'sdnet-duts'"):
+        locate("sdnet-dut", registry)
+
+
+def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
+    (home() / "weights").mkdir()
+    (home() / "weights" / "sdnet_from_scratch.pth").write_bytes(b"half of it")
+    with pytest.raises(MissingError, match=r"10 bytes, models\.toml says 3031139"):
+        locate("sdnet-duts", registry)
