@@ -186,7 +186,10 @@ def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:
 
 def _entries(raw: Mapping[str, Any], kind: str, make: Callable[..., Spec]) -> dict[str, Spec]:
     specs = {}
-    for name, entry in raw.get(kind, {}).items():
+    table = raw.get(kind, {})
+    if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
+        raise RegistryError(f"models.toml: [{kind}] must hold tables")
+    for name, entry in table.items():
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
         try:
             specs[name] = make(name=name, **values)

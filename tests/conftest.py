@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from sodcli.cli.app import app
 from sodcli.registry import default_registry
 
 DATA = Path(__file__).parent / "data"
@@ -79,3 +81,26 @@ def small_weights(tmp_path):
     entries = manifest("stdnet/manifest_sdnet.json")["training"]
     torch.save({f"module.{k}": v for k, v in rule_weights(entries).items()}, path)
     return path
+
+
+@pytest.fixture
+def sod():
+    """Run the program in this process; gives exit_code, stdout, stderr."""
+
+    def run(*words, stdin=None):
+        return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+
+    return run
+
+
+def draw_photo(seed=0, size_hw=(90, 120)):
+    """Draw a bright disc on a dark slope; returns the RGB picture and its ground truth."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices(size_hw)
+    radius = min(size_hw) / 4
+    centre = rng.uniform(radius, np.array(size_hw) - radius)
+    disc = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < radius**2
+    slope = (40 + 60 * columns / size_hw[1])[..., None] * rng.uniform(0.7, 1.0, 3)
+    rgb = np.where(disc[..., None], rng.integers(150, 256, 3), slope)
+    grain = rng.normal(0, 4, rgb.shape)
+    return np.clip(rgb + grain, 0, 255).astype(np.uint8), disc

@@ -70,10 +70,15 @@ class Listener(Reporter):
 
 
 def run(config, root, reporter=None, *, resume=False, save_every=300.0):
-    """Train on the CPU; return the run folder."""
+    """Train on one thread of the CPU; return the run folder."""
     folder = RunFolder(root)
     options = Options(device=torch.device("cpu"), save_every=save_every)
-    train(config, folder, default_registry(), options, reporter or Listener(), resume=resume)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(config, folder, default_registry(), options, reporter or Listener(), resume=resume)
+    finally:
+        torch.set_num_threads(threads)
     return folder
 
 

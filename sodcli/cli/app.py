@@ -29,10 +29,18 @@ class _Boundary(TyperGroup):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,
+        windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
         words = list(sys.argv[1:] if args is None else args)
-        run = partial(super().main, args, prog_name, complete_var, **extra)
+        run = partial(
+            super().main,
+            args,
+            prog_name,
+            complete_var,
+            windows_expand_args=windows_expand_args,
+            **extra,
+        )
         bare = "--traceback" in words or bool(os.environ.get("SOD_DEBUG"))
         if bare or not standalone_mode:
             return run(standalone_mode=standalone_mode)

@@ -77,6 +77,7 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
         try:
             image = reader(BytesIO(data))
             _check_size(image.width, image.height, label, max_pixels)
+            _refuse_deep_planes(image)
             image.load()
             return to_raster(_upright(image))
         except Image.DecompressionBombError as error:
@@ -106,6 +107,15 @@ def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
             f"{label}: {width}x{height} is more than {max_pixels} pixels;"
             " if you trust the file, raise --max-pixels"
         )
+
+
+def _refuse_deep_planes(image: Image.Image) -> None:
+    """Raise ``ValueError`` for unpacked 16-bit planes: Pillow mixes up their bytes in silence."""
+    if isinstance(image, TiffImageFile):
+        tags, tag = image.tag_v2, ExifTags.Base
+        planar = tags.get(tag.PlanarConfiguration) == 2 and tags.get(tag.Compression, 1) == 1
+        if planar and max(tags.get(tag.BitsPerSample, (1,))) > 8:
+            raise ValueError("16-bit planes")
 
 
 def _upright(image: Image.Image) -> Image.Image:

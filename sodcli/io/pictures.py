@@ -98,6 +98,6 @@ def _slurp(stream: BinaryIO, label: str) -> bytes:
     while chunk := stream.read(_CHUNK_BYTES):
         left -= len(chunk)
         if left < 0:
-            raise SourceError(f"{label}: larger than {MAX_BYTES // 2**30} GiB")
+            raise SourceError(f"{label}: larger than {MAX_BYTES // 2**20} MiB")
         chunks.append(chunk)
     return b"".join(chunks)

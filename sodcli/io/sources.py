@@ -78,24 +78,27 @@ def _expand(source: str, recursive: bool) -> Iterable[Input]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> list[Path]:
-    found = sorted(_walk(folder, recursive), key=_natural)
+    """List pictures by suffix; hidden names, our temporary files among them, are left out."""
+    found = [
+        Path(at, name)
+        for at, names in _walk(folder, recursive)
+        for name in names
+        if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")
+    ]
     if not found:
         hint = "" if recursive else "; -r looks into its sub-folders"
         raise SourceError(f"{shown(folder)}: no pictures in this folder{hint}")
-    return found
+    return sorted(found, key=_natural)
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield pictures by suffix; hidden names, our temporary files among them, are left out.
+def _walk(folder: Path | str, recursive: bool) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with the names of their files, without hidden folders.
 
     Links to folders are not followed, so that no loop of links can hold the walk.
     """
     for at, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        for name in files:
-            path = Path(at, name)
-            if path.suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
-                yield path
+        yield at, files
 
 
 def _cannot_list(error: OSError) -> None:
@@ -103,11 +106,24 @@ def _cannot_list(error: OSError) -> None:
 
 
 def _in_glob(pattern: str) -> list[Path]:
-    found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
-    files = sorted((path for path in found if path.is_file()), key=_natural)
+    """List the files a glob matches; a final ``**`` means all files below."""
+    posix = Path(pattern).as_posix()
+    matches = set(_matches(f"{posix}/*" if Path(pattern).name == "**" else posix))
+    files = sorted((path for path in matches if path.is_file()), key=_natural)
     if not files:
         raise SourceError(f"no file matches {shown(pattern)}")
     return files
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """Expand a glob as ``glob`` does, but for ``**``, where that one follows loops of links."""
+    stars = re.search(r"(^|/)\*\*/", pattern)
+    if not stars:
+        yield from map(Path, glob.iglob(pattern))  # noqa: PTH207 - may be absolute
+        return
+    for folder in glob.iglob(pattern[: stars.end(1)] or "."):  # noqa: PTH207
+        for at, _ in _walk(folder, recursive=True):
+            yield from _matches(f"{glob.escape(at)}/{pattern[stars.end() :]}")
 
 
 def _is_folder(path: Path) -> bool:

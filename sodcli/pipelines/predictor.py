@@ -34,6 +34,7 @@ class Predictor:
     Attributes:
         spec: The model's entry in models.toml.
         module: The torch module, in eval mode; ``module(x).logits``.
+        backend: What runs it: normalised arrays in, logits out.
         size_hw: Height and width in pixels at which the network sees every picture.
     """
 
@@ -42,7 +43,7 @@ class Predictor:
     ) -> None:
         if size is not None and size < _SMALLEST_SIDE:
             raise UsageError(f"--size {size}: the network needs at least {_SMALLEST_SIDE} pixels")
-        self.spec, self.module, self._backend = spec, module, backend
+        self.spec, self.module, self.backend = spec, module, backend
         self.size_hw = spec.input_hw if size is None else (size, size)
 
     def __call__(
@@ -77,7 +78,7 @@ class Predictor:
             to_input(_over_white(f), self.size_hw, spec.mean, spec.std, antialias=True)
             for f in frames
         ]
-        logits = self._backend.run(np.stack(inputs))
+        logits = self.backend.run(np.stack(inputs))
         return [
             frame.with_saliency(to_saliency(answer[0], frame.size_hw))
             for frame, answer in zip(frames, logits, strict=True)

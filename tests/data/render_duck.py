@@ -31,23 +31,27 @@ def ellipsoid(points, centre, radii):
 
 
 def duck(points):
-    """Return the distance to the duck and the index of the nearest part."""
+    """Return the distance to the duck, smoothly joined, and the index of the nearest part."""
     each = np.stack([ellipsoid(points, centre, radii) for centre, radii, _ in PARTS])
     soft = each[:3]
     joined = -np.log(np.exp(-12 * np.clip(soft, -2, 4)).sum(0)) / 12
     return np.minimum(joined, each[3:].min(0)), each.argmin(0)
 
 
-def distance(points):
-    return np.minimum(duck(points)[0], points[..., 1] - FLOOR)
-
-
-def march(origin, direction, far, steps=70):
-    travelled = np.zeros(direction.shape[:-1], np.float32)
+def march(origin, direction, far, steps=44):
+    """Follow ``(N, 3)`` rays until they meet the duck, or to ``far``."""
+    travelled = np.zeros(len(direction), np.float32)
     for _ in range(steps):
-        points = origin + travelled[..., None] * direction
-        travelled = np.minimum(travelled + 0.9 * duck(points)[0], far)
+        points = origin + travelled[:, None] * direction
+        travelled = np.minimum(travelled + 0.92 * duck(points)[0], far)
     return travelled
+
+
+def meets_ball(direction, centre=(-0.1, 0.2, 0.0), radius=1.4):
+    """Say which rays from the eye come near enough to the duck to be followed."""
+    toward = np.float32(centre) - EYE
+    along = direction @ toward
+    return toward @ toward - along**2 < radius**2
 
 
 def normal(points, step=2e-3):
@@ -115,7 +119,11 @@ def shaded(points, direction, near):
     middle /= np.linalg.norm(middle, axis=-1, keepdims=True)
     gloss = np.clip((facing * middle).sum(-1), 0, 1) ** 60
     rim = (1 - np.clip(-(facing * direction).sum(-1), 0, 1)) ** 4
-    return colour * (1.15 * lit + 0.33 * sky)[..., None] + bounce + (0.55 * gloss + 0.06 * rim)[..., None]
+    return (
+        colour * (1.15 * lit + 0.33 * sky)[..., None]
+        + bounce
+        + (0.55 * gloss + 0.06 * rim)[..., None]
+    )
 
 
 def floor_shade(points):
@@ -133,7 +141,9 @@ def floor_shade(points):
 def render():
     direction = rays()
     far = np.float32(14.0)
-    travelled = march(EYE, direction, far)
+    near = meets_ball(direction)
+    travelled = np.full(near.shape, far)
+    travelled[near] = march(EYE, direction[near], far)
     down = np.where(direction[..., 1] < -1e-4, (FLOOR - EYE[1]) / direction[..., 1], far)
     picture = room(direction)
     ground = down < np.minimum(travelled, far)
@@ -144,7 +154,6 @@ def render():
     haze = np.clip((down - 5.5) / 6.5, 0, 1)[..., None]
     table = wood(points) * shade[..., None] * 1.35
     picture = np.where(ground[..., None], table * (1 - haze) + picture * haze, picture)
-    size = picture.shape[1::-1]
     soft = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 14 * SAMPLES)
     blur = np.clip((np.where(ground, down, far) - 5.2) / 3.5, 0, 1)[..., None]
     picture = picture * (1 - blur) + soft * blur
@@ -155,7 +164,6 @@ def render():
     small = (WIDTH, HEIGHT)
     layer = cv2.resize(layer, small, interpolation=cv2.INTER_AREA)
     picture = cv2.resize(picture.astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    assert size == (WIDTH * SAMPLES, HEIGHT * SAMPLES)
     return layer[..., :3] + picture * (1 - layer[..., 3:])
 
 

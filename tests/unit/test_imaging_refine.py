@@ -22,7 +22,7 @@ def composite(side, edge, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("side", "edge"), [(300, 5), (300, 25), pytest.param(1600, 80, marks=pytest.mark.slow)]
+    ("side", "edge"), [(300, 5), (300, 25), pytest.param(2000, 60, marks=pytest.mark.slow)]
 )
 def test_the_old_background_leaves_the_edge(side, edge):
     picture, alpha, truth = composite(side, edge)

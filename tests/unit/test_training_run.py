@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from sodcli.errors import MissingError, SourceError, TrainingError, UsageError, WeightsError
 from sodcli.models.restore import restore
 from sodcli.training.config import read_config
-from sodcli.weights.read import read_weights
+from sodcli.weights.read import read_pickle, read_weights
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def test_sample_sheets_show_photo_truth_and_map(finished):
     assert np.corrcoef(photo.ravel(), truth.ravel())[0, 1] > 0.8  # bright ellipse on dark noise
 
 
-@pytest.mark.parametrize("steps", [(1,), (3,), (2, 5)])
+@pytest.mark.parametrize("steps", [(1,), (4,), (1, 4)])
 def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs, tmp_path, steps):
     whole, _ = finished
     config = settings(pairs, sample_every=2, samples=2)
@@ -93,7 +93,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs
         listener = interrupt_at(step)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", listener, resume=resume)
-        assert listener.steps[-1].step == step
+        assert listener.steps[-1].step == step + 1  # the wish is heard with the next step
     folder = run(config, tmp_path / "run", resume=True)
     assert same_weights(folder.last, whole.last)
     assert same_weights(folder.best, whole.best)
@@ -102,7 +102,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs
             assert row[key] == expected[key]
 
 
-def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path, monkeypatch):
+def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path):
     whole, _ = finished
     config = settings(pairs, sample_every=2, samples=2)
     listener = Listener(lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None)
@@ -114,11 +114,15 @@ def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path, monk
     assert same_weights(folder.last, whole.last)
 
 
-def test_average_scaler_and_two_sizes_survive_a_resume(pairs, tmp_path):
-    config = settings(pairs, epochs=1, ema=0.9, amp="fp16", scales=[1.0, 1.5], accumulate=2)
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [({"amp": "fp16"}, 1), ({"ema": 0.9, "scales": [1.0, 1.5], "accumulate": 2}, 3)],
+)
+def test_average_scaler_sizes_and_pieces_survive_a_resume(pairs, tmp_path, changes, step):
+    config = settings(pairs, epochs=1, **changes)
     whole = run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "cut", interrupt_at(4))
+        run(config, tmp_path / "cut", interrupt_at(step))
     assert same_weights(run(config, tmp_path / "cut", resume=True).last, whole.last)
 
 
@@ -135,7 +139,7 @@ def test_resuming_a_finished_run_changes_nothing(pairs, tmp_path):
 def test_a_crash_in_the_middle_of_a_line_leaves_one_line_per_epoch(pairs, tmp_path):
     config = settings(pairs)
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "run", interrupt_at(5))
+        run(config, tmp_path / "run", interrupt_at(4))
     metrics = tmp_path / "run" / "metrics.jsonl"
     first = metrics.read_text()
     metrics.write_text(first + json.dumps({"epoch": 2, "loss": 1}) + '\n{"epoch": 2, "lo')
@@ -174,7 +178,7 @@ def test_a_run_whose_pictures_changed_is_not_resumed(tmp_path):
     ("lr", "message"),
     [
         (1e20, r"the loss became (nan|inf) at step 2, on "),
-        (1e39, "a weight became NaN or infinite"),
+        (1e38, "a weight became NaN or infinite"),
     ],
 )
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
@@ -247,10 +251,10 @@ def test_validation_comes_when_due_and_at_the_end(pairs, tmp_path):
 
 
 def test_pieces_of_a_batch_give_the_gradient_of_the_whole(pairs, tmp_path):
-    common = {"optimizer": PLAIN_SGD, "lr": 1e-6, "epochs": 1, "batch": 6}
+    common = {"optimizer": PLAIN_SGD, "lr": 1e-5, "epochs": 1, "batch": 6}
     whole = run(settings(pairs, **common), tmp_path / "whole")
     cut = run(settings(pairs, accumulate=4, **common), tmp_path / "cut")
-    start = run(settings(pairs, **{**common, "lr": 1e-30}), tmp_path / "start")
+    start = run(settings(pairs, **{**common, "lr": 1e-300}), tmp_path / "start")
     a, b, c = (load_file(folder.last) for folder in (whole, cut, start))
     moved = max((a[key] - c[key]).abs().max() for key in a)
     apart = max((a[key] - b[key]).abs().max() for key in a)
@@ -260,28 +264,21 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(pairs, tmp_path):
 
 def test_the_kept_weights_are_the_average_s(pairs, tmp_path):
     common = {"optimizer": PLAIN_SGD, "lr": 1e-6, "epochs": 1}
-    states = []
-
-    class Spy(Listener):
-        def on_step(self, report):
-            super().on_step(report)
-            states.append(torch.load(tmp_path / "plain" / "last.pth"))
-
     plain = run(settings(pairs, **common), tmp_path / "plain")
     averaged = run(settings(pairs, ema=0.5, **common), tmp_path / "averaged")
     a, b = load_file(plain.last), load_file(averaged.last)
     assert any(not torch.equal(a[key], b[key]) for key in a)
-    trained = torch.load(averaged.checkpoint, weights_only=True)["learner"]["module"]
+    trained = read_pickle(averaged.checkpoint)["learner"]["module"]
     assert all(torch.equal(a[key], trained[key]) for key in a)
 
 
 def test_training_starts_from_given_weights(finished, pairs, tmp_path, small_weights):
-    still = {"optimizer": PLAIN_SGD, "lr": 1e-30, "epochs": 1}
+    still = {"optimizer": PLAIN_SGD, "lr": 1e-300, "epochs": 1}
     folder, _ = finished
     again = run(settings(pairs, init=str(folder.last), **still), tmp_path / "ours")
     assert same_weights(again.last, folder.last)
     published = run(settings(pairs, init=str(small_weights), **still), tmp_path / "published")
-    read = torch.load(small_weights, weights_only=True)
+    read = read_pickle(small_weights)
     key = "decoder.conv_reduces.0.weight"
     raw = next(v for k, v in read.items() if k.endswith("conv_reduces.0.conv.weight"))
     assert torch.equal(load_file(published.last)[key], raw)

@@ -1,0 +1,55 @@
+"""Every command of the README runs, in the order of the README, on files of those names."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.main import get_command
+
+from sodcli.cli.app import app
+from sodcli.models import build_model
+from sodcli.registry import default_registry
+from sodcli.weights.save import save_weights
+from tests.conftest import draw_photo
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for line in re.findall(r"^\$ (.+)$", README, re.MULTILINE) if line[:4] == "sod "]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with the files that the README speaks of."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name in ("photo.jpg", "beach.jpg", "shop/mug.jpg", "shop/hats/cap.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_photo(len(name))[0]).save(folder / name)
+    for seed in range(30):
+        rgb, disc = draw_photo(seed)
+        for kind, pixels in (("images", rgb), ("masks", disc * np.uint8(255))):
+            (folder / "pairs" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / "pairs" / kind / f"{seed}.png")
+    net = build_model(default_registry().model("sdnet"))
+    save_weights(folder / "sdnet.safetensors", net.state_dict(), {"model": "sdnet"})
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_the_readme_runs(sod, desk, monkeypatch, line):
+    monkeypatch.chdir(desk)
+    result = sod(*shlex.split(line)[1:])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_readme_speaks_of_every_command():
+    assert {line.split()[1] for line in COMMANDS} == get_command(app).commands.keys()
+
+
+def test_pictures_of_the_readme_are_there():
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert shown
+    assert all((Path(__file__).parents[2] / path).is_file() for path in shown)

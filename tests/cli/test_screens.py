@@ -1,0 +1,154 @@
+"""What every command shows, and how wrong usage ends."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from typer.main import get_command
+
+import sodcli
+from sodcli.cli import ui
+from sodcli.cli.app import app
+from sodcli.errors import SodError
+
+COMMANDS = sorted(get_command(app).commands)
+
+
+def program(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "sodcli", *map(str, words)],
+        capture_output=True, text=True, check=False, timeout=120, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], *[[name, "--help"] for name in COMMANDS]])
+def test_help_is_there(sod, words):
+    result = sod(*words)
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+    assert not result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_says_what_it_is(name):
+    command = get_command(app).commands[name]
+    assert command.help
+    silent = [p.name for p in command.params if not getattr(p, "help", None)]
+    assert not silent
+
+
+def test_the_version_is_the_packages(sod):
+    assert sod("--version").stdout == f"sod {sodcli.__version__}\n"
+
+
+def test_help_starts_fast_and_light():
+    code = (
+        "import sys, contextlib\n"
+        "from sodcli.cli.app import app\n"
+        "with contextlib.suppress(SystemExit): app(['infer', '--help'])\n"
+        "heavy = {'torch', 'cv2', 'timm', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_help_costs_little_more_than_python_and_typer():
+    def seconds(*words):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    ours, theirs = [
+        min(seconds(*words) for _ in range(5))
+        for words in (
+            ["-m", "sodcli", "--help"],
+            ["-c", "import typer, rich.console, rich.progress"],
+        )
+    ]
+    assert ours < 4 * theirs
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["infer"], "Missing argument"),
+        (["infer", "x.jpg", "--bogus"], "No such option: --bogus"),
+        (["infer", "x.jpg", "--batch", "0"], "--batch"),
+        (["infer", "x.jpg", "--refine", "hard"], "--refine"),
+        (["nothing"], "No such command 'nothing'"),
+        (["speed", "-m", "sdnt"], "Did you mean 'sdnet'? Known: "),
+        (["speed", "--device", "gpu"], "use auto, cpu, cuda, cuda:N or mps"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(words, text):
+    result = program(*words)
+    if words == ["infer"]:  # nothing at all asks for help
+        assert "Usage: " in result.stdout + result.stderr
+        return
+    assert result.returncode == 2
+    assert text in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+
+
+def test_cuda_without_cuda_is_exit_5(sod):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    result = sod("speed", "--device", "cuda")
+    assert result.exit_code == 5
+    assert re.fullmatch(r"error: --device cuda: .*; use --device cpu\n", result.stderr)
+
+
+@pytest.mark.parametrize("text", ["models.toml [toy]: bad", "no file [/home/me]/x[red].png", "[b"])
+def test_square_brackets_in_a_message_survive(sod, text):
+    @app.command("fail-for-test", hidden=True)
+    def fail():
+        raise SodError(text)
+
+    try:
+        assert sod("fail-for-test").stderr == f"error: {text}\n"
+    finally:
+        app.registered_commands.pop()
+
+
+def test_a_line_break_in_a_name_does_not_break_the_line(capsys):
+    ui.error("a\nb\x1b[31m.jpg: no such file")
+    assert "a\\nb\\x1b[31m.jpg: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("odd")])
+def test_a_mistake_of_ours_is_one_line_too(sod, error):
+    @app.command("fail-for-test", hidden=True)
+    def fail():
+        raise error
+
+    try:
+        result = sod("fail-for-test")
+    finally:
+        app.registered_commands.pop()
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: internal error: {type(error).__name__}: ")
+    assert "--traceback" in result.stderr
+
+
+def test_a_traceback_comes_on_request(sod, monkeypatch):
+    assert type(sod("speed", "-m", "sdnt", "--traceback").exception).__name__ == "UnknownNameError"
+    monkeypatch.setenv("SOD_DEBUG", "1")
+    assert type(sod("speed", "-m", "sdnt").exception).__name__ == "UnknownNameError"
+
+
+def test_an_interrupt_is_exit_130(sod):
+    @app.command("stop-for-test", hidden=True)
+    def stop():
+        raise KeyboardInterrupt
+
+    try:
+        result = sod("stop-for-test")
+    finally:
+        app.registered_commands.pop()
+    assert result.exit_code == 130
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,133 @@
+"""``sod reparam`` and ``sod speed`` on real files."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sodcli.weights.read import read_pickle, read_weights
+from tests.conftest import draw_photo, manifest, rule_weights
+
+
+def test_folding_is_proved_and_changes_no_picture(sod, tmp_path, small_weights, photo):
+    target = tmp_path / "x.safetensors"
+    result = sod("reparam", small_weights, "-o", target, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["difference"] <= 1e-5
+    assert (report["parameters_before"], report["parameters_after"]) == (745_197, 705_725)
+    assert read_weights(target).metadata["form"] == "folded"
+    maps = []
+    for name, weights in (("before", small_weights), ("after", target)):
+        out = tmp_path / f"{name}.png"
+        sod("infer", photo, "-t", "map", "-w", weights, "-o", out)
+        maps.append(cv2.imread(str(out), cv2.IMREAD_UNCHANGED).astype(int))
+    assert np.abs(maps[0] - maps[1]).max() <= 1
+
+
+@pytest.fixture
+def photo(tmp_path):
+    rgb, _ = draw_photo(5)
+    cv2.imwrite(str(tmp_path / "photo.png"), rgb[..., ::-1])
+    return tmp_path / "photo.png"
+
+
+def test_a_pth_is_written_in_the_published_layout(sod, tmp_path, small_weights):
+    result = sod("reparam", small_weights)
+    assert result.stdout == f"{tmp_path / 'sdnet_reparam.pth'}\n"
+    state = read_pickle(tmp_path / "sdnet_reparam.pth")
+    baseline = manifest("stdnet/manifest_sdnet.json")["baseline"]
+    assert {k: list(v.shape) for k, v in state.items()} == {k: shape for k, shape, _ in baseline}
+
+
+def test_what_is_folded_is_refused(sod, small_weights, tmp_path):
+    folded = tmp_path / "folded.safetensors"
+    sod("reparam", small_weights, "-o", folded)
+    for path in (folded, tmp_path / "sdnet_reparam.pth"):
+        if path.suffix == ".pth":
+            sod("reparam", small_weights)
+        result = sod("reparam", path, "-o", tmp_path / "again.safetensors")
+        assert result.exit_code == 1
+        assert result.stderr == f"error: {path} is already reparameterised\n"
+    assert not (tmp_path / "again.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["-o", "sdnet.pth"], 2, "would overwrite"),
+        (["-o", "x.onnx"], 2, "safetensors or .pth"),
+        (["-m", "sdnet-a"], 1, "weights of 'sdnet'"),
+    ],
+)
+def test_nothing_is_written_on_error(sod, tmp_path, monkeypatch, small_weights, words, code, text):
+    monkeypatch.chdir(tmp_path)
+    before = small_weights.read_bytes()
+    result = sod("reparam", "sdnet.pth", *words)
+    assert result.exit_code == code
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["sdnet.pth"]
+    assert small_weights.read_bytes() == before
+
+
+def test_a_difference_over_the_tolerance_stops_it(sod, tmp_path):
+    entries = manifest("stdnet/manifest_sdneta.json")["training"]
+    torch.save(rule_weights(entries), tmp_path / "a.pth")
+    result = sod("reparam", tmp_path / "a.pth", "--tol", "0")
+    assert result.exit_code == 1
+    assert "nothing was written" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_a_missing_checkpoint_is_exit_4(sod):
+    assert sod("reparam", "nowhere.pth").exit_code == 4
+
+
+def test_the_other_net_folds_too(sod, tmp_path):
+    torch.save(
+        rule_weights(manifest("stdnet/manifest_sdneta.json")["training"]), tmp_path / "a.pth"
+    )
+    report = json.loads(sod("reparam", tmp_path / "a.pth", "--json").stdout)
+    assert report["model"] == "sdnet-a"
+    assert report["difference"] <= 1e-5
+    assert report["parameters_after"] == 818_531
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "folded", "parameters", "gflops"),
+    [
+        ("sdnet", 320, True, 705_725, 3.67),
+        ("sdnet", 320, False, 745_197, 4.76),
+        ("sdnet-a", 384, True, 818_531, 5.76),
+    ],
+)
+def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops):
+    form = "--reparam" if folded else "--no-reparam"
+    words = ["-m", model, "--size", size, "--runs", 2, "--warmup", 1, form, "--device", "cpu"]
+    report = json.loads(sod("speed", *words, "--json").stdout)
+    assert report["scope"] == "network only"
+    assert report["parameters"] == parameters
+    if folded:  # the training form runs through one convolution per block here
+        assert report["gflops"] == pytest.approx(gflops, rel=0.01)
+    assert 0 < report["median_ms"] <= report["p90_ms"]
+    assert report["fps"] == pytest.approx(1000 / report["median_ms"])
+    assert report["peak_memory_mb"] > 50
+    assert {"sodcli", "torch", "python", "machine"} <= report["versions"].keys()
+
+
+def test_speed_speaks_to_people_too(sod):
+    result = sod("speed", "--size", 64, "--runs", 2, "--warmup", 0, "--batch", 2, "--half")
+    assert result.exit_code == 0, result.stderr
+    assert "network only" in result.stdout
+    assert "2x1 of 64x64" in result.stdout
+
+
+def test_the_pipeline_is_timed_from_file_to_file(sod):
+    words = ["--pipeline", "--size", 64, "--runs", 3, "--warmup", 1, "--json"]
+    result = sod("speed", *words)
+    report = json.loads(result.stdout)
+    assert report["scope"].startswith("pipeline")
+    assert report["runs"] == 3

@@ -1,0 +1,95 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.io.encode import check_format, encode_picture, is_format
+from sodcli.io.pictures import decode_picture
+
+WITH_ALPHA = [".png", ".webp", ".avif", ".tif", ".tiff"]
+WITHOUT = [".jpg", ".jpeg", ".bmp"]
+LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def drawn(channels):
+    rows, columns = np.indices((30, 40))
+    planes = [columns * 5 + 20, rows * 6 + 30, 200 - rows - columns, rows + columns + 100]
+    return np.stack(planes[:channels], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
+@pytest.mark.parametrize("icc", [None, ICC])
+def test_rgb_comes_back(suffix, icc):
+    frame = decode_picture(encode_picture(drawn(3), suffix, icc=icc), name="x")
+    assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)
+    assert frame.icc == (None if suffix == ".bmp" else icc)
+
+
+@pytest.mark.parametrize("suffix", WITH_ALPHA)
+def test_alpha_comes_back(suffix):
+    frame = decode_picture(encode_picture(drawn(4), suffix, icc=ICC), name="x")
+    assert abs(frame.alpha.astype(int) - drawn(4)[..., 3]).max() <= (0 if suffix in LOSSLESS else 3)
+    assert frame.icc == ICC
+
+
+@pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
+def test_a_map_comes_back_grey_and_without_a_profile(suffix):
+    grey = drawn(1)[..., 0]
+    data = encode_picture(grey, suffix.upper(), icc=ICC)
+    frame = decode_picture(data, name="x")
+    assert abs(frame.rgb[..., 1].astype(int) - grey).max() <= (0 if suffix in LOSSLESS else 4)
+    assert frame.icc is None
+    if suffix in LOSSLESS:
+        assert Image.open(io.BytesIO(data)).mode == "L"
+
+
+@pytest.mark.parametrize("suffix", WITHOUT)
+def test_alpha_finds_no_place(suffix):
+    hint = "use .png, .webp, .avif or .tiff"
+    with pytest.raises(UsageError, match=f"cannot write alpha to a/x{suffix}; {hint}"):
+        check_format(f"a/x{suffix}", suffix, alpha=True)
+    with pytest.raises(UsageError, match="cannot write alpha"):
+        encode_picture(drawn(4), suffix)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gif", ".xyz", ".mp4"])
+def test_an_unknown_suffix_names_the_known_ones(suffix):
+    assert not is_format(suffix)
+    with pytest.raises(UsageError, match=r"x: no picture format has this suffix; use one of \.png"):
+        check_format("x", suffix, alpha=False)
+
+
+@pytest.mark.parametrize(("suffix", "side"), [(".jpg", 65500), (".webp", 16383), (".avif", 32768)])
+def test_the_largest_side_passes_and_one_more_is_an_error(suffix, side):
+    thin = np.zeros((1, side, 3), np.uint8)
+    assert decode_picture(encode_picture(thin, suffix), name="x").size_hw == (1, side)
+    with pytest.raises(SinkError, match=rf"ends at {side} pixels a side, this is {side + 1}x1"):
+        encode_picture(np.zeros((1, side + 1, 3), np.uint8), suffix)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".bmp"])
+def test_other_formats_have_no_such_end(suffix):
+    assert decode_picture(encode_picture(np.zeros((2, 70000, 3), np.uint8), suffix), name="x")
+
+
+def test_quality_sets_the_size_of_lossy_files():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for suffix in (".jpg", ".webp", ".avif"):
+        small, large = (encode_picture(noise, suffix, quality=q) for q in (20, 95))
+        assert len(small) < len(large) / 2
+
+
+def test_jpeg_keeps_full_chroma():
+    stripes = np.full((32, 32, 3), (120, 255, 155), np.uint8)
+    stripes[:, ::2] = (200, 30, 30)
+    out = decode_picture(encode_picture(stripes, ".jpg"), name="x").rgb
+    assert abs(out.astype(int) - stripes).mean() < 6
+
+
+def test_a_cut_out_packs_its_empty_part():
+    rgba = np.zeros((400, 400, 4), np.uint8)
+    rgba[100:200, 100:200] = np.random.default_rng(0).integers(0, 256, (100, 100, 4))
+    assert len(encode_picture(rgba, ".png")) < 1.1 * 100 * 100 * 4

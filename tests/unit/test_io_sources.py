@@ -1,0 +1,165 @@
+import io
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sodcli.errors import SourceError
+from sodcli.io.encode import encode_picture
+from sodcli.io.sources import Input, find_inputs, read_input
+
+links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def paths(*sources, recursive=False):
+    return [item.path.as_posix() for item in find_inputs(sources, recursive=recursive)]
+
+
+def test_a_folder_gives_its_pictures_in_natural_order(here):
+    touch("in/p10.jpg", "in/p2.JPG", "in/P1.png", "in/notes.txt", "in/sub/deep.jpg", "in/film.mp4")
+    touch("in/.hidden.jpg", "in/.sod-abc.png", "in/.git/x.png", "in/x.TIFF", "in/y.gif", "in/noext")
+    assert paths("in") == ["in/P1.png", "in/p2.JPG", "in/p10.jpg", "in/x.TIFF", "in/y.gif"]
+    assert paths("in/", recursive=True) == [
+        "in/P1.png", "in/p2.JPG", "in/p10.jpg", "in/sub/deep.jpg", "in/x.TIFF", "in/y.gif",
+    ]  # fmt: skip
+    assert {item.root for item in find_inputs(["in"], recursive=True)} == {Path("in")}
+
+
+def test_odd_digits_in_names_can_be_sorted(here):
+    touch("in/a².jpg", "in/a٣.jpg", "in/a3.jpg", "in/3.jpg", "in/b.jpg", f"in/{'9' * 200}.jpg")
+    assert len(paths("in")) == 6
+    assert paths("in")[0] == "in/3.jpg"
+
+
+def test_a_folder_without_pictures_is_said(here):
+    touch("in/notes.txt", "in/sub/a.jpg")
+    with pytest.raises(SourceError, match=r"^in: no pictures in this folder; -r looks into"):
+        find_inputs(["in"], recursive=False)
+    Path("in/sub/a.jpg").unlink()
+    with pytest.raises(SourceError, match=r"^in: no pictures in this folder$"):
+        find_inputs(["in"], recursive=True)
+
+
+@links
+def test_a_loop_of_links_ends(here):
+    touch("in/a.jpg", "in/sub/b.jpg")
+    Path("in/sub/up").symlink_to("..")
+    Path("self").symlink_to("self")
+    assert paths("in", recursive=True) == ["in/a.jpg", "in/sub/b.jpg"]
+    Path("in/sub/again").symlink_to("../../in")
+    assert paths("in/**/*.jpg") == ["in/a.jpg", "in/sub/b.jpg"]
+    assert paths("self", "self/x.jpg") == ["self", "self/x.jpg"]
+
+
+@links
+def test_links_to_files_are_pictures_of_their_own(here):
+    touch("in/a.jpg")
+    Path("in/b.jpg").symlink_to("a.jpg")
+    Path("linked").symlink_to("in")
+    assert paths("in") == ["in/a.jpg", "in/b.jpg"]
+    assert paths("linked") == ["linked/a.jpg", "linked/b.jpg"]
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or getattr(os, "geteuid", lambda: 0)() == 0, reason="this user may list all"
+)
+def test_a_folder_one_may_not_list(here):
+    Path("in").mkdir(mode=0)
+    with pytest.raises(SourceError, match=r"^in: permission denied"):
+        find_inputs(["in"], recursive=False)
+    Path("in").chmod(0o700)
+
+
+def test_a_quoted_glob_is_expanded(here):
+    touch("top.txt", "in/.git/x.jpg", "in/.hidden.jpg")
+    touch("in/a.jpg", "in/b10.jpg", "in/b9.jpg", "in/sub/c.jpg", "in/d.png")
+    Path("in/folder.jpg").mkdir()
+    assert paths("in/*.jpg") == ["in/a.jpg", "in/b9.jpg", "in/b10.jpg"]
+    assert paths("in/b[19]*") == ["in/b9.jpg", "in/b10.jpg"]
+    assert paths("in/**/c.*") == ["in/sub/c.jpg"]
+    everything = ["in/a.jpg", "in/b9.jpg", "in/b10.jpg", "in/d.png", "in/sub/c.jpg"]
+    assert paths("in/**") == paths("in/**/**/*") == everything
+    assert paths("**") == [*everything, "top.txt"]
+    assert paths("in/**.png", "*/**/*.png") == ["in/d.png"]
+    assert paths(f"{here}/in/?.png") == [f"{here.as_posix()}/in/d.png"]
+    assert find_inputs(["in/*.jpg"], recursive=False)[0].root is None
+
+
+@pytest.mark.parametrize("pattern", ["in/*.webp", "nowhere/**", "x?.jpg", "[ab].png"])
+def test_a_glob_without_a_match_is_an_error(here, pattern):
+    touch("in/a.jpg")
+    with pytest.raises(SourceError, match="no file matches"):
+        find_inputs([pattern], recursive=False)
+
+
+def test_a_file_that_looks_like_a_glob_is_taken_literally(here):
+    touch("a[1].jpg", "a1.jpg", "set[2]/x.jpg")
+    assert paths("a[1].jpg") == ["a[1].jpg"]
+    assert paths("set[2]") == ["set[2]/x.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_strange_names_pass(here):
+    odd = [
+        "-dash.jpg",
+        "new\nline.jpg",
+        "猫 🐈.jpg",
+        "sp ace'quote\".jpg",
+        os.fsdecode(b"\xe9.jpg"),
+    ]
+    touch(*odd, *(f"in/{name}" for name in odd))
+    assert paths(*odd) == odd
+    assert sorted(paths("in")) == sorted(f"in/{name}" for name in odd)
+
+
+def test_a_missing_file_stays_in_the_list(here):
+    touch("a.jpg")
+    assert paths("no.jpg", "a.jpg", "n" * 300) == ["no.jpg", "a.jpg", "n" * 300]
+
+
+def test_each_input_comes_once_where_it_was_first_named(here):
+    touch("in/a.jpg", "in/b.jpg")
+    found = find_inputs(
+        ["in/b.jpg", "-", "./in", "in/a.jpg", "-", "in/../in/*.jpg"], recursive=False
+    )
+    assert found == [
+        Input(Path("in/b.jpg")),
+        Input(None),
+        Input(Path("in/a.jpg"), Path("in")),
+    ]
+
+
+def test_an_empty_name_is_not_this_folder(here):
+    touch("a.jpg")
+    with pytest.raises(SourceError, match="empty name"):
+        find_inputs([""], recursive=False)
+    assert paths(".") == ["a.jpg"]
+
+
+def test_an_input_is_read_from_where_it_is(here, monkeypatch):
+    rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    data = encode_picture(rgb, ".png")
+    Path("a.png").write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    for item, name in ((Input(Path("a.png")), "a"), (Input(None), "stdin")):
+        frame = read_input(item, index=3, max_pixels=30)
+        assert (frame.name, frame.index) == (name, 3)
+        assert np.array_equal(frame.rgb, rgb)
+    with pytest.raises(SourceError, match="--max-pixels"):
+        read_input(Input(Path("a.png")), max_pixels=29)
