@@ -25,11 +25,6 @@ def _home_of_its_own(tmp_path_factory, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_machine():
-    torch.set_num_threads(2)
-
-
 @pytest.fixture(scope="session")
 def registry():
     return default_registry()

@@ -1,14 +1,16 @@
 """``sod infer``: from sources to outputs."""
 
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sodcli.cli import infer_options as opt
 from sodcli.cli import options, ui
 from sodcli.errors import BatchError, SodError, UsageError
-from sodcli.registry import did_you_mean
+from sodcli.registry import default_registry, did_you_mean
 
 if TYPE_CHECKING:
     from sodcli.imaging.compose import Look
@@ -18,52 +20,20 @@ if TYPE_CHECKING:
 
 
 def infer(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...", help="Pictures, folders, quoted globs, or - for standard input."
-        ),
-    ],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--type",
-            "-t",
-            metavar="TYPE",
-            help="map, green, rgba, blur, overlay, or a PICTURE to put behind the subject.",
-        ),
-    ] = "rgba",
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", help="A file, a folder, or - for standard output."),
-    ] = None,
+    sources: opt.Sources,
+    kind: opt.Kind = "rgba",
+    out: opt.Out = None,
     model: options.Model = None,
     weights: options.Weights = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Side of the square the network sees, in pixels. [default: the model's]"),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 1,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Cut hard: keep what is at least this salient."),
-    ] = None,
-    refine: Annotated[
-        options.Refine, typer.Option(help="Take the old background's colour out of the edges.")
-    ] = "auto",
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Go into the folders of folders.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs instead of skipping them.")
-    ] = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first failure.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")
-    ] = False,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 178_956_970,
+    size: opt.Size = None,
+    batch: opt.Batch = 1,
+    threshold: opt.Threshold = None,
+    refine: opt.Refine = "auto",
+    recursive: opt.Recursive = False,
+    overwrite: opt.Overwrite = False,
+    fail_fast: opt.FailFast = False,
+    dry_run: opt.DryRun = False,
+    max_pixels: opt.MaxPixels = 178_956_970,
     device: options.Device = "auto",
     half: options.Half = False,
     threads: options.Threads = None,
@@ -75,7 +45,8 @@ def infer(
     """Find the subject of each picture and write it the way you ask for.
 
     [bold]sod infer photo.jpg[/] writes photo_rgba.png beside it and prints that path.
-    [bold]sod infer shop/ -t white.jpg[/] puts every picture of a folder on another one.
+
+    [bold]sod infer shop/ -t white.jpg[/] puts the subject of every picture on another one.
     """
     from sodcli.io.sinks import plan_outputs
     from sodcli.io.sources import find_inputs
@@ -86,31 +57,30 @@ def infer(
     if dry_run:
         _print_plan(jobs, overwrite, as_json=json)
         return
+    if model is not None:
+        default_registry().model(model)  # before PyTorch, so that a typo is told at once
     from sodcli.pipelines.device import choose_device, describe_device, set_threads
     from sodcli.pipelines.infer import Settings
     from sodcli.pipelines.predictor import load
-
-    settings = Settings(
-        kind="picture" if look.background is not None else kind,
-        look=look,
-        threshold=threshold,
-        batch=batch,
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        fail_fast=fail_fast,
-    )
 
     set_threads(threads)
     predictor = load(model, weights=weights, device=device, half=half, size=size)
     where = describe_device(choose_device(device), half)
     ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
+    kind = "picture" if look.background is not None else kind
+    settings = Settings(kind, look, threshold, batch, max_pixels, overwrite, fail_fast)
+    if verbose:
+        ui.note(f"weights {predictor.weights}, seen at {'x'.join(map(str, predictor.size_hw))}")
+    start = time.perf_counter()
     outcomes = _run(jobs, predictor, settings, quiet=quiet, as_json=json)
+    if verbose:
+        ui.note(f"{len(outcomes)} pictures in {time.perf_counter() - start:.2f} s")
     if json:
         ui.put_json({"model": predictor.spec.name, "device": where, **_summary(outcomes)})
     _finish(outcomes, len(jobs))
 
 
-def _look(kind: str, refine: options.Refine) -> "tuple[Look, str]":
+def _look(kind: str, refine: opt.Refine) -> "tuple[Look, str]":
     """Return how outputs look, and the word that names them in file names."""
     from sodcli.imaging.compose import Look, names
     from sodcli.io.pictures import read_picture

@@ -1,6 +1,6 @@
 """Options that several commands share, each written down once."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import typer
 
@@ -9,13 +9,13 @@ COMMON: Final = "Common options"
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="A model of models.toml. [default: the one the weights fit, or sdnet]"
+        "--model", "-m", help="A model of models.toml. Default: the one the weights fit, or sdnet."
     ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
-        "--weights", "-w", help="A name of models.toml or a file. [default: the model's own]"
+        "--weights", "-w", help="A name of models.toml or a file. Default: the model's own."
     ),
 ]
 Device = Annotated[
@@ -27,7 +27,7 @@ Device = Annotated[
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=COMMON)]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads. [default: every core]", rich_help_panel=COMMON),
+    typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=COMMON),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead.", rich_help_panel=COMMON)
@@ -40,4 +40,3 @@ Traceback = Annotated[
     bool,
     typer.Option("--traceback", help="Show where an error came from.", rich_help_panel=COMMON),
 ]
-Refine = Literal["auto", "none"]

@@ -19,7 +19,7 @@ def reparam(
             "--out",
             "-o",
             help=".safetensors is our layout, .pth the published one. "
-            "[default: CHECKPOINT_reparam beside it]",
+            "Default: CHECKPOINT_reparam beside it.",
         ),
     ] = None,
     model: options.Model = None,
@@ -62,11 +62,11 @@ def reparam(
 def speed(
     model: Annotated[str, typer.Option("--model", "-m", help="A model of models.toml.")] = "sdnet",
     size: Annotated[
-        int | None, typer.Option(min=32, help="Side of the input. [default: the model's]")
+        int | None, typer.Option(min=32, help="Side of the input. Default: the model's.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 1,
     clip: Annotated[
-        int | None, typer.Option(min=1, help="Frames per clip. [default: the model's]")
+        int | None, typer.Option(min=1, help="Frames per clip. Default: the model's.")
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 200,
     warmup: Annotated[int, typer.Option(min=0, help="Passes before the clock starts.")] = 20,
@@ -87,12 +87,13 @@ def speed(
     traceback: options.Traceback = False,
 ) -> None:
     """Time a model on this machine: the network only, unless --pipeline is given."""
+    from sodcli.registry import default_registry
+
+    spec = default_registry().model(model)  # before PyTorch, so that a typo is told at once
     from sodcli.pipelines.device import choose_device, set_threads
     from sodcli.pipelines.speed import Trial, measure_speed
     from sodcli.pipelines.speed_pipeline import measure_pipeline
-    from sodcli.registry import default_registry
 
-    spec = default_registry().model(model)
     target = choose_device(device)
     set_threads(threads)
     trial = Trial(

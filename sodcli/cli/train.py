@@ -1,67 +1,40 @@
 """``sod train``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from sodcli.cli import options, ui
+from sodcli.cli import train_options as opt
 from sodcli.errors import SodError
+from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.registry import Registry
     from sodcli.training.config import TrainConfig
     from sodcli.training.runfolder import RunFolder
+    from sodcli.training.setup import Options
 
-_MINUTE = 60
+_MINUTE: Final = 60
 
 
 def train(
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for all the run writes.")
-    ],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model of models.toml.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR", help="Folder of pictures and masks, or IMAGES=MASKS; repeat."),
-    ] = None,
-    val: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR", help="Validation pairs. [default: a held-back share]"),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe of models.toml. [default: the model's]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Settings on top of the recipe's.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data at all scales.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Pictures per step, all processes together.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side in pixels that the recipe's scales refer to.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of weights, order and augmentation. [default: 0]")
-    ] = None,
-    amp: Annotated[
-        str | None, typer.Option(help="Forward pass in none, bf16 or fp16. [default: none]")
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(metavar="WEIGHTS", help="Start from these: a name or a file, backbones too."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from RUN's checkpoint; other options may go.")
-    ] = False,
-    save_every: Annotated[
-        float, typer.Option(min=0, metavar="MINUTES", help="Time between checkpoints.")
-    ] = 5.0,
-    workers: Annotated[int, typer.Option(min=0, help="Reading processes.")] = 0,
+    out: opt.Out,
+    model: opt.Model = None,
+    data: opt.Data = None,
+    val: opt.Val = None,
+    recipe: opt.Recipe = None,
+    config: opt.Config = None,
+    epochs: opt.Epochs = None,
+    batch: opt.Batch = None,
+    lr: opt.Rate = None,
+    size: opt.Size = None,
+    seed: opt.Seed = None,
+    amp: opt.Amp = None,
+    init: opt.Init = None,
+    resume: opt.Resume = False,
+    save_every: opt.SaveEvery = 5.0,
+    workers: opt.Workers = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: options.Json = False,
@@ -75,37 +48,19 @@ def train(
 
     [bold]torchrun --nproc-per-node 2 -m sodcli train ...[/] trains with two processes.
     """
-    flags = {
-        "model": model,
-        "data": data,
-        "val": val,
-        "recipe": recipe,
-        "epochs": epochs,
-        "batch": batch,
-        "lr": lr,
-        "size": size,
-        "seed": seed,
-        "amp": amp,
-        "init": init,
-    }
+    what = {"model": model, "recipe": recipe, "init": init, "data": data, "val": val}
+    numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
-    from sodcli.pipelines.device import choose_device, set_threads
-    from sodcli.registry import default_registry
-    from sodcli.training.distributed import rank, world_size
+    from sodcli.training.distributed import rank
     from sodcli.training.runfolder import RunFolder
-    from sodcli.training.setup import Options
     from sodcli.training.train import train as work
 
-    registry, folder = default_registry(), RunFolder(out)
-    if threads is not None or world_size() == 1:  # torchrun has shared the cores out
-        set_threads(threads)
+    folder = RunFolder(out)
     try:
-        how = Options(
-            device=choose_device(device), workers=workers, save_every=save_every * _MINUTE
-        )
-        chosen = _settings(registry, folder, config, flags, resume=resume)
+        how = _options(device, threads, workers, save_every)
+        chosen = _settings(folder, config, {**what, **numbers}, resume=resume)
         with TrainProgress(quiet=quiet or rank() > 0) as reporter:
-            work(chosen, folder, registry, how, reporter, resume=resume)
+            work(chosen, folder, default_registry(), how, reporter, resume=resume)
     except SodError as error:
         if rank() > 0:  # every process meets the same error, and the first one tells
             raise typer.Exit(error.exit_code) from error
@@ -114,13 +69,18 @@ def train(
         _tell(folder, as_json=json)
 
 
+def _options(device: str, threads: int | None, workers: int, save_every: float) -> "Options":
+    from sodcli.pipelines.device import choose_device, set_threads
+    from sodcli.training.distributed import world_size
+    from sodcli.training.setup import Options
+
+    if threads is not None or world_size() == 1:  # torchrun has shared the cores out
+        set_threads(threads)
+    return Options(device=choose_device(device), workers=workers, save_every=save_every * _MINUTE)
+
+
 def _settings(
-    registry: "Registry",
-    folder: "RunFolder",
-    file: Path | None,
-    flags: dict[str, Any],
-    *,
-    resume: bool,
+    folder: "RunFolder", file: Path | None, flags: dict[str, Any], *, resume: bool
 ) -> "TrainConfig":
     from sodcli.training import config
 
@@ -128,7 +88,7 @@ def _settings(
     layers.append({key: value for key, value in flags.items() if value is not None})
     if resume:
         return config.resume(folder.read(), *layers)
-    return config.resolve(registry, *layers)
+    return config.resolve(default_registry(), *layers)
 
 
 def _tell(folder: "RunFolder", *, as_json: bool) -> None:

@@ -71,7 +71,7 @@ class DiffNet(nn.Module):
         if name not in _STAGES:
             raise ValueError(f"no difference backbone named {name!r}; known: {', '.join(_STAGES)}")
         # Nothing follows the first mix, so it is never normalised.
-        self.init_block = PixelDifferenceConv((3, CHANNELS[0]), _THREE, groups=1, norm="none")
+        self.init_block = PixelDifferenceConv((3, CHANNELS[0]), _THREE, bias=False)
         self.stages: list[list[str]] = []
         wide = CHANNELS[0]
         for stage, (blocks, out) in enumerate(zip(_STAGES[name], CHANNELS, strict=True), start=1):

@@ -67,20 +67,28 @@ class FoldedConv(nn.Module):
     Attributes:
         shift: ``(1, C, 1, 1)``, added *before* the zero-padded convolution, so that the padding
             still stands for a normalised zero; ``None`` where there was no normalisation.
-        conv: The convolution, padded by half its kernel.
+        conv: The convolution.
+        over_time: Whether the first axis is time, whose ends are held instead of zero-padded.
     """
 
     shift: Tensor | None
 
-    def __init__(self, conv: nn.Conv2d, shift: Tensor | None) -> None:
+    def __init__(self, conv: nn.Conv2d, shift: Tensor | None, *, over_time: bool) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self.over_time = conv, over_time
         self.register_buffer("shift", shift)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
-        y: Tensor = self.conv(x if self.shift is None else x + self.shift)
+        if self.shift is not None:
+            x = x + self.shift
+        y: Tensor = self.conv(hold_ends(x) if self.over_time else x)
         return y
+
+
+def hold_ends(x: Tensor) -> Tensor:
+    """Repeat the first and the last row of ``(N, C, T, W)``: beyond a clip its ends go on."""
+    return F.pad(x, (0, 0, 1, 1), mode="replicate")
 
 
 class PixelDifferenceConv(nn.Module):
@@ -93,16 +101,28 @@ class PixelDifferenceConv(nn.Module):
         norm: ``"none"``; ``"operator"``, the published batch norm before the mix and after every
             operator; or ``"sum"``, one before and one after the whole mix, which trains through
             one convolution as ``"none"`` does. All three fold into the same plain convolution.
+        norm_in: Whether there is a norm before the mix at all.
+        bias: Whether the folded form carries a bias, zero where nothing is normalised.
+        over_time: Whether the first axis is time: its ends are then held, not zero-padded (STDC,
+            the spatio-temporal difference convolution). Not for ``rd``.
     """
 
     taps: Tensor
 
     def __init__(
-        self, channels: tuple[int, int], operators: Sequence[str], *, groups: int, norm: Norm
+        self,
+        channels: tuple[int, int],
+        operators: Sequence[str],
+        *,
+        groups: int = 1,
+        norm: Norm = "none",
+        norm_in: bool = True,
+        bias: bool = True,
+        over_time: bool = False,
     ) -> None:
         super().__init__()
         count, (channels_in, channels_out) = len(operators), channels
-        self.groups, self.norm = groups, norm
+        self.groups, self.norm, self.bias, self.over_time = groups, norm, bias, over_time
         self.scales = nn.Parameter(torch.tensor([0.0] + [1.0] * (count - 1)))
         self.kernels = nn.ParameterList(
             _kaiming(channels_out, channels_in // groups) for _ in operators
@@ -112,7 +132,7 @@ class PixelDifferenceConv(nn.Module):
         places = range(25) if self.size == 5 else _INNER
         self.register_buffer("taps", taps[:, :, list(places)], persistent=False)
         norms = {"none": 0, "sum": 1, "operator": count}[norm]
-        self.norm_in = nn.BatchNorm2d(channels_in) if norms else None
+        self.norm_in = nn.BatchNorm2d(channels_in) if norms and norm_in else None
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(norms))
 
     def operator_kernels(self) -> Tensor:
@@ -159,20 +179,23 @@ class PixelDifferenceConv(nn.Module):
                 kernel.shape[1] * self.groups,
                 kernel.shape[0],
                 self.size,
-                padding=self.size // 2,
+                padding=self._padding(),
                 groups=self.groups,
-                bias=self.groups
-                > 1,  # the published folded form: zero where nothing was normalised
+                bias=self.bias,
                 dtype=kernel.dtype,
                 device=kernel.device,
             )
             conv.weight.copy_(kernel if gain is None else kernel * gain.view(-1, 1, 1, 1))
             if conv.bias is not None:
                 conv.bias.copy_(bias)
-        return FoldedConv(conv, shift)
+        return FoldedConv(conv, shift, over_time=self.over_time)
 
     def _conv(self, x: Tensor, kernel: Tensor) -> Tensor:
-        return F.conv2d(x, kernel, padding=self.size // 2, groups=self.groups)
+        x = hold_ends(x) if self.over_time else x
+        return F.conv2d(x, kernel, padding=self._padding(), groups=self.groups)
+
+    def _padding(self) -> tuple[int, int]:
+        return (0 if self.over_time else self.size // 2), self.size // 2
 
     def _absorb_norms(self) -> tuple[Tensor, Tensor]:
         """Return the kernel and the bias of the mix with the norms behind it."""

@@ -42,7 +42,9 @@ class TorchBackend:
         """
         try:
             logits = self._forward(torch.from_numpy(batch))
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:  # the first covers torch.OutOfMemoryError
+            if not _is_memory(error):
+                raise
             raise DeviceError(
                 f"{self._device}: out of memory for {len(batch)} picture(s) of "
                 f"{batch.shape[-1]}x{batch.shape[-2]}; lower --batch or --size, or use --device cpu"
@@ -58,3 +60,9 @@ class TorchBackend:
             logits = self.module(x).logits
         array: Array = logits.float().cpu().numpy()
         return array
+
+
+def _is_memory(error: Exception) -> bool:
+    """Say whether memory ran out; on a CPU PyTorch has no error class of its own for that."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "allocate memory" in str(error)

@@ -35,15 +35,22 @@ class Predictor:
         spec: The model's entry in models.toml.
         module: The torch module, in eval mode; ``module(x).logits``.
         backend: What runs it: normalised arrays in, logits out.
+        weights: The file the weights came from; ``None`` for fresh ones.
         size_hw: Height and width in pixels at which the network sees every picture.
     """
 
     def __init__(
-        self, spec: ModelSpec, module: "nn.Module", backend: Backend, size: int | None = None
+        self,
+        spec: ModelSpec,
+        module: "nn.Module",
+        backend: Backend,
+        *,
+        size: int | None = None,
+        weights: Path | None = None,
     ) -> None:
         if size is not None and size < _SMALLEST_SIDE:
             raise UsageError(f"--size {size}: the network needs at least {_SMALLEST_SIDE} pixels")
-        self.spec, self.module, self.backend = spec, module, backend
+        self.spec, self.module, self.backend, self.weights = spec, module, backend, weights
         self.size_hw = spec.input_hw if size is None else (size, size)
 
     def __call__(
@@ -119,7 +126,8 @@ def load(
     module = restore(spec, raw, registry)
     if reparam:
         module = reparameterise(module)
-    return Predictor(spec, module, TorchBackend(module, target, half=half), size)
+    backend = TorchBackend(module, target, half=half)
+    return Predictor(spec, module, backend, size=size, weights=raw.path)
 
 
 def find_weights(

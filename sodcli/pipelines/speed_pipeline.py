@@ -31,7 +31,8 @@ def measure_pipeline(
     The figures are per picture; arguments as of :func:`sodcli.pipelines.speed.measure_speed`.
     """
     module = fresh_module(spec, trial, device)
-    predictor = Predictor(spec, module, TorchBackend(module, device, half=trial.half), trial.size)
+    backend = TorchBackend(module, device, half=trial.half)
+    predictor = Predictor(spec, module, backend, size=trial.size)
     finished: list[float] = []
 
     def note(outcome: Outcome) -> None:

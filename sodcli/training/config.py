@@ -43,6 +43,7 @@ class TrainConfig:
         amp: Number format of the forward pass.
         ema: Decay of the running average of the weights, which is then what is validated and
             kept; 0 for none.
+        half: Keep the weights for use in float16, half the size; checkpoints stay exact.
         loss: Name of a loss.
         optimizer: Algorithm and parameter groups.
         schedule: ``name`` and options of a schedule.
@@ -73,6 +74,7 @@ class TrainConfig:
     seed: int = 0
     amp: Literal["none", "bf16", "fp16"] = "none"
     ema: float = 0.0
+    half: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     augment: Mapping[str, Any] = field(default_factory=dict)

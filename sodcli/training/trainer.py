@@ -104,7 +104,8 @@ class Trainer:
         counts = (summed, len(batch.names), len(batch.skipped), wish.wanted)
         loss, images, skipped, stop = self._team.total(counts)
         if not math.isfinite(loss):
-            raise self._broken(f"the loss became {loss}", self._team.gather(batch.names))
+            names = self._team.gather(batch.names)
+            raise self._broken(f"the loss became {loss} at step {now.step + 1}", names)
         now.lr = self._learner.update(now.epoch, now.step, self._rate_of())
         now.step, now.batch = now.step + 1, now.batch + 1
         now.loss, now.images = now.loss + loss, now.images + round(images)
@@ -151,6 +152,7 @@ class Trainer:
             "images_per_s": round(now.images / max(now.seconds, 1e-9), 2),
         }
         if self._team.leads:
+            self._check_weights()
             row |= self._validate(row["epoch"], wish)
             self._keep(self._job.folder.last)
             self._job.folder.put_row(row)
@@ -171,11 +173,16 @@ class Trainer:
     def _save(self) -> None:
         if not self._team.leads:
             return
-        if not self._learner.finite():
-            raise self._broken("a weight became NaN or infinite", self._names)
+        self._check_weights()
         target = self._job.folder.checkpoint
         save_checkpoint(target, self._learner.state(), self._progress, self._pairs)
         self._saved = time.monotonic()
+
+    def _check_weights(self) -> None:
+        """Make sure that what is about to be written is of use."""
+        if not self._learner.finite():
+            step = self._progress.step
+            raise self._broken(f"a weight became NaN or infinite by step {step}", self._names)
 
     def _keep(self, target: Path) -> None:
         config, spec = self._job.config, self._job.spec
@@ -183,12 +190,11 @@ class Trainer:
         about = describe(spec, module, {**spec.args, **config.args})
         names = " ".join(Path(folder).name for folder in config.data)
         about |= {"recipe": config.recipe, "data": names, "epoch": str(self._progress.epoch + 1)}
-        save_weights(target, module.state_dict(), about)
+        save_weights(target, module.state_dict(), about, half=config.half)
 
     def _broken(self, what: str, names: Sequence[str]) -> TrainingError:
         last = self._job.folder.checkpoint
         kept = f"; {last} is from before" if last.exists() else ""
         return TrainingError(
-            f"{what} at step {self._progress.step + 1}, on {', '.join(names)}{kept}; "
-            "try a lower --lr, or --amp none"
+            f"{what}, on {', '.join(names)}{kept}; try a lower --lr, or --amp none"
         )

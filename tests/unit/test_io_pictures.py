@@ -130,8 +130,9 @@ def test_transparency_turns_with_the_picture():
     assert np.array_equal(read(saved(turned, "PNG", exif=exif)).alpha, rgba[..., 3])
 
 
-def test_damaged_exif_counts_as_none():
-    data = saved(Image.fromarray(slopes()), "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffrubbish")
+@pytest.mark.parametrize("exif", [b"MM\0*\xff\xff\xff\xffrubbish", b"rubbish", b"II*\0\x08"])
+def test_damaged_exif_counts_as_none(exif):
+    data = saved(Image.fromarray(slopes()), "PNG", exif=b"Exif\0\0" + exif)
     assert np.array_equal(read(data).rgb, slopes())
 
 

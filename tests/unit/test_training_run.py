@@ -114,16 +114,23 @@ def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path):
     assert same_weights(folder.last, whole.last)
 
 
-@pytest.mark.parametrize(
-    ("changes", "step"),
-    [({"amp": "fp16"}, 1), ({"ema": 0.9, "scales": [1.0, 1.5], "accumulate": 2}, 3)],
-)
-def test_average_scaler_sizes_and_pieces_survive_a_resume(pairs, tmp_path, changes, step):
-    config = settings(pairs, epochs=1, **changes)
+def test_average_sizes_and_pieces_survive_a_resume(pairs, tmp_path):
+    config = settings(pairs, epochs=1, ema=0.9, scales=[1.0, 1.5], accumulate=2)
     whole = run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "cut", interrupt_at(step))
+        run(config, tmp_path / "cut", interrupt_at(3))
     assert same_weights(run(config, tmp_path / "cut", resume=True).last, whole.last)
+
+
+def test_the_scaler_of_fp16_survives_a_resume(tmp_path):
+    few = draw_pairs(tmp_path / "pairs", count=3)  # the CPU is slow at this format
+    config = settings(few, epochs=1, batch=1, holdout=0.0, amp="fp16")
+    whole = run(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "cut", interrupt_at(1))
+    assert same_weights(run(config, tmp_path / "cut", resume=True).last, whole.last)
+    scaler = read_pickle(whole.checkpoint)["learner"]["scaler"]
+    assert scaler["_growth_tracker"] + (scaler["scale"] < 65536) > 0
 
 
 def test_resuming_a_finished_run_changes_nothing(pairs, tmp_path):
@@ -178,7 +185,7 @@ def test_a_run_whose_pictures_changed_is_not_resumed(tmp_path):
     ("lr", "message"),
     [
         (1e20, r"the loss became (nan|inf) at step 2, on "),
-        (1e38, "a weight became NaN or infinite"),
+        (1e38, "a weight became NaN or infinite by step 1, on "),
     ],
 )
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
@@ -194,6 +201,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     other = tmp_path / "other" / "last.pth"
     assert other.exists() == (lr == 1e20)  # the one after step 1 was good, or is not written
     assert folder.checkpoint.read_bytes() == before
+
+
+def test_weights_that_broke_in_an_epoch_s_last_step_are_not_kept(pairs, tmp_path):
+    with pytest.raises(TrainingError, match="a weight became NaN or infinite by step 1"):
+        run(settings(pairs, optimizer=PLAIN_SGD, lr=1e38, batch=6), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.toml"]
 
 
 def test_a_corrupt_photo_is_skipped_counted_and_told(tmp_path):
@@ -303,9 +316,9 @@ def test_no_pairs_leave_no_run_folder(tmp_path):
 
 @pytest.mark.parametrize("changes", [{"amp": "bf16"}, {"args": {"norm": "sum"}}])
 def test_training_lowers_the_loss(pairs, tmp_path, changes):
-    config = settings(pairs, epochs=12, batch=6, holdout=0.0, **changes)
+    config = settings(pairs, epochs=8, batch=6, holdout=0.0, **changes)
     rows = run(config, tmp_path / "run").rows()
-    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
 
 
 def test_seeds_decide_everything(pairs, tmp_path):

@@ -6,15 +6,23 @@ from typing import Final
 
 from torch import Tensor
 
-_FIELDS: Final = {"i": r"\d+", "block": r"block\d_\d", "leaf": r"[a-z_]+", "rest": r".+"}
+_FIELDS: Final = {
+    "i": r"\d+",
+    "j": r"\d+",
+    "block": r"block\d_\d",
+    "tdc": r"tdc\d",
+    "part": r"project1|project2|global_spatial|global_temporal|attention",
+    "leaf": r"[a-z_]+",
+    "rest": r".+",
+}
 Pairs = Sequence[tuple[str, str]]
 
 
 def rename(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor] | None:
     """Return ``state`` with every key taken from the left template to the right one.
 
-    Templates are key names with ``{i}`` (a number), ``{block}``, ``{leaf}`` (a word) or ``{rest}``
-    in them; the first that fits counts. ``None`` if a key fits no template.
+    Templates are key names with fields in them, such as ``{i}`` (a number), ``{leaf}`` (a word) or
+    ``{rest}``; the first that fits counts. ``None`` if a key fits no template.
     """
     compiled = [(re.compile(_pattern(left)), right) for left, right in pairs]
     renamed = {}

@@ -1,7 +1,7 @@
 """Key names of the published SDNet and SDNet-A files, in both forms."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from sodcli.weights.layouts import Converted
 from sodcli.weights.layouts._rename import Pairs, rename, swapped
 
-PAIRS: Final[Pairs] = (
+BACKBONE: Final[Pairs] = (
     ("init_block.scales", "backbone.init_block.scales"),
     ("init_block.conv.{i}.weight", "backbone.init_block.kernels.{i}"),
     ("init_block.weight", "backbone.init_block.conv.weight"),
@@ -20,6 +20,9 @@ PAIRS: Final[Pairs] = (
     ("{block}.bias", "backbone.{block}.pdc.shift"),
     ("{block}.conv1.{leaf}", "backbone.{block}.pdc.conv.{leaf}"),
     ("{block}.{rest}", "backbone.{block}.{rest}"),
+)
+PAIRS: Final[Pairs] = (
+    *BACKBONE,
     ("attentions.{rest}", "decoder.attentions.{rest}"),
     ("dilations.{rest}", "decoder.dilations.{rest}"),
     ("conv_reduces.{i}.conv.{leaf}", "decoder.conv_reduces.{i}.{leaf}"),
@@ -28,7 +31,17 @@ PAIRS: Final[Pairs] = (
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
     """Return ``state`` under our keys; tells the form and the norm from the keys."""
-    renamed = rename(state, PAIRS)
+    return from_published(state, PAIRS)
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return our ``state`` under the published keys; folded blocks always carry a shift there."""
+    return into_published(state, PAIRS)
+
+
+def from_published(state: Mapping[str, Tensor], pairs: Pairs) -> Converted | None:
+    """Return ``state`` under our keys by ``pairs``, or ``None`` if a key is not among them."""
+    renamed = rename(state, pairs)
     if renamed is None:
         return None
     if "init_block.weight" in state:
@@ -37,16 +50,20 @@ def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
     return Converted(renamed, "training", {"norm": "operator" if normed else "none"})
 
 
-def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys; folded blocks always carry a shift there."""
+def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
+    """Return our ``state`` under the published keys by ``pairs``.
+
+    Raises:
+        ValueError: If a key of ``state`` is not of this network.
+    """
     complete = dict(state)
     for key, weight in state.items():
         shift = key.replace(".pdc.conv.weight", ".pdc.shift")
         if shift != key and shift not in complete:
             complete[shift] = torch.zeros(1, len(weight), 1, 1, dtype=weight.dtype)
-    renamed = rename(complete, swapped(PAIRS))
+    renamed = rename(complete, swapped(pairs))
     if renamed is None:
-        raise ValueError("not the state dict of an SDNet")
+        raise ValueError("not the state dict of this network")
     return renamed
 
 
@@ -54,7 +71,6 @@ def _folded(renamed: dict[str, Tensor]) -> Converted:
     """Drop the shifts where all are zero: the net was trained without norms."""
     shifts = {key for key in renamed if key.endswith(".pdc.shift")}
     if any(renamed[key].any() for key in shifts):
-        args: dict[str, Any] = {"norm": "operator"}
-        return Converted(renamed, "folded", args)
+        return Converted(renamed, "folded", {"norm": "operator"})
     kept = {key: value for key, value in renamed.items() if key not in shifts}
     return Converted(kept, "folded", {"norm": "none"})

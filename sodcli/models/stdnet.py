@@ -1,0 +1,142 @@
+"""STDNet and STDNet-A: salient objects in clips of a film, with about a million parameters.
+
+Paper: arXiv 2507.01182 (TPAMI 2025). The backbones are those of SDNet and SDNet-A; the decoder
+looks at each stage in space and, through spatio-temporal difference convolutions, in time.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sodcli.models._base import Prediction
+from sodcli.models.diffnet import CHANNELS, DiffNet
+from sodcli.models.enrich import SpatialAttention, resize, zero_bias
+from sodcli.models.pdc import Norm, PixelDifferenceConv
+
+_WIDTH: Final = 24
+_OPERATORS: Final = ("cv", "cd", "ad")
+_DILATIONS: Final = (3, 5)
+
+
+class Project(nn.Module):
+    """1x1 convolution and batch norm, with a ReLU behind them unless told otherwise."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        y: Tensor = self.norm(self.conv(x))
+        return F.relu(y) if self.relu else y
+
+
+class GlobalSpatial(nn.Module):
+    """CDCM for films: reduce the channels, then add what two dilations see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = zero_bias(nn.Conv2d(2 * _WIDTH, _WIDTH, 1))
+        self.conv_dils = nn.ModuleList(
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=rate, dilation=rate, bias=False)
+            for rate in _DILATIONS
+        )
+        self.norm = nn.BatchNorm2d(_WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, 48, H, W)`` to ``(N, 24, H, W)``."""
+        z = self.conv1(x)
+        near, far = (branch(z) for branch in self.conv_dils)
+        return F.relu(self.norm(z + near + far))
+
+
+class GlobalTemporal(nn.Module):
+    """STDM: difference convolutions over (time, width), then over (time, height)."""
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        self.tdc1, self.tdc2 = (_stdc(2 * _WIDTH, norm) for _ in range(2))
+        self.project2 = Project(2 * _WIDTH, _WIDTH)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Map ``(N * T, 48, H, W)`` to ``(N * T, 24, H, W)``; ``frames`` is T."""
+        x = _split(x, frames)
+        rows = x.permute(0, 3, 2, 1, 4).flatten(0, 1)  # every row of pixels is a (T, W) picture
+        rows = rows + F.relu(self.tdc1(rows))
+        x = _split(rows, x.shape[3]).permute(0, 3, 2, 1, 4)
+        columns = x.permute(0, 4, 2, 1, 3).flatten(0, 1)  # every column is a (T, H) picture
+        columns = columns + F.relu(self.tdc2(columns))
+        x = _split(columns, x.shape[4]).permute(0, 3, 2, 4, 1)
+        y: Tensor = self.project2(x.flatten(0, 1))
+        return y
+
+
+class Decoder(nn.Module):
+    """From the coarsest stage to the finest, each in space and in time."""
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        outs = (_WIDTH, _WIDTH, _WIDTH, 2 * _WIDTH)
+        self.project1 = nn.ModuleList(
+            Project(channels, out) for channels, out in zip(CHANNELS, outs, strict=True)
+        )
+        self.global_spatial = nn.ModuleList(GlobalSpatial() for _ in CHANNELS)
+        self.global_temporal = nn.ModuleList(GlobalTemporal(norm) for _ in CHANNELS)
+        self.project2 = nn.ModuleList(Project(2 * _WIDTH, _WIDTH, relu=False) for _ in CHANNELS)
+        self.attention = nn.ModuleList(SpatialAttention(_WIDTH) for _ in CHANNELS)
+        self.project_final = zero_bias(nn.Conv2d(_WIDTH, 1, 1))
+
+    def forward(self, features: list[Tensor], frames: int) -> Tensor:
+        """Map the four stages of ``N * T`` frames to logits ``(N * T, 1, H / 2, W / 2)``."""
+        merged: Tensor | None = None
+        for stage in reversed(range(len(features))):
+            x = self.project1[stage](features[stage])
+            if merged is not None:
+                x = torch.cat([x, resize(merged, x)], dim=1)
+            space = self.global_spatial[stage](x)
+            time = self.global_temporal[stage](x, frames)
+            merged = self.attention[stage](self.project2[stage](torch.cat([space, time], dim=1)))
+        y: Tensor = self.project_final(merged)
+        return y
+
+
+class STDNet(nn.Module):
+    """Backbone per frame, decoder per clip; no side outputs."""
+
+    def __init__(self, backbone: str, norm: Norm) -> None:
+        super().__init__()
+        self.backbone = DiffNet(backbone, norm)
+        self.decoder = Decoder(norm)
+
+    def forward(self, x: Tensor) -> Prediction:
+        """Map ``(N, T, 3, H, W)``, normalised, sides >= 16, to logits ``(N, T, 1, H, W)``."""
+        frames = x.shape[1]
+        flat = x.flatten(0, 1)
+        logits = resize(self.decoder(self.backbone(flat), frames), flat)
+        return Prediction(_split(logits, frames))
+
+
+def build(*, backbone: str = "sdnet", norm: Norm = "operator") -> STDNet:
+    """Return the network with fresh weights, in the form that is trained.
+
+    Args:
+        backbone: ``"sdnet"``, or ``"sdnet-a"`` with MobileViT blocks.
+        norm: Batch norm inside the difference convolutions of blocks and clips:
+            see :class:`sodcli.models.pdc.PixelDifferenceConv`. Other norms are always there.
+    """
+    return STDNet(backbone, norm)
+
+
+def _stdc(channels: int, norm: Norm) -> PixelDifferenceConv:
+    return PixelDifferenceConv(
+        (channels, channels), _OPERATORS, norm=norm, norm_in=False, over_time=True
+    )
+
+
+def _split(x: Tensor, inner: int) -> Tensor:
+    """Take the first axis apart into two, the second of length ``inner``."""
+    return x.reshape(-1, inner, *x.shape[1:])

@@ -1,0 +1,156 @@
+"""The loop of ``sod infer`` and the choice of a device, where the machine itself must be played."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sodcli.errors import DeviceError, UsageError, WeightsError
+from sodcli.imaging.compose import Look
+from sodcli.io.sinks import plan_outputs
+from sodcli.io.sources import find_inputs
+from sodcli.models._base import Prediction
+from sodcli.pipelines.backends import TorchBackend
+from sodcli.pipelines.device import choose_device, describe_device
+from sodcli.pipelines.infer import Settings, infer
+from sodcli.pipelines.predictor import Predictor
+from tests.conftest import draw_photo
+
+
+class SmallCard:
+    """A backend whose memory holds ``room`` pictures, and that answers 'salient everywhere'."""
+
+    def __init__(self, room):
+        self.room, self.batches = room, []
+
+    def run(self, batch):
+        if len(batch) > self.room:
+            raise DeviceError("cuda: out of memory")
+        self.batches.append(len(batch))
+        return np.full((len(batch), 1, 32, 32), 9, np.float32)
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    for seed in range(5):
+        Image.fromarray(draw_photo(seed, (40, 50))[0]).save(tmp_path / f"{seed}.png")
+    (tmp_path / "2.png").write_bytes(b"broken")
+    inputs = find_inputs([str(tmp_path)], recursive=False)
+    return plan_outputs(inputs, "map", None, alpha=False)
+
+
+def run(jobs, registry, backend, **settings):
+    predictor = Predictor(registry.model("sdnet"), torch.nn.Identity(), backend, size=32)
+    seen = []
+    outcomes = infer(jobs, predictor, Settings("map", Look(), **settings), seen.append)
+    assert seen == outcomes
+    return [outcome.status for outcome in sorted(outcomes, key=lambda o: o.job.source)]
+
+
+@pytest.mark.parametrize("room", [1, 2, 5])
+def test_a_batch_is_halved_until_it_fits(jobs, registry, room):
+    backend = SmallCard(room)
+    assert run(jobs, registry, backend, batch=5) == ["done", "done", "failed", "done", "done"]
+    assert sum(backend.batches) == 4
+    assert max(backend.batches) <= room
+
+
+def test_too_little_memory_for_one_ends_the_run(jobs, registry):
+    with pytest.raises(DeviceError, match="out of memory"):
+        run(jobs, registry, SmallCard(0), batch=2)
+    assert not jobs[0].exists()
+
+
+def test_fail_fast_leaves_the_rest(jobs, registry):
+    statuses = run(jobs, registry, SmallCard(5), fail_fast=True)
+    assert statuses.count("failed") == 1
+    assert len(statuses) < 5
+
+
+class Exhausted(torch.nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_memory_running_out_is_a_device_error_with_advice(error):
+    backend = TorchBackend(Exhausted(error), torch.device("cpu"), half=False)
+    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 64x32; lower --batch or --size"):
+        backend.run(np.zeros((2, 3, 32, 64), np.float32))
+
+
+def test_other_errors_of_the_network_stay_what_they_are():
+    backend = TorchBackend(Exhausted(RuntimeError("odd")), torch.device("cpu"), half=False)
+    with pytest.raises(RuntimeError, match="odd"):
+        backend.run(np.zeros((1, 3, 32, 32), np.float32))
+
+
+class Constant(torch.nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        return Prediction(torch.full((len(x), 1, *x.shape[2:]), self.value))
+
+
+def test_an_answer_that_is_not_finite_is_refused():
+    backend = TorchBackend(Constant(float("nan")), torch.device("cpu"), half=False)
+    with pytest.raises(WeightsError, match="not finite"):
+        backend.run(np.zeros((1, 3, 32, 32), np.float32))
+
+
+def play_machine(monkeypatch, *, cuda=0, mps=False):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("machine", "wanted", "expected"),
+    [
+        ({}, "auto", "cpu"),
+        ({"cuda": 2}, "auto", "cuda"),
+        ({"mps": True}, "auto", "mps"),
+        ({"cuda": 2}, "cuda:1", "cuda:1"),
+        ({"cuda": 1}, "cpu", "cpu"),
+    ],
+)
+def test_the_device_asked_for_is_taken(monkeypatch, machine, wanted, expected):
+    play_machine(monkeypatch, **machine)
+    assert choose_device(wanted) == torch.device(expected)
+
+
+@pytest.mark.parametrize(
+    ("machine", "wanted", "text"),
+    [
+        ({}, "cuda", "use --device cpu"),
+        ({"cuda": 1}, "cuda:1", "this machine has 1 CUDA device"),
+        ({}, "mps", "no Apple GPU"),
+    ],
+)
+def test_a_missing_device_is_never_replaced(monkeypatch, machine, wanted, text):
+    play_machine(monkeypatch, **machine)
+    with pytest.raises(DeviceError, match=text):
+        choose_device(wanted)
+
+
+def test_a_word_that_is_no_device_is_wrong_usage():
+    with pytest.raises(UsageError, match="'gpu'"):
+        choose_device("gpu")
+
+
+def test_the_device_line_names_device_and_precision():
+    line = describe_device(torch.device("cpu"), half=True)
+    assert line == f"device: cpu ({torch.get_num_threads()} threads), bfloat16"

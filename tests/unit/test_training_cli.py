@@ -1,0 +1,110 @@
+import json
+
+import pytest
+import torch
+
+from sodcli.cli.app import app
+from tests.training_kit import draw_pairs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return draw_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture
+def sod(capsys):
+    """Run a command line; gives exit code, stdout and the lines of stderr."""
+
+    def call(*words):
+        with pytest.raises(SystemExit) as end:
+            app(["train", "--threads", "1", *map(str, words)])
+        shown = capsys.readouterr()
+        return end.value.code, shown.out, shown.err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def small(pairs):
+    """Options of a run of two steps."""
+    return ("-m", "sdnet", "--data", pairs, "--epochs", 1, "--size", 32, "--batch", 8)
+
+
+def test_it_prints_the_best_weights_and_tells_the_rest_on_stderr(sod, small, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = sod(*small, "-o", run)
+    assert code == 0
+    assert out == f"{run / 'best.safetensors'}\n"
+    assert "sdnet: 745,197 parameters, 7 pairs to train on, 1 to validate on" in err[0]
+    assert err[-1].startswith("epoch 1: loss ")
+    assert "maxF" in err[-1]
+
+    code, out, err = sod("-o", run, "--resume", "--json")
+    assert code == 0
+    outcome = json.loads(out)
+    assert outcome["weights"] == str(run / "best.safetensors")
+    assert [row["epoch"] for row in outcome["epochs"]] == [1]
+    assert "going on at step 5" in err[0]
+
+
+def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
+    run = tmp_path / "run"
+    assert sod(*small, "-o", run, "-q") == (0, f"{run / 'best.safetensors'}\n", [])
+    code, out, err = sod(*small, "-o", run, "--resume", "--lr", "0.5", "--seed", 3)
+    assert (code, out) == (2, "")
+    assert err == [
+        "error: cannot resume with another configuration: lr was 0.001, now 0.5; seed was 0, "
+        "now 3; leave the options out, or start a new run"
+    ]
+    code, _, err = sod(*small, "-o", run)
+    assert code == 2
+    assert err == [f"error: {run} exists and is not empty; choose another -o, or add --resume"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["-o", "RUN"], 2, "no model to train; add --model NAME"),
+        (["-o", "RUN", "-m", "sdnt"], 2, "no model named 'sdnt'. Did you mean 'sdnet'?"),
+        (["-o", "RUN", "-m", "sdnet"], 2, "settings: 'data' is missing"),
+        (["-o", "RUN", "-m", "sdnet", "--data", "gone"], 4, "no folder '"),
+        (["-o", "RUN", "--resume"], 2, "nothing to resume in "),
+        (["-o", "RUN", "-m", "sdnet", "--recipe", "sdnett"], 2, "no recipe named 'sdnett'"),
+        (["-o", "RUN", "--config", "gone.toml"], 2, "gone.toml: No such file"),
+        (["-m", "sdnet"], 2, "Missing option '--out'"),
+        (["-o", "RUN", "--device", "tpu"], 2, "no device called 'tpu'"),
+    ],
+)
+def test_mistakes_end_in_one_line(sod, tmp_path, words, code, message):
+    got, out, err = sod(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
+    assert (got, out, len(err)) == (code, "", 1)
+    assert err[0].startswith(f"error: {message}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_photo_is_told_once(sod, tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    (root / "images" / "3.png").write_bytes(b"gone")
+    words = ("-m", "sdnet", "--data", root, "--size", 32, "--batch", 8, "-o", tmp_path / "run")
+    code, _, err = sod(*words, "--epochs", 2)
+    assert code == 0
+    assert sum("skipped: " in line for line in err) == 1
+    assert err[-1].endswith("4 pictures skipped")
+
+
+def test_other_processes_than_the_first_keep_silent(sod, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    (tmp_path / "x").touch()
+    code, out, err = sod("-m", "sdnet", "--data", tmp_path, "-o", tmp_path)
+    assert (code, out, err) == (2, "", [])

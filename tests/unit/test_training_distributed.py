@@ -1,0 +1,102 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from sodcli.errors import DeviceError
+from sodcli.training.distributed import Team, join_team, mean_weight, parallel, splits_statistics
+
+CPU = torch.device("cpu")
+# Two forks of one process, because importing torch takes longest.
+TWO = """
+import json, os, sys, torch
+from torch import distributed as dist, nn
+from sodcli.training.distributed import join_team, parallel
+
+def work(rank):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    told = {}
+    try:
+        with join_team(torch.device("cpu")) as team:
+            told["leads"] = team.leads
+            told["total"] = team.total([1.0, float(rank)])
+            told["names"] = team.gather([f"picture {rank}"])
+            net = parallel(nn.Linear(1, 1, bias=False), team)
+            net(torch.full((1, 1), 1.0 + rank)).sum().backward()
+            told["gradient"] = net.module.weight.grad.item()
+            raise KeyError("in the middle")
+    except KeyError:
+        told["left"] = not dist.is_initialized()
+    with open(f"{sys.argv[1]}/{rank}.json", "w") as file:
+        json.dump(told, file)
+
+torch.set_num_threads(1)
+children = []
+for rank in range(2):
+    pid = os.fork()
+    if pid == 0:
+        work(rank)
+        os._exit(0)
+    children.append(pid)
+sys.exit(max(os.waitpid(pid, 0)[1] for pid in children) != 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="fork is a thing of POSIX")
+def test_two_processes_share_sums_names_and_gradients_and_leave(tmp_path):
+    port = 20_000 + os.getpid() % 20_000
+    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO, str(tmp_path)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert [one["leads"] for one in told] == [True, False]
+    for one in told:
+        assert one["total"] == [2.0, 1.0]
+        assert one["names"] == ["picture 0", "picture 1"]
+        assert one["gradient"] == 1.5
+        assert one["left"]
+
+
+def test_alone_nothing_is_shared(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    module = nn.Linear(1, 1)
+    with join_team(CPU) as team:
+        assert team == Team(0, 1, CPU)
+        assert team.total([1.5]) == [1.5]
+        assert team.gather(["a"]) == ["a"]
+        assert parallel(module, team) is module
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("mps", "not on mps"), ("cuda", "64 processes but . GPUs")]
+)
+def test_devices_that_cannot_be_shared_are_refused(monkeypatch, device, message):
+    monkeypatch.setenv("WORLD_SIZE", "64")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    with pytest.raises(DeviceError, match=message), join_team(torch.device(device)):
+        pass
+
+
+def test_every_picture_weighs_the_same_wherever_it_lies():
+    two = Team(0, 2, CPU)
+    shares = [mean_weight(torch.empty(n, 1), 8, two) for n in (4, 3, 1)]
+    assert shares == [1.0, 0.75, 0.25]
+    assert sum(shares) / two.world == 1.0
+
+
+def test_batch_norm_is_split_on_cpus_only():
+    normed = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    assert splits_statistics(normed, Team(0, 2, CPU))
+    assert not splits_statistics(normed, Team(0, 1, CPU))
+    assert not splits_statistics(normed, Team(0, 2, torch.device("cuda")))
+    assert not splits_statistics(normed[0], Team(0, 2, CPU))
