@@ -34,3 +34,21 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
         raise RegistryError(f"models.toml [models.{spec.name}]: no {missing}") from error
     network: nn.Module = module.build(**{**spec.args, **(args or {})})
     return network
+
+
+def input_shape(
+    spec: ModelSpec, size_hw: tuple[int, int], *, batch: int = 1, clip: int | None = None
+) -> tuple[int, ...]:
+    """Return the shape that the network of ``spec`` takes.
+
+    Args:
+        spec: The model's entry in models.toml.
+        size_hw: Height and width in pixels.
+        batch: Pictures, or clips of a film model.
+        clip: Frames of a clip; by default the model's own.
+
+    Returns:
+        ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a film model.
+    """
+    frames = () if spec.clip_len == 1 else (clip or spec.clip_len,)
+    return (batch, *frames, 3, *size_hw)

@@ -79,8 +79,11 @@ class Predictor:
 
         Raises:
             DeviceError: If the device has not enough memory.
+            UsageError: If the network takes clips of a film, not pictures.
         """
         spec = self.spec
+        if spec.clip_len > 1:
+            raise UsageError(f"{spec.name!r} takes clips of a film; for pictures use -m sdnet")
         inputs = [
             to_input(_over_white(f), self.size_hw, spec.mean, spec.std, antialias=True)
             for f in frames

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sodcli.errors import UsageError, WeightsError
+from sodcli.models import input_shape
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.models.restore import build_args, describe, restore
 from sodcli.pipelines.predictor import find_weights
@@ -61,7 +62,7 @@ def fold_file(
     if is_folded(before):
         raise WeightsError(f"{source} is already reparameterised")
     after = reparameterise(before)
-    difference = _difference(before, after, spec.input_hw)
+    difference = _difference(before, after, input_shape(spec, spec.input_hw))
     if not difference <= tol:
         raise WeightsError(
             f"{source}: the folded network differs by {difference:.3g}, more than --tol {tol:g}; "
@@ -75,8 +76,8 @@ def fold_file(
 
 
 @torch.inference_mode()
-def _difference(before: nn.Module, after: nn.Module, size_hw: tuple[int, int]) -> float:
-    x = torch.randn(1, 3, *size_hw, generator=torch.Generator().manual_seed(0))
+def _difference(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> float:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return float((before(x).logits - after(x).logits).abs().max())
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sodcli import __version__
-from sodcli.models import build_model
+from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import reparameterise
 from sodcli.registry import ModelSpec
 
@@ -142,11 +142,10 @@ def versions() -> dict[str, str]:
 
 def make_input(spec: ModelSpec, trial: Trial, device: torch.device) -> torch.Tensor:
     """Return random input of the shape that ``spec``'s network takes."""
-    shape = (3, trial.size, trial.size)
-    if spec.clip_len > 1:
-        return torch.randn(trial.batch, trial.clip, *shape, device=device)
-    x = torch.randn(trial.batch, *shape, device=device)
-    return x.to(memory_format=torch.channels_last)
+    size_hw = (trial.size, trial.size)
+    shape = input_shape(spec, size_hw, batch=trial.batch, clip=trial.clip)
+    x = torch.randn(shape, device=device)
+    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 @torch.inference_mode()

@@ -3,46 +3,59 @@
 import pytest
 import torch
 
-from sodcli.models import build_model
+from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.registry import default_registry
 
 MODELS = sorted(default_registry().models)
 
 
+CLIP = 3  # frames; film models take any number
+
+
 @pytest.fixture(scope="module", params=MODELS)
-def net(request, registry):
+def spec(request, registry):
+    return registry.model(request.param)
+
+
+@pytest.fixture(scope="module")
+def net(spec):
     torch.manual_seed(0)
-    return build_model(registry.model(request.param))
+    return build_model(spec)
+
+
+def random_input(spec, size_hw, batch=1):
+    return torch.randn(input_shape(spec, size_hw, batch=batch, clip=CLIP))
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (67, 71), (96, 64), (33, 130)])
-def test_logits_come_out_at_the_input_size(net, size_hw):
+def test_logits_come_out_at_the_input_size(spec, net, size_hw):
+    x = random_input(spec, size_hw)
     with torch.inference_mode():
-        prediction = net.eval()(torch.randn(1, 3, *size_hw))
-    assert prediction.logits.shape == (1, 1, *size_hw)
+        prediction = net.eval()(x)
+    assert prediction.logits.shape == (*x.shape[:-3], 1, *size_hw)
     assert prediction.logits.dtype == torch.float32
     assert not prediction.aux
 
 
-def test_logits_are_not_yet_probabilities(net):
+def test_logits_are_not_yet_probabilities(spec, net):
     with torch.inference_mode():
-        logits = net.eval()(20 * torch.randn(2, 3, 64, 64)).logits
+        logits = net.eval()(20 * random_input(spec, (64, 64))).logits
     assert logits.isfinite().all()
     assert logits.min() < 0 or logits.max() > 1
 
 
-def test_an_item_of_a_batch_is_answered_as_if_alone(net):
-    x = torch.randn(3, 3, 67, 71)
+def test_an_item_of_a_batch_is_answered_as_if_alone(spec, net):
+    x = random_input(spec, (67, 71), batch=3)
     with torch.inference_mode():
         together = net.eval()(x).logits
         alone = torch.cat([net(item[None]).logits for item in x])
     torch.testing.assert_close(together, alone, rtol=0, atol=2e-5)
 
 
-def test_every_parameter_gets_a_gradient(net):
+def test_every_parameter_gets_a_gradient(spec, net):
     net.train().zero_grad()
-    prediction = net(torch.randn(2, 3, 64, 64))
+    prediction = net(random_input(spec, (64, 64), batch=2))
     outputs = [prediction.logits, *(t for side in prediction.aux.values() for t in side)]
     sum((output * torch.randn_like(output)).sum() for output in outputs).backward()
     missing = [name for name, p in net.named_parameters() if p.grad is None]
@@ -50,10 +63,10 @@ def test_every_parameter_gets_a_gradient(net):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_the_state_dict_makes_the_round_trip(request, net, registry):
+def test_the_state_dict_makes_the_round_trip(spec, net):
     torch.manual_seed(1)
-    other = build_model(registry.model(request.node.callspec.params["net"]))
-    x = torch.randn(1, 3, 64, 64)
+    other = build_model(spec)
+    x = random_input(spec, (64, 64))
     with torch.inference_mode():
         before = net.eval()(x).logits
         assert not torch.equal(other.eval()(x).logits, before)
@@ -61,9 +74,9 @@ def test_the_state_dict_makes_the_round_trip(request, net, registry):
         assert torch.equal(other(x).logits, before)
 
 
-def test_folding_changes_no_answer(net):
+def test_folding_changes_no_answer(spec, net):
     folded = reparameterise(net.eval())
-    x = torch.randn(1, 3, 67, 71)
+    x = random_input(spec, (67, 71))
     with torch.inference_mode():
         difference = (net(x).logits - folded(x).logits).abs().max()
     assert is_folded(folded)

@@ -102,6 +102,7 @@ def test_the_other_net_folds_too(sod, tmp_path):
         ("sdnet", 320, True, 705_725, 3.67),
         ("sdnet", 320, False, 745_197, 4.76),
         ("sdnet-a", 384, True, 818_531, 5.76),
+        ("stdnet", 256, True, 874_469, 35.5),
     ],
 )
 def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops):
@@ -113,9 +114,21 @@ def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops)
     if folded:  # the training form runs through one convolution per block here
         assert report["gflops"] == pytest.approx(gflops, rel=0.01)
     assert 0 < report["median_ms"] <= report["p90_ms"]
-    assert report["fps"] == pytest.approx(1000 / report["median_ms"])
+    frames = 8 if model == "stdnet" else 1
+    assert report["fps"] == pytest.approx(1000 * frames / report["median_ms"])
     assert report["peak_memory_mb"] > 50
     assert {"sodcli", "torch", "python", "machine"} <= report["versions"].keys()
+
+
+def test_a_film_model_folds_but_takes_no_pictures(sod, tmp_path, photo):
+    entries = manifest("stdnet/manifest_stdnet.json")["training"]
+    torch.save(rule_weights(entries), tmp_path / "film.pth")
+    report = json.loads(sod("reparam", tmp_path / "film.pth", "--json").stdout)
+    assert report["model"] == "stdnet"
+    assert report["parameters_after"] == 874_469
+    result = sod("infer", photo, "-w", tmp_path / "film.pth", "-q")
+    assert result.exit_code == 2
+    assert "takes clips of a film" in result.stderr
 
 
 def test_speed_speaks_to_people_too(sod):
