@@ -1,6 +1,7 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and are listed in the order people count in."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,12 @@ def write_whole(target: Path, data: bytes) -> None:
     """
     with whole_file(target) as part:
         part.write_bytes(data)
+
+
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """Return a sort key that puts ``2.jpg`` before ``10.jpg``, the same on every system."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], text
 
 
 def _flush(path: Path) -> None:

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from sodcli.files import natural_key
+
 PICTURES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _IMAGE_WORDS = frozenset({"im", "image", "images", "img", "imgs", "jpegimages"})
 _MASK_WORDS = frozenset(
@@ -13,12 +15,6 @@ LOOKED_FOR = (
     "a folder images, image, Imgs, im, JPEGImages or NAME-Image beside GT, masks, Mask, "
     "Annotations or NAME-Mask, or photo.jpg beside photo.png, there and one folder down"
 )
-
-
-def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Return a sort key that puts ``2.jpg`` before ``10.jpg``, the same on every system."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], text
 
 
 def subfolders(folder: Path) -> list[Path]:

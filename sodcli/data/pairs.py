@@ -6,13 +6,13 @@ from pathlib import Path, PurePath
 
 from sodcli.data.layouts import (
     LOOKED_FOR,
-    natural_key,
     pictures_in,
     pictures_under,
     subfolders,
     twin_folders,
 )
 from sodcli.errors import MissingError
+from sodcli.files import natural_key
 
 _NAMES_SHOWN = 5
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import SourceError
+from sodcli.files import natural_key
 from sodcli.io.pictures import shown
 
 PICTURE_SUFFIXES: Final = frozenset(
@@ -77,10 +78,4 @@ def _matches(pattern: str) -> Iterator[Path]:
 
 
 def _natural(path: Path) -> list[tuple[list[str | int], str]]:
-    """Sort key that puts ``2.jpg`` before ``10.jpg``."""
-    return [(_numbers_apart(part.casefold()), part) for part in path.parts]
-
-
-def _numbers_apart(text: str) -> list[str | int]:
-    pieces = re.split("([0-9]+)", text)  # every second piece is a number
-    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)]
+    return [natural_key(part) for part in path.parts]

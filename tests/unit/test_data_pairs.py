@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sodcli.data.layouts import natural_key
 from sodcli.data.pairs import find_pairs
 from sodcli.errors import MissingError
+from sodcli.files import natural_key
 
 
 def touch(root: Path, *names: str) -> None:
