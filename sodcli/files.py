@@ -6,6 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+_TEMPORARY: Final = ".sod-"
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         OSError: If the folder cannot be made or the file cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".sod-", suffix=target.suffix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_TEMPORARY, suffix=target.suffix)
     os.close(handle)
     part = Path(name)
     try:
@@ -45,6 +48,16 @@ def write_whole(target: Path, data: bytes) -> None:
     """
     with whole_file(target) as part:
         part.write_bytes(data)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left of files it had begun to write in ``folder``.
+
+    Only where nobody else writes: a temporary file of a living process would go too.
+    """
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:

@@ -25,7 +25,7 @@ Out = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(help="Side of the square the network sees, in pixels. Default: the model's."),
+    typer.Option(help="Side of the square the network sees, in pixels. Default: the weights' own."),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")]
 Threshold = Annotated[

@@ -114,7 +114,8 @@ def load(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         half: Compute in bfloat16.
         reparam: Fold difference convolutions first (DCR): same answer, faster.
-        size: Side in pixels of the square that the network sees; by default the published one.
+        size: Side in pixels of the square that the network sees; by default the one the weights
+            were trained at, if they say so, else the published one.
         registry: Entries to look names up in; by default those that ship with the package.
 
     Raises:
@@ -130,7 +131,7 @@ def load(
     if reparam:
         module = reparameterise(module)
     backend = TorchBackend(module, target, half=half)
-    return Predictor(spec, module, backend, size=size, weights=raw.path)
+    return Predictor(spec, module, backend, size=size or raw.size, weights=raw.path)
 
 
 def find_weights(

@@ -69,7 +69,8 @@ def fold_file(
             "nothing was written"
         )
     if target.suffix == ".safetensors":
-        save_weights(target, after.state_dict(), describe(spec, after, build_args(spec, raw)))
+        about = {**raw.metadata, **describe(spec, after, build_args(spec, raw))}
+        save_weights(target, after.state_dict(), about)
     else:
         save_published(target, layout(spec.layout).to_published(after.state_dict()))
     return Folding(spec.name, target, difference, (_count(before), _count(after)))

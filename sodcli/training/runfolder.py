@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.files import write_whole
+from sodcli.files import sweep, write_whole
 from sodcli.training.config import TrainConfig, read_config
 
 _CONFIG: Final = "config.toml"
@@ -58,6 +58,11 @@ class RunFolder:
             raise UsageError(
                 f"{self.root} exists and is not empty; choose another -o, or add --resume"
             )
+
+    def tidy(self) -> None:
+        """Remove the half-written files of a process that was killed."""
+        sweep(self.root)
+        sweep(self.root / "samples")
 
     def read(self) -> TrainConfig:
         """Return the config of the run that is to be resumed.

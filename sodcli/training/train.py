@@ -48,6 +48,8 @@ def train(
     network = make_network(job, registry, resumed=started)
     with join_team(options.device) as team, stop_wish(patient=world_size() > 1) as wish:
         trainer = Trainer(job, network, team, reporter if team.leads else Reporter())
+        if team.leads:
+            folder.tidy()
         if started:
             trainer.load()
         elif team.leads:

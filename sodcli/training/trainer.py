@@ -61,6 +61,8 @@ class Trainer:
                 self._close_epoch(wish)
         except Stopped:
             self._save()
+            if self._team.leads:
+                self._keep(self._job.folder.last)
             raise KeyboardInterrupt from None
 
     def _announce(self) -> None:
@@ -189,7 +191,9 @@ class Trainer:
         module = self._learner.for_use
         about = describe(spec, module, {**spec.args, **config.args})
         names = " ".join(Path(folder).name for folder in config.data)
-        about |= {"recipe": config.recipe, "data": names, "epoch": str(self._progress.epoch + 1)}
+        progress = f"{self._progress.step} of {config.epochs * self._steps}"
+        about |= {"recipe": config.recipe, "data": names, "steps": progress}
+        about["size"] = str(config.size)
         save_weights(target, module.state_dict(), about, half=config.half)
 
     def _broken(self, what: str, names: Sequence[str]) -> TrainingError:

@@ -26,13 +26,19 @@ class RawWeights:
         path: The file.
         state: Tensors by key; half-precision ones are widened to float32, and the ``module.`` of
             data-parallel training is taken off.
-        metadata: What our own files say of themselves (model, form, args, recipe, data, sodcli);
-            empty for published files.
+        metadata: What our own files say of themselves (model, form, args, size, recipe, data,
+            steps, sodcli); empty for published files.
     """
 
     path: Path
     state: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int | None:
+        """Side in pixels that the weights were trained at, if the file says so."""
+        size = self.metadata.get("size", "")
+        return int(size) if size.isdecimal() else None
 
     @property
     def ours(self) -> bool:

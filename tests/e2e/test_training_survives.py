@@ -114,6 +114,7 @@ def test_killed_at_any_moment_a_run_ends_bitwise_the_same(pairs, tmp_path):
         assert same_weights(folder.last, whole.last), name
         assert same_weights(folder.best, whole.best), name
         assert [row["loss"] for row in folder.rows()] == [row["loss"] for row in whole.rows()]
+        assert not list(folder.root.rglob(".sod-*"))
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_130(pairs, tmp_path):
@@ -128,6 +129,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_130(pairs, tmp_path):
     assert out == ""
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "interrupted"
+    assert (root / "last.safetensors").exists()
     listener = Listener(lambda step: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         run(RunFolder(root).read(), root, listener, resume=True)

@@ -107,6 +107,7 @@ def test_a_resumed_epoch_goes_on_exactly(pairs: list[Pair], start: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # one core will do
 def test_workers_change_nothing(pairs: list[Pair]) -> None:
     pairs[3].image.write_bytes(b"")
     assert same(list(loader(pairs, workers=2).epoch(1, 2)), list(loader(pairs).epoch(1, 2)))

@@ -188,3 +188,16 @@ def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
     (home() / "weights" / "sdnet_from_scratch.pth").write_bytes(b"half of it")
     with pytest.raises(MissingError, match=r"10 bytes, models\.toml says 3031139"):
         locate("sdnet-duts", registry)
+
+
+def test_weights_are_used_at_the_size_they_were_trained_at(tmp_path, registry, small_weights):
+    net = restore(registry.model("sdnet"), read_weights(small_weights), registry)
+    for size, expected in (("96", 96), ("", 320), ("many", 320)):
+        about = {"model": "sdnet", "form": "training", "size": size}
+        save_weights(tmp_path / "x.safetensors", net.state_dict(), about)
+        predictor = sodcli.load(weights=tmp_path / "x.safetensors", device="cpu")
+        assert predictor.size_hw == (expected, expected)
+    assert sodcli.load(weights=tmp_path / "x.safetensors", device="cpu", size=64).size_hw == (
+        64,
+        64,
+    )
