@@ -1,6 +1,7 @@
 """Pictures and their masks, found by stem in every folder layout that data sets come in."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -15,6 +16,7 @@ from sodcli.errors import MissingError
 from sodcli.files import natural_key
 
 _NAMES_SHOWN = 5
+_ENDING = re.compile(r"(.+)_(?:map|mask|gt)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,18 @@ def _known_layout(folder: Path, source: str) -> PairList:
 
 
 def _across(images: Path, masks: Path, source: str) -> PairList:
-    return _matched(
-        _by_stem(pictures_under(images), images),
-        _by_stem(pictures_under(masks), masks),
-        images.parent,
-        source,
-    )
+    photos = _by_stem(pictures_under(images), images)
+    truths: dict[PurePath, list[Path]] = {}
+    for stem, files in _by_stem(pictures_under(masks), masks).items():
+        truths.setdefault(_mask_of(stem, photos), []).extend(files)
+    return _matched(photos, truths, images.parent, source)
+
+
+def _mask_of(stem: PurePath, photos: Container[PurePath]) -> PurePath:
+    """Return the stem of the photo: ``photo_map.png``, as ``sod infer`` names maps, is its mask."""
+    ending = _ENDING.fullmatch(stem.name)
+    plain = stem.with_name(ending[1]) if ending else stem
+    return plain if stem not in photos and plain in photos else stem
 
 
 def _by_stem(files: Iterable[Path], root: Path) -> dict[PurePath, list[Path]]:

@@ -137,8 +137,8 @@ def test_a_folder_without_pairs_says_what_was_sought_and_found(tmp_path: Path) -
 
 
 def test_masks_of_other_names_are_named_in_the_error(tmp_path: Path) -> None:
-    touch(tmp_path, "images/a.jpg", "masks/a_mask.png")
-    with pytest.raises(MissingError, match=r"1 without a mask: a.jpg; .*a_mask.png"):
+    touch(tmp_path, "images/a.jpg", "masks/a_seg.png")
+    with pytest.raises(MissingError, match=r"1 without a mask: a.jpg; .*a_seg.png"):
         find_pairs([str(tmp_path)])
 
 
@@ -153,3 +153,15 @@ def test_the_development_sets_are_found_whole(shared_data: Path, folder: str, co
     assert len(found.pairs) == count
     assert found.problems == ()
     assert all(pair.image.stem == pair.mask.stem for pair in found.pairs)
+
+
+def test_maps_as_sod_infer_names_them_are_masks(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.jpg", "photos/b_map.jpg", "photos/b.jpg", "photos/sub/c.jpg")
+    touch(tmp_path, "maps/a_map.png", "maps/b_map.png", "maps/sub/c_MASK.png")
+    found = find_pairs([f"{tmp_path / 'photos'}={tmp_path / 'maps'}"])
+    assert stems(tmp_path, found) == [
+        ("photos/a.jpg", "maps/a_map.png"),
+        ("photos/b_map.jpg", "maps/b_map.png"),
+        ("photos/sub/c.jpg", "maps/sub/c_MASK.png"),
+    ]
+    assert found.problems == (f"{tmp_path}: 1 without a mask: b.jpg",)

@@ -1,0 +1,45 @@
+"""Score weights on the 297 development images, in the published protocol.
+
+Run ``python -m tests.scoring WEIGHTS [SIDE ...]``: a file or a name of models.toml, and sides of
+the square that the network sees, by default the weights' own.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import sodcli
+from sodcli.imaging.tensors import to_input, to_saliency
+from sodcli.metrics.measure import measure
+from sodcli.metrics.summary import summarise
+from tests.conftest import SHARED
+
+NAMES = ("S", "maxF", "adpF", "wF", "MAE")
+
+
+def score(predictor, images):
+    """Return the scores of ``predictor`` on a folder ``images`` beside a folder ``GT``."""
+    photos = sorted(Path(images).iterdir())
+    assert photos
+    return summarise(_one(predictor, photo) for photo in photos).as_dict()
+
+
+def _one(predictor, photo):
+    """Squash to the input size without anti-aliasing; round the map, as a PNG would."""
+    spec = predictor.spec
+    rgb = cv2.imread(str(photo))[..., ::-1]
+    truth = cv2.imread(str(photo.parents[1] / "GT" / f"{photo.stem}.png"), 0)
+    batch = to_input(rgb, predictor.size_hw, spec.mean, spec.std)[None]
+    saliency = to_saliency(predictor.backend.run(batch)[0, 0], truth.shape)
+    return measure(np.rint(saliency * 255).astype(np.uint8), truth)
+
+
+if __name__ == "__main__":
+    sides = [int(side) for side in sys.argv[2:]] or [None]
+    for side in sides:
+        predictor = sodcli.load(weights=sys.argv[1], size=side)
+        found = score(predictor, SHARED / "data" / "ECSSD-dev" / "images")
+        figures = "  ".join(f"{name} {found[name]:.4f}" for name in NAMES)
+        print(f"{sys.argv[1]} at {predictor.size_hw[0]}: {figures}", flush=True)
