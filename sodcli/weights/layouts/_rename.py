@@ -9,10 +9,13 @@ from torch import Tensor
 _FIELDS: Final = {
     "i": r"\d+",
     "j": r"\d+",
+    "a": r"[hml]",
+    "b": r"[hml]",
     "block": r"block\d_\d",
     "tdc": r"tdc\d",
     "part": r"project1|project2|global_spatial|global_temporal|attention",
     "leaf": r"[a-z_]+",
+    "path": r".+?",
     "rest": r".+",
 }
 Pairs = Sequence[tuple[str, str]]
