@@ -51,13 +51,6 @@ def zero_bias(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Resize ``x`` bilinearly (half-pixel centres) to the height and width of ``like``."""
-    if x.shape[-2:] == like.shape[-2:]:
-        return x
-    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
-
-
 def _dilated(channels: int, rate: int) -> nn.Module:
     if rate == 1:
         return nn.Identity()

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from sodcli.models._base import Prediction
 from sodcli.models.diffnet import CHANNELS, DiffNet
-from sodcli.models.enrich import DilationModule, SpatialAttention, resize, zero_bias
+from sodcli.models.enrich import DilationModule, SpatialAttention, zero_bias
 from sodcli.models.pdc import Norm
+from sodcli.models.resample import resize
 
 _WIDTH: Final = 24
 _DILATIONS: Final = ((1, 3), (1, 3, 5), (3, 5, 7, 9), (5, 7, 9, 11))
@@ -39,7 +40,7 @@ class Decoder(nn.Module):
         ]
         *finer, merged = laterals
         for reduce, lateral in zip(reversed(self.conv_reduces), reversed(finer), strict=True):
-            merged = reduce(torch.cat([lateral, resize(merged, lateral)], dim=1))
+            merged = reduce(torch.cat([lateral, resize(merged, lateral.shape[-2:])], dim=1))
         return merged
 
 
@@ -53,7 +54,7 @@ class SDNet(nn.Module):
 
     def forward(self, x: Tensor) -> Prediction:
         """Map ``(N, 3, H, W)``, normalised, H and W >= 16, to logits ``(N, 1, H, W)``."""
-        return Prediction(resize(self.decoder(self.backbone(x)), x))
+        return Prediction(resize(self.decoder(self.backbone(x)), x.shape[-2:]))
 
 
 def build(*, backbone: str = "sdnet", norm: Norm = "none") -> SDNet:

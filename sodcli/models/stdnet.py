@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from sodcli.models._base import Prediction
 from sodcli.models.diffnet import CHANNELS, DiffNet
-from sodcli.models.enrich import SpatialAttention, resize, zero_bias
+from sodcli.models.enrich import SpatialAttention, zero_bias
 from sodcli.models.pdc import Norm, PixelDifferenceConv
+from sodcli.models.resample import resize
 
 _WIDTH: Final = 24
 _OPERATORS: Final = ("cv", "cd", "ad")
@@ -96,7 +97,7 @@ class Decoder(nn.Module):
         for stage in reversed(range(len(features))):
             x = self.project1[stage](features[stage])
             if merged is not None:
-                x = torch.cat([x, resize(merged, x)], dim=1)
+                x = torch.cat([x, resize(merged, x.shape[-2:])], dim=1)
             space = self.global_spatial[stage](x)
             time = self.global_temporal[stage](x, frames)
             merged = self.attention[stage](self.project2[stage](torch.cat([space, time], dim=1)))
@@ -116,7 +117,7 @@ class STDNet(nn.Module):
         """Map ``(N, T, 3, H, W)``, normalised, sides >= 16, to logits ``(N, T, 1, H, W)``."""
         frames = x.shape[1]
         flat = x.flatten(0, 1)
-        logits = resize(self.decoder(self.backbone(flat), frames), flat)
+        logits = resize(self.decoder(self.backbone(flat), frames), flat.shape[-2:])
         return Prediction(_split(logits, frames))
 
 

@@ -50,7 +50,9 @@ def test_an_item_of_a_batch_is_answered_as_if_alone(spec, net):
     with torch.inference_mode():
         together = net.eval()(x).logits
         alone = torch.cat([net(item[None]).logits for item in x])
-    torch.testing.assert_close(together, alone, rtol=0, atol=2e-5)
+    # InSPyReNet sums over all pixels, so its logits from fresh weights are huge.
+    scale = max(1.0, float(alone.abs().max()))
+    torch.testing.assert_close(together, alone, rtol=0, atol=2e-5 * scale)
 
 
 def test_every_parameter_gets_a_gradient(spec, net):

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sodcli.models._base import Prediction
+from sodcli.models.pyramid import reduce
 from sodcli.training.losses._base import loss
 
 _EDGE_WEIGHT: Final = 5.0
 _EDGE_WINDOW: Final = 31
 _CONSISTENCY: Final = 1e-4
-_KERNEL: Final = 7
 
 
 @loss("pyramid")
@@ -57,15 +57,6 @@ def pixel_iou(logits: Tensor, target: Tensor) -> Tensor:
     saliency = logits.sigmoid()
     both = saliency * target
     return (1 - (both + 1) / (saliency + target - both + 1)).mean()
-
-
-def reduce(x: Tensor) -> Tensor:
-    """Blur ``(N, 1, H, W)``, sides >= 4, with a 7x7 Gaussian (sigma 1); keep every other pixel."""
-    place = torch.arange(_KERNEL, dtype=torch.float64) - _KERNEL // 2
-    line = torch.exp(-(place**2) / 2)
-    kernel = torch.outer(line, line) / line.sum() ** 2
-    padded = F.pad(x, [_KERNEL // 2] * 4, mode="reflect")
-    return F.conv2d(padded, kernel.to(x)[None, None], stride=2)
 
 
 def _up(x: Tensor, size_hw: torch.Size) -> Tensor:

@@ -1,0 +1,148 @@
+"""InSPyReNet: saliency maps as image pyramids, for pictures of high resolution.
+
+Paper: ACCV 2022, arXiv 2209.09475.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sodcli.models._base import Prediction
+from sodcli.models.paa import WIDTH, Context, Decoder
+from sodcli.models.pyramid import blend, reconstruct
+from sodcli.models.resample import resize
+from sodcli.models.sica import ContextAttention
+
+_MULTIPLE: Final = 8  # the coarsest map is an eighth of the picture
+
+
+class Pyramid(NamedTuple):
+    """All levels, coarsest first.
+
+    Attributes:
+        saliency: Logits d3, d2, d1, d0 at /8, /4, /2 and /1, ``(N, 1, h, w)``.
+        laplacian: p2, p1, p0 at /4, /2 and /1.
+    """
+
+    saliency: tuple[Tensor, Tensor, Tensor, Tensor]
+    laplacian: tuple[Tensor, Tensor, Tensor]
+
+
+class InSPyReNet(nn.Module):
+    """Backbone, contexts, the coarsest map, then one Laplacian per level.
+
+    Args:
+        backbone: Maps a picture to five features, at /4, /4, /8, /16 and /32.
+        channels: Of those features.
+        base_hw: The size the network was trained at; see :class:`ContextAttention`.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, channels: Sequence[int], base_hw: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.contexts = nn.ModuleList(Context(width) for width in channels)
+        self.decoder = Decoder()
+        stages = [(base_hw[0] >> stage, base_hw[1] >> stage) for stage in range(3)]
+        self.attentions = nn.ModuleList(
+            [
+                ContextAttention(WIDTH, stages[0], edges=True),
+                ContextAttention(2 * WIDTH, stages[1], edges=True),
+                ContextAttention(2 * WIDTH, stages[2], edges=False),
+            ]
+        )
+
+    def forward(self, x: Tensor) -> Prediction:
+        """Map ``(N, 3, H, W)``, normalised, H and W >= 32, to logits ``(N, 1, H, W)``.
+
+        In training, ``aux`` holds the other levels: ``"saliency"`` d3, d2, d1 and ``"laplacian"``
+        p2, p1, p0. Sides that are not multiples of 8 are resized to the nearest multiple and the
+        logits back.
+        """
+        saliency, laplacian = self.pyramid(_fitted(x))
+        logits = resize(saliency[-1], x.shape[-2:])
+        if not self.training:
+            return Prediction(logits)
+        return Prediction(logits, {"saliency": saliency[:-1], "laplacian": laplacian})
+
+    def blended(self, x: Tensor, x_lr: Tensor) -> Tensor:
+        """Blend the pyramids of a picture at full size and at base size (section 3.3).
+
+        Args:
+            x: The picture at full size, ``(N, 3, H, W)``, normalised.
+            x_lr: The same picture at base size.
+
+        Returns:
+            Logits ``(N, 1, H, W)``.
+        """
+        coarse = self(x_lr).logits
+        saliency, laplacian = self.pyramid(_fitted(x))
+        blended = blend(resize(coarse, saliency[0].shape[-2:]), laplacian)
+        return resize(blended, x.shape[-2:])
+
+    def pyramid(self, x: Tensor) -> Pyramid:
+        """Return all levels for ``(N, 3, H, W)``, H and W multiples of 8.
+
+        No level's loss reaches the coarser maps, hence the detached ones.
+        """
+        height, width = x.shape[-2:]
+        half, full = (height // 2, width // 2), (height, width)
+        x1, x2, x3, x4, x5 = (
+            context(feature)
+            for context, feature in zip(self.contexts, self.backbone(x), strict=True)
+        )
+        finest, finer, coarse = self.attentions
+        f3, d3 = self.decoder(x3, x4, x5)
+
+        f2, p2 = coarse(torch.cat([x2, resize(f3, x2.shape[-2:])], dim=1), d3.detach())
+        d2 = reconstruct(d3.detach(), p2)
+
+        joined = torch.cat([resize(x1, half), resize(f2, half)], dim=1)
+        f1, p1 = finer(joined, d2.detach(), p2.detach())
+        d1 = reconstruct(d2.detach(), p1)
+
+        _, p0 = finest(resize(f1, full), d1.detach(), p1.detach())
+        d0 = reconstruct(d1.detach(), p0)
+        return Pyramid((d3, d2, d1, d0), (p2, p1, p0))
+
+
+def build(*, backbone: str = "swinb", base_hw: Sequence[int] = (384, 384)) -> InSPyReNet:
+    """Return the network with fresh weights.
+
+    Args:
+        backbone: ``"swinb"`` or ``"res2net50"``.
+        base_hw: Height and width in pixels that the network is (or was) trained at.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
+    """
+    if backbone not in _BACKBONES:
+        raise ValueError(f"no backbone named {backbone!r}; known: {', '.join(_BACKBONES)}")
+    height, width = base_hw
+    return InSPyReNet(*_BACKBONES[backbone](), (height, width))
+
+
+def _swin() -> tuple[nn.Module, Sequence[int]]:
+    from sodcli.models.swin import CHANNELS, Swin
+
+    return Swin(), CHANNELS
+
+
+def _res2net() -> tuple[nn.Module, Sequence[int]]:
+    from sodcli.models.res2net import CHANNELS, Res2Net  # brings timm, which Swin does not need
+
+    return Res2Net(), CHANNELS
+
+
+_BACKBONES: Final[dict[str, Callable[[], tuple[nn.Module, Sequence[int]]]]] = {
+    "swinb": _swin,
+    "res2net50": _res2net,
+}
+
+
+def _fitted(x: Tensor) -> Tensor:
+    height, width = (round(side / _MULTIPLE) * _MULTIPLE for side in x.shape[-2:])
+    return resize(x, (height, width))

@@ -1,0 +1,146 @@
+"""MINet: multi-scale interactive network.
+
+Paper: CVPR 2020, arXiv 2007.09062.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import timm
+from torch import Tensor, nn
+
+from sodcli.models._base import Prediction
+from sodcli.models.exchange import Aggregate, SelfInteract
+from sodcli.models.resample import pad_to, resize
+
+_WIDTH: Final = 64
+_NARROW: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """A backbone: its name in timm, the stride of its finest feature, each feature's channels.
+
+    ``aggregated`` is the width of the finest feature after its aggregation.
+    """
+
+    timm_name: str
+    stride: int
+    channels: tuple[int, ...]
+    aggregated: int
+
+    @property
+    def strides(self) -> list[int]:
+        """Strides of the features, coarsest first."""
+        return [self.stride << level for level in reversed(range(len(self.channels)))]
+
+
+_ENCODERS: Final = {
+    "resnet50": _Encoder("resnet50", 2, (64, 256, 512, 1024, 2048), _WIDTH),
+    "vgg16": _Encoder("vgg16_bn", 1, (64, 128, 256, 512, 512), _NARROW),
+}
+
+
+class ConvNormReLU(nn.Sequential):
+    """3x3 convolution without bias, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
+
+
+class Decoder(nn.Module):
+    """Interact within each level and add it to the next finer one; keys are the strides."""
+
+    def __init__(self, encoder: _Encoder, *, sim_residual: bool) -> None:
+        super().__init__()
+        wide = {str(stride): _WIDTH for stride in encoder.strides}
+        wide[str(encoder.stride)] = encoder.aggregated
+        self.sims = nn.ModuleDict(
+            {
+                stride: SelfInteract((width, width // 2), residual=sim_residual)
+                for stride, width in wide.items()
+            }
+        )
+        narrow = {**wide, "1": _NARROW}
+        outs = [width for _, width in pairwise([*narrow.values(), _NARROW])]
+        self.upconvs = nn.ModuleDict(
+            {
+                stride: ConvNormReLU(width, out)
+                for (stride, width), out in zip(narrow.items(), outs, strict=True)
+            }
+        )
+        self.classifier = nn.Conv2d(_NARROW, 1, 1)
+
+    def forward(self, features: list[Tensor], size_hw: tuple[int, ...]) -> Tensor:
+        """Map aggregated features, finest first, to logits ``(N, 1, *size_hw)``."""
+        *finer, y = features
+        for stride, sim in self.sims.items():
+            y = self.upconvs[stride](sim(y))
+            if finer:
+                lateral = finer.pop()
+                y = lateral + resize(y, lateral.shape[-2:])
+        if "1" not in self.sims:
+            y = self.upconvs["1"](resize(y, size_hw))
+        logits: Tensor = self.classifier(y)
+        return logits
+
+
+class MINet(nn.Module):
+    """Encoder, aggregation between levels (AIM), interaction within levels (SIM), decoder."""
+
+    def __init__(self, encoder: _Encoder, *, sim_residual: bool) -> None:
+        super().__init__()
+        self.multiple = encoder.strides[0]
+        self.backbone = timm.create_model(
+            encoder.timm_name, pretrained=False, features_only=True, out_indices=(0, 1, 2, 3, 4)
+        )
+        c0, c1, c2, c3, c4 = encoder.channels
+        self.aims = nn.ModuleList(
+            [
+                Aggregate({"h": c0, "l": c1}, "h", encoder.aggregated),
+                Aggregate({"h": c0, "m": c1, "l": c2}, "m", _WIDTH),
+                Aggregate({"h": c1, "m": c2, "l": c3}, "m", _WIDTH),
+                Aggregate({"h": c2, "m": c3, "l": c4}, "m", _WIDTH),
+                Aggregate({"h": c3, "l": c4}, "l", _WIDTH),
+            ]
+        )
+        self.decoder = Decoder(encoder, sim_residual=sim_residual)
+
+    def forward(self, x: Tensor) -> Prediction:
+        """Map ``(N, 3, H, W)``, normalised, H and W >= 32, to logits ``(N, 1, H, W)``.
+
+        The exchange needs sides that halve evenly, and the coarsest level two pixels to halve once
+        more: the picture is padded with its mean colour and the logits cropped.
+        """
+        padded = pad_to(x, self.multiple, least=2 * self.multiple)
+        logits = self.decoder(self.aggregate(self.backbone(padded)), padded.shape[-2:])
+        return Prediction(logits[..., : x.shape[-2], : x.shape[-1]])
+
+    def aggregate(self, features: list[Tensor]) -> list[Tensor]:
+        """Map the backbone's five features, finest first, to as many of 64 (or 32) channels."""
+        f0, f1, f2, f3, f4 = features
+        inputs = [
+            {"h": f0, "l": f1},
+            {"h": f0, "m": f1, "l": f2},
+            {"h": f1, "m": f2, "l": f3},
+            {"h": f2, "m": f3, "l": f4},
+            {"h": f3, "l": f4},
+        ]
+        return [aim(levels) for aim, levels in zip(self.aims, inputs, strict=True)]
+
+
+def build(*, backbone: str = "resnet50", sim_residual: bool = True) -> MINet:
+    """Return the network with fresh weights.
+
+    Args:
+        backbone: ``"resnet50"`` or ``"vgg16"`` (with batch norm).
+        sim_residual: See :class:`sodcli.models.exchange.SelfInteract`.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
+    """
+    if backbone not in _ENCODERS:
+        raise ValueError(f"no backbone named {backbone!r}; known: {', '.join(_ENCODERS)}")
+    return MINet(_ENCODERS[backbone], sim_residual=sim_residual)

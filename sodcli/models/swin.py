@@ -1,0 +1,229 @@
+"""Swin transformer, base size, in the form that dense prediction uses (arXiv 2103.14030).
+
+timm's has the same weights but rolls a map before it pads it to whole windows, where the published
+one pads first: sides that are not multiples of 12 tokens then get other numbers.
+"""
+
+from itertools import islice
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_PATCH: Final = 4
+_WINDOW: Final = 12
+_SHIFT: Final = _WINDOW // 2
+_APART: Final = -100.0  # added to the attention between tokens that the roll brought together
+_DEPTHS: Final = (2, 2, 18, 2)
+_HEADS: Final = (4, 8, 16, 32)
+_DROP: Final = 0.2
+_STD: Final = 0.02  # of fresh weights; the published cut at 2 is 100 sigma away
+CHANNELS: Final = (128, 128, 256, 512, 1024)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside each window, with a bias by relative position."""
+
+    index: Tensor
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        table = torch.empty((2 * _WINDOW - 1) ** 2, heads)
+        self.relative_position_bias_table = nn.Parameter(nn.init.normal_(table, std=_STD))
+        self.qkv = _linear(width, 3 * width)
+        self.proj = _linear(width, width)
+        self.register_buffer("index", _relative_index(), persistent=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Map windows ``(N, windows, tokens, C)`` to the same shape.
+
+        ``mask`` is added to the attention; ``(windows, 1, tokens, tokens)``.
+        """
+        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)
+        mixed = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        query, key, value = mixed.permute(3, 0, 1, 4, 2, 5)
+        attn = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias if mask is None else bias + mask
+        )
+        out: Tensor = self.proj(attn.transpose(-3, -2).flatten(-2))
+        return out
+
+
+class Mlp(nn.Module):
+    """Two layers with an exact GELU between them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = _linear(width, 4 * width)
+        self.fc2 = _linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., C)`` to the same shape."""
+        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return y
+
+
+class Block(nn.Module):
+    """Window attention and a perceptron, each after a layer norm and around a skip.
+
+    Args:
+        width: Channels.
+        heads: Of the attention.
+        shift: Tokens by which the windows are moved down and right.
+        drop: Chance that an item of a batch skips a branch in training (stochastic depth).
+    """
+
+    def __init__(self, width: int, heads: int, *, shift: int, drop: float) -> None:
+        super().__init__()
+        self.shift, self.drop = shift, drop
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = WindowAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map ``(N, H, W, C)`` to the same shape; ``mask`` as in :func:`window_mask`."""
+        x = x + self._kept(self._attend(self.norm1(x), mask))
+        return x + self._kept(self.mlp(self.norm2(x)))
+
+    def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Attend in windows; tokens of the padding take part like all others, as published."""
+        height, width = x.shape[1:3]
+        down, right = whole(height), whole(width)
+        x = F.pad(x, (0, 0, 0, right - width, 0, down - height))
+        x = x.roll((-self.shift, -self.shift), (1, 2))
+        windows = self.attn(split_windows(x), mask if self.shift else None)
+        x = join_windows(windows, (down, right))
+        return x.roll((self.shift, self.shift), (1, 2))[:, :height, :width]
+
+    def _kept(self, branch: Tensor) -> Tensor:
+        if not self.training or not self.drop:
+            return branch
+        kept = torch.rand(len(branch), 1, 1, 1, device=branch.device) >= self.drop
+        return branch * kept / (1 - self.drop)
+
+
+class Merge(nn.Module):
+    """Make one token of twice the width out of two by two; odd sides are padded with zeros."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+        nn.init.normal_(self.reduction.weight, std=_STD)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, H, W, C)`` to ``(N, ceil(H / 2), ceil(W / 2), 2C)``."""
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        parts = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        y: Tensor = self.reduction(self.norm(torch.cat(parts, dim=-1)))
+        return y
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution, every second one with shifted windows."""
+
+    def __init__(self, width: int, heads: int, drops: list[float], *, last: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(width, heads, shift=place % 2 * _SHIFT, drop=drop)
+            for place, drop in enumerate(drops)
+        )
+        self.downsample = nn.Identity() if last else Merge(width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, H, W, C)`` to the same shape, and to what the next stage starts from."""
+        mask = window_mask(x.shape[1:3]).to(x)
+        for block in self.blocks:
+            x = block(x, mask)
+        return x, self.downsample(x)
+
+
+class PatchEmbed(nn.Module):
+    """One token for four by four pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, CHANNELS[0], _PATCH, stride=_PATCH)
+        self.norm = nn.LayerNorm(CHANNELS[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, 3, H, W)`` to ``(N, H / 4, W / 4, 128)``."""
+        y: Tensor = self.norm(self.proj(x).permute(0, 2, 3, 1))
+        return y
+
+
+class Swin(nn.Module):
+    """Five features: the patch embedding, then each of the four stages after its own norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed()
+        drops = iter(torch.linspace(0, _DROP, sum(_DEPTHS), device="cpu").tolist())
+        self.layers = nn.ModuleList(
+            Stage(width, heads, list(islice(drops, depth)), last=width == CHANNELS[-1])
+            for width, heads, depth in zip(CHANNELS[1:], _HEADS, _DEPTHS, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in CHANNELS[1:])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map ``(N, 3, H, W)``, sides multiples of 4, to maps at /4, /4, /8, /16 and /32."""
+        x = self.patch_embed(x)
+        features = [x]
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            stage, x = layer(x)
+            features.append(norm(stage))
+        return [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
+
+
+def whole(side: int) -> int:
+    """Return ``side`` rounded up to whole windows."""
+    return -(-side // _WINDOW) * _WINDOW
+
+
+def split_windows(x: Tensor) -> Tensor:
+    """Cut ``(N, H, W, C)``, whole windows, into ``(N, windows, tokens, C)``, row by row."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // _WINDOW, _WINDOW, width // _WINDOW, _WINDOW, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(batch, -1, _WINDOW**2, channels)
+
+
+def join_windows(windows: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Undo :func:`split_windows`; ``size_hw`` in tokens."""
+    batch, channels = len(windows), windows.shape[-1]
+    rows, columns = (side // _WINDOW for side in size_hw)
+    x = windows.reshape(batch, rows, columns, _WINDOW, _WINDOW, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(batch, *size_hw, channels)
+
+
+def window_mask(size_hw: torch.Size) -> Tensor:
+    """Return the mask for shifted windows, ``(windows, 1, tokens, tokens)``.
+
+    After the roll the last window of a row or column holds tokens from both ends of the map; they
+    do not see each other. The published network keeps this even where the map is one window.
+    """
+    rows, columns = (_ends(whole(side)) for side in size_hw)
+    region = split_windows((3 * rows[:, None] + columns)[None, ..., None])[0]
+    return ((region != region.mT) * _APART).unsqueeze(1)
+
+
+def _ends(side: int) -> Tensor:
+    """Return 0 before the last window, then 1, and 2 for what the roll moved to the end."""
+    place = torch.arange(side)
+    return (place >= side - _WINDOW).int() + (place >= side - _SHIFT).int()
+
+
+def _relative_index() -> Tensor:
+    """Return the row of the bias table for each pair of tokens of a window, ``(144, 144)``."""
+    place = torch.cartesian_prod(torch.arange(_WINDOW), torch.arange(_WINDOW))
+    offset = place[:, None] - place[None] + _WINDOW - 1
+    return offset[..., 0] * (2 * _WINDOW - 1) + offset[..., 1]
+
+
+def _linear(width_in: int, width_out: int) -> nn.Linear:
+    layer = nn.Linear(width_in, width_out)
+    nn.init.normal_(layer.weight, std=_STD)
+    nn.init.zeros_(layer.bias)
+    return layer
