@@ -11,13 +11,14 @@ from sodcli.models.paa import AxialAttention, Branch, Context, Decoder, SelfAtte
 from sodcli.models.resample import resize
 from sodcli.models.restore import restore
 from sodcli.models.sica import ContextAttention
-from sodcli.registry import ModelSpec
+from sodcli.registry import default_registry
 from sodcli.training.losses.inspyrenet import pyramid
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import RawWeights
 from tests.conftest import DATA, manifest, rule_input, rule_weights
 
 pytestmark = pytest.mark.golden
+NAMES = {"swinb": "inspyrenet", "res2net50": "inspyrenet-res2net50"}
 ATOL = {"swinb": 2e-4, "res2net50": 2e-3}
 HEAD = "attention{n}.conv_{what}.0.bn.running_var"
 
@@ -27,15 +28,7 @@ def stored(name):
 
 
 def spec(backbone):
-    return ModelSpec(
-        name="inspyrenet",
-        arch="inspyrenet",
-        args={"backbone": backbone},
-        input_hw=(384, 384),
-        layout="inspyrenet",
-        license="MIT",
-        paper="arXiv 2209.09475",
-    )
+    return default_registry().model(NAMES[backbone])
 
 
 def published(backbone):

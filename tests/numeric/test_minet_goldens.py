@@ -9,12 +9,13 @@ import torch
 from sodcli.models import build_model
 from sodcli.models.exchange import SelfInteract
 from sodcli.models.restore import restore
-from sodcli.registry import ModelSpec
+from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import RawWeights
 from tests.conftest import DATA, manifest, rule_input, rule_weights
 
 pytestmark = pytest.mark.golden
+NAMES = {"resnet50": "minet", "vgg16": "minet-vgg16"}
 ATOL = 2e-4
 FILES = {"resnet50": "res50", "vgg16": "vgg16"}
 # The published ResNet also takes sides of 32 k - 1, and then answers a pixel more: the padding.
@@ -22,15 +23,7 @@ SIZES = {"resnet50": [(320, 320), (287, 351)], "vgg16": [(320, 320), (336, 304)]
 
 
 def spec(backbone):
-    return ModelSpec(
-        name="minet",
-        arch="minet",
-        args={"backbone": backbone},
-        input_hw=(320, 320),
-        layout="minet",
-        license="MIT",
-        paper="arXiv 2007.09062",
-    )
+    return default_registry().model(NAMES[backbone])
 
 
 @pytest.fixture(scope="module", params=FILES)
@@ -160,4 +153,4 @@ def test_the_residual_is_an_argument_of_the_build():
 
 def test_an_unknown_backbone_is_named():
     with pytest.raises(ValueError, match=r"resnet18.*known: resnet50, vgg16"):
-        build_model(spec("resnet18"))
+        build_model(spec("resnet50"), {"backbone": "resnet18"})
