@@ -1,0 +1,110 @@
+"""Read models.toml into frozen, checked values."""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sodcli.errors import RegistryError, UnknownNameError
+from sodcli.registry.datasets import DatasetSpec
+from sodcli.registry.models import ModelSpec, RecipeSpec
+from sodcli.registry.weights import WeightsSpec
+
+Spec = TypeVar("Spec")
+
+
+class Registry:
+    """All entries of one models.toml."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelSpec],
+        weights: Mapping[str, WeightsSpec],
+        recipes: Mapping[str, RecipeSpec],
+        datasets: Mapping[str, DatasetSpec],
+    ) -> None:
+        self.models, self.weights = dict(models), dict(weights)
+        self.recipes, self.datasets = dict(recipes), dict(datasets)
+        for entry in self.weights.values():
+            if entry.model not in self.models:
+                where = f"models.toml [weights.{entry.name}]"
+                raise RegistryError(f"{where}: no model named {entry.model!r}")
+
+    @classmethod
+    def read(cls, path: Path) -> "Registry":
+        """Parse and check ``path``.
+
+        Raises:
+            RegistryError: If it is not TOML, or an entry has unknown, missing or wrong keys; the
+                message names the entry.
+        """
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RegistryError(f"{path.name}: {error}") from error
+        unknown = raw.keys() - {"models", "weights", "recipes", "datasets"}
+        if unknown:
+            raise RegistryError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
+        return cls(
+            _entries(raw, "models", ModelSpec),
+            _entries(raw, "weights", WeightsSpec),
+            _entries(raw, "recipes", lambda name, **table: RecipeSpec(name=name, table=table)),
+            _entries(raw, "datasets", DatasetSpec),
+        )
+
+    def model(self, name: str) -> ModelSpec:
+        """Return the model called ``name``.
+
+        Raises:
+            UnknownNameError: If there is none; the message suggests the nearest.
+        """
+        return _find(self.models, "model", name)
+
+    def recipe(self, name: str) -> RecipeSpec:
+        """Return the recipe called ``name``.
+
+        Raises:
+            UnknownNameError: If there is none; the message suggests the nearest.
+        """
+        return _find(self.recipes, "recipe", name)
+
+
+@cache
+def default_registry() -> Registry:
+    """Return the register that ships with the package, or lies at the top of a checkout."""
+    packaged = Path(str(files("sodcli").joinpath("models.toml")))
+    return Registry.read(
+        packaged if packaged.is_file() else Path(__file__).parents[2] / "models.toml"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:
+    if name in entries:
+        return entries[name]
+    known = ", ".join(sorted(entries))
+    hint = did_you_mean(name, entries)
+    raise UnknownNameError(f"no {kind} named {name!r}.{hint} Known: {known}.")
+
+
+def _entries(raw: Mapping[str, Any], kind: str, make: Callable[..., Spec]) -> dict[str, Spec]:
+    specs = {}
+    table = raw.get(kind, {})
+    if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
+        raise RegistryError(f"models.toml: [{kind}] must hold tables")
+    for name, entry in table.items():
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+        try:
+            specs[name] = make(name=name, **values)
+        except (TypeError, RegistryError) as error:
+            reason = str(error).removeprefix(f"{getattr(make, '__name__', '')}.__init__() ")
+            raise RegistryError(f"models.toml [{kind}.{name}]: {reason}") from error
+    return specs
