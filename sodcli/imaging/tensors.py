@@ -1,5 +1,6 @@
 """Between pictures and the arrays a network works on (numpy and OpenCV, never torch)."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -13,8 +14,8 @@ IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 def to_input(
     rgb: NDArray[np.uint8],
     size_hw: tuple[int, int],
-    mean: tuple[float, float, float] = IMAGENET_MEAN,
-    std: tuple[float, float, float] = IMAGENET_STD,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
     *,
     antialias: bool = False,
 ) -> NDArray[np.float32]:
@@ -55,8 +56,17 @@ def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArra
     Returns:
         ``(H, W)`` float32 in ``[0, 1]``, contiguous.
     """
+    return fit_map(sigmoid(logits), size_hw)
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of ``logits``, of any shape; float32."""
     half = logits.astype(np.float32) / 2
-    probability = (np.tanh(half) + 1) / 2  # the sigmoid, without exp's overflow
+    return np.asarray((np.tanh(half) + 1) / 2, np.float32)  # without exp's overflow
+
+
+def fit_map(probability: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize a map in ``[0, 1]``, bilinear, to ``(H, W)`` float32, contiguous."""
     resized = cv2.resize(probability, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(np.clip(resized, 0, 1), np.float32)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -20,3 +20,34 @@ class Prediction(NamedTuple):
 
     logits: Tensor
     aux: Mapping[str, tuple[Tensor, ...]] = NO_AUX
+
+
+@runtime_checkable
+class SplitNetwork(Protocol):
+    """A clip model whose work can be parted: once per frame, then once per clip."""
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return what is needed of each of ``(N, 3, H, W)`` frames: tensors ``(N, ...)``."""
+        ...
+
+    def decode(
+        self,
+        features: list[Tensor],
+        frames: int,
+        size_hw: tuple[int, ...],
+        newest: int | None = None,
+    ) -> Tensor:
+        """Return the logits, ``(N, T, 1, H, W)``, of ``(N * T, ...)`` features.
+
+        With ``newest``, those of so many frames at the end of each clip.
+        """
+        ...
+
+
+@runtime_checkable
+class BlendingNetwork(Protocol):
+    """An image model that adds the detail of a large picture to what it found in a small one."""
+
+    def blended(self, x: Tensor, x_lr: Tensor) -> Tensor:
+        """Return logits ``(N, 1, H, W)`` for pictures ``(N, 3, H, W)`` and the same, small."""
+        ...

@@ -104,7 +104,7 @@ class InSPyReNet(nn.Module):
         f1, p1 = finer(joined, d2.detach(), p2.detach())
         d1 = reconstruct(d2.detach(), p1)
 
-        _, p0 = finest(resize(f1, full), d1.detach(), p1.detach())
+        _, p0 = finest(resize(f1, full), d1.detach(), p1.detach(), last=True)
         d0 = reconstruct(d1.detach(), p0)
         return Pyramid((d3, d2, d1, d0), (p2, p1, p0))
 

@@ -10,34 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models.convnorm import ConvNorm, ConvReLU, same_conv
 from sodcli.models.resample import resize
 
 WIDTH: Final = 64
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution without bias, of unchanged size; batch norm and ReLU as asked."""
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        kernel: int | tuple[int, int],
-        *,
-        dilation: int = 1,
-        norm: bool = True,
-        relu: bool = False,
-    ) -> None:
-        conv = nn.Conv2d(
-            channels_in, channels_out, kernel, padding="same", dilation=dilation, bias=False
-        )
-        nn.init.kaiming_normal_(conv.weight)
-        super().__init__()
-        self.conv = conv
-        if norm:
-            self.bn = nn.BatchNorm2d(channels_out)
-        if relu:
-            self.relu = nn.ReLU()
 
 
 class SelfAttention(nn.Module):
@@ -59,9 +35,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
         runs = (len(x), -1, x.shape[self.axis])
-        query = self.query_conv(x).reshape(runs)
-        key = self.key_conv(x).reshape(runs)
-        value = self.value_conv(x).reshape(runs)
+        query = self.query_conv.pointwise(x).reshape(runs)
+        key = self.key_conv.pointwise(x).reshape(runs)
+        value = self.value_conv.pointwise(x).reshape(runs)
         weights = (query.mT @ key).softmax(-1)
         attended: Tensor = (value @ weights.mT).reshape(x.shape)
         return self.gamma * attended + x
@@ -77,6 +53,7 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
+        x = x.contiguous()  # both re-read its memory
         y: Tensor = self.height(x) + self.width(x)
         return y
 
@@ -127,7 +104,7 @@ class Decoder(nn.Module):
         self.conv2 = ConvNorm(WIDTH, WIDTH, 3)
         self.conv3 = ConvNorm(WIDTH, WIDTH, 3)
         self.conv4 = ConvNorm(WIDTH, WIDTH, 3)
-        self.conv5 = ConvNorm(WIDTH, 1, 3, norm=False)
+        self.conv5 = ConvReLU(same_conv(WIDTH, 1, 3), relu=False)
 
     def forward(self, x3: Tensor, x4: Tensor, x5: Tensor) -> tuple[Tensor, Tensor]:
         """Map contexts to features ``(N, 64, H, W)`` and logits ``(N, 1, H, W)`` of x3's size."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,14 @@ from torch import Tensor, nn
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
 from sodcli.models.pdc import is_folded, reparameterise
+from sodcli.models.undrawn import Undrawn
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights.layouts import Converted, layout
 from sodcli.weights.read import RawWeights
+
+_BACKBONE: Final = "backbone."
+_FIRST: Final = "backbone.resnet.conv1.weight"
+_RGB: Final = 3
 
 
 def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
@@ -36,7 +41,9 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
 def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
     """Copy into ``module`` every tensor of ``raw`` that has its key and shape there.
 
-    This is what training starts from; ``raw`` may hold the backbone alone.
+    This is what training starts from; ``raw`` may hold the backbone alone, or be of another model
+    with the same backbone (an STDNet starts from an SDNet), of which only that is taken. Where
+    ``module`` sees more than a picture (FGPLG), the planes for the rest stay fresh, as published.
 
     Returns:
         How many tensors were copied.
@@ -44,15 +51,16 @@ def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
     Raises:
         WeightsError: If a tensor of ``raw`` has no place in ``module``, or none has.
     """
-    converted = convert(spec, raw)
     target = module.state_dict()
+    converted = convert(spec, raw) or _backbone_of(raw, target)
     if converted is None or not converted.state:
         raise WeightsError(f"{raw.path}: does not fit {spec.name}: no key of it is known")
-    for key, tensor in converted.state.items():
+    state = _widened(converted.state, target)
+    for key, tensor in state.items():
         if key not in target or target[key].shape != tensor.shape:
             raise WeightsError(f"{raw.path}: does not fit {spec.name}: no place for {key}")
-    module.load_state_dict(converted.state, strict=False)
-    return len(converted.state)
+    module.load_state_dict(state, strict=False)
+    return len(state)
 
 
 def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
@@ -61,9 +69,7 @@ def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
         converted = convert(spec, raw)
         if converted is None:
             continue
-        with torch.device("meta"):
-            module = _shaped(spec, converted)
-        if not _misfit(module, converted.state):
+        if not _misfit(_shaped(spec, converted), converted.state):
             return spec
     return None
 
@@ -98,8 +104,33 @@ def build_args(spec: ModelSpec, raw: RawWeights) -> Mapping[str, Any]:
     return converted.args if converted is not None else {}
 
 
+def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | None:
+    """Return the backbone of another of our models, if ``target`` has one of the same tensors."""
+    if not raw.ours:
+        return None
+    given = _widened(raw.state, target)
+    theirs, ours = (
+        {key: tensor.shape for key, tensor in state.items() if key.startswith(_BACKBONE)}
+        for state in (given, target)
+    )
+    if theirs != ours:
+        return None
+    return Converted({key: given[key] for key in ours}, "training", {})
+
+
+def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Add ``target``'s planes to a first convolution that was made for pictures alone."""
+    given, fresh = state.get(_FIRST), target.get(_FIRST)
+    if given is None or fresh is None or fresh.shape[1] <= _RGB:
+        return state
+    if given.shape != (fresh.shape[0], _RGB, *fresh.shape[2:]):
+        return state
+    return {**state, _FIRST: torch.cat([given, fresh[:, _RGB:].to(given)], dim=1)}
+
+
 def _shaped(spec: ModelSpec, converted: Converted) -> nn.Module:
-    module = build_model(spec, converted.args).eval()
+    with Undrawn():
+        module = build_model(spec, converted.args).eval()
     return reparameterise(module) if converted.form == "folded" else module
 
 

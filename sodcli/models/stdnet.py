@@ -19,6 +19,7 @@ from sodcli.models.resample import resize
 _WIDTH: Final = 24
 _OPERATORS: Final = ("cv", "cd", "ad")
 _DILATIONS: Final = (3, 5)
+_REACH: Final = 2  # frames to each side that GlobalTemporal looks at
 
 
 class Project(nn.Module):
@@ -63,14 +64,17 @@ class GlobalTemporal(nn.Module):
         self.tdc1, self.tdc2 = (_stdc(2 * _WIDTH, norm) for _ in range(2))
         self.project2 = Project(2 * _WIDTH, _WIDTH)
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Map ``(N * T, 48, H, W)`` to ``(N * T, 24, H, W)``; ``frames`` is T."""
+    def forward(self, x: Tensor, frames: int, newest: int) -> Tensor:
+        """Map ``(N * T, 48, H, W)`` to the ``newest`` frames' ``(N * T', 24, H, W)``.
+
+        ``frames`` is T. Each of the two convolutions sees one frame ahead and one back.
+        """
         x = _split(x, frames)
         rows = x.permute(0, 3, 2, 1, 4).flatten(0, 1)  # every row of pixels is a (T, W) picture
-        rows = rows + F.relu(self.tdc1(rows))
+        rows = _last(rows + F.relu(self.tdc1(rows)), newest + 1, axis=2)
         x = _split(rows, x.shape[3]).permute(0, 3, 2, 1, 4)
         columns = x.permute(0, 4, 2, 1, 3).flatten(0, 1)  # every column is a (T, H) picture
-        columns = columns + F.relu(self.tdc2(columns))
+        columns = _last(columns + F.relu(self.tdc2(columns)), newest, axis=2)
         x = _split(columns, x.shape[4]).permute(0, 3, 2, 4, 1)
         y: Tensor = self.project2(x.flatten(0, 1))
         return y
@@ -91,15 +95,27 @@ class Decoder(nn.Module):
         self.attention = nn.ModuleList(SpatialAttention(_WIDTH) for _ in CHANNELS)
         self.project_final = zero_bias(nn.Conv2d(_WIDTH, 1, 1))
 
-    def forward(self, features: list[Tensor], frames: int) -> Tensor:
-        """Map the four stages of ``N * T`` frames to logits ``(N * T, 1, H / 2, W / 2)``."""
+    def project(self, features: list[Tensor]) -> list[Tensor]:
+        """Narrow the four stages of N frames to 24, 24, 24 and 48 channels, frame by frame."""
+        return [project(x) for project, x in zip(self.project1, features, strict=True)]
+
+    def forward(self, features: list[Tensor], frames: int, newest: int) -> Tensor:
+        """Map what :meth:`project` gave of ``N * T`` frames to logits at half the input's size.
+
+        Only the ``newest`` of the T ``frames`` are answered: ``(N * newest, 1, H / 2, W / 2)``. A
+        stage's answer for a frame takes its input of two frames more on each side, so the coarser
+        a stage, the more frames it has to look at; none is computed in vain.
+        """
         merged: Tensor | None = None
         for stage in reversed(range(len(features))):
-            x = self.project1[stage](features[stage])
+            wanted = min(frames, newest + _REACH * stage)
+            seen = min(frames, wanted + _REACH)
+            x = _last(_split(features[stage], frames), seen, axis=1).flatten(0, 1)
             if merged is not None:
                 x = torch.cat([x, resize(merged, x.shape[-2:])], dim=1)
-            space = self.global_spatial[stage](x)
-            time = self.global_temporal[stage](x, frames)
+            now = _last(_split(x, seen), wanted, axis=1).flatten(0, 1)
+            space = self.global_spatial[stage](now)
+            time = self.global_temporal[stage](x, seen, wanted)
             merged = self.attention[stage](self.project2[stage](torch.cat([space, time], dim=1)))
         y: Tensor = self.project_final(merged)
         return y
@@ -116,9 +132,40 @@ class STDNet(nn.Module):
     def forward(self, x: Tensor) -> Prediction:
         """Map ``(N, T, 3, H, W)``, normalised, sides >= 16, to logits ``(N, T, 1, H, W)``."""
         frames = x.shape[1]
-        flat = x.flatten(0, 1)
-        logits = resize(self.decoder(self.backbone(flat), frames), flat.shape[-2:])
-        return Prediction(_split(logits, frames))
+        return Prediction(self.decode(self.features(x.flatten(0, 1)), frames, x.shape[-2:]))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return all that a clip needs of each of its frames, which depends on no other frame.
+
+        Args:
+            x: ``(N, 3, H, W)``, normalised, sides >= 16.
+
+        Returns:
+            Four tensors ``(N, C, h, w)`` at 1/2, 1/4, 1/8 and 1/16 of the input.
+        """
+        return self.decoder.project(self.backbone(x))
+
+    def decode(
+        self,
+        features: list[Tensor],
+        frames: int,
+        size_hw: tuple[int, ...],
+        newest: int | None = None,
+    ) -> Tensor:
+        """Return the logits of clips from the :meth:`features` of their frames.
+
+        Args:
+            features: Four tensors ``(N * T, C, h, w)``, a clip's frames next to each other.
+            frames: T, at least 1. Beyond a clip its first and last frame are held, so a clip of
+                one frame is answered like one in which nothing moves.
+            size_hw: Height and width of the answer: the input's.
+            newest: Answer only so many frames, the last ones, with the same numbers for less work.
+
+        Returns:
+            ``(N, T, 1, H, W)``, or ``(N, newest, 1, H, W)``.
+        """
+        wanted = frames if newest is None else min(newest, frames)
+        return _split(resize(self.decoder(features, frames, wanted), size_hw), wanted)
 
 
 def build(*, backbone: str = "sdnet", norm: Norm = "operator") -> STDNet:
@@ -136,6 +183,11 @@ def _stdc(channels: int, norm: Norm) -> PixelDifferenceConv:
     return PixelDifferenceConv(
         (channels, channels), _OPERATORS, norm=norm, norm_in=False, over_time=True
     )
+
+
+def _last(x: Tensor, count: int, axis: int) -> Tensor:
+    """Return the last ``count`` (or all, if there are fewer) along ``axis``."""
+    return x.narrow(axis, max(0, x.shape[axis] - count), min(count, x.shape[axis]))
 
 
 def _split(x: Tensor, inner: int) -> Tensor:

@@ -41,13 +41,17 @@ class WindowAttention(nn.Module):
 
         ``mask`` is added to the attention; ``(windows, 1, tokens, tokens)``.
         """
-        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)
+        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)[None]
+        bias = bias if mask is None else bias + mask
         mixed = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        query, key, value = mixed.permute(3, 0, 1, 4, 2, 5)
-        attn = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias if mask is None else bias + mask
-        )
-        out: Tensor = self.proj(attn.transpose(-3, -2).flatten(-2))
+        # One item at a time: PyTorch's fused attention wants four dimensions, and the same bias
+        # for all items.
+        items = []
+        for item in mixed:
+            query, key, value = item.permute(2, 0, 3, 1, 4)
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+            items.append(attended.transpose(1, 2).flatten(2))
+        out: Tensor = self.proj(items[0][None] if len(items) == 1 else torch.stack(items))
         return out
 
 
@@ -92,11 +96,15 @@ class Block(nn.Module):
         """Attend in windows; tokens of the padding take part like all others, as published."""
         height, width = x.shape[1:3]
         down, right = whole(height), whole(width)
-        x = F.pad(x, (0, 0, 0, right - width, 0, down - height))
-        x = x.roll((-self.shift, -self.shift), (1, 2))
+        if (down, right) != (height, width):
+            x = F.pad(x, (0, 0, 0, right - width, 0, down - height))
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
         windows = self.attn(split_windows(x), mask if self.shift else None)
         x = join_windows(windows, (down, right))
-        return x.roll((self.shift, self.shift), (1, 2))[:, :height, :width]
+        if self.shift:
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x[:, :height, :width]
 
     def _kept(self, branch: Tensor) -> Tensor:
         if not self.training or not self.drop:

@@ -7,7 +7,7 @@ from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.registry import default_registry
 
-MODELS = sorted(default_registry().models)
+MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
 
 
 CLIP = 3  # frames; film models take any number
@@ -80,6 +80,7 @@ def test_folding_changes_no_answer(spec, net):
     folded = reparameterise(net.eval())
     x = random_input(spec, (67, 71))
     with torch.inference_mode():
-        difference = (net(x).logits - folded(x).logits).abs().max()
+        before, after = net(x).logits, folded(x).logits
     assert is_folded(folded)
-    assert difference < 1e-5
+    scale = max(1.0, float(before.abs().max()))  # see above
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-5 * scale)

@@ -51,7 +51,7 @@ def answers(net, model, size_hw):
         return features, net.decoder(features), net(x).logits.sigmoid()
     clip = rule_input((1, 24, *size_hw)).reshape(1, 8, 3, *size_hw)
     features = net.backbone(clip[0])
-    return features, net.decoder(features, 8), net(clip).logits.sigmoid()[0]
+    return features, net.decoder(net.decoder.project(features), 8, 8), net(clip).logits.sigmoid()[0]
 
 
 @pytest.mark.parametrize(("model", "size_hw"), CASES)

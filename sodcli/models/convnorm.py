@@ -1,0 +1,88 @@
+"""Convolution, batch norm and ReLU as one unit, which folds into one convolution."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class ConvReLU(nn.Module):
+    """A convolution of unchanged size; what follows it is up to the subclass.
+
+    Args:
+        conv: The convolution.
+        relu: Whether a ReLU comes last.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, relu: bool) -> None:
+        super().__init__()
+        self.conv, self.relu = conv, relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        return self._finish(self.conv(x))
+
+    def pointwise(self, x: Tensor) -> Tensor:
+        """Return ``forward(x)`` for a 1x1 kernel, row-major in memory if ``x`` is."""
+        y = self.conv.weight.flatten(1) @ x.flatten(2)
+        if self.conv.bias is not None:
+            y = y + self.conv.bias[:, None]
+        return self._finish(y.reshape(len(x), -1, *x.shape[2:]))
+
+    def of_mixture(self, shares: Tensor, values: Tensor) -> Tensor:
+        """Return the answer for a map in which every pixel mixes a few vectors, without making it.
+
+        A convolution is linear: that of the mixture is one of the shares, whose kernel is this one
+        times the vectors. It has as many input channels as there are vectors.
+
+        Args:
+            shares: ``(N, K, H, W)``, how much each pixel has of each vector.
+            values: ``(N, C, K)``, the vectors.
+
+        Returns:
+            ``(N, C', H, W)``, as ``forward`` would for ``sum_k shares_k values_k``.
+        """
+        conv = self.conv
+        kernels = torch.einsum("oihw,nik->nokhw", conv.weight, values)
+        mapped = [
+            F.conv2d(share[None], kernel, conv.bias, 1, conv.padding, conv.dilation)
+            for share, kernel in zip(shares, kernels, strict=True)
+        ]
+        return self._finish(mapped[0] if len(mapped) == 1 else torch.cat(mapped))
+
+    def _finish(self, y: Tensor) -> Tensor:
+        return F.relu_(y) if self.relu else y
+
+
+class ConvNorm(ConvReLU):
+    """Convolution without bias, batch norm, and ReLU if asked."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int | tuple[int, int],
+        *,
+        dilation: int = 1,
+        relu: bool = False,
+    ) -> None:
+        super().__init__(same_conv(channels_in, channels_out, kernel, dilation), relu=relu)
+        self.bn = nn.BatchNorm2d(channels_out)
+
+    def folded(self) -> ConvReLU:
+        """Return the convolution with bias that this equals in eval mode."""
+        return ConvReLU(fuse_conv_bn_eval(self.conv, self.bn), relu=self.relu)
+
+    def _finish(self, y: Tensor) -> Tensor:
+        return super()._finish(self.bn(y))
+
+
+def same_conv(
+    channels_in: int, channels_out: int, kernel: int | tuple[int, int], dilation: int = 1
+) -> nn.Conv2d:
+    """Return a convolution without bias, of unchanged size, with weights of Kaiming."""
+    conv = nn.Conv2d(
+        channels_in, channels_out, kernel, padding="same", dilation=dilation, bias=False
+    )
+    nn.init.kaiming_normal_(conv.weight)
+    return conv

@@ -1,0 +1,87 @@
+"""Weights come back into their network without a random number being drawn for it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sodcli.errors import WeightsError
+from sodcli.models import build_model
+from sodcli.models.restore import describe, identify, initialise, restore
+from sodcli.models.undrawn import Undrawn
+from sodcli.registry import default_registry
+from sodcli.weights.layouts import layout
+from sodcli.weights.read import RawWeights
+
+MODELS = sorted(default_registry().models)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def spec(request, registry):
+    return registry.model(request.param)
+
+
+@pytest.mark.slow
+def test_restored_networks_hold_what_the_file_and_the_build_gave(spec, registry):
+    with Undrawn():
+        built = build_model(spec).eval()
+    for place, parameter in enumerate(built.parameters()):
+        torch.nn.init.constant_(parameter, place)
+    about = describe(spec, built, spec.args)
+    raw = RawWeights(Path("w.safetensors"), built.state_dict(), about)
+    before = torch.get_rng_state()
+    restored = restore(spec, raw, registry)
+    assert torch.equal(torch.get_rng_state(), before)
+    for kind in ("named_parameters", "named_buffers"):  # buffers that no file holds, too
+        given, found = dict(getattr(built, kind)()), dict(getattr(restored, kind)())
+        assert given.keys() == found.keys()
+        assert all(torch.equal(value, found[key]) for key, value in given.items()), kind
+    assert all(parameter.requires_grad for parameter in restored.parameters())
+
+
+def test_a_file_is_known_by_its_keys_without_drawing(registry):
+    state = layout("sdnet").to_published(build_model(registry.model("sdnet-a")).state_dict())
+    before = torch.get_rng_state()
+    assert identify(RawWeights(Path("w.pth"), state), registry) is registry.model("sdnet-a")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_random_fills_are_left_out():
+    with Undrawn():
+        blank = torch.nn.init.uniform_(tensor=torch.full((2,), 7.0))
+        assert blank.normal_().tolist() == [7, 7]
+        assert torch.nn.BatchNorm2d(2).weight.tolist() == [1, 1]
+        assert torch.arange(3).add_(1).tolist() == [1, 2, 3]
+    assert torch.nn.init.uniform_(torch.full((2,), 7.0)).max() < 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ours", "published", "backbone alone"])
+def test_the_generator_starts_from_weights_for_pictures(registry, kind):
+    spec, image = registry.model("fgplg"), registry.model("rcrnet-image")
+    with Undrawn():
+        given, module = build_model(image), build_model(spec)
+    state = given.state_dict()
+    first = "backbone.resnet.conv1.weight"
+    state[first] = torch.full_like(state[first], 2.0)
+    fresh = module.state_dict()[first].fill_(3.0).clone()
+    about = describe(image, given, image.args) if kind == "ours" else {}
+    if kind == "published":
+        state = layout("rcrnet").to_published(state)
+    if kind == "backbone alone":
+        head = "backbone.resnet."
+        state = {k.removeprefix(head): v for k, v in state.items() if k.startswith(head)}
+    count = initialise(module, spec, RawWeights(Path("w.safetensors"), state, about))
+    assert count == len([key for key in state if ".fc." not in key])
+    learnt = module.state_dict()[first]
+    assert learnt[:, :3].unique().tolist() == [2.0]
+    assert torch.equal(learnt[:, 3:], fresh[:, 3:])
+
+
+def test_other_shapes_are_no_start(registry):
+    with torch.device("meta"):
+        module = build_model(registry.model("fgplg"))
+    for shape in ((64, 4, 7, 7), (64, 3, 5, 5)):
+        state = {"backbone.resnet.conv1.weight": torch.zeros(shape)}
+        with pytest.raises(WeightsError, match=r"no place for backbone\.resnet\.conv1\.weight"):
+            initialise(module, registry.model("fgplg"), RawWeights(Path("w.pth"), state))
