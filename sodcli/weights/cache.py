@@ -1,13 +1,18 @@
 """Find a weights file by the name in models.toml or by its path."""
 
 import os
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 
-from sodcli.errors import MissingError
+from sodcli.errors import MissingError, UsageError
 from sodcli.registry import Registry, WeightsSpec, did_you_mean
+from sodcli.weights.ledger import Ledger
+
+_NO: Final = ("", "0", "false", "no", "off")
 
 
 def home() -> Path:
@@ -16,11 +21,35 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("sod"))
 
 
+def data_root() -> Path:
+    """Return where data sets go unless another folder is named."""
+    return home() / "data"
+
+
+def offline() -> bool:
+    """Return whether ``SOD_OFFLINE`` forbids downloads."""
+    return os.environ.get("SOD_OFFLINE", "").strip().casefold() not in _NO
+
+
 def stored(spec: WeightsSpec) -> Path:
     """Return where the file of ``spec`` lies, or would lie once it is fetched."""
     if spec.builtin:
-        return Path(str(files("sodcli").joinpath("weights", spec.file)))
-    return home() / "weights" / spec.file
+        return Path(str(files("sodcli").joinpath("weights", spec.file or "")))
+    return home() / "weights" / f"{spec.name}.safetensors"
+
+
+def mirrors(name: str, published: Iterable[str]) -> tuple[str, ...]:
+    """Return where the file ``name`` can be had: ``$SOD_MIRROR/NAME`` alone, else ``published``.
+
+    Raises:
+        UsageError: If ``SOD_MIRROR`` is not an https address.
+    """
+    chosen = os.environ.get("SOD_MIRROR", "")
+    if not chosen:
+        return tuple(published)
+    if not chosen.startswith("https://"):
+        raise UsageError(f"SOD_MIRROR must be an https address, not {chosen!r}")
+    return (f"{chosen.rstrip('/')}/{name}",)
 
 
 def locate(wanted: str, registry: Registry) -> Path:
@@ -30,7 +59,12 @@ def locate(wanted: str, registry: Registry) -> Path:
         MissingError: If there is no such file; the message says how to get it.
     """
     if wanted in registry.weights:
-        return _stored_or_advice(registry.weights[wanted])
+        spec = registry.weights[wanted]
+        path = stored(spec)
+        if not path.is_file():
+            raise missing(spec)
+        _demand_whole(spec, path)
+        return path
     path = Path(wanted).expanduser()
     if path.exists():
         return path
@@ -41,17 +75,37 @@ def locate(wanted: str, registry: Registry) -> Path:
     raise MissingError(f"no weights named {wanted!r}, and no such file.{hint} Known: {known}.")
 
 
-def _stored_or_advice(spec: WeightsSpec) -> Path:
-    path = stored(spec)
-    if not path.is_file():
-        where = f"; they can be had from {spec.page}" if spec.page else ""
+def _demand_whole(spec: WeightsSpec, path: Path) -> None:
+    record, size = Ledger(home()).records().get(spec.name), path.stat().st_size
+    if record is not None and record.size not in (None, size):
         raise MissingError(
-            f"weights {spec.name!r} are not in {path.parent}{where}; "
-            f"put {spec.file} there, or pass the file with -w PATH"
+            f"{path}: {size:,} bytes instead of {record.size:,}; run: sod fetch {spec.name} --force"
         )
-    if spec.size is not None and path.stat().st_size != spec.size:
-        raise MissingError(
-            f"{path}: {path.stat().st_size} bytes, models.toml says {spec.size}; "
-            f"the file of weights {spec.name!r} is incomplete or another one"
-        )
-    return path
+
+
+def missing(spec: WeightsSpec, because: str = "") -> MissingError:
+    """Return the error that says how to get the weights of ``spec``.
+
+    Args:
+        spec: Weights that are not in the cache.
+        because: Why they were not simply fetched.
+    """
+    where = f"weights {spec.name!r} are not in {_short(home())}"
+    if mirrors(spec.name, spec.mirrors):
+        return MissingError(f"{where}{because}; run: sod fetch {spec.name}")
+    return MissingError(f"{where}, and no program can download them; {by_hand(spec)}")
+
+
+def by_hand(spec: WeightsSpec) -> str:
+    """Return what a person does to get the weights of ``spec``."""
+    what = spec.file or "the file"
+    way = spec.by_hand or f"get {what} from {spec.page}"
+    return f"{way}, then run: sod fetch {spec.name} --from FILE"
+
+
+def _short(path: Path) -> str:
+    """Return ``path`` as people write it, with ``~`` for their home."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)

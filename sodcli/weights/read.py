@@ -55,7 +55,7 @@ def read_weights(path: Path) -> RawWeights:
             that are not finite.
     """
     head = _head(path)
-    if head.startswith((_ZIP, _PICKLE)):
+    if head.startswith((_ZIP, _PICKLE)) and not _has_header(path, head):
         raw = RawWeights(path, _state_of(path, read_pickle(path)))
     elif len(head) > 8 and head[8:9] == b"{":
         raw = _read_safetensors(path)
@@ -96,6 +96,12 @@ def _head(path: Path) -> bytes:
     if not head:
         raise WeightsError(f"{path}: empty file")
     return head
+
+
+def _has_header(path: Path, head: bytes) -> bool:
+    """Say whether a safetensors header follows its length, which may begin like a pickle."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length < path.stat().st_size
 
 
 def _read_safetensors(path: Path) -> RawWeights:

@@ -12,6 +12,7 @@ from sodcli.errors import MissingError, SinkError, UsageError, WeightsError
 from sodcli.models.restore import identify, initialise, restore
 from sodcli.weights.cache import home, locate
 from sodcli.weights.layouts.sdnet import to_ours, to_published
+from sodcli.weights.ledger import Ledger, Record
 from sodcli.weights.read import read_pickle, read_weights
 from sodcli.weights.save import save_published, save_weights
 from tests.conftest import manifest, rule_weights
@@ -62,6 +63,16 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, small_weights):
         path.write_bytes(whole[: len(whole) * share // 10])
         with pytest.raises(WeightsError, match="damaged"):
             read_weights(path)
+
+
+def test_a_header_may_have_the_length_that_pickles_begin_with(tmp_path):
+    path = tmp_path / "x.safetensors"
+    for spare in range(0, 257, 8):
+        save_weights(path, {"a": torch.ones(2)}, {"model": "sdnet", "data": "x" * spare})
+        if path.read_bytes()[0] == pickle.PROTO[0]:
+            break
+    assert path.read_bytes()[0] == pickle.PROTO[0]
+    assert read_weights(path).metadata["model"] == "sdnet"
 
 
 def test_a_folder_is_not_a_weights_file(tmp_path):
@@ -185,8 +196,9 @@ def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weight
 
 def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
     (home() / "weights").mkdir()
-    (home() / "weights" / "sdnet_from_scratch.pth").write_bytes(b"half of it")
-    with pytest.raises(MissingError, match=r"10 bytes, models\.toml says 3031139"):
+    (home() / "weights" / "sdnet-duts.safetensors").write_bytes(b"half of it")
+    Ledger(home()).add("sdnet-duts", Record("https://x", 1, "0" * 64, 2_995_188, "0" * 64))
+    with pytest.raises(MissingError, match=r"10 bytes instead of 2,995,188; run: sod fetch sdnet"):
         locate("sdnet-duts", registry)
 
 

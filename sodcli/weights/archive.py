@@ -1,0 +1,159 @@
+"""Unpack archives of strangers: nothing leaves the target, nothing grows without end."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Final
+
+from sodcli.errors import MissingError
+
+_BLOCK: Final = 1 << 20
+_TAIL_BLOCKS: Final = 64
+_ENCRYPTED: Final = 0x1
+_TEMPORARY: Final = ".sod-"
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may hold.
+
+    Attributes:
+        files: Members.
+        size: Bytes of all of them, unpacked.
+    """
+
+    files: int = 1_000_000
+    size: int = 1 << 37
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    folder: bool
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, target: Path, limits: Limits | None = None) -> None:
+    """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
+
+    A single folder at the top of the archive is left out. Members are ordinary files and folders;
+    their permissions are not taken over. The folder appears whole or not at all.
+
+    Raises:
+        MissingError: If it is no archive or a damaged one, holds a member that would leave the
+            target, a link or a device, or holds more than ``limits``.
+        OSError: If it cannot be read or written.
+    """
+    part = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    part.mkdir(parents=True)
+    try:
+        with _readable(archive) as members:
+            _extract(archive, members, part, limits or Limits())
+        inside = list(part.iterdir())
+        single = len(inside) == 1 and inside[0].is_dir()
+        (inside[0] if single else part).rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[Iterator[_Member]]:
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                yield _of_zip(archive, packed)
+        elif tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as bundle:
+                yield _of_tar(archive, bundle)
+        else:
+            raise MissingError(f"{archive}: neither a zip nor a tar file")
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not the archive
+            raise
+        raise MissingError(f"{archive}: damaged archive ({error})") from error
+
+
+def _of_zip(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in packed.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _refused(archive, info.filename, "is a link or a device")
+        if info.flag_bits & _ENCRYPTED:
+            raise _refused(archive, info.filename, "is encrypted")
+        yield _Member(info.filename, info.is_dir(), info.file_size, partial(packed.open, info))
+
+
+def _of_tar(archive: Path, bundle: tarfile.TarFile) -> Iterator[_Member]:
+    for info in bundle:
+        if not (info.isreg() or info.isdir()):
+            raise _refused(archive, info.name, "is a link or a device")
+        yield _Member(info.name, info.isdir(), info.size, partial(_content, bundle, info))
+    for _ in range(_TAIL_BLOCKS):  # the checksum of a packed tar stands behind its last member
+        if bundle.fileobj is None or not bundle.fileobj.read(_BLOCK):
+            break
+
+
+def _content(bundle: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = bundle.extractfile(info)
+    assert content is not None  # an ordinary file has one; for the type checker
+    return content
+
+
+def _extract(archive: Path, members: Iterator[_Member], part: Path, limits: Limits) -> None:
+    room = limits.size
+    for count, member in enumerate(members, 1):
+        target = part / _inside(archive, member.name)
+        room -= member.size
+        if count > limits.files or room < 0:
+            raise MissingError(
+                f"{archive}: holds more than {limits.files:,} files or {limits.size:,} bytes"
+            )
+        if member.folder:
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        if target.exists():
+            raise _refused(archive, member.name, "comes twice")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, target.open("xb") as file:
+            _copy(archive, member, source, file)
+
+
+def _copy(archive: Path, member: _Member, source: IO[bytes], file: IO[bytes]) -> None:
+    left = member.size
+    while block := source.read(_BLOCK):
+        left -= len(block)
+        if left < 0:
+            raise _refused(archive, member.name, "is larger than it says")
+        file.write(block)
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    """Return the place of a member below the target, whatever system packed it."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive
+    if outside or "\0" in name:
+        raise _refused(archive, name, "would leave the folder")
+    return path
+
+
+def _refused(archive: Path, name: str, why: str) -> MissingError:
+    return MissingError(f"{archive}: refused, its member {name!r} {why}")

@@ -1,0 +1,142 @@
+"""Ask a server for a file: https only, few redirects, and plain words for what goes wrong."""
+
+import email.utils
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPResponse
+from typing import Final
+from urllib.parse import urlsplit
+
+from sodcli import __version__
+
+_REDIRECTS: Final = 5
+_TOO_MANY_REQUESTS: Final = 429
+# Answers after which the same question may be answered well a little later.
+_PASSING: Final = frozenset({408, 425, _TOO_MANY_REQUESTS, 500, 502, 503, 504})
+
+
+class TransferError(Exception):
+    """One request that failed.
+
+    Attributes:
+        reason: What went wrong, in words.
+        again: Whether the same request may succeed later.
+        wait: Seconds that the server asks to wait, if it does.
+        status: The answer's number, if there was an answer.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        again: bool = False,
+        wait: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.again, self.wait, self.status = reason, again, wait, status
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    max_redirections = _REDIRECTS
+
+    def redirect_request(  # noqa: PLR0913, RUF100 - the standard library's signature
+        self,
+        req: urllib.request.Request,
+        fp: object,
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        _demand_https(newurl, "redirects to an address that is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+class Session:
+    """Cookies, certificates and the proxy of the environment, for the requests of one download."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._opener = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler(),
+            urllib.request.UnknownHandler(),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+            urllib.request.HTTPDefaultErrorHandler(),
+            _Redirects(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.HTTPCookieProcessor(),
+        ):
+            self._opener.add_handler(handler)
+
+    def ask(self, address: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+        """Return the answer to a GET, its body unread.
+
+        Raises:
+            TransferError: If there is none, or it is not a good one.
+        """
+        _demand_https(address, "is not an https address")
+        fixed = {"User-Agent": f"sod/{__version__}", "Accept-Encoding": "identity"}
+        request = urllib.request.Request(address, headers={**fixed, **(headers or {})})
+        try:
+            answer: HTTPResponse = self._opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _refusal(error) from error
+        except urllib.error.URLError as error:
+            raise trouble(error.reason) from error
+        except (OSError, HTTPException) as error:
+            raise trouble(error) from error
+        except ValueError as error:  # a header or an address that is none
+            raise TransferError(f"sends nonsense ({error})") from error
+        return answer
+
+
+def trouble(error: object) -> TransferError:
+    """Say in words what kept an answer from coming."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TransferError(
+            f"its certificate cannot be checked ({error.verify_message}); "
+            "SSL_CERT_FILE may name a file of trusted ones"
+        )
+    if isinstance(error, TimeoutError):
+        return TransferError("does not answer in time", again=True)
+    if isinstance(error, OSError):
+        return TransferError(f"no connection ({error.strerror or error})", again=True)
+    return TransferError(f"breaks off ({error or type(error).__name__})", again=True)
+
+
+def host(address: str) -> str:
+    """Return the server's name in ``address``, for messages."""
+    return urlsplit(address).netloc or address
+
+
+def _demand_https(address: str, complaint: str) -> None:
+    if urlsplit(address).scheme != "https":
+        raise TransferError(f"{complaint} ({address}); refused")
+
+
+def _refusal(error: urllib.error.HTTPError) -> TransferError:
+    words = f"answers {error.code}" + (f" ({error.reason})" if error.reason else "")
+    if 300 <= error.code < 400:
+        words = f"redirects more than {_REDIRECTS} times, or away from https"
+    wait = _seconds(error.headers.get("Retry-After"))
+    return TransferError(words, again=error.code in _PASSING, wait=wait, status=error.code)
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a Retry-After header: seconds, or a date."""
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())

@@ -1,0 +1,460 @@
+"""``sod fetch`` as people use it: the whole way from a server or a file to a picture."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import sodcli
+from sodcli.cli import ui
+from sodcli.weights.cache import home
+from sodcli.weights.ledger import Ledger
+from sodcli.weights.read import read_weights
+from tests.conftest import draw_photo, manifest, rule_weights
+from tests.unit.test_weights import Hostile
+from tests.web_kit import breaking_off, in_turn, serve
+
+pytest_plugins = ["tests.web_fixtures"]
+
+NAME = "stdnet-davis"  # no hash of it is published
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The bytes of a file in the published layout of STDNet."""
+    path = tmp_path_factory.mktemp("published") / "stdnet.pth"
+    entries = manifest("stdnet/manifest_stdnet.json")["training"]
+    torch.save({f"module.{k}": v for k, v in rule_weights(entries).items()}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def mirror(site, monkeypatch):
+    monkeypatch.setenv("SOD_MIRROR", site.url)
+    return site
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.fromarray(draw_photo(3)[0]).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def kept():
+    return sorted(str(p.relative_to(home())) for p in home().rglob("*") if p.is_file())
+
+
+WHOLE = [f"downloads/{NAME}.lock", "lock.lock", "lock.toml", f"weights/{NAME}.safetensors"]
+
+
+def test_weights_come_are_kept_and_used(sod, mirror, published, photo, monkeypatch):
+    mirror.pages[f"/{NAME}"] = published
+    result = sod("fetch", NAME)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{home() / 'weights' / NAME}.safetensors\n"
+    assert kept() == WHOLE
+    metadata = read_weights(home() / "weights" / f"{NAME}.safetensors").metadata
+    assert (metadata["model"], metadata["form"]) == ("stdnet", "training")
+    assert metadata["license"].startswith("MIT; contact the authors")
+    record = Ledger(home()).records()[NAME]
+    assert record.source == f"{mirror.url}/{NAME}"
+    assert record.published_sha256 == hashlib.sha256(published).hexdigest()
+    monkeypatch.setenv("SOD_OFFLINE", "1")
+    words = ["-m", "stdnet", "-t", "map", "--size", "64", "-o", photo.with_name("map.png")]
+    result = sod("infer", photo, *words)
+    assert result.exit_code == 0, result.stderr
+    result = sod("fetch", "stdnet", "--json")
+    assert json.loads(result.stdout)["results"][0]["status"] == "here"
+    assert len(mirror.asked) == 1
+
+
+def test_infer_fetches_what_the_model_needs(sod, mirror, published, photo):
+    mirror.pages[f"/{NAME}"] = in_turn(breaking_off(published, 1_000_000), published)
+    words = ["-m", "stdnet", "-t", "map", "--size", "64", "-o", photo.with_name("map.png")]
+    result = sod("infer", photo, "--offline", *words)
+    assert result.exit_code == 4
+    assert result.stderr.endswith(" and --offline is given; run: sod fetch stdnet-davis\n")
+    assert not mirror.asked
+    result = sod("infer", photo, *words)
+    assert result.exit_code == 0, result.stderr
+    assert "fetching weights 'stdnet-davis'" in result.stderr
+    assert "breaks off after 1,000,000 of" in result.stderr
+    assert result.stdout == f"{photo.with_name('map.png')}\n"
+
+
+def test_python_fetches_in_silence(mirror, published, capsys, monkeypatch):
+    mirror.pages[f"/{NAME}"] = published
+    monkeypatch.setenv("SOD_OFFLINE", "1")
+    with pytest.raises(sodcli.errors.MissingError, match="and SOD_OFFLINE is set; run: sod fetch"):
+        sodcli.load("stdnet", device="cpu")
+    monkeypatch.delenv("SOD_OFFLINE")
+    assert sodcli.load("stdnet", device="cpu").spec.name == "stdnet"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_is_the_same_ever_after(sod, mirror, published):
+    mirror.pages[f"/{NAME}"] = published
+    sod("fetch", NAME)
+    before = (home() / "weights" / f"{NAME}.safetensors").read_bytes()
+    changed = bytearray(published)
+    changed[len(changed) // 2] ^= 1
+    mirror.pages[f"/{NAME}"] = bytes(changed)
+    result = sod("fetch", NAME, "--force")
+    assert result.exit_code == 4
+    assert "SHA-256 mismatch" in result.stderr
+    assert "lock.toml says what it was when it first came" in result.stderr
+    assert (home() / "weights" / f"{NAME}.safetensors").read_bytes() == before
+    mirror.pages[f"/{NAME}"] = published
+    assert sod("fetch", NAME, "--force").exit_code == 0
+
+
+def test_a_hostile_pickle_does_nothing(sod, mirror, tmp_path):
+    trace = tmp_path / "trace"
+    torch.save({"state_dict": Hostile(trace)}, tmp_path / "hostile.pth")
+    mirror.pages[f"/{NAME}"] = (tmp_path / "hostile.pth").read_bytes()
+    for words in ((), ("--from", tmp_path / "hostile.pth")):
+        result = sod("fetch", NAME, *words)
+        assert result.exit_code == 4
+        assert "could run code" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: weights 'stdnet-davis': ")
+        assert not trace.exists()
+        assert kept() == [f"downloads/{NAME}.lock"]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"<html>log in</html>", "sends a web page"),
+        (b"no weights at all", "not a weights file"),
+        (b"", "empty file"),
+        (b"PK\x03\x04 broken", "damaged"),
+    ],
+)
+def test_what_is_not_weights_is_not_kept(sod, mirror, content, text):
+    mirror.pages[f"/{NAME}"] = content
+    result = sod("fetch", NAME, "-q")
+    assert result.exit_code == 4
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert kept() == [f"downloads/{NAME}.lock"]
+
+
+def test_weights_of_another_model_are_refused(sod, mirror, small_weights):
+    mirror.pages[f"/{NAME}"] = small_weights.read_bytes()
+    result = sod("fetch", NAME)
+    assert result.exit_code == 4
+    assert "weights of 'sdnet', not of 'stdnet'" in result.stderr
+    assert kept() == [f"downloads/{NAME}.lock"]
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_a_hostile_archive_does_nothing(sod, mirror, tmp_path, form):
+    archive, escaped = tmp_path / f"set.{form}", tmp_path / "escaped"
+    if form == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("ECSSD/images/1.jpg", b"1")
+            packed.writestr("../../../../../../../../../.." + str(escaped), b"bad")
+    else:
+        with tarfile.open(archive, "w") as bundle:
+            link = tarfile.TarInfo("ECSSD/images")
+            link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+            bundle.addfile(link)
+            bundle.addfile(tarfile.TarInfo("ECSSD/images/escaped"))
+    mirror.pages["/ECSSD"] = archive.read_bytes()
+    for words in ((), ("--from", archive)):
+        result = sod("fetch", "ecssd", "--dir", tmp_path / "sets", *words)
+        assert result.exit_code == 4
+        assert "refused, its member" in result.stderr
+        assert not escaped.exists()
+        assert list((tmp_path / "sets").iterdir()) == []
+    assert kept() == ["downloads/ECSSD.lock"]
+
+
+def test_a_data_set_is_unpacked(sod, mirror, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        packed.writestr("DUTS/DUTS-TE-Image/1.jpg", b"1")
+        packed.writestr("DUTS/DUTS-TE-Mask/1.png", b"2")
+    mirror.pages["/DUTS-TE"] = (tmp_path / "set.zip").read_bytes()
+    result = sod("fetch", "duts-te")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{home() / 'data' / 'DUTS-TE'}\n"
+    assert (home() / "data" / "DUTS-TE" / "DUTS-TE-Mask" / "1.png").read_bytes() == b"2"
+    assert sod("fetch", "duts-te").stdout == result.stdout
+    assert len(mirror.asked) == 1
+    again = sod("fetch", "duts-te", "--from", tmp_path / "set.zip")
+    assert again.exit_code == 4
+    assert "exists; move it away first" in again.stderr
+    other = sod("fetch", "duts-te", "--from", tmp_path / "set.zip", "--dir", tmp_path / "sets")
+    assert other.stdout == f"{tmp_path / 'sets' / 'DUTS-TE'}\n"
+    with zipfile.ZipFile(tmp_path / "set.zip", "a") as packed:
+        packed.writestr("more", b"2")
+    changed = sod("fetch", "duts-te", "--from", tmp_path / "set.zip", "--dir", tmp_path / "more")
+    assert changed.exit_code == 4
+    assert "bytes instead of" in changed.stderr
+
+
+def program(*words, code="from sodcli.cli.app import app; app()"):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_make_one_file(mirror, published):
+    both_here = threading.Event()
+
+    def page(handler):
+        both_here.wait(20)
+        serve(handler, published)
+
+    mirror.pages[f"/{NAME}"] = page
+    first, second = program("fetch", NAME), program("fetch", NAME)
+    waiting = f"waiting for another process that fetches {NAME}\n"
+    lines = []
+
+    def listen(process):
+        for line in process.stderr:
+            lines.append(line)
+            if line == waiting:
+                both_here.set()
+
+    listeners = [threading.Thread(target=listen, args=(p,)) for p in (first, second)]
+    for thread in listeners:
+        thread.start()
+    for process, thread in zip((first, second), listeners, strict=True):
+        thread.join(60)
+        assert process.wait(60) == 0, lines
+        assert process.stdout.read() == f"{home() / 'weights' / NAME}.safetensors\n"
+        process.stdout.close()
+        process.stderr.close()
+    assert waiting in lines
+    assert len(mirror.asked) == 1
+    assert kept() == WHOLE
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_gone_on_with(mirror, published, sod):
+    mirror.pages[f"/{NAME}"] = breaking_off_and_waiting(published, 2_000_000)
+    process = program("fetch", NAME)
+    part = home() / "downloads" / f"{NAME}.part"
+    while process.poll() is None and not (part.is_file() and part.stat().st_size >= 1_900_000):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    mirror.pages[f"/{NAME}"], mirror.asked = published, []
+    result = sod("fetch", NAME)
+    assert result.exit_code == 0, result.stderr
+    start = int(mirror.asked[0][1]["Range"].removeprefix("bytes=").removesuffix("-"))
+    assert 1_900_000 <= start <= 2_000_000
+    assert kept() == WHOLE
+
+
+def breaking_off_and_waiting(body, upto):
+    gone = threading.Event()
+
+    def page(handler):
+        serve(handler, body, upto)
+        gone.wait(20)
+
+    return page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+def test_a_full_disk_is_one_clear_error(mirror, published):
+    mirror.pages[f"/{NAME}"] = published
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)); "
+        "from sodcli.cli.app import app; app()"
+    )
+    process = program("fetch", NAME, "-q", code=code)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert out == ""
+    assert err.startswith(f"error: weights '{NAME}': ")
+    assert err.count("\n") == 1
+    assert not (home() / "weights").exists()
+
+
+def test_a_disk_that_fills_up_later_keeps_the_download(sod, mirror, published, monkeypatch):
+    mirror.pages[f"/{NAME}"] = published
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sodcli.weights.save.write_whole", full)
+        result = sod("fetch", NAME)
+        assert result.exit_code == 4
+        assert "No space left on device" in result.stderr
+        assert not (home() / "weights").exists()
+    assert sod("fetch", NAME).exit_code == 0
+    assert len(mirror.asked) == 1
+
+
+def test_a_file_in_our_layout_is_not_taken_for_the_published_one(sod, mirror, published):
+    mirror.pages[f"/{NAME}"] = published
+    path = sod("fetch", NAME).stdout.strip()
+    result = sod("fetch", "stdnet-vos", "--from", path)
+    assert result.exit_code == 4
+    assert "not as published but in our layout; pass it with -w PATH" in result.stderr
+
+
+def test_several_names_go_on_after_a_failure(sod, mirror, published):
+    mirror.pages[f"/{NAME}"] = published
+    result = sod("fetch", "stdnet-vos", NAME, "sdnet", "--json", "-q")
+    assert result.exit_code == 4
+    rows = json.loads(result.stdout)["results"]
+    assert [row["status"] for row in rows] == ["failed", "fetched", "here"]
+    assert "answers 404" in rows[0]["error"]
+    assert "stdnet_from_scratch_VOS.pth" in rows[0]["error"]
+    assert "1 of 3 could not be had" in result.stderr
+
+
+def test_what_is_here_is_hashed_again(sod, mirror, published):
+    assert "nothing is here" in sod("fetch", "--verify").stderr
+    mirror.pages[f"/{NAME}"] = published
+    sod("fetch", NAME)
+    result = sod("fetch", "--verify")
+    assert (result.exit_code, result.stdout) == (0, f"{NAME}: as it was when it came\n")
+    path = home() / "weights" / f"{NAME}.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-100] ^= 1
+    path.write_bytes(damaged)
+    result = sod("fetch", "--verify")
+    assert result.exit_code == 4
+    assert "SHA-256 mismatch" in result.stderr
+    assert result.stderr.endswith(f"; run: sod fetch {NAME} --force\n")
+    result = sod("fetch", NAME, "--verify", "--json")
+    assert "SHA-256 mismatch" in json.loads(result.stdout)["results"][0]["problem"]
+    (home() / "lock.toml").unlink()
+    assert "nobody wrote down what it was" in sod("fetch", "--verify").stderr
+    assert sod("fetch", NAME).exit_code == 0  # what nobody vouches for is fetched anew
+    assert sod("fetch", "--verify").exit_code == 0
+
+
+def test_the_list_shows_everything(sod, registry):
+    result = sod("fetch", "--list")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    for name in (*registry.weights, *registry.datasets):
+        assert sum(line.split()[:1] == [name] for line in lines) == 1, name
+    (line,) = [line for line in lines if line.split()[:1] == ["inspyrenet-dis5k"]]
+    assert "DIS-TR" in line
+    assert "DIS5K's own terms of use" in line
+    assert "no, download" in line
+    items = {
+        item["name"]: item for item in json.loads(sod("fetch", "--list", "--json").stdout)["items"]
+    }
+    assert items["sdnet-duts"]["size"] == 3031139
+    assert items["sdnet"]["here"]
+    assert items["sdnet"]["way"] == "built in"
+    assert items["minet"]["way"] == "by hand"
+    assert items["ECSSD"]["kind"] == "data"
+    assert "arXiv" in items["rcrnet"]["paper"]
+
+
+def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
+    result = sod("fetch", NAME, "sdnet", "--dry-run")
+    assert result.stdout == f"{home() / 'weights' / NAME}.safetensors\n"
+    assert f"from {mirror.url}/{NAME}" in result.stderr
+    assert "sdnet: is here" in result.stderr
+    monkeypatch.delenv("SOD_MIRROR")
+    result = sod("fetch", "--all", "--dry-run")
+    assert len(result.stdout.splitlines()) > 25
+    assert "minet.safetensors" not in result.stdout
+    assert "by hand" in sod("fetch", "minet", "--dry-run").stderr
+    rows = json.loads(sod("fetch", "--all", "--dry-run", "--json").stdout)["items"]
+    assert {row["way"] for row in rows} == {"download"}
+    assert not mirror.asked
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["stdnet-davs"], 2, "Did you mean 'stdnet-davis'?"),
+        (["inspyrenet", "--all"], 2, "not both"),
+        (["--force"], 2, "name what to fetch, or --all"),
+        (["--from", "x.pth"], 2, "needs the one NAME"),
+        (["--from", "x.pth", "minet", "sdnet-duts"], 2, "needs the one NAME"),
+        (["--from", "nowhere.pth", "minet"], 4, "nowhere.pth: no such file"),
+        (["--from", ".", "minet"], 4, "is a folder"),
+        (["--from", "nowhere.zip", "ECSSD"], 4, "no such archive"),
+        (["--from", __file__, "sdnet"], 2, "ship with the package"),
+        (["minet"], 4, "get MINet_Res50.pth from https://drive.google.com/drive/folders/"),
+        (["fgplg"], 4, "Baidu"),
+        (["SOD"], 4, "get it from its authors (Movahedi"),
+        (["HKU-IS"], 4, "sod fetch HKU-IS --from ARCHIVE --dir "),
+        (["inspyrenet", "--offline"], 4, "--offline is given"),
+        (["DUTS-TE", "--offline"], 4, "--offline is given"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_next(sod, words, code, text):
+    result = sod("fetch", *words)
+    assert result.exit_code == code
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+
+
+def test_a_cache_that_cannot_be_written_is_told(sod, mirror, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SOD_HOME", str(tmp_path / "file" / "home"))
+    for name in (NAME, "DUTS-TE"):
+        result = sod("fetch", name)
+        assert result.exit_code == 4
+        assert "Not a directory" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.slow
+def test_the_authors_weights_are_handed_in_and_used(sod, shared_data, photo, monkeypatch):
+    monkeypatch.setenv("SOD_OFFLINE", "1")
+    upstream = shared_data / "upstream"
+    result = sod("fetch", "--from", upstream / "sdnet_from_scratch.pth", "sdnet-duts")
+    assert result.exit_code == 0, result.stderr
+    maps = []
+    for name, weights in (("a", "sdnet-duts"), ("b", upstream / "sdnet_from_scratch.pth")):
+        words = ["-m", "sdnet", "-w", weights, "-t", "map", "-o", photo.with_name(f"{name}.png")]
+        result = sod("infer", photo, *words)
+        assert result.exit_code == 0, result.stderr
+        maps.append(np.asarray(Image.open(photo.with_name(f"{name}.png"))))
+    assert np.array_equal(*maps)
+    for file, name in (
+        ("sdneta_from_pretrained.pth", "sdnet-a-duts"),
+        ("sdnet_stage1_backbone.pth", "sdnet-stage1-backbone"),
+        ("sdneta_imagenet_pretrained_backbone.pth", "sdnet-a-imagenet-backbone"),
+    ):
+        result = sod("fetch", "--from", upstream / file, name)
+        assert result.exit_code == 0, result.stderr
+    wrong = sod("fetch", "--from", upstream / "sdnet_from_scratch.pth", "sdnet-a-duts")
+    assert wrong.exit_code == 4
+    assert "not the published file of 'sdnet-a-duts'" in wrong.stderr
+    assert sod("fetch", "--verify").stdout.count("as it was") == 4
+
+
+def test_a_bar_shows_what_comes_on_a_screen_only(monkeypatch):
+    for terminal in (True, False):
+        screen = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        monkeypatch.setattr(ui, "stderr", screen)
+        for quiet in (True, False):
+            with ui.transfer(quiet=quiet) as moved:
+                moved(1_000_000, 2_000_000)
+                moved(2_000_000, 2_000_000)
+            shown = screen.file.getvalue()
+            assert ("2.0/2.0 MB" in shown) is (terminal and not quiet)
+            assert terminal or not shown

@@ -1,0 +1,578 @@
+"""Downloads from a real HTTPS server that misbehaves: the right file, or one clear error."""
+
+import email.utils
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from sodcli.errors import ChecksumError, MissingError
+from sodcli.weights import drive, transfer
+from sodcli.weights.checksum import Promise
+from sodcli.weights.download import Order, download
+from sodcli.weights.part import Part
+from sodcli.weights.transfer import Patience, Watch
+from tests.web_kit import (
+    breaking_off,
+    in_turn,
+    offset,
+    redirect,
+    serve,
+    serving,
+    status,
+    tag,
+    trickling,
+)
+
+pytest_plugins = ["tests.web_fixtures"]
+
+BODY = np.random.default_rng(0).bytes(300_000)
+OTHER = np.random.default_rng(1).bytes(300_000)
+SHA256 = hashlib.sha256(BODY).hexdigest()
+PROMISE = Promise(len(BODY), SHA256)
+NOTHING = Promise()
+
+
+class Desk:
+    """Orders from the site and keeps what it heard meanwhile."""
+
+    def __init__(self, site, folder):
+        self.site, self.part = site, Part(folder / "downloads" / "x.part")
+        self.slept, self.notes, self.seen = [], [], []
+
+    def order(self, *paths, promise=PROMISE, **patience):
+        mirrors = [path if "://" in path or path[:7] == "gdrive:" else self.site.url + path
+                   for path in paths]  # fmt: skip
+        self.slept, self.notes, self.seen = [], [], []
+        watch = Watch(lambda have, total: self.seen.append((have, total)), self.notes.append)
+        how = Patience(**{"timeout": 5.0, "sleep": self.slept.append, **patience})
+        return download(Order("weights 'x'", mirrors, promise), self.part, watch, how)
+
+    def has(self, body=BODY):
+        return self.part.path.read_bytes() == body
+
+    def is_empty(self):
+        return not self.part.path.exists()
+
+
+@pytest.fixture
+def desk(site, tmp_path):
+    return Desk(site, tmp_path)
+
+
+def ranges(site):
+    return [headers.get("Range") for _, headers in site.asked]
+
+
+def test_a_file_comes_whole(desk, site):
+    site.pages["/x"] = BODY
+    delivery = desk.order("/x")
+    assert desk.has()
+    assert (delivery.checksum.size, delivery.checksum.sha256) == (len(BODY), SHA256)
+    assert delivery.mirror == f"{site.url}/x"
+    assert desk.seen[-1] == (len(BODY), len(BODY))
+    assert not desk.notes
+    assert site.asked[0][1]["User-Agent"].startswith("sod/")
+
+
+@pytest.mark.parametrize("promise", [PROMISE, NOTHING])
+def test_a_cut_connection_is_gone_on_with(desk, site, promise):
+    site.pages["/x"] = in_turn(breaking_off(BODY, 100_000), breaking_off(BODY, 200_000), BODY)
+    desk.order("/x", promise=promise)
+    assert desk.has()
+    assert ranges(site) == [None, "bytes=100000-", "bytes=200000-"]
+    assert all(headers.get("If-Range") == tag(BODY) for _, headers in site.asked[1:])
+    assert desk.slept == [1.0, 1.0]
+    assert "breaks off after 100,000 of 300,000 bytes; trying again in 1 s" in desk.notes[0]
+
+
+def test_a_killed_download_is_gone_on_with_next_time(desk, site):
+    site.pages["/x"] = breaking_off(BODY, 120_000)
+    with pytest.raises(MissingError, match="breaks off after 120,000 of 300,000 bytes"):
+        desk.order("/x")
+    site.pages["/x"], site.asked = BODY, []
+    desk.order("/x")
+    assert desk.has()
+    assert ranges(site) == ["bytes=120000-"]
+
+
+def test_what_is_complete_is_not_asked_for_again(desk, site):
+    site.pages["/x"] = BODY
+    desk.order("/x")
+    desk.order("/x")
+    assert len(site.asked) == 1
+
+
+def test_a_part_whose_origin_is_unknown_is_not_used(desk, site):
+    site.pages["/x"] = BODY
+    desk.part.path.parent.mkdir()
+    desk.part.path.write_bytes(OTHER[:1000])
+    for about in ("", "{", "[]", '{"mirror": 1, "odd": 2}', json.dumps({"mirror": "https://y"})):
+        desk.part.path.with_name("x.part.json").write_text(about)
+        site.asked = []
+        desk.order("/x")
+        assert desk.has()
+        assert ranges(site) == [None]
+        desk.part.path.write_bytes(OTHER[:1000])
+
+
+def test_a_server_without_ranges_starts_over(desk, site):
+    def from_the_start(handler, upto=None):
+        handler.announce(200, len(BODY))
+        handler.wfile.write(BODY[:upto])
+
+    site.pages["/x"] = in_turn(lambda h: from_the_start(h, 100_000), from_the_start)
+    desk.order("/x")
+    assert desk.has()
+
+
+def test_without_a_validator_and_a_hash_nothing_is_pieced_together(desk, site):
+    def nameless(handler, upto=None):
+        handler.announce(200, len(BODY))
+        handler.wfile.write(BODY[:upto])
+
+    site.pages["/x"] = in_turn(lambda h: nameless(h, 100_000), nameless)
+    desk.order("/x", promise=NOTHING)
+    assert desk.has()
+    assert ranges(site) == [None, None]
+
+
+def test_a_file_changed_in_between_comes_whole(desk, site):
+    site.pages["/x"] = in_turn(breaking_off(OTHER, 100_000), BODY)
+    desk.order("/x", promise=NOTHING)
+    assert desk.has()
+
+
+def stubborn(body, name, upto=None):
+    """Send the rest of ``body`` whatever If-Range says."""
+
+    def page(handler):
+        start = offset(handler)
+        place = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        code = 206 if "Range" in handler.headers else 200
+        handler.announce(code, len(body) - start, Content_Range=place, ETag=name)
+        handler.wfile.write(body[start:upto])
+
+    return page
+
+
+def test_a_change_that_the_server_admits_restarts_the_download(desk, site):
+    site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"2"'))
+    desk.order("/x", promise=NOTHING)
+    assert desk.has()
+    assert ranges(site) == [None, "bytes=100000-", None]
+
+
+def test_pieces_of_two_files_are_noticed_by_the_hash(desk, site):
+    site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"1"'))
+    desk.order("/x")
+    assert desk.has()
+    assert ranges(site) == [None, "bytes=100000-", None]
+
+
+def test_a_part_longer_than_the_file_is_dropped(desk, site):
+    site.pages["/x"] = breaking_off(OTHER + OTHER, 500_000)
+    with pytest.raises(MissingError):
+        desk.order("/x", promise=Promise(sha256=SHA256), attempts=1)
+    site.pages["/x"] = in_turn(stubborn_416, BODY)
+    desk.order("/x", promise=Promise(sha256=SHA256))
+    assert desk.has()
+
+
+def stubborn_416(handler):
+    handler.reply(416, b"", Content_Range=f"bytes */{len(BODY)}")
+
+
+def test_a_web_page_is_not_weights(desk, site):
+    page = b"<!DOCTYPE html><title>log in</title>"
+    site.pages["/told"] = lambda h: h.reply(200, page, Content_Type="text/html; charset=utf-8")
+    site.pages["/hidden"] = lambda h: h.reply(200, page, Content_Type="application/octet-stream")
+    for path in ("/told", "/hidden"):
+        with pytest.raises(MissingError, match="sends a web page instead of the file"):
+            desk.order(path, promise=NOTHING)
+        assert desk.is_empty()
+    assert not desk.slept
+
+
+@pytest.mark.parametrize(
+    ("body", "promise", "text"),
+    [
+        (OTHER, PROMISE, "SHA-256 mismatch (expected " + SHA256[:16] + "..., got "),
+        (OTHER, Promise(len(BODY), None, hashlib.md5(BODY).hexdigest()), "MD5 mismatch"),
+        (BODY[:-1], PROMISE, "299,999 bytes instead of 300,000"),
+        (BODY + b"!", PROMISE, "300,001 bytes instead of 300,000"),
+    ],
+)
+def test_a_wrong_file_is_refused(desk, site, body, promise, text):
+    site.pages["/x"] = body
+    with pytest.raises(ChecksumError, match=re.escape(text)):
+        desk.order("/x", promise=promise)
+    assert desk.is_empty()
+    assert len(site.asked) == 1
+
+
+def test_an_md5_alone_is_enough(desk, site):
+    site.pages["/x"] = BODY
+    desk.order("/x", promise=Promise(None, None, hashlib.md5(BODY).hexdigest()))
+    assert desk.has()
+
+
+def unlimited(handler):
+    handler.announce(200)
+    while True:
+        handler.wfile.write(OTHER)
+
+
+def test_a_file_without_end_is_stopped(desk, site, monkeypatch):
+    site.pages["/x"] = unlimited
+    with pytest.raises(MissingError, match="sends more than 300,000 bytes"):
+        desk.order("/x")
+    monkeypatch.setattr(transfer, "_LARGEST", 1_000_000)
+    with pytest.raises(MissingError, match="sends more than 1,000,000 bytes"):
+        desk.order("/x", promise=NOTHING)
+
+
+def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
+    handler.announce(200, Transfer_Encoding="chunked")
+    for start in range(0, len(body), 70_000):
+        piece = body[start : start + 70_000]
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+    handler.wfile.write(end)
+
+
+def test_chunks_will_do(desk, site):
+    site.pages["/x"] = chunked
+    desk.order("/x", promise=NOTHING)
+    assert desk.has()
+    assert desk.seen[-1] == (len(BODY), None)
+
+
+def test_chunks_that_break_off_are_noticed(desk, site):
+    site.pages["/x"] = in_turn(lambda h: chunked(h, BODY[:140_000], b""), chunked)
+    desk.order("/x", promise=NOTHING)
+    assert desk.has()
+    assert "breaks off" in desk.notes[0]
+
+
+def test_a_length_that_lies(desk, site):
+    def short(handler):
+        handler.announce(200, len(BODY) - 1000)
+        handler.wfile.write(BODY)
+
+    def long(handler):
+        handler.announce(200, len(BODY) + 1000)
+        handler.wfile.write(BODY)
+
+    site.pages.update({"/short": short, "/long": long})
+    with pytest.raises(ChecksumError, match="299,000 bytes instead"):
+        desk.order("/short")
+    with pytest.raises(ChecksumError, match="SHA-256 mismatch"):
+        desk.order("/short", promise=Promise(sha256=SHA256))
+    with pytest.raises(MissingError, match="breaks off after 300,000 of 301,000"):
+        desk.order("/long", promise=NOTHING)
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_busy_server_is_given_the_time_it_asks_for(desk, site, code):
+    site.pages["/x"] = in_turn(status(code, Retry_After=7), status(code), BODY)
+    desk.order("/x")
+    assert desk.has()
+    assert desk.slept == [7.0, 2.0]
+    assert f"answers {code}" in desk.notes[0]
+
+
+def test_a_date_to_come_back_at_is_understood(desk, site):
+    later = email.utils.formatdate(time.time() + 20, usegmt=True)
+    site.pages["/x"] = in_turn(
+        status(503, Retry_After=later), status(503, Retry_After="soon"), BODY
+    )
+    desk.order("/x")
+    assert 15 < desk.slept[0] <= 20
+    assert desk.slept[1] == 2.0
+
+
+def test_nobody_waits_for_hours(desk, site):
+    site.pages["/x"] = status(429, Retry_After=3600)
+    with pytest.raises(MissingError, match=r"answers 429 .*, asks to wait 3,600 s"):
+        desk.order("/x")
+    assert not desk.slept
+
+
+def test_a_server_that_stays_busy_is_given_up(desk, site):
+    site.pages["/x"] = status(503)
+    with pytest.raises(MissingError, match=r"localhost:\d+: answers 503"):
+        desk.order("/x")
+    assert desk.slept == [1.0, 2.0, 4.0]
+
+
+def test_what_is_not_there_is_not_asked_for_twice(desk, site):
+    with pytest.raises(MissingError, match=r"answers 404 \(Not Found\)"):
+        desk.order("/x")
+    assert len(site.asked) == 1
+
+
+def test_mirrors_are_tried_in_turn(desk, site):
+    site.pages.update({"/wrong": OTHER, "/right": BODY})
+    delivery = desk.order("/missing", "/wrong", "/right", "/never")
+    assert desk.has()
+    assert delivery.mirror.endswith("/right")
+    assert [path for path, _ in site.asked] == ["/missing", "/wrong", "/right"]
+    with pytest.raises(ChecksumError, match=r"answers 404 .*; localhost:\d+: SHA-256 mismatch"):
+        desk.part.drop()
+        desk.order("/missing", "/wrong")
+
+
+def test_redirects_are_followed(desk, site):
+    for step in range(5):
+        site.pages[f"/{step}"] = redirect(f"/{step + 1}")
+    site.pages["/5"] = BODY
+    desk.order("/0")
+    assert desk.has()
+
+
+def test_too_many_redirects_are_refused(desk, site):
+    for step in range(6):
+        site.pages[f"/{step}"] = redirect(f"/{step + 1}")
+    site.pages["/6"] = BODY
+    with pytest.raises(MissingError, match="redirects more than 5 times"):
+        desk.order("/0")
+    assert "/6" not in [path for path, _ in site.asked]
+
+
+@pytest.mark.parametrize("scheme", ["http", "file", "ftp"])
+def test_a_redirect_away_from_https_is_refused(desk, site, tmp_path, scheme):
+    (tmp_path / "x").write_bytes(BODY)
+    with serving({"/x": BODY}) as plain:
+        target = f"{plain.url}/x" if scheme == "http" else f"{scheme}://{tmp_path}/x"
+        site.pages["/x"] = redirect(target)
+        with pytest.raises(MissingError, match=r"redirects .* https"):
+            desk.order("/x")
+        assert not plain.asked
+    assert desk.is_empty()
+
+
+def test_an_address_that_is_not_https_is_refused(desk):
+    with serving({"/x": BODY}) as plain:
+        with pytest.raises(MissingError, match="is not an https address"):
+            desk.order(f"{plain.url}/x")
+        assert not plain.asked
+
+
+def test_a_redirect_to_nonsense_is_an_error(desk, site):
+    site.pages["/x"] = redirect("https://[nonsense/x")
+    with pytest.raises(MissingError, match="nonsense"):
+        desk.order("/x")
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(desk, site, monkeypatch):
+    site.pages["/x"] = BODY
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(MissingError, match=r"certificate cannot be checked .*SSL_CERT_FILE"):
+        desk.order("/x")
+    assert not desk.slept
+    assert not site.asked
+
+
+def test_a_trickle_is_stopped(desk, site):
+    site.pages["/x"] = trickling(BODY)
+    with pytest.raises(MissingError, match="sends too slowly"):
+        desk.order("/x", window=0.15, slowest=100, attempts=1)
+
+
+def test_a_trickle_is_gone_on_with(desk, site):
+    site.pages["/x"] = in_turn(trickling(BODY), BODY)
+    desk.order("/x", window=0.1, slowest=100)
+    assert desk.has()
+    assert "sends too slowly" in desk.notes[0]
+
+
+def test_a_slow_line_is_not_a_trickle(desk, site):
+    site.pages["/x"] = trickling(BODY[:60], pause=0.01)
+    desk.order("/x", promise=NOTHING, window=0.1, slowest=1)
+    assert desk.has(BODY[:60])
+
+
+@pytest.mark.parametrize("after", [0, 1000])
+def test_silence_is_not_waited_out(desk, site, after):
+    silent = threading.Event()
+
+    def page(handler):
+        if after:
+            handler.announce(200, len(BODY), ETag=tag(BODY))
+            handler.wfile.write(BODY[:after])
+        silent.wait(10)
+
+    site.pages["/x"] = page
+    with pytest.raises(MissingError, match="does not answer in time"):
+        desk.order("/x", timeout=0.2, attempts=2)
+    silent.set()
+    assert desk.slept == [1.0]
+
+
+def test_a_server_that_leaves_the_line_open_is_no_reason_to_wait(desk, site):
+    done = threading.Event()
+
+    def page(handler):
+        serve(handler, BODY)
+        done.wait(10)
+
+    site.pages["/x"] = page
+    desk.order("/x", timeout=2.0)
+    done.set()
+    assert desk.has()
+
+
+def test_a_server_that_talks_nonsense_is_an_error(desk, site):
+    def page(handler):
+        handler.wfile.write(b"hello, this is not HTTP\r\n\r\n")
+        handler.close_connection = True
+
+    site.pages["/x"] = page
+    with pytest.raises(MissingError, match="breaks off"):
+        desk.order("/x", attempts=1)
+
+
+def test_nobody_at_home(desk):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(MissingError, match=r"no connection \("):
+            desk.order(f"https://localhost:{port}/x")
+    assert desk.slept == [1.0, 2.0, 4.0]
+
+
+def test_a_full_disk_is_told_before_it_is_full(desk, site, monkeypatch):
+    site.pages["/x"] = BODY
+    room = type("Room", (), {"free": 1000})
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: room)
+    with pytest.raises(OSError, match="300,000 bytes are needed, 1,000 are free"):
+        desk.order("/x")
+
+
+def drive_page(url):
+    return (
+        '<html><body><p class="uc-warning-caption">too large to scan</p>'
+        f'<form id="download-form" action="{url}/sent" method="get">'
+        '<input type="submit" id="uc-download-link" value="Download anyway"/>'
+        '<input type="hidden" name="id" value="1aB&amp;c"><input type="hidden" name="confirm" '
+        'value="t"><input type="hidden" name="uuid" value="u-1"></form>'
+        '<input name="other" value="not of the form"></body></html>'
+    ).encode()
+
+
+@pytest.fixture
+def google(site, monkeypatch):
+    monkeypatch.setattr(drive, "_START", f"{site.url}/uc")
+    page = drive_page(site.url)
+
+    def ask(handler):
+        handler.reply(200, page, Content_Type="text/html; charset=utf-8", Set_Cookie="seen=1")
+
+    site.pages["/uc"] = ask
+    return site
+
+
+ADDRESS = "gdrive:1k5hNJImgEgSmz-ZeJEEb_dVkrOnswVMq"
+
+
+def test_a_large_file_on_drive_is_confirmed(desk, google):
+    google.pages["/sent"] = in_turn(breaking_off(BODY, 100_000), BODY)
+    assert desk.order(ADDRESS).mirror == ADDRESS
+    assert desk.has()
+    assert google.asked[0][0] == "/uc?export=download&id=1k5hNJImgEgSmz-ZeJEEb_dVkrOnswVMq"
+    assert google.asked[1][0] == "/sent?id=1aB%26c&confirm=t&uuid=u-1"
+    assert google.asked[1][1]["Cookie"] == "seen=1"
+    assert google.asked[3][1]["Range"] == "bytes=100000-"
+
+
+def test_a_small_file_on_drive_comes_at_once(desk, google):
+    google.pages["/uc"] = BODY
+    desk.order(ADDRESS)
+    assert desk.has()
+
+
+def test_what_drive_complains_of_is_told(desk, google):
+    quota = (
+        b'<html><title>Quota exceeded</title><p class="uc-error-caption">Sorry, you can\'t '
+        b"view\n or download this file at this time.</p></html>"
+    )
+    google.pages["/uc"] = lambda h: h.reply(200, quota, Content_Type="text/html")
+    text = r"does not hand it out now \(Sorry, you can't view or download this file at this time"
+    with pytest.raises(MissingError, match=text):
+        desk.order(ADDRESS)
+    google.pages["/uc"] = lambda h: h.reply(200, b"<html>", Content_Type="text/html")
+    with pytest.raises(MissingError, match=r"does not hand it out now$"):
+        desk.order(ADDRESS)
+
+
+def test_a_button_that_leads_elsewhere_is_not_pressed(desk, google):
+    with serving({"/sent": BODY}) as plain:
+        page = drive_page(plain.url)
+        google.pages["/uc"] = lambda h: h.reply(200, page, Content_Type="text/html")
+        with pytest.raises(MissingError, match="is not an https address"):
+            desk.order(ADDRESS)
+        assert not plain.asked
+
+
+def test_a_button_that_leads_to_a_page_again_is_an_error(desk, google):
+    google.pages["/sent"] = google.pages["/uc"]
+    with pytest.raises(MissingError, match="sends a web page instead of the file"):
+        desk.order(ADDRESS)
+
+
+def test_a_page_that_does_not_come_is_asked_for_again(desk, google):
+    whole, silent = google.pages["/uc"], threading.Event()
+
+    def half(handler):
+        handler.announce(200, 10_000, Content_Type="text/html")
+        handler.wfile.write(b"<html>")
+        silent.wait(10)
+
+    google.pages["/uc"], google.pages["/sent"] = in_turn(half, whole), BODY
+    desk.order(ADDRESS, timeout=0.3)
+    silent.set()
+    assert desk.has()
+
+
+def proxy(server, connected):
+    """Splice one CONNECT request through to where it wants to go."""
+    client, _ = server.accept()
+    with client:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(4096)
+        connected.append(head.split()[1].decode())
+        name, port = connected[-1].split(":")
+        with socket.create_connection((name, int(port))) as far:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pump, args=(far, client))
+            back.start()
+            pump(client, far)
+            back.join()
+
+
+def pump(source, target):
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_the_proxy_of_the_environment_is_used(desk, site, monkeypatch):
+    site.pages["/x"] = BODY
+    connected = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread = threading.Thread(target=proxy, args=(server, connected))
+        thread.start()
+        desk.order("/x")
+        thread.join()
+    assert desk.has()
+    assert connected == [f"localhost:{site.server_port}"]

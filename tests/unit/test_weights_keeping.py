@@ -1,0 +1,167 @@
+"""What surrounds downloads: locks between processes, the record of what came, the environment."""
+
+import subprocess
+import sys
+import threading
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sodcli.errors import ChecksumError, MissingError, UsageError
+from sodcli.weights import guard
+from sodcli.weights.cache import by_hand, mirrors, missing, offline
+from sodcli.weights.checksum import Checksum, Promise, check
+from sodcli.weights.download import reserved
+from sodcli.weights.guard import alone
+from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.transfer import Watch
+
+HOLD = """
+import sys
+from pathlib import Path
+from sodcli.weights.guard import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def holder(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_two_processes_take_turns(tmp_path):
+    waited, entered = threading.Event(), threading.Event()
+
+    def second():
+        with alone(tmp_path / "x.lock", waited.set) as only:
+            assert only
+            entered.set()
+
+    with holder(tmp_path / "x.lock") as process:
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waited.wait(10)
+        assert not entered.is_set()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        thread.join(10)
+        assert entered.is_set()
+
+
+def test_a_killed_process_leaves_nothing_locked(tmp_path):
+    with holder(tmp_path / "x.lock") as process:
+        process.kill()
+        process.wait()
+        with alone(tmp_path / "x.lock") as only:
+            assert only
+
+
+def test_without_locks_each_process_has_a_part_of_its_own(tmp_path, monkeypatch):
+    def no_locks(_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(guard, "_take", no_locks)
+    with reserved("x", tmp_path, Watch()) as part:
+        assert part.path.name != "x.part"
+        part.path.write_bytes(b"1")
+    assert not part.path.exists()
+
+
+def test_an_interrupted_part_is_kept(tmp_path):
+    with pytest.raises(KeyboardInterrupt), reserved("x", tmp_path, Watch()) as part:
+        part.path.write_bytes(b"1")
+        raise KeyboardInterrupt
+    assert part.path == tmp_path / "downloads" / "x.part"
+    assert part.size == 1
+
+
+RECORD = Record("https://host/x.pth", 3, "a" * 64, 2, "b" * 64)
+
+
+def test_what_was_written_down_reads_back(tmp_path):
+    ledger = Ledger(tmp_path / "home")
+    assert ledger.records() == {}
+    unpacked = Record("DUTS-TE.zip", 5, "c" * 64)
+    ledger.add("x", RECORD)
+    ledger.add("y.z", unpacked)
+    ledger.add("x", RECORD)
+    assert Ledger(tmp_path / "home").records() == {"x": RECORD, "y.z": unpacked}
+    assert RECORD.published == Promise(3, "a" * 64)
+    assert RECORD.ours == Promise(2, "b" * 64)
+
+
+@settings(max_examples=30, deadline=None)
+@given(source=st.text())
+def test_a_source_of_any_name_keeps_the_record_readable(tmp_path_factory, source):
+    ledger = Ledger(tmp_path_factory.mktemp("home"))
+    ledger.add("x", Record(source, 1, "a" * 64))
+    found = tomllib.loads(ledger.path.read_text(encoding="utf-8"))["x"]
+    assert found["source"] == "".join(c if c.isprintable() else "?" for c in source)
+
+
+def test_many_writers_lose_nothing(tmp_path):
+    ledger = Ledger(tmp_path)
+    threads = [
+        threading.Thread(target=ledger.add, args=(f"x{n}", RECORD), daemon=True) for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ledger.records()) == [f"x{n}" for n in range(8)]
+
+
+@pytest.mark.parametrize("text", ["[x", "x = 1", "[x]\nodd = 1", "[x]\n", b"\xff"])
+def test_a_damaged_record_is_told(tmp_path, text):
+    (tmp_path / "lock.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(MissingError, match=r"lock\.toml: damaged .*delete it"):
+        Ledger(tmp_path).records()
+
+
+def test_a_file_is_what_was_promised_or_refused(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    md5 = "900150983cd24fb0d6963f7d28e17f72"
+    assert check(path, Promise(), "x") == Checksum(3, sha256)
+    assert check(path, Promise(3, sha256, "0" * 32), "x").size == 3  # the stronger one counts
+    assert check(path, Promise(None, None, md5), "x").sha256 == sha256
+    for wrong in (Promise(4), Promise(3, "0" * 64), Promise(3, None, "0" * 32)):
+        with pytest.raises(ChecksumError, match="x: "):
+            check(path, wrong, "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", False), ("0", False), ("no", False), ("False", False), ("1", True), ("yes", True)],
+)
+def test_offline_is_read_from_the_environment(monkeypatch, value, expected):
+    monkeypatch.setenv("SOD_OFFLINE", value)
+    assert offline() is expected
+
+
+def test_a_mirror_of_ones_own_is_the_only_one_asked(monkeypatch, registry):
+    entry = registry.weights["sdnet-duts"]
+    assert mirrors("sdnet-duts", entry.mirrors) == entry.mirrors
+    monkeypatch.setenv("SOD_MIRROR", "https://mirror.example.org/sod/")
+    own = "https://mirror.example.org/sod/sdnet-duts"
+    assert mirrors("sdnet-duts", entry.mirrors) == (own,)
+    assert "run: sod fetch minet" in str(missing(registry.weights["minet"]))
+    monkeypatch.setenv("SOD_MIRROR", "http://mirror.example.org")
+    with pytest.raises(UsageError, match="SOD_MIRROR must be an https address"):
+        mirrors("sdnet-duts", ())
+
+
+def test_what_to_do_by_hand_is_told(registry):
+    text = by_hand(registry.weights["fgplg"])
+    assert "Baidu" in text
+    assert text.endswith("then run: sod fetch fgplg --from FILE")
+    assert "MINet_Res50.pth from https://drive" in str(missing(registry.weights["minet"]))
