@@ -19,6 +19,7 @@ class Frame:
         origin: File the frame came from; ``None`` for a camera or a pipe.
         alpha: ``(H, W)`` uint8, the picture's own transparency; ``None`` when it has none.
         icc: The colour profile that ``rgb`` is to be read with; ``None`` means sRGB.
+        seconds: When a frame of a film of variable rate is shown, from the start; else ``None``.
     """
 
     rgb: NDArray[np.uint8]
@@ -28,6 +29,7 @@ class Frame:
     origin: Path | None = None
     alpha: NDArray[np.uint8] | None = None
     icc: bytes | None = None
+    seconds: float | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -11,8 +11,12 @@ from typer.core import TyperGroup
 
 from sodcli import __version__
 from sodcli.cli import ui
+from sodcli.cli.evaluate import evaluate
+from sodcli.cli.fetch import fetch
 from sodcli.cli.infer import infer
 from sodcli.cli.options import Traceback
+from sodcli.cli.pseudo_label import pseudo_label
+from sodcli.cli.testset import write_maps
 from sodcli.cli.tools import reparam, speed
 from sodcli.cli.train import train
 from sodcli.errors import SodError
@@ -102,6 +106,10 @@ def main(
 
 
 app.command(no_args_is_help=True)(infer)
+app.command("test", no_args_is_help=True)(write_maps)
+app.command("eval", no_args_is_help=True)(evaluate)
 app.command(no_args_is_help=True)(train)
+app.command(no_args_is_help=True)(pseudo_label)
+app.command(no_args_is_help=True)(fetch)
 app.command(no_args_is_help=True)(reparam)
 app.command()(speed)

@@ -1,13 +1,14 @@
 """The options of ``sod infer``, so that its code stays readable."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...", help="Pictures, folders, quoted globs, or - for standard input."
+        metavar="SOURCE...",
+        help="Pictures, films, folders, quoted globs, - for standard input, or 0 for a camera.",
     ),
 ]
 Kind = Annotated[
@@ -16,7 +17,7 @@ Kind = Annotated[
         "--type",
         "-t",
         metavar="TYPE",
-        help="map, green, rgba, blur, overlay, or a PICTURE to put behind the subject.",
+        help="map, green, rgba, blur, overlay, or a PICTURE or film to put behind the subject.",
     ),
 ]
 Out = Annotated[
@@ -46,3 +47,59 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
+
+FILM: Final = "Films"
+
+
+def _seconds(given: str | float) -> float:
+    """Read ``90``, ``1:30`` or ``0:01:30.5``."""
+    text, total = str(given), 0.0
+    try:
+        for part in text.split(":"):
+            total = total * 60 + float(part)
+    except ValueError:
+        total = -1.0
+    if not (0 <= total < float("inf")) or text.count(":") > 2:
+        raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 0:01:30.5")
+    return total
+
+
+Start = Annotated[
+    float,
+    typer.Option(
+        metavar="TIME",
+        parser=_seconds,
+        help="Begin there: seconds, or HH:MM:SS.",
+        rich_help_panel=FILM,
+    ),
+]
+Frames = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many frames.", rich_help_panel=FILM)
+]
+Audio = Annotated[
+    bool, typer.Option("--audio/--no-audio", help="Keep the sound.", rich_help_panel=FILM)
+]
+Codec = Annotated[
+    str,
+    typer.Option(
+        help="auto, h264, h265, vp9, av1, prores, ffv1, gif, webp, apng, or png for frames.",
+        rich_help_panel=FILM,
+    ),
+]
+
+CAMERA: Final = "Camera"
+
+Show = Annotated[
+    bool | None,
+    typer.Option(
+        "--show/--no-show",
+        help="Open a window; q, Esc or closing it ends. Default: where there is a display.",
+        rich_help_panel=CAMERA,
+    ),
+]
+ShowFps = Annotated[
+    bool,
+    typer.Option(
+        "--show-fps", help="Write the frames per second into the window.", rich_help_panel=CAMERA
+    ),
+]

@@ -29,6 +29,12 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=COMMON),
 ]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline", help="Download nothing; SOD_OFFLINE=1 says so, too.", rich_help_panel=COMMON
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead.", rich_help_panel=COMMON)
 ]

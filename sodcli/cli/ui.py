@@ -2,20 +2,28 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
+from rich.table import Table
+
+_NO_LIMIT: Final = 1000  # columns
+FilmMove = Callable[[str, int, int | None, float], None]
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -61,6 +69,75 @@ def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable
     with Progress(*columns, console=stderr, disable=hidden, transient=True) as bars:
         task = bars.add_task(escape(what), total=total)
         yield lambda steps: bars.advance(task, steps)
+
+
+@contextmanager
+def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
+    """Show a bar for the film in hand: frames, frames per second, position, time left.
+
+    Gives the function to call with the film's name, the frames done, the frames to expect (if
+    known) and the position in the film, in seconds.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f} fps"),
+        TextColumn("at {task.fields[at]}"),
+        TimeRemainingColumn(),
+    )
+    hidden = quiet or not stderr.is_terminal
+    with Progress(*columns, console=stderr, disable=hidden, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def move(name: str, done: int, expected: int | None, seconds: float) -> None:
+            if name not in tasks:
+                for old in tasks.values():
+                    bars.remove_task(old)
+                tasks.clear()
+                tasks[name] = bars.add_task(escape(_one_line(name)), rate=0.0, at="")
+            task = bars.tasks[0]
+            at = f"{int(seconds) // 60}:{seconds % 60:04.1f}"
+            rate = done / task.elapsed if task.elapsed else 0.0
+            total = None if expected is None else max(expected, done)
+            bars.update(tasks[name], completed=done, total=total, rate=rate, at=at)
+
+        yield move
+
+
+@contextmanager
+def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Give the function that moves a bar of bytes; the bar appears with the first of them."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars = Progress(*columns, console=stderr, transient=True)
+    task = bars.add_task("downloading", total=None)
+    hidden = quiet or not stderr.is_terminal
+
+    def move(have: int, total: int | None) -> None:
+        if not hidden:
+            bars.start()
+            bars.update(task, completed=have, total=total)
+
+    try:
+        yield move
+    finally:
+        if not hidden:
+            bars.stop()
+
+
+def put_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to stdout; as wide as it needs to be where no screen limits it."""
+    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for row in rows:
+        table.add_row(*(escape(_one_line(cell)) for cell in row))
+    screen = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_LIMIT)
+    screen.print(table)
 
 
 def _one_line(text: str) -> str:

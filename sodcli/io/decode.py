@@ -46,7 +46,7 @@ _TURNS: Final = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DAMAGE: Final = (  # Pillow raises each of these on some damaged file
+DAMAGE: Final = (  # Pillow raises each of these on some damaged file
     OSError,
     SyntaxError,
     ValueError,
@@ -84,7 +84,7 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
             raise SourceError(f"{label}: more pixels than --max-pixels or Pillow allows") from error
         except MemoryError as error:
             raise SourceError(f"{label}: not enough memory to read it") from error
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise SourceError(f"{label}: {_damage(reader)}") from error
 
 
@@ -120,7 +120,7 @@ def _refuse_deep_planes(image: Image.Image) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF block says; a damaged block counts as none."""
-    with suppress(*_DAMAGE):
+    with suppress(*DAMAGE):
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return image if turn is None else image.transpose(turn)
     return image

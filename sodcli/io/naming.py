@@ -13,20 +13,24 @@ from sodcli.io.sources import Input
 DEFAULT_SUFFIX: Final = ".png"
 
 
-def name_outputs(inputs: Sequence[Input], tag: str, folder: Path | None) -> list[Path]:
+def name_outputs(
+    inputs: Sequence[Input], tag: str, folder: Path | None, film_suffix: str = ".mp4"
+) -> list[Path]:
     """Name the result of each input, so that no two are the same.
 
-    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``. A folder ``in`` gives
+    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``; a film's result ends in
+    ``film_suffix``, which is empty for a folder of frames. A folder ``in`` gives
     ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that would clash, on a disk
     that ignores capitals too, keep their old extension: ``a.jpg_<tag>.png``.
 
     Raises:
         UsageError: If two results would have one name even so.
     """
-    targets = [_place(item, tag, folder) for item in inputs]
+    ends = [f"_{tag}{film_suffix if i.kind == 'film' else DEFAULT_SUFFIX}" for i in inputs]
+    targets = [_place(item, end, tag, folder) for item, end in zip(inputs, ends, strict=True)]
     longer = [
-        target if item.path is None else target.with_name(f"{item.path.name}_{tag}{DEFAULT_SUFFIX}")
-        for item, target in zip(inputs, targets, strict=True)
+        target if item.path is None else target.with_name(f"{item.path.name}{end}")
+        for item, target, end in zip(inputs, targets, ends, strict=True)
     ]
     while shared := [at for at in _shared(targets) if targets[at] != longer[at]]:
         for at in shared:
@@ -35,10 +39,9 @@ def name_outputs(inputs: Sequence[Input], tag: str, folder: Path | None) -> list
     return targets
 
 
-def _place(item: Input, tag: str, folder: Path | None) -> Path:
+def _place(item: Input, end: str, tag: str, folder: Path | None) -> Path:
     """Return the target of one input, not knowing the others."""
-    stem = "stdin" if item.path is None else item.path.stem
-    name = f"{stem}_{tag}{DEFAULT_SUFFIX}"
+    name = ("stdin" if item.path is None else item.path.stem) + end
     if item.path is None or item.root is None:
         return (folder or (item.path or Path()).parent) / name
     inner = item.path.parent.relative_to(item.root)

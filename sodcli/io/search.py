@@ -1,4 +1,4 @@
-"""Find pictures in folders and files by globs."""
+"""Find pictures and films in folders, and files by globs."""
 
 import glob
 import os
@@ -14,10 +14,17 @@ from sodcli.io.pictures import shown
 PICTURE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 )
+FILM_SUFFIXES: Final = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts"),
+        *(".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".apng"),
+    )
+)
+_SUFFIXES: Final = PICTURE_SUFFIXES | FILM_SUFFIXES
 
 
-def pictures_in(folder: Path, recursive: bool) -> list[Path]:
-    """List a folder's pictures by suffix, ``2.jpg`` before ``10.jpg``.
+def media_in(folder: Path, recursive: bool) -> list[Path]:
+    """List a folder's pictures and films by suffix, ``2.jpg`` before ``10.jpg``.
 
     Hidden names are left out, and with them temporary files of our own.
 
@@ -28,11 +35,11 @@ def pictures_in(folder: Path, recursive: bool) -> list[Path]:
         Path(at, name)
         for at, names in _walk(folder, recursive)
         for name in names
-        if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")
+        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
     ]
     if not found:
         hint = "" if recursive else "; -r looks into its sub-folders"
-        raise SourceError(f"{shown(folder)}: no pictures in this folder{hint}")
+        raise SourceError(f"{shown(folder)}: no pictures or films in this folder{hint}")
     return sorted(found, key=_natural)
 
 

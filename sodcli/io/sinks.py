@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import write_whole
 from sodcli.io.encode import check_format, encode_picture, is_format
+from sodcli.io.film_formats import FRAMES, choose_codec, is_film_format, usual_suffix
+from sodcli.io.frames import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs
 from sodcli.io.pictures import shown
 from sodcli.io.sources import Input
@@ -19,10 +21,17 @@ from sodcli.io.sources import Input
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input and the file its result goes to; ``target`` is ``None`` for standard output."""
+    """An input and where its result goes.
+
+    Attributes:
+        input: The picture or film.
+        target: The file, or the folder of a film's frames; ``None`` for standard output.
+        frames: ``target`` is such a folder.
+    """
 
     input: Input
     target: Path | None
+    frames: bool = False
 
     @property
     def source(self) -> str:
@@ -38,13 +47,23 @@ class Job:
         """Say whether the target is there already."""
         if self.target is None:
             return False
-        return os.path.exists(self.target)  # noqa: PTH110 - unlike Path.exists it never raises
+        target = self.target / frame_name(0) if self.frames else self.target
+        return os.path.exists(target)  # noqa: PTH110 - unlike Path.exists it never raises
 
 
 def plan_outputs(
-    inputs: Sequence[Input], tag: str, out: str | None, *, alpha: bool, overwrite: bool = False
+    inputs: Sequence[Input],
+    tag: str,
+    out: str | None,
+    *,
+    alpha: bool,
+    overwrite: bool = False,
+    codec: str | None = None,
 ) -> list[Job]:
     """Decide where every result goes, before any work is done.
+
+    A film with transparency, named alone, into a folder gives its frames there as PNG, unless a
+    codec is asked for.
 
     Args:
         inputs: From ``find_inputs``.
@@ -54,6 +73,7 @@ def plan_outputs(
             results go beside their inputs, and that of standard input to standard output.
         alpha: Whether the results have transparency.
         overwrite: Whether existing files may be replaced.
+        codec: How films are written, as after ``--codec``; ``png`` gives folders of frames.
 
     Raises:
         UsageError: If the format cannot be written or has no place for alpha, if ``out`` is a file
@@ -63,14 +83,24 @@ def plan_outputs(
     piped = any(item.path is None for item in inputs)
     if out == "-" or (out is None and piped):
         _require_one(inputs, "standard output")
+        if inputs[0].kind == "film":
+            raise UsageError("a film cannot go to standard output; use -o FILE")
         return [Job(inputs[0], None)]
+    frames = codec == FRAMES
     if out is not None and _means_file(out, inputs):
         _require_one(inputs, shown(out))
-        check_format(shown(out), Path(out).suffix, alpha=alpha)
         targets = [Path(out)]
+    elif out is not None and _means_frames(inputs, alpha, codec):
+        targets, frames = [Path(out)], True
     else:
-        targets = name_outputs(inputs, tag, None if out is None else Path(out))
-    jobs = [Job(item, target) for item, target in zip(inputs, targets, strict=True)]
+        folder, suffix = None if out is None else Path(out), usual_suffix(codec, alpha=alpha)
+        targets = name_outputs(inputs, tag, folder, suffix)
+    jobs = [
+        Job(item, target, frames and item.kind == "film")
+        for item, target in zip(inputs, targets, strict=True)
+    ]
+    for job in jobs:
+        _check_job(job, alpha, codec)
     _spare_inputs(jobs, overwrite)
     return jobs
 
@@ -100,16 +130,37 @@ def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | No
         raise SinkError(f"cannot write {name}: {error.strerror or error}") from error
 
 
+def _check_job(job: Job, alpha: bool, codec: str | None) -> None:
+    """Refuse a name that its kind of result cannot have."""
+    if job.target is None or job.frames:
+        return
+    name, suffix = shown(job.target), job.target.suffix
+    if job.input.kind == "film":
+        choose_codec(name, suffix, alpha=alpha, wanted=codec)
+    else:
+        check_format(name, suffix, alpha=alpha)
+
+
 def _require_one(inputs: Sequence[Input], where: str) -> None:
     if len(inputs) != 1:
-        raise UsageError(f"{where} takes one picture, not {len(inputs)}; use -o FOLDER/")
+        raise UsageError(f"{where} takes one result, not {len(inputs)}; use -o FOLDER/")
 
 
 def _means_file(out: str, inputs: Sequence[Input]) -> bool:
     """Say whether ``-o`` names a file: by its suffix, or because one named file is to go there."""
     if out.endswith(tuple(filter(None, (os.sep, os.altsep)))) or Path(out).is_dir():
         return False
-    return is_format(Path(out).suffix) or (len(inputs) == 1 and inputs[0].root is None)
+    suffix = Path(out).suffix
+    if is_format(suffix) or is_film_format(suffix):
+        return True
+    named = len(inputs) == 1 and inputs[0].root is None
+    return named and (bool(suffix) or inputs[0].kind == "picture")
+
+
+def _means_frames(inputs: Sequence[Input], alpha: bool, codec: str | None) -> bool:
+    """Say whether a folder after ``-o`` is to hold the frames of the one film that is named."""
+    alone = len(inputs) == 1 and inputs[0].root is None and inputs[0].kind == "film"
+    return alone and (codec == FRAMES or (alpha and codec in (None, "auto")))
 
 
 def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""Turn the arguments of a command into the pictures to work on."""
+"""Turn the arguments of a command into the pictures and films to work on."""
 
 import glob
 import os
@@ -9,22 +9,25 @@ from pathlib import Path
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
+from sodcli.io.kinds import Kind, kind_of
 from sodcli.io.pictures import MAX_PIXELS, read_picture, read_stream
-from sodcli.io.search import files_matching, pictures_in
+from sodcli.io.search import files_matching, media_in
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One picture to work on.
+    """One picture or film to work on.
 
     Attributes:
         path: The file; ``None`` for standard input.
         root: The folder argument it was found in, whose tree the results mirror; ``None`` when
             the file itself was named.
+        kind: A picture, or a film, which animated pictures are, too.
     """
 
     path: Path | None
     root: Path | None = None
+    kind: Kind = "picture"
 
 
 def find_inputs(sources: Sequence[str], *, recursive: bool) -> list[Input]:
@@ -38,7 +41,8 @@ def find_inputs(sources: Sequence[str], *, recursive: bool) -> list[Input]:
         recursive: Look into the sub-folders of folders, too.
 
     Raises:
-        SourceError: If a folder holds no picture or cannot be listed, or a glob matches no file.
+        SourceError: If a folder holds neither picture nor film or cannot be listed, or a glob
+            matches no file.
     """
     seen: dict[str | None, Input] = {}
     for source in sources:
@@ -62,13 +66,13 @@ def _expand(source: str, recursive: bool) -> Iterable[Input]:
     if source == "-":
         return [Input(None)]
     if not source:  # an unset variable of the shell, which Path would take for this folder
-        raise SourceError("an empty name is no source; name a picture or a folder")
+        raise SourceError("an empty name is no source; name a picture, a film or a folder")
     if os.path.isdir(source):  # noqa: PTH112 - unlike Path.is_dir it never raises
         root = Path(source)
-        return [Input(found, root) for found in pictures_in(root, recursive)]
+        return [Input(found, root, kind_of(found)) for found in media_in(root, recursive)]
     if glob.has_magic(source) and not os.path.lexists(source):
-        return [Input(found) for found in files_matching(source)]
-    return [Input(Path(source))]
+        return [Input(found, kind=kind_of(found)) for found in files_matching(source)]
+    return [Input(Path(source), kind=kind_of(Path(source)))]
 
 
 def _identity(path: Path | None) -> str | None:

@@ -43,7 +43,12 @@ def describe_device(device: torch.device, half: bool) -> str:
 
 
 def set_threads(count: int | None) -> None:
-    """Let PyTorch use ``count`` threads; ``None`` means every core this process may use."""
+    """Let PyTorch use ``count`` threads; ``None`` means every core this process may use.
+
+    ``OMP_NUM_THREADS`` in the environment counts as an answer, too.
+    """
+    if count is None and "OMP_NUM_THREADS" in os.environ:
+        return
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(max(1, count or 1))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Literal, cast
 
-from sodcli.errors import DeviceError, SodError
+from sodcli.errors import SodError
 from sodcli.frame import Frame
-from sodcli.imaging.compose import Look, compose
+from sodcli.imaging.compose import Look, Pixels, compose
 from sodcli.imaging.tensors import binarise
 from sodcli.io.pictures import MAX_PIXELS
 from sodcli.io.sinks import Job, save_picture
 from sodcli.io.sources import read_input
+from sodcli.pipelines.halving import in_halves
 from sodcli.pipelines.predictor import Predictor
 from sodcli.pipelines.stages import Writer, prefetch
 
@@ -129,15 +130,7 @@ def _read(jobs: Iterable[Job], settings: Settings, stop: threading.Event) -> Ite
 def _predict(group: list[_Item], predictor: Predictor) -> list[_Item]:
     """Answer a group in one batch, or in halves as long as memory does not suffice."""
     frames = [item.frame for item in group if item.frame is not None]
-    if not frames:
-        return group
-    try:
-        answers = iter(predictor.predict(frames))
-    except DeviceError:
-        if len(frames) == 1:
-            raise
-        middle = len(group) // 2
-        return _predict(group[:middle], predictor) + _predict(group[middle:], predictor)
+    answers = iter(in_halves(predictor.predict, frames))
     return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
 
 
@@ -145,10 +138,14 @@ def _write(item: _Item, settings: Settings) -> Outcome:
     if item.frame is None:
         return Outcome(item.job, "failed", item.error)
     try:
-        frame = item.frame
-        if settings.threshold is not None and frame.saliency is not None:
-            frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
-        save_picture(compose(settings.kind, frame, settings.look), item.job.target, frame.icc)
+        save_picture(render(item.frame, settings), item.job.target, item.frame.icc)
     except SodError as error:
         return Outcome(item.job, "failed", error)
     return Outcome(item.job, "done")
+
+
+def render(frame: Frame, settings: Settings) -> Pixels:
+    """Make the output of a frame that has its saliency; shapes as of ``imaging.compose``."""
+    if settings.threshold is not None and frame.saliency is not None:
+        frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
+    return compose(settings.kind, frame, settings.look)

@@ -17,9 +17,11 @@ from sodcli.models.pdc import reparameterise
 from sodcli.models.restore import identify, restore
 from sodcli.pipelines.backends import Backend, TorchBackend
 from sodcli.pipelines.device import choose_device
+from sodcli.pipelines.fetch import Supply, obtain
+from sodcli.pipelines.highres import Sizes
 from sodcli.registry import ModelSpec, Registry, default_registry
-from sodcli.weights.cache import locate
 from sodcli.weights.read import RawWeights, read_weights
+from sodcli.weights.transfer import Watch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +39,7 @@ class Predictor:
         backend: What runs it: normalised arrays in, logits out.
         weights: The file the weights came from; ``None`` for fresh ones.
         size_hw: Height and width in pixels at which the network sees every picture.
+        large: The second, larger look that it takes at some, if it can blend the two.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Predictor:
         backend: Backend,
         *,
         size: int | None = None,
+        trained: int | None = None,
         weights: Path | None = None,
     ) -> None:
         if size is not None and size < _SMALLEST_SIDE:
             raise UsageError(f"--size {size}: the network needs at least {_SMALLEST_SIDE} pixels")
         self.spec, self.module, self.backend, self.weights = spec, module, backend, weights
-        self.size_hw = spec.input_hw if size is None else (size, size)
+        sizes = Sizes.of(spec, size=size, trained=trained)
+        self.size_hw, self.large = sizes.base_hw, sizes.large
 
     def __call__(
         self, image: str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -77,22 +82,48 @@ class Predictor:
     def predict(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return ``frames`` with their saliency, computed as one batch.
 
+        A network for clips takes each as a clip in which nothing moves; for the frames of a film
+        see :func:`sodcli.pipelines.stream.saliency_stream`.
+
         Raises:
             DeviceError: If the device has not enough memory.
-            UsageError: If the network takes clips of a film, not pictures.
         """
-        spec = self.spec
-        if spec.clip_len > 1:
-            raise UsageError(f"{spec.name!r} takes clips of a film; for pictures use -m sdnet")
-        inputs = [
-            to_input(_over_white(f), self.size_hw, spec.mean, spec.std, antialias=True)
-            for f in frames
-        ]
-        logits = self.backend.run(np.stack(inputs))
         return [
-            frame.with_saliency(to_saliency(answer[0], frame.size_hw))
-            for frame, answer in zip(frames, logits, strict=True)
+            frame.with_saliency(to_saliency(answer, frame.size_hw))
+            for frame, answer in zip(frames, self.logits(frames), strict=True)
         ]
+
+    def logits(self, frames: Sequence[Frame]) -> list[NDArray[np.float32]]:
+        """Return the network's answer to each frame, ``(h, w)``, at the size it saw it last.
+
+        Pictures that it looks at twice are taken one by one, which bounds the memory.
+        """
+        if self.spec.clip_len > 1:
+            stills = np.stack([self.prepare(frame)[None] for frame in frames])
+            return [answer[0, 0] for answer in self.backend.run(stills)]
+        twice = [self._large_hw(frame) for frame in frames]
+        once = [self.prepare(frame) for frame, hw in zip(frames, twice, strict=True) if hw is None]
+        answers = iter(self.backend.run(np.stack(once)) if once else ())
+        return [
+            next(answers)[0] if hw is None else self._blended(frame, hw)
+            for frame, hw in zip(frames, twice, strict=True)
+        ]
+
+    def prepare(self, frame: Frame, size_hw: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """Return what the network sees of ``frame``: ``(3, h, w)`` float32, normalised."""
+        mean, std = self.spec.mean, self.spec.std
+        return to_input(_over_white(frame), size_hw or self.size_hw, mean, std, antialias=True)
+
+    def _large_hw(self, frame: Frame) -> tuple[int, int] | None:
+        if self.large is None or not isinstance(self.backend, TorchBackend):
+            return None
+        return self.large.size_hw(frame.size_hw)
+
+    def _blended(self, frame: Frame, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+        assert isinstance(self.backend, TorchBackend)  # _large_hw's promise
+        large, small = self.prepare(frame, size_hw)[None], self.prepare(frame)[None]
+        answer: NDArray[np.float32] = self.backend.blend(large, small)[0, 0]
+        return answer
 
 
 def load(
@@ -103,9 +134,13 @@ def load(
     half: bool = False,
     reparam: bool = True,
     size: int | None = None,
+    offline: bool = False,
+    watch: Watch | None = None,
     registry: Registry | None = None,
 ) -> Predictor:
     """Return a predictor for the model ``name`` of models.toml.
+
+    Weights that models.toml names are downloaded when they are first needed, checked and kept.
 
     Args:
         name: The model; by default the one that ``weights`` belong to, else the built-in sdnet.
@@ -113,38 +148,45 @@ def load(
             the model's own entry.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         half: Compute in bfloat16.
-        reparam: Fold difference convolutions first (DCR): same answer, faster.
+        reparam: Fold difference convolutions (DCR) and norms first: same answer, faster.
         size: Side in pixels of the square that the network sees; by default the one the weights
-            were trained at, if they say so, else the published one.
+            were trained at, if they say so, else the published one. For a network that looks at
+            large pictures twice see :class:`sodcli.pipelines.highres.Sizes`.
+        offline: Download nothing; the environment variable ``SOD_OFFLINE`` says so for good.
+        watch: Is told of a download; by default it is silent.
         registry: Entries to look names up in; by default those that ship with the package.
 
     Raises:
         UnknownNameError: If there is no such model.
-        MissingError: If the weights are not on this machine.
+        MissingError: If the weights are neither here nor to be had.
         WeightsError: If they are damaged or belong to another model.
         DeviceError: If there is no such device.
     """
     registry = registry or default_registry()
     target = choose_device(device)
-    spec, raw = find_weights(name, weights, registry)
+    supply = Supply(offline=offline, watch=watch or Watch())
+    spec, raw = find_weights(name, weights, registry, supply)
     module = restore(spec, raw, registry)
     if reparam:
         module = reparameterise(module)
     backend = TorchBackend(module, target, half=half)
-    return Predictor(spec, module, backend, size=size or raw.size, weights=raw.path)
+    return Predictor(spec, module, backend, size=size, trained=raw.size, weights=raw.path)
 
 
 def find_weights(
-    name: str | None, weights: str | Path | None, registry: Registry
+    name: str | None,
+    weights: str | Path | None,
+    registry: Registry,
+    supply: Supply | None = None,
 ) -> tuple[ModelSpec, RawWeights]:
     """Return the model that is meant and the tensors for it; see :func:`load` for the rules."""
     if weights is None:
         spec = registry.model(name or DEFAULT_MODEL)
         if spec.weights is None:
             raise MissingError(f"no weights of {spec.name!r} are known; pass a file with -w PATH")
-        return spec, read_weights(locate(spec.weights, registry))
+        return spec, read_weights(obtain(spec.weights, registry, supply))
     spec_or_none = registry.model(name) if name is not None else None
-    raw = read_weights(locate(str(weights), registry))
+    raw = read_weights(obtain(str(weights), registry, supply))
     spec_or_none = spec_or_none or identify(raw, registry)
     if spec_or_none is None:
         raise WeightsError(f"{raw.path}: fits no model of models.toml; name one with -m MODEL")

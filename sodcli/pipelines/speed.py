@@ -145,7 +145,8 @@ def make_input(spec: ModelSpec, trial: Trial, device: torch.device) -> torch.Ten
     size_hw = (trial.size, trial.size)
     shape = input_shape(spec, size_hw, batch=trial.batch, clip=trial.clip)
     x = torch.randn(shape, device=device)
-    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
+    pictures = x.flatten(0, -4).contiguous(memory_format=torch.channels_last)
+    return pictures.view(shape)  # laid out as the pipelines do, a clip's frames one by one
 
 
 @torch.inference_mode()

@@ -178,7 +178,8 @@ def test_bad_input_is_one_line(sod, photos, monkeypatch, small_weights, words, c
         ("sdnet-dut", 4, "Did you mean 'sdnet-duts'"),
     ],
 )
-def test_missing_weights_are_exit_4(sod, photos, weights, code, text):
+def test_missing_weights_are_exit_4(sod, photos, monkeypatch, weights, code, text):
+    monkeypatch.setenv("SOD_OFFLINE", "1")
     result = sod("infer", photos / "a.jpg", "-w", weights)
     assert result.exit_code == code
     assert text in result.stderr

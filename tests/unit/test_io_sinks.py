@@ -95,9 +95,9 @@ def test_standard_output(names, out):
         (["a.jpg"], "x.jpg", "cannot write alpha to x.jpg; use .png, .webp, .avif or .tiff"),
         (["a.jpg"], "x.xyz", "x.xyz: no picture format has this suffix; use one of .png, .jpg"),
         (["a.jpg"], "out", "out: no picture format"),
-        (["a.jpg", "b.jpg"], "x.png", "x.png takes one picture, not 2; use -o FOLDER/"),
-        (["a.jpg", "b.jpg"], "-", "standard output takes one picture, not 2"),
-        (["a.jpg", "-"], None, "standard output takes one picture, not 2"),
+        (["a.jpg", "b.jpg"], "x.png", "x.png takes one result, not 2; use -o FOLDER/"),
+        (["a.jpg", "b.jpg"], "-", "standard output takes one result, not 2"),
+        (["a.jpg", "-"], None, "standard output takes one result, not 2"),
     ],
 )
 def test_what_cannot_be_is_said_before_any_work(names, out, message):

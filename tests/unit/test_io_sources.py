@@ -31,12 +31,13 @@ def paths(*sources, recursive=False):
     return [item.path.as_posix() for item in find_inputs(sources, recursive=recursive)]
 
 
-def test_a_folder_gives_its_pictures_in_natural_order(here):
+def test_a_folder_gives_its_pictures_and_films_in_natural_order(here):
     touch("in/p10.jpg", "in/p2.JPG", "in/P1.png", "in/notes.txt", "in/sub/deep.jpg", "in/film.mp4")
     touch("in/.hidden.jpg", "in/.sod-abc.png", "in/.git/x.png", "in/x.TIFF", "in/y.gif", "in/noext")
-    assert paths("in") == ["in/P1.png", "in/p2.JPG", "in/p10.jpg", "in/x.TIFF", "in/y.gif"]
+    flat = ["in/film.mp4", "in/P1.png", "in/p2.JPG", "in/p10.jpg", "in/x.TIFF", "in/y.gif"]
+    assert paths("in") == flat
     assert paths("in/", recursive=True) == [
-        "in/P1.png", "in/p2.JPG", "in/p10.jpg", "in/sub/deep.jpg", "in/x.TIFF", "in/y.gif",
+        *flat[:4], "in/sub/deep.jpg", *flat[4:],
     ]  # fmt: skip
     assert {item.root for item in find_inputs(["in"], recursive=True)} == {Path("in")}
 
@@ -49,10 +50,10 @@ def test_odd_digits_in_names_can_be_sorted(here):
 
 def test_a_folder_without_pictures_is_said(here):
     touch("in/notes.txt", "in/sub/a.jpg")
-    with pytest.raises(SourceError, match=r"^in: no pictures in this folder; -r looks into"):
+    with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder; -r looks"):
         find_inputs(["in"], recursive=False)
     Path("in/sub/a.jpg").unlink()
-    with pytest.raises(SourceError, match=r"^in: no pictures in this folder$"):
+    with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder$"):
         find_inputs(["in"], recursive=True)
 
 

@@ -1,0 +1,96 @@
+"""What ``sod infer`` shows of films."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sodcli.cli import ui
+from sodcli.errors import UsageError
+from sodcli.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sodcli.imaging.compose import Pixels
+    from sodcli.io.sinks import Job
+    from sodcli.pipelines.film import FilmOutcome, FilmSettings, Position
+    from sodcli.pipelines.infer import Outcome, Settings
+    from sodcli.pipelines.predictor import Predictor
+
+
+def check_codec(codec: str) -> None:
+    """Refuse a codec that does not exist, whether or not there is a film.
+
+    Raises:
+        UsageError: If there is none of that name.
+    """
+    from sodcli.io.film_formats import CODEC_NAMES
+
+    if codec not in CODEC_NAMES:
+        known = ", ".join(CODEC_NAMES)
+        raise UsageError(
+            f"--codec {codec}: no such codec.{did_you_mean(codec, CODEC_NAMES)} Known: {known}"
+        )
+
+
+def first_picture(path: "Path", max_pixels: int) -> "tuple[Pixels, Path | None]":
+    """Return the background to begin with, and the film it is from, if any.
+
+    Raises:
+        SourceError: If it cannot be read.
+    """
+    from sodcli.io.film_read import FilmReader
+    from sodcli.io.kinds import kind_of
+    from sodcli.io.pictures import read_picture
+
+    if kind_of(path) == "picture":
+        return read_picture(path, max_pixels=max_pixels).rgb, None
+    reader = FilmReader(path, frames=1, max_pixels=max_pixels)
+    return next(iter(reader)).rgb, path
+
+
+def run_films(
+    jobs: "list[Job]",
+    predictor: "Predictor",
+    settings: "Settings",
+    films: "FilmSettings",
+    report: "Callable[[Outcome], None]",
+    *,
+    quiet: bool,
+) -> "list[Outcome]":
+    """Work through the films, with a bar for the one in hand and a line for each that is done."""
+    from sodcli.pipelines.film import FilmOutcome, Watcher, infer_films
+
+    with ui.film_progress(quiet=quiet) as move:
+
+        def at(position: "Position") -> None:
+            move(position.name, position.done, position.expected, position.seconds)
+
+        def tell(outcome: "Outcome") -> None:
+            if isinstance(outcome, FilmOutcome):
+                if outcome.warning:
+                    ui.warn(outcome.warning)
+                ui.note(_line(outcome), quiet=quiet)
+            report(outcome)
+
+        watcher = Watcher(tell, at, lambda text: ui.note(text, quiet=quiet))
+        return infer_films(jobs, predictor, settings, films, watcher)
+
+
+def facts(outcome: "Outcome") -> dict[str, Any]:
+    """Return what JSON says of a film besides what it says of a picture."""
+    from sodcli.pipelines.film import FilmOutcome
+
+    if not isinstance(outcome, FilmOutcome):
+        return {}
+    return {
+        "frames": outcome.frames,
+        "seconds": round(outcome.took_s, 3),
+        "fps": round(outcome.frames / outcome.took_s, 2),
+        "warning": outcome.warning,
+    }
+
+
+def _line(outcome: "FilmOutcome") -> str:
+    count = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
+    rate = outcome.frames / outcome.took_s
+    return f"{count} in {outcome.took_s:.1f} s, {rate:.1f} frames/s: {outcome.job.output}"

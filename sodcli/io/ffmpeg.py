@@ -1,0 +1,177 @@
+"""Run the ffmpeg that imageio-ffmpeg brings, and put what it says into one line."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Final
+
+import imageio_ffmpeg
+
+from sodcli.errors import MissingError
+
+_KEPT_LINES: Final = 60
+_WINDOWS: Final = os.name == "nt"
+_NEW_GROUP: Final = 0x00000200  # Windows' CREATE_NEW_PROCESS_GROUP
+_OWN_EXE: Final = "IMAGEIO_FFMPEG_EXE"  # a user who sets it means that one
+_NOISE: Final = re.compile(
+    r"^(frame=|size=|video:|Last message|Conversion failed"
+    r"|Error (opening|while|sending|submitting|selecting)"
+    r"|Terminating|Nothing was written|Task finished|\s|$)"
+)
+_PLACE: Final = re.compile(r"^(\[[^\]]*\] )+")
+_SYSTEM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EIO)))
+
+
+@lru_cache
+def executable() -> str:
+    """Return the path of imageio-ffmpeg's own ffmpeg.
+
+    imageio-ffmpeg would fall back on whatever ``ffmpeg`` the system has, of any age and with any
+    codecs; that one is taken only if ``IMAGEIO_FFMPEG_EXE`` names it.
+
+    Raises:
+        MissingError: If imageio-ffmpeg brings none for this machine.
+    """
+    try:
+        exe = str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        exe = ""
+    package = Path(imageio_ffmpeg.__file__).resolve().parent
+    if not exe or not (os.environ.get(_OWN_EXE) or package in Path(exe).resolve().parents):
+        raise MissingError(
+            "imageio-ffmpeg brings no ffmpeg for this machine;"
+            f" install one and name it in {_OWN_EXE}"
+        )
+    return exe
+
+
+class Ffmpeg:
+    """A running ffmpeg; what it says is read in a thread, so that it never waits for a reader.
+
+    It runs in a process group of its own: Ctrl-C reaches Python, which then ends it in good order.
+
+    Attributes:
+        lines: The last lines that it wrote to its standard error.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        *,
+        writes: bool = False,
+        reads: bool = False,
+        on_line: Callable[[str], bool] | None = None,
+        level: str = "warning",
+    ) -> None:
+        """Start it.
+
+        Args:
+            args: Everything after the general options.
+            writes: Give it a pipe as standard input.
+            reads: Take its standard output from a pipe.
+            on_line: Called, in a thread, with each line; lines it returns ``True`` for are its own.
+            level: How much ffmpeg says.
+
+        Raises:
+            MissingError: If there is no ffmpeg, or it cannot be started.
+        """
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._on_line = on_line
+        words = [executable(), "-hide_banner", "-nostats", "-loglevel", f"level+{level}"]
+        try:
+            self._process = subprocess.Popen(
+                [*words, *([] if writes else ["-nostdin"]), *args],
+                stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                process_group=None if _WINDOWS else 0,
+                creationflags=_NEW_GROUP if _WINDOWS else 0,
+            )
+        except OSError as error:
+            raise MissingError(f"cannot start {words[0]}: {error.strerror or error}") from error
+        self._listener = threading.Thread(target=self._listen, name="sod-ffmpeg", daemon=True)
+        self._listener.start()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The pipe into it."""
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """The pipe out of it."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def finish(self) -> int:
+        """Close its input, wait for its end and return its exit status."""
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        code = self._process.wait()
+        self._listener.join()
+        self._close()
+        return code
+
+    def stop(self) -> None:
+        """End it at once, if it still runs."""
+        with suppress(OSError):
+            self._process.kill()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        self._process.wait()
+        self._listener.join()
+        self._close()
+
+    def reason(self) -> str:
+        """Say in a few words why it failed: the last telling line, or the signal that ended it."""
+        code = self._process.poll() or 0
+        if code < 0:
+            with suppress(ValueError):
+                return f"ffmpeg was ended by {signal.Signals(-code).name}"
+        return tell(list(self.lines)) or f"ffmpeg ended with status {code}"
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        for raw in self._process.stderr:
+            line = raw.decode("utf-8", "replace").rstrip()
+            if self._on_line is None or not self._on_line(line):
+                self.lines.append(line)
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def tell(lines: Sequence[str]) -> str:
+    """Return the line of ffmpeg's that says best what went wrong, without its decoration."""
+    told = [_plain(line) for line in lines if "[error]" in line or "[fatal]" in line]
+    telling = [line for line in told if line and not _NOISE.match(line)]
+    chosen = (telling or [line for line in told if line] or [""])[-1]
+    return chosen.rpartition(": ")[2] if chosen.endswith(_SYSTEM) else chosen
+
+
+def run(args: Sequence[str], *, level: str = "warning") -> Ffmpeg | None:
+    """Run ffmpeg to its end; returns it if it failed, ``None`` if all went well."""
+    process = Ffmpeg(args, level=level)
+    try:
+        return process if process.finish() else None
+    except BaseException:
+        process.stop()
+        raise
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"^\[(error|fatal|warning|info)\] ", "", _PLACE.sub("", line)).strip()

@@ -1,0 +1,219 @@
+"""What goes into which film file: codecs for the picture, codecs for the sound."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sodcli.errors import UsageError
+
+_BT709: Final = "scale=out_color_matrix=bt709:out_range=limited:flags=bicubic+accurate_rnd"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How ffmpeg encodes a picture.
+
+    Attributes:
+        name: As typed after ``--codec``.
+        suffixes: The containers it goes into.
+        args: Options of the encoder.
+        opaque: Its pixel format without alpha.
+        alpha: Its pixel format with alpha; ``None`` if it has none.
+        alpha_args: Further options when there is alpha.
+        even: Opaque films must have even sides: half of the colour is left out.
+        work: Suffix of the file that is encoded first, and then put into its container.
+        yuv: The pixels are brought to BT.709.
+        rate_option: The encoder's option that takes the nominal rate of a film of variable rate.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    args: tuple[str, ...]
+    opaque: str
+    alpha: str | None = None
+    alpha_args: tuple[str, ...] = ()
+    opaque_args: tuple[str, ...] = ()
+    even: bool = False
+    work: str = ".mp4"
+    yuv: bool = True
+    rate_option: str | None = None
+
+    def filters(self, *, alpha: bool, grey: bool) -> str:
+        """Return the chain of filters in front of the encoder.
+
+        Grey input is said to be of full range, which ffmpeg would not assume.
+        """
+        if self.name == "gif":  # a palette for each frame, so that no more than one is held
+            return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
+        steps = []
+        if self.yuv:
+            steps.append(_BT709 + (":in_range=full" if grey else ""))
+        steps.append(f"format={self.alpha if alpha and self.alpha else self.opaque}")
+        return ",".join(steps)
+
+    def options(self, *, alpha: bool) -> tuple[str, ...]:
+        """Return the encoder's options."""
+        colours = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+        extra = self.alpha_args if alpha else self.opaque_args
+        return (*self.args, *extra, *(colours if self.yuv else ()))
+
+
+_MP4: Final = (".mp4", ".m4v", ".mov", ".mkv")
+CODECS: Final = {
+    codec.name: codec
+    for codec in (
+        Codec(
+            "h264",
+            _MP4,
+            ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),
+            "yuv420p",
+            even=True,
+            rate_option="-x264-params",
+        ),
+        Codec(
+            "h265",
+            _MP4,
+            ("-c:v", "libx265", "-preset", "fast", "-crf", "20", "-tag:v", "hvc1"),
+            "yuv420p",
+            even=True,
+            rate_option="-x265-params",
+        ),
+        Codec(
+            "vp9",
+            (".webm", ".mkv", ".mp4"),
+            ("-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "1", "-cpu-used", "5"),
+            "yuv420p",
+            "yuva420p",
+            ("-auto-alt-ref", "0"),
+            work=".webm",
+        ),
+        Codec(
+            "av1",
+            (".mp4", ".mkv", ".webm"),
+            ("-c:v", "libaom-av1", "-crf", "28", "-b:v", "0", "-cpu-used", "8", "-row-mt", "1"),
+            "yuv420p",
+            even=True,
+        ),
+        Codec(
+            "prores",
+            (".mov", ".mkv"),
+            ("-c:v", "prores_ks", "-vendor", "apl0"),
+            "yuv422p10le",
+            "yuva444p10le",
+            ("-profile:v", "4444", "-alpha_bits", "16"),
+            ("-profile:v", "hq"),
+            even=True,
+            work=".mov",
+        ),
+        Codec(
+            "ffv1", (".mkv",), ("-c:v", "ffv1", "-g", "1"), "bgr0", "bgra", work=".mkv", yuv=False
+        ),
+        Codec("gif", (".gif",), ("-c:v", "gif", "-loop", "0"), "", work="", yuv=False),
+        Codec(
+            "webp",
+            (".webp",),
+            ("-c:v", "libwebp_anim", "-quality", "90", "-loop", "0"),
+            "bgra",
+            "bgra",
+            work="",
+            yuv=False,
+        ),
+        Codec(
+            "apng",
+            (".apng", ".png"),
+            ("-c:v", "apng", "-f", "apng", "-plays", "0"),
+            "rgb24",
+            "rgba",
+            work="",
+            yuv=False,
+        ),
+    )
+}
+FRAMES: Final = "png"  # the "codec" of a folder of frames
+CODEC_NAMES: Final = ("auto", *CODECS, FRAMES)
+
+_USUAL: Final = {".mkv": ("h264", "ffv1"), ".mov": ("h264", "prores"), ".webm": ("vp9", "vp9")}
+
+_AAC: Final = ("-c:a", "aac", "-b:a", "192k")
+_OPUS: Final = (
+    *("-c:a", "libopus", "-b:a", "128k"),
+    *("-af", "aformat=channel_layouts=7.1|5.1|stereo|mono"),  # libopus takes no other
+)
+_MP4_SOUND: Final = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
+_MOV_SOUND: Final = _MP4_SOUND | {"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le"}
+_WEBM_SOUND: Final = frozenset(("opus", "vorbis"))
+_SOUND: Final = {
+    ".mp4": (_MP4_SOUND, _AAC),
+    ".m4v": (_MP4_SOUND, _AAC),
+    ".mov": (_MOV_SOUND, _AAC),
+    ".webm": (_WEBM_SOUND, _OPUS),
+}
+
+
+def is_film_format(suffix: str) -> bool:
+    """Say whether films can be written under this suffix."""
+    return any(suffix.lower() in codec.suffixes for codec in CODECS.values())
+
+
+def usual_suffix(codec: str | None, *, alpha: bool) -> str:
+    """Return the container that films go into when no file is named; none for frames.
+
+    Raises:
+        UsageError: If there is no such codec.
+    """
+    if codec == FRAMES:
+        return ""
+    if codec in (None, "auto"):
+        return ".mov" if alpha else ".mp4"
+    return _known(str(codec)).suffixes[0]
+
+
+def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = None) -> Codec:
+    """Return the codec for a film file, before any work is done for it.
+
+    Args:
+        name: What the file is called in messages.
+        suffix: The container, as ``.mp4``; capitals do not matter.
+        alpha: Whether transparency is to be written.
+        wanted: A name of ``CODECS``; ``None`` or ``auto`` takes the usual one of the container.
+
+    Raises:
+        UsageError: If there is no such container or codec, or they do not go together, or have no
+            place for alpha.
+    """
+    suffix = suffix.lower()
+    if not is_film_format(suffix):
+        known = ", ".join(dict.fromkeys(s for codec in CODECS.values() for s in codec.suffixes))
+        raise UsageError(f"{name}: no film format has this suffix; use one of {known}")
+    if wanted not in (None, "auto"):
+        codec = _wanted(str(wanted), name, suffix)
+    else:
+        usual = _USUAL.get(suffix) or next(
+            (codec.name, codec.name) for codec in CODECS.values() if suffix in codec.suffixes
+        )
+        codec = CODECS[usual[alpha]]
+    if alpha and (codec.alpha is None or (codec.name == "vp9" and suffix == ".mp4")):
+        raise UsageError(
+            f"cannot write alpha to {name}; use .mov, .webm, or a folder for PNG frames"
+        )
+    return codec
+
+
+def sound_args(suffix: str, codecs: Iterable[str]) -> tuple[str, ...]:
+    """Return ffmpeg's options for sound of these codecs: copied where the container takes it."""
+    taken, encode = _SOUND.get(suffix.lower(), (None, ()))
+    return ("-c:a", "copy") if taken is None or set(codecs) <= taken else encode
+
+
+def _known(codec: str) -> Codec:
+    if codec not in CODECS:
+        raise UsageError(f"--codec {codec}: no such codec; use one of {', '.join(CODEC_NAMES)}")
+    return CODECS[codec]
+
+
+def _wanted(wanted: str, name: str, suffix: str) -> Codec:
+    codec = _known(wanted)
+    if suffix not in codec.suffixes:
+        fits = ", ".join(codec.suffixes)
+        raise UsageError(f"{name}: --codec {wanted} does not go into {suffix}; use {fits}")
+    return codec

@@ -1,0 +1,202 @@
+"""A film file -> its frames, upright, in square pixels, one after the other."""
+
+import queue
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from io import RawIOBase
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SourceError
+from sodcli.frame import Frame
+from sodcli.io.ffmpeg import Ffmpeg, tell
+from sodcli.io.film_probe import probe, source_args
+from sodcli.io.pictures import MAX_PIXELS, shown
+
+_BEAT: Final = re.compile(r"\bconfig in time_base: (\d+)/(\d+)")
+_SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d+|NOPTS) ")
+_STAMP_WAIT_S: Final = 10.0
+_EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
+
+
+class FilmReader:
+    """The frames of a film, in order; iterate once, and ``close`` what you do not read to the end.
+
+    Films of constant rate keep it exactly: frames the file skips are repeated, so that picture and
+    sound stay in step. Frames of a film of variable rate carry their own times.
+
+    Attributes:
+        info: What the film is like.
+        timed: Frames carry their own times.
+        rate: Frames per second, on average if ``timed``.
+        expected: About how many frames will come; ``None`` if nobody knows.
+        damage: After the last frame: what was wrong with the file, or ``None``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start_s: float = 0.0,
+        frames: int | None = None,
+        rate: Fraction | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Look at the film; decoding starts with the first frame asked for.
+
+        Args:
+            path: Any film that ffmpeg reads.
+            start_s: Skip what is shown earlier, in seconds.
+            frames: Stop after that many.
+            rate: Repeat and drop frames to reach this constant rate, in frames per second.
+            max_pixels: A film with larger frames is refused.
+
+        Raises:
+            SourceError: If it is missing, no film, or too large.
+        """
+        _check_file(path)
+        self.path, self.info = path, probe(path)
+        width, height = self.info.size_wh
+        if width * height > max_pixels:
+            raise SourceError(
+                f"{shown(path)}: {width}x{height} is more than {max_pixels} pixels;"
+                " if you trust the file, raise --max-pixels"
+            )
+        self.timed = self.info.variable and rate is None
+        self.rate = rate or self.info.average
+        self._start_s, self._limit = start_s, frames
+        self.expected = _expected(self.info.duration_s, self.rate, start_s, frames)
+        self.damage: str | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; ``seconds`` is set if the rate varies.
+
+        Raises:
+            SourceError: If not one frame can be decoded.
+        """
+        stamps = _Stamps()
+        level = "info" if self.timed else "error"
+        process = Ffmpeg(self._args(), reads=True, on_line=stamps.take, level=level)
+        count = 0
+        try:
+            while (pixels := self._next(process)) is not None:
+                seconds = stamps.next(count / float(self.rate)) if self.timed else None
+                yield self._frame(pixels, count, seconds)
+                count += 1
+            process.finish()
+            self._judge(count, [line for line in process.lines if "[error]" in line])
+        finally:
+            process.stop()
+
+    def _args(self) -> list[str]:
+        """Return ffmpeg's options: what is read, how it is timed, what comes out."""
+        args = ["-c:v", self.info.decoder] if self.info.decoder else []
+        args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+        args += [*source_args(self.path), "-map", "0:V:0"]
+        width, height = self.info.size_wh
+        scale = f"scale={width}:{height}"
+        if self.info.matrix:
+            scale += f":in_color_matrix={self.info.matrix}"
+        timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
+        args += ["-vf", f"{timing},{scale},setsar=1", "-fps_mode", "passthrough"]
+        args += ["-frames:v", str(self._limit)] if self._limit is not None else []
+        pixels = "rgba" if self.info.alpha else "rgb24"
+        return [*args, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
+
+    def _next(self, process: Ffmpeg) -> NDArray[np.uint8] | None:
+        width, height = self.info.size_wh
+        pixels = np.empty((height, width, 4 if self.info.alpha else 3), np.uint8)
+        view = pixels.reshape(-1).data
+        pipe = cast(RawIOBase, process.stdout)
+        got = 0
+        while got < len(view):
+            more = pipe.readinto(view[got:])
+            if not more:
+                return None
+            got += more
+        return pixels
+
+    def _frame(self, pixels: NDArray[np.uint8], index: int, seconds: float | None) -> Frame:
+        alpha = None
+        if self.info.alpha:
+            alpha = pixels[..., 3]
+            alpha = None if alpha.min() == 255 else np.ascontiguousarray(alpha)
+            pixels = np.ascontiguousarray(pixels[..., :3])
+        name = self.path.stem
+        return Frame(pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds)
+
+    def _judge(self, count: int, errors: list[str]) -> None:
+        """Say after the end what was wrong, if anything."""
+        name = shown(self.path)
+        if not count and self._start_s:
+            raise SourceError(f"{name}: no frame after --start {self._start_s:g}")
+        if not count:
+            raise SourceError(f"{name}: no frame can be decoded ({tell(errors) or 'empty'})")
+        if not errors:
+            return
+        short = self.expected is not None and count < self.expected * (1 - _EARLY_END) - 1
+        where = f"ends after {count} of about {self.expected} frames" if short else "has bad places"
+        self.damage = f"{name}: the file is damaged and {where} ({tell(errors)})"
+
+
+class _Stamps:
+    """Times of frames, as ffmpeg's filter ``showinfo`` tells them on standard error."""
+
+    def __init__(self) -> None:
+        self._beat = Fraction(0)
+        self._told: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+
+    def take(self, line: str) -> bool:
+        """Note the time in a line; false if the line holds anything else."""
+        if "showinfo" not in line:
+            return False
+        if beat := _BEAT.search(line):
+            self._beat = Fraction(int(beat[1]), int(beat[2]))
+        elif shown_at := _SHOWN_AT.search(line):
+            known = shown_at[1] != "NOPTS"
+            self._told.put(float(int(shown_at[1]) * self._beat) if known else None)
+        return True
+
+    def next(self, default: float) -> float:
+        """Return the next frame's time in seconds, or ``default`` if it has none."""
+        try:
+            told = self._told.get(timeout=_STAMP_WAIT_S)
+        except queue.Empty:
+            return default
+        return default if told is None else told
+
+
+def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
+    """Yield the frames of a film at a constant rate, over and over.
+
+    Raises:
+        SourceError: If it cannot be read.
+    """
+    reader = FilmReader(path, rate=rate, max_pixels=max_pixels)
+    while True:
+        yield from reader
+
+
+def _expected(
+    duration_s: float | None, rate: Fraction, start_s: float, frames: int | None
+) -> int | None:
+    if duration_s is None:
+        return frames
+    left = max(1, round((duration_s - start_s) * rate))
+    return left if frames is None else min(left, frames)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what no film can be: ffmpeg's own words for these cases are longer."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{shown(path)}: empty file")
+    except FileNotFoundError as error:
+        raise SourceError(f"{shown(path)}: no such file") from error
+    except OSError as error:
+        raise SourceError(f"{shown(path)}: {(error.strerror or str(error)).lower()}") from error

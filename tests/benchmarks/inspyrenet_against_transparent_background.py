@@ -1,0 +1,195 @@
+"""Time and memory of InSPyReNet (SwinB) against the PyPI package transparent-background.
+
+Run ``python -m tests.benchmarks.inspyrenet_against_transparent_background PYTHON``: the interpreter
+of an environment with that package and the same PyTorch. Both networks get the same random weights
+and the same input, each in a process of its own, in turn; the table gives ratios of medians. The
+peak of the memory is that of the whole process, weights included, while it answers.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+ROUNDS = {384: 7, 1024: 3}
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, ARM
+
+
+def ours(weights, side):
+    """Return the network as ``sod infer`` runs it: logits, then stretched as the package does."""
+    from sodcli.models import build_model
+    from sodcli.models.pdc import reparameterise
+    from sodcli.models.undrawn import Undrawn
+    from sodcli.pipelines.backends import TorchBackend
+    from sodcli.registry import default_registry
+    from sodcli.weights.layouts import layout
+
+    spec = default_registry().model("inspyrenet")
+    with Undrawn():
+        net = build_model(spec, {"base_hw": (side, side)}).eval()
+    net.load_state_dict(layout(spec.layout).to_ours(weights).state)
+    net = reparameterise(net)
+    backends = {half: TorchBackend(net, torch.device("cpu"), half=half) for half in (False, True)}
+
+    def run(x, half):
+        logits = torch.from_numpy(backends[half].run(x.numpy()))
+        saliency = logits.sigmoid()
+        low, high = saliency.min(), saliency.max()
+        return (saliency - low) / (high - low + 1e-8)
+
+    return run
+
+
+def theirs(weights, side):
+    """Return the package's network, built and called as its ``Remover`` does."""
+    from transparent_background.InSPyReNet import InSPyReNet_SwinB
+
+    net = InSPyReNet_SwinB(depth=64, pretrained=False, threshold=None, base_size=[side, side])
+    net.load_state_dict(weights)
+    net.eval()
+
+    def run(x, half):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            return net(x).float()
+
+    return run
+
+
+def peak_mb(*, forget=False):
+    """Return the most memory this process held, in MB; on Linux only since the last ``forget``."""
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+
+
+def serve(which, weights, side, threads, clock):
+    """Answer each line ``0`` (float32) or ``1`` (bfloat16) with time, peak and a file."""
+    torch.set_num_threads(threads)
+    side = int(side)
+    now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
+    run = {"ours": ours, "theirs": theirs}[which](read(weights), side)
+    x = np.random.default_rng(1000).standard_normal((1, 3, side, side)).astype(np.float32)
+    x = torch.from_numpy(x)
+    for line in sys.stdin:
+        half = line.strip() == "1"
+        peak_mb(forget=True)
+        start = now()
+        saliency = run(x, half)
+        seconds = now() - start
+        out = f"{weights}.{which}.{int(half)}.npy"
+        np.save(out, saliency.numpy())
+        print(json.dumps({"seconds": seconds, "peak": peak_mb(), "out": out}), flush=True)
+
+
+def read(path):
+    return torch.load(path, weights_only=True)  # noqa: TID251 - theirs has no reader of its own
+
+
+class Side:
+    """A process with one of the two networks."""
+
+    def __init__(self, python, which, weights, side, options):
+        words = [python, __file__, "--serve", which, str(weights), str(side)]
+        words += ["--threads", str(options.threads), "--clock", options.clock]
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.communicate()
+
+    def run(self, half):
+        self._process.stdin.write(f"{int(half)}\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+def make_weights(path, side):
+    """Write random weights in the published layout, tamed for pictures of ``side`` pixels."""
+    from tests.conftest import manifest, rule_weights
+
+    weights = rule_weights(manifest("inspyrenet/manifest_swinb.json"))
+    for key in [key for key in weights if key.endswith("relative_position_index")]:
+        weights[key] = index()
+    for n in range(3):
+        for what in ("key", "value"):
+            key = f"attention{n}.conv_{what}.0.bn.running_var"
+            weights[key] *= np.float32(((side >> n) ** 2) ** 2)
+    torch.save(weights, path)
+
+
+def index():
+    place = torch.cartesian_prod(torch.arange(12), torch.arange(12))
+    offset = place[:, None] - place[None] + 11
+    return offset[..., 0] * 23 + offset[..., 1]
+
+
+def compare(options, side, *, half, folder):
+    """Print one line of the table."""
+    rounds = options.rounds or ROUNDS.get(side, 3)
+    weights = folder / f"{side}.pth"
+    if not weights.exists():
+        make_weights(weights, side)
+    with (
+        Side(sys.executable, "ours", weights, side, options) as mine,
+        Side(options.python, "theirs", weights, side, options) as other,
+    ):
+        other.run(False)
+        mine.run(half)
+        turns = [(mine.run(half), other.run(False)) for _ in range(rounds)]
+        same = other.run(True)["seconds"] if half else median(b["seconds"] for _, b in turns)
+    maps = [np.load(answer["out"]) for answer in turns[-1]]
+    seconds = median(a["seconds"] for a, _ in turns)
+    faster = seconds / median(b["seconds"] for _, b in turns)
+    smaller = max(a["peak"] for a, _ in turns) / max(b["peak"] for _, b in turns)
+    peaks = "/".join(f"{max(t[i]['peak'] for t in turns):.0f}" for i in (0, 1))
+    difference = float(np.abs(maps[0] - maps[1]).mean())
+    row = [f"{side:5}", f"{'bfloat16' if half else 'float32':9}", f"{faster:8.2f}"]
+    row += [f"{seconds / same:10.2f}", f"{smaller:8.2f}", f"{peaks:>12}", f"{difference:10.1e}"]
+    spread = (
+        f"(maps from {maps[1].min():.2f} to {maps[1].max():.2f}, deviation {maps[1].std():.2f})"
+    )
+    print(*row, " ", spread, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("python", nargs="?", help="interpreter that has transparent-background")
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--sides", type=int, nargs="+", default=[384, 1024])
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    options = parser.parse_args()
+    if options.serve:
+        serve(*options.serve, options.threads, options.clock)
+        return
+    flags = Path("/proc/cpuinfo").read_text().split()
+    has = [flag for flag in BF16_FLAGS if flag in flags]
+    print(f"{options.threads} threads; bfloat16 units of this CPU: {', '.join(has) or 'none'}")
+    print("ratios, ours / theirs: time (theirs in float32), time (theirs in the same format), peak")
+    print(f"{'side':>5} format    {'time':>8}  time same {'peak':>8} {'MB':>12} {'|diff|':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        for side in options.sides:
+            for precision in options.precisions:
+                compare(options, side, half=precision == "bfloat16", folder=Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""``sod infer 0``: a real window on a real X server, real keys; only the camera is a stand-in."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sodcli.errors import SinkError
+from sodcli.io.window import Window, require_display
+from tests.live_stand_in import Screen, StandIn
+
+TITLE = "sod: camera 0, blur"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if sys.platform != "linux" or shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb, a display without a screen, is not on this machine")
+    try:
+        return Screen(tmp_path_factory.mktemp("screen"))
+    except OSError as error:
+        pytest.skip(f"no keys can be pressed on this machine: {error}")
+
+
+@pytest.fixture
+def screen(server, monkeypatch):
+    monkeypatch.setenv("DISPLAY", server.name)
+    return server
+
+
+@pytest.fixture
+def camera(monkeypatch):
+    """Plug in a camera."""
+    device = StandIn(size_wh=(160, 120))
+    monkeypatch.setattr(cv2, "VideoCapture", device)
+    return device
+
+
+@pytest.fixture
+def no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+
+
+def until(true, limit_s=20):
+    """Wait until something is true; returns what it is, or ``None`` after ``limit_s``."""
+    end = time.monotonic() + limit_s
+    while not (found := true()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+class Person(threading.Thread):
+    """Waits for a window with a title, and then does something with it."""
+
+    def __init__(self, screen, title, act):
+        super().__init__()
+        self.screen, self.title, self.act, self.seen = screen, title, act, None
+        self.start()
+
+    def run(self):
+        if until(lambda: self.title in self.screen.windows()):
+            until(lambda: self.screen.pixels().any())
+            self.seen = self.screen.pixels()
+            self.act()
+
+
+def test_a_window_shows_colours_greys_and_chequers_under_alpha(screen):
+    rgba = np.zeros((64, 96, 4), np.uint8)
+    rgba[:, 48:] = (10, 20, 30, 255)
+    shots = [np.full((64, 96, 3), (200, 100, 50), np.uint8), np.full((64, 96), 77, np.uint8), rgba]
+    seen = []
+    with Window("test") as window:
+        assert window.wanted()
+        for shot in shots:
+            for _ in range(30):  # the server draws when it likes
+                window.show(shot)
+                assert window.wanted()
+            seen.append(screen.pixels()[:64, :96])
+    assert (seen[0] == (200, 100, 50)).all()
+    assert (seen[1] == 77).all()
+    assert (seen[2][:, 48:] == (10, 20, 30)).all()
+    assert {tuple(colour) for colour in seen[2][:, :48].reshape(-1, 3).tolist()} == {
+        (255, 255, 255),
+        (204, 204, 204),
+    }
+    assert "test" not in screen.windows()
+
+
+def test_a_window_is_no_larger_than_the_screen_of_a_small_laptop(screen):
+    with Window("large") as window:
+        window.show(np.full((2160, 3840, 3), 99, np.uint8))
+        assert until(lambda: window.wanted() and (screen.pixels()[700, 1000] == 99).all())
+        _, _, width, height = cv2.getWindowImageRect("large")
+    assert (width, height) == (1280, 720)
+
+
+def test_a_note_stands_in_the_corner_and_not_in_the_pixels(screen):
+    pixels = np.full((240, 320, 3), 120, np.uint8)
+    with Window("noted") as window:
+        for _ in range(30):
+            window.show(pixels, "24.9 fps")
+            window.wanted()
+        seen = screen.pixels()[:240, :320]
+    assert (pixels == 120).all()
+    assert (seen[60:] == 120).all()
+    assert (seen[:30, :100] == 255).any()
+    assert (seen[:2, :10] == 0).all()
+
+
+@pytest.mark.parametrize("end", ["q", "Escape", "close"])
+def test_the_window_ends_with_q_escape_and_its_cross(sod, screen, camera, end):
+    def act():
+        screen.press(TITLE, "a")  # any other key does nothing
+        time.sleep(0.3)
+        assert TITLE in screen.windows()
+        screen.close_window(TITLE) if end == "close" else screen.press(TITLE, end)
+
+    person = Person(screen, TITLE, act)
+    result = sod("infer", "0", "-t", "blur", "--size", "64", "--show-fps")
+    person.join()
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert "model sdnet" in result.stderr
+    assert "frames/s" in result.stderr
+    assert person.seen[:120, :160].any(axis=-1).mean() > 0.5
+    assert TITLE not in screen.windows()
+    assert camera.released
+
+
+def test_show_and_record_at_once(sod, screen, camera, tmp_path):
+    out = tmp_path / "out.mp4"
+    person = Person(screen, "sod: camera 0, green", lambda: None)
+    result = sod("infer", 0, "-t", "green", "--size", 64, "-o", out, "--frames", 12, "--json")
+    person.join()
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    (row,) = told.pop("results")
+    assert told["model"] == "sdnet"
+    assert (row["input"], row["output"], row["frames"]) == ("0", str(out), 12)
+    assert (row["status"], row["error"]) == ("done", None)
+    assert row["fps"] == pytest.approx(11 / row["seconds"], rel=0.01)
+    assert out.stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert person.seen is not None
+
+
+def test_without_a_display_there_is_one_line_before_anything_is_loaded(no_display):
+    program = "import sys; from sodcli.cli.app import app; sys.argv[1:] = ['infer', '0']\n"
+    program += "try: app()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: no display for the camera window; add -o out.mp4 to record instead\n"
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_display_that_does_not_answer_is_none(monkeypatch, capfd):
+    monkeypatch.setenv("DISPLAY", ":987")
+    with pytest.raises(SinkError, match="no display"):
+        require_display()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_opencv_without_windows_says_so(monkeypatch):
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
+    with pytest.raises(SinkError, match="opencv-python-headless"):
+        require_display()
+
+
+def test_where_xcb_is_missing_only_trying_can_tell(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setenv("DISPLAY", ":987")
+    monkeypatch.setattr("sodcli.io.window.ctypes.CDLL", missing)
+    require_display()
+
+
+def test_without_a_camera_there_is_one_line(tmp_path, no_display):
+    words = [sys.executable, "-m", "sodcli", "infer", "97", "-q", "-o", str(tmp_path / "out.mov")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: camera 97: cannot be opened; is it plugged in")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_display_a_recording_is_made_all_the_same(sod, camera, no_display, tmp_path):
+    words = ["infer", 0, "--size", 64, "-t", "map", "--frames", 5, "-o", f"{tmp_path}/"]
+    result = sod(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'camera0_map.mp4'}\n"
+    assert "no display: recording without a window, Ctrl-C ends it" in result.stderr
+    again = sod(*words)
+    assert again.exit_code == 2
+    assert "exists; --overwrite replaces it" in again.stderr
+
+
+def test_a_window_that_is_asked_for_must_open(sod, camera, no_display, tmp_path):
+    result = sod("infer", 0, "--show", "-t", "map", "-o", tmp_path / "out.mp4")
+    assert result.exit_code == 1
+    assert "no display" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["0", "1"], 2, "is the only source of its run"),
+        (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mp4"),
+        (["0", "-o", "out.mp4"], 2, "cannot write alpha to out.mp4; use .mov"),
+        (["0", "-o", "-", "-t", "map"], 2, "cannot go to standard output"),
+        (["./0"], 1, "0: no such file"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(sod, camera, words, code, line):
+    result = sod("infer", *words)
+    assert result.exit_code == code
+    assert line in result.stderr.splitlines()[-1]
+
+
+def test_a_dry_run_needs_neither_camera_nor_display(sod, no_display, tmp_path):
+    out = str(tmp_path / "out.mov")
+    assert sod("infer", 0, "-o", out, "--dry-run").stdout == f"{out}\n"
+    told = json.loads(sod("infer", 0, "-o", out, "--dry-run", "--json").stdout)
+    assert told == {"results": [{"input": "0", "output": out, "status": "write"}]}
+    assert sod("infer", 0, "--dry-run").stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_unplugged_camera_is_an_error_but_its_recording_is_kept(
+    sod, no_display, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(cv2, "VideoCapture", StandIn(ends_after=8))
+    out = tmp_path / "out.mp4"
+    result = sod("infer", 0, "--size", 64, "-t", "map", "-o", out, "--json")
+    assert result.exit_code == 1
+    assert "error: camera 0: no more pictures" in result.stderr
+    (row,) = json.loads(result.stdout)["results"]
+    assert row["status"] == "failed"
+    assert row["error"].startswith("camera 0: no more pictures")
+    assert row["output"] == str(out)
+    assert out.stat().st_size > 0
+
+
+def test_behind_a_camera_goes_a_picture_but_no_film(sod, camera, no_display, tmp_path):
+    back, out = tmp_path / "beach.png", tmp_path / "out.mp4"
+    cv2.imwrite(str(back), np.full((60, 80, 3), 90, np.uint8))
+    words = ["infer", 0, "--size", 64, "--frames", 2]
+    result = sod(*words, "-t", back, "-o", f"{tmp_path}/")
+    assert result.stdout == f"{tmp_path / 'camera0_beach.mp4'}\n"
+    film = tmp_path / "camera0_beach.mp4"
+    refused = sod(*words, "-t", film, "-o", out)
+    assert refused.exit_code == 2
+    assert "behind a camera goes a picture, not a film" in refused.stderr
+
+
+def test_ctrl_c_is_how_a_recording_without_a_window_ends(sod, monkeypatch, tmp_path):
+    class Struck(StandIn):
+        def read(self):
+            if self.reads == 8:
+                signal.raise_signal(signal.SIGINT)
+            return super().read()
+
+    monkeypatch.setattr(cv2, "VideoCapture", Struck())
+    out = tmp_path / "out.mp4"
+    result = sod("infer", 0, "--size", 64, "-t", "map", "--no-show", "-o", out)
+    assert result.exit_code == 130
+    assert result.stdout == f"{out}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process alone")
+def test_ctrl_c_at_a_terminal_leaves_a_film_that_plays(tmp_path):
+    program = (
+        "import cv2, sys\n"
+        "from tests.live_stand_in import StandIn\n"
+        "cv2.VideoCapture = StandIn()\n"
+        "from sodcli.cli.app import app\n"
+        "app()\n"
+    )
+    out = tmp_path / "out.mp4"
+    words = ["infer", "0", "--no-show", "-t", "map", "--size", "64", "-o", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert until(lambda: list(tmp_path.glob(".sod-film-*/picture*")), 60)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    told, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == f"{out}\n"
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    film = cv2.VideoCapture(str(out))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    assert film.read()[0]
+    film.release()

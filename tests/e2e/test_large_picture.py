@@ -1,0 +1,48 @@
+"""A picture of 24 megapixels goes through InSPyReNet's two passes in bounded memory."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import draw_photo, manifest, rule_weights
+
+GIB = 2**30
+# Runs the command and prints the most memory its process ever held, in bytes.
+WATCH = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(peak * (1 if sys.platform == "darwin" else 1024), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow  # over a minute of one core, nearly all of it the network at 1280x1920
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
+def test_24_megapixels_need_less_than_6_gib(tmp_path):
+    entries = manifest("inspyrenet/manifest_swinb.json")
+    weights = rule_weights([entry for entry in entries if entry[3] == "rule"])
+    for n in range(3):  # tamed, as in the stored numbers: the sums over all pixels would explode
+        for what in ("key", "value"):
+            weights[f"attention{n}.conv_{what}.0.bn.running_var"] *= float((384 >> n) ** 4)
+    torch.save(weights, tmp_path / "random.pth")
+    Image.fromarray(draw_photo(0, (4000, 6000))[0]).save(tmp_path / "photo.jpg")
+    words = ["-m", "sodcli", "infer", "photo.jpg", "-t", "map", "-o", "map.png"]
+    words += ["-m", "inspyrenet", "-w", "random.pth", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, sys.executable, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    (tmp_path / "random.pth").unlink()
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.split()[-1]) < 6 * GIB
+    found = np.asarray(Image.open(tmp_path / "map.png"))
+    assert found.shape == (4000, 6000)
+    assert found.std() > 1

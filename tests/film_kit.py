@@ -1,0 +1,105 @@
+"""Films for tests, rendered and read back by ffmpeg itself."""
+
+import re
+import subprocess
+
+import numpy as np
+import torch
+
+from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD
+from sodcli.io.ffmpeg import executable
+from sodcli.pipelines.predictor import Predictor
+
+FLASH = "between(mod({t}\\,1)\\,0\\,0.2)*gte({t}\\,0.9)"  # from 1.0 s and 2.0 s on, 0.2 s long
+FLASHES = (
+    "color=black:s=64x48:r={rate},geq=lum='if(" + FLASH.format(t="T") + ",235,16)':cb=128:cr=128"
+)
+BEEPS = "aevalsrc='if(" + FLASH.format(t="t") + ",0.8*sin(2*PI*1000*t),0)':s=48000"
+
+
+def ffmpeg(*words):
+    """Run ffmpeg; it must have nothing to complain of. Returns its standard output."""
+    command = [executable(), "-v", "error", "-y", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def render(path, *words, rate="25", size="64x48", seconds=1.0, sound=False):
+    """Write a moving test picture, and a tone with ``sound``; ``words`` are output options."""
+    args = ["-f", "lavfi", "-i", f"testsrc=s={size}:r={rate}"]
+    args += ["-f", "lavfi", "-i", "sine=440"] if sound else []
+    pixels = [] if "-pix_fmt" in words or path.suffix == ".gif" else ["-pix_fmt", "yuv420p"]
+    ffmpeg(*args, "-t", seconds, *pixels, *words, path)
+    return path
+
+
+def flash_film(path, *words, rate="25"):
+    """Write 3 s of black that flash and beep at 1 s and at 2 s."""
+    args = ["-f", "lavfi", "-i", FLASHES.format(rate=rate), "-f", "lavfi", "-i", BEEPS]
+    ffmpeg(*args, "-t", 3, "-pix_fmt", "yuv420p", *words, path)
+    return path
+
+
+def size_of(path):
+    told = subprocess.run([executable(), "-i", path], capture_output=True, text=True, check=False)
+    return tuple(map(int, re.search(r"Video: .*?, (\d+)x(\d+)", told.stderr).groups()))
+
+
+def told(path):
+    """Return what ffmpeg says of a file."""
+    done = subprocess.run([executable(), "-i", path], capture_output=True, text=True, check=False)
+    return done.stderr
+
+
+def pixels(path, channels=3, *words):
+    """Decode every frame once: ``(N, H, W, channels)`` uint8; ``words`` go before the input."""
+    width, height = size_of(path)
+    form = {1: "gray", 3: "rgb24", 4: "rgba"}[channels]
+    raw = ffmpeg(
+        *words, "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough",
+        "-f", "rawvideo", "-pix_fmt", form, "-",
+    )  # fmt: skip
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, channels)
+
+
+def stamps(path):
+    """Return the time of every frame in seconds, on the clock that the sound runs by."""
+    told = ffmpeg(
+        "-copyts", "-i", path, "-map", "0:v:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "-"
+    ).decode()
+    beat = re.search(r"#tb 0: (\d+)/(\d+)", told)
+    rows = [line.split(",") for line in told.splitlines() if line.startswith("0,")]
+    return sorted(int(row[2]) * int(beat[1]) / int(beat[2]) for row in rows)
+
+
+def onsets(path):
+    """Return when flashes and beeps begin, in seconds: two arrays."""
+    bright = pixels(path, 1).mean((1, 2, 3)) > 120
+    seen = np.array(stamps(path))[1:][bright[1:] & ~bright[:-1]]
+    raw = ffmpeg(
+        "-copyts", "-i", path, "-map", "0:v?", "-map", "0:a", "-vn",
+        "-af", "aresample=async=1:first_pts=0", "-f", "s16le", "-ac", "1", "-ar", "48000", "-",
+    )  # fmt: skip
+    loud = np.flatnonzero(np.abs(np.frombuffer(raw, np.int16).astype(int)) > 3000) / 48000
+    return seen, _starts(loud)
+
+
+def _starts(times, pause=0.4):
+    return times[np.flatnonzero(np.diff(times, prepend=-1.0) > pause)]
+
+
+class Echo:
+    """A backend whose saliency is the red of the picture: what comes out can be foretold."""
+
+    def __init__(self, before=lambda batch: None):
+        self.before = before
+
+    def run(self, batch):
+        self.before(batch)
+        red = np.clip(batch[:, :1] * IMAGENET_STD[0] + IMAGENET_MEAN[0], 1e-4, 1 - 1e-4)
+        return np.log(red / (1 - red)).astype(np.float32)
+
+
+def echo_predictor(registry, size=64, before=lambda batch: None):
+    return Predictor(registry.model("sdnet"), torch.nn.Identity(), Echo(before), size=size)

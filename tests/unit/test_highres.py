@@ -1,0 +1,135 @@
+"""Large pictures are seen twice where the network can blend, small ones and others once."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sodcli.errors import RegistryError, WeightsError
+from sodcli.frame import Frame
+from sodcli.models._base import BlendingNetwork, Prediction
+from sodcli.models.inspyrenet import InSPyReNet
+from sodcli.pipelines.backends import TorchBackend
+from sodcli.pipelines.highres import LargePass, Sizes
+from sodcli.pipelines.predictor import Predictor
+from sodcli.pipelines.published import PublishedPredictor
+from sodcli.registry import HighRes
+from tests.conftest import manifest
+
+TABLE = manifest("inspyrenet/dynamic_resize_table.json")["table"]
+SIZES = [
+    ([int(side) for side in key.split("x")], value)
+    for key, value in TABLE.items()
+    if isinstance(value, list)
+]
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("picture_wh", "expected_wh"), SIZES)
+def test_the_large_size_is_the_published_one(picture_wh, expected_wh):
+    rule = LargePass(short_side=1280, above=0, multiple=32)
+    assert rule.size_hw(tuple(picture_wh[::-1])) == tuple(expected_wh[::-1])
+
+
+@pytest.mark.parametrize("picture_hw", [(512, 4000), (4000, 512), (10, 10), (1, 100_000)])
+def test_a_picture_that_is_small_one_way_is_seen_once(picture_hw):
+    assert LargePass(1280, 512, 32).size_hw(picture_hw) is None
+
+
+def test_a_panorama_stays_within_bounds():
+    height, width = LargePass(1280, 512, 32).size_hw((4000, 40_000))
+    assert height * width <= 3.1 * 1280**2
+    assert width / height == pytest.approx(10, rel=0.05)
+
+
+def chosen(registry, name="inspyrenet", size=None, trained=None):
+    sizes = Sizes.of(registry.model(name), size=size, trained=trained)
+    large = sizes.large and (sizes.large.short_side, sizes.large.above)
+    return sizes.base_hw, large
+
+
+def test_sizes_come_from_the_register_the_weights_and_the_user(registry):
+    assert chosen(registry) == ((384, 384), (1280, 512))
+    assert chosen(registry, size=320) == ((320, 320), None)
+    assert chosen(registry, size=800) == ((384, 384), (800, 512))
+    assert chosen(registry, trained=384) == ((384, 384), (1280, 512))
+    assert chosen(registry, "sdnet") == ((320, 320), None)
+    assert chosen(registry, "sdnet", trained=160) == ((160, 160), None)
+    assert chosen(registry, "sdnet", size=96, trained=160) == ((96, 96), None)
+    assert chosen(registry, "inspyrenet-res2net50") == ((384, 384), None)
+
+
+def test_weights_of_1024_pixels_see_every_picture_once(registry):
+    sizes = Sizes.of(registry.model("inspyrenet"), size=None, trained=1024)
+    assert sizes.base_hw == (1024, 1024)
+    assert sizes.large.size_hw((4000, 6000)) is None
+
+
+def test_the_register_takes_no_sizes_below_1():
+    with pytest.raises(RegistryError, match="above 0"):
+        HighRes(short_side=1280, above=0, multiple=32)
+
+
+def test_inspyrenet_can_blend():
+    assert issubclass(InSPyReNet, BlendingNetwork)
+
+
+class Echo(torch.nn.Module):
+    """Answers the red channel; a blend says -9 where the small picture is dark."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return Prediction(x[:, :1])
+
+    def blended(self, x, x_lr):
+        self.seen.append((tuple(x.shape), tuple(x_lr.shape)))
+        return torch.where(x_lr.mean() > 0, x[:, :1], torch.full_like(x[:, :1], -9.0))
+
+
+def frame(height, width, grey):
+    return Frame(rgb=np.full((height, width, 3), grey, np.uint8), index=0, name="x")
+
+
+@pytest.mark.parametrize("kind", [Predictor, PublishedPredictor])
+def test_a_batch_of_mixed_sizes_keeps_its_order(registry, kind):
+    module = Echo()
+    backend = TorchBackend(module, torch.device("cpu"), half=False)
+    predictor = Predictor(registry.model("inspyrenet"), module, backend)
+    predictor = predictor if kind is Predictor else kind(predictor)
+    frames = [frame(700, 601, 255), frame(90, 70, 0), frame(641, 800, 0), frame(90, 71, 255)]
+    answers = predictor.logits(frames)
+    assert [answer.shape for answer in answers] == [(704, 608), (384, 384), (640, 800), (384, 384)]
+    assert [round(float(answer.mean()), 1) for answer in answers] == [2.2, -2.1, -9.0, 2.2]
+    small = (1, 3, 384, 384)
+    assert module.seen == [
+        (2, 3, 384, 384),
+        ((1, 3, 704, 608), small),
+        ((1, 3, 640, 800), small),
+    ]
+    found = predictor.predict(frames)
+    assert [one.saliency.shape for one in found] == [one.size_hw for one in frames]
+
+
+def test_a_backend_that_cannot_blend_sees_every_picture_once(registry):
+    class Other:
+        def run(self, batch):
+            return batch[:, :1]
+
+    predictor = Predictor(registry.model("inspyrenet"), torch.nn.Identity(), Other())
+    assert predictor.logits([frame(900, 900, 255)])[0].shape == (384, 384)
+
+
+def test_a_blend_that_is_not_finite_is_refused(registry):
+    class Broken(Echo):
+        def blended(self, x, x_lr):
+            return x[:, :1] * math.nan
+
+    backend = TorchBackend(Broken(), torch.device("cpu"), half=False)
+    predictor = Predictor(registry.model("inspyrenet"), torch.nn.Identity(), backend)
+    with pytest.raises(WeightsError, match="not finite"):
+        predictor.logits([frame(900, 900, 255)])

@@ -1,0 +1,243 @@
+"""Films in: what a film is like, and its frames."""
+
+from fractions import Fraction
+from itertools import islice
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.errors import MissingError, SourceError
+from sodcli.io import ffmpeg as tool
+from sodcli.io.film_probe import probe
+from sodcli.io.film_read import FilmReader, _Stamps, loop_film
+from sodcli.io.kinds import kind_of
+from tests.conftest import draw_photo
+from tests.film_kit import ffmpeg, pixels, render, stamps
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".apng"])
+def test_every_container_gives_all_its_frames(tmp_path, suffix):
+    reader = FilmReader(render(tmp_path / f"film{suffix}", sound=suffix not in (".gif", ".apng")))
+    frames = list(reader)
+    assert len(frames) == pytest.approx(25, abs=1)  # AVI's first is shown one frame late
+    assert reader.damage is None
+    assert [f.index for f in frames] == list(range(len(frames)))
+    assert {f.rgb.shape for f in frames} == {(48, 64, 3)}
+    assert frames[0].name == "film"
+    assert frames[0].rgb.std() > 50  # a test picture, not a black one
+
+
+@pytest.mark.parametrize("rate", ["30000/1001", "24000/1001", "25", "15", "60000/1001", "7/2"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_rate_is_exact(tmp_path, rate, suffix):
+    film = probe(render(tmp_path / f"film{suffix}", rate=rate, seconds=3))
+    assert film.rate == Fraction(rate)
+    assert not film.variable
+    assert film.duration_s == pytest.approx(3, abs=0.4)
+
+
+@pytest.mark.parametrize(("turn", "size_wh"), [(0, (64, 48)), (90, (48, 64)), (180, (64, 48)),
+                                               (270, (48, 64))])  # fmt: skip
+def test_a_turned_film_comes_out_upright_once(tmp_path, turn, size_wh):
+    flat = render(tmp_path / "flat.mp4")
+    film = tmp_path / "film.mp4"
+    ffmpeg("-display_rotation", turn, "-i", flat, "-c", "copy", film)
+    reader = FilmReader(film)
+    assert reader.info.size_wh == size_wh
+    assert reader.info.rotation % 360 == turn
+    upright = np.rot90(pixels(flat)[0], turn // 90)  # -display_rotation counts against the clock
+    assert np.abs(next(iter(reader)).rgb.astype(int) - upright).mean() < 1
+
+
+def test_oblong_pixels_become_square(tmp_path):
+    film = render(tmp_path / "film.mp4", "-vf", "setsar=4/3")
+    assert FilmReader(film).info.size_wh == (85, 48)
+    assert next(iter(FilmReader(film))).rgb.shape == (48, 85, 3)
+
+
+def test_a_film_whose_size_changes_keeps_that_of_its_beginning(tmp_path):
+    parts = [render(tmp_path / f"{n}.ts", size=size) for n, size in enumerate(("64x48", "32x32"))]
+    (tmp_path / "film.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert {f.rgb.shape for f in FilmReader(tmp_path / "film.ts")} == {(48, 64, 3)}
+
+
+def variable_film(path, *words):
+    """Two frames of three in the first second, one of three in the second."""
+    chosen = "select='if(lt(t,1),mod(n,3),not(mod(n,3)))'"
+    return render(path, "-vf", chosen, "-fps_mode", "passthrough", *words, rate="30", seconds=2)
+
+
+def test_frames_of_variable_rate_carry_their_times(tmp_path):
+    film = variable_film(tmp_path / "film.mp4", "-enc_time_base", "1/90000")
+    reader = FilmReader(film)
+    frames = list(reader)
+    assert reader.timed
+    assert len(frames) == 30
+    assert [f.seconds for f in frames] == pytest.approx(
+        [t - stamps(film)[0] for t in stamps(film)], abs=1e-3
+    )
+    steady = list(FilmReader(film, rate=Fraction(30)))
+    assert all(f.seconds is None for f in steady)
+    assert len(steady) == pytest.approx(60, abs=3)
+
+
+def test_start_and_frames_cut_a_piece_out(tmp_path):
+    film = render(tmp_path / "film.mp4", seconds=2)
+    whole = [f.rgb for f in FilmReader(film)]
+    reader = FilmReader(film, start_s=1.0, frames=5)
+    piece = [f.rgb for f in reader]
+    assert reader.expected == 5
+    assert len(piece) == 5
+    assert all(np.array_equal(a, b) for a, b in zip(piece, whole[25:30], strict=True))
+    with pytest.raises(SourceError, match=r"film.mp4: no frame after --start 9$"):
+        list(FilmReader(film, start_s=9))
+
+
+def test_transparency_of_a_film_reaches_the_frame(tmp_path):
+    hole = "geq=r=200:g=100:b=50:a='if(lt(X,32),0,255)'"
+    film = render(tmp_path / "a.mov", "-vf", f"format=rgba,{hole}", "-pix_fmt", "argb",
+                  "-c:v", "qtrle", seconds=0.2)  # fmt: skip
+    frame = next(iter(FilmReader(film)))
+    assert frame.alpha is not None
+    assert np.array_equal(frame.alpha, np.where(np.arange(64) < 32, 0, 255) * np.ones((48, 1)))
+    opaque = render(tmp_path / "b.mov", "-pix_fmt", "argb", "-c:v", "qtrle", seconds=0.2)
+    assert next(iter(FilmReader(opaque))).alpha is None
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv"])
+def test_the_alpha_that_vp9_keeps_beside_the_picture_is_read(tmp_path, suffix):
+    hole = "format=rgba,geq=r=200:g=100:b=50:a='if(lt(X,32),0,255)'"
+    film = render(tmp_path / f"a{suffix}", "-vf", hole, "-pix_fmt", "yuva420p",
+                  "-c:v", "libvpx-vp9", seconds=0.2)  # fmt: skip
+    alpha = next(iter(FilmReader(film))).alpha
+    assert alpha[:, :30].max() < 8
+    assert alpha[:, 34:].min() > 247
+
+
+def test_reading_may_end_early_without_leaving_a_process(tmp_path, monkeypatch):
+    started = []
+    start = tool.subprocess.Popen
+    monkeypatch.setattr(
+        tool.subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1]
+    )
+    frames = iter(FilmReader(render(tmp_path / "film.mkv", seconds=20)))
+    next(frames)
+    frames.close()
+    assert len(started) >= 2
+    assert all(process.returncode is not None for process in started)
+
+
+def test_a_film_can_go_round_and_round(tmp_path):
+    film = render(tmp_path / "film.mp4", seconds=0.2)
+    frames = list(islice(loop_film(film, Fraction(25)), 12))
+    assert np.array_equal(frames[0].rgb, frames[5].rgb)
+    assert np.array_equal(frames[1].rgb, frames[11].rgb)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_truncated_film_gives_what_is_there(tmp_path, suffix):
+    extra = ["-movflags", "+faststart"] if suffix == ".mp4" else []
+    film = render(tmp_path / f"film{suffix}", *extra, seconds=4)
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) * 6 // 10])
+    reader = FilmReader(film)
+    count = len(list(reader))
+    assert 20 < count < 99
+    assert "the file is damaged" in reader.damage
+    assert reader.damage.count("\n") == 0
+
+
+def test_a_hole_in_the_middle_costs_the_frames_around_it(tmp_path):
+    film = render(tmp_path / "film.mp4", "-g", "25", seconds=4)
+    data = bytearray(film.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2000] = bytes(2000)
+    film.write_bytes(data)
+    reader = FilmReader(film)
+    assert len(list(reader)) == pytest.approx(100, abs=1)
+    assert f"{film}: the file is damaged and has bad places" in reader.damage
+
+
+def test_what_is_no_film_is_told_in_one_line(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
+    ffmpeg("-f", "lavfi", "-i", "sine", "-t", 1, tmp_path / "song.mp4")
+    big = render(tmp_path / "big.mp4", seconds=0.1)
+    film = render(tmp_path / "cut.mp4")
+    film.write_bytes(film.read_bytes()[:2000])
+    for name, message in [
+        ("empty.mp4", "empty file"),
+        ("missing.mp4", "no such file"),
+        ("noise.mp4", "not a film, or damaged (moov atom not found)"),
+        ("song.mp4", "no picture in this film"),
+        ("cut.mp4", "not a film, or damaged (moov atom not found)"),
+    ]:
+        with pytest.raises(SourceError) as caught:
+            FilmReader(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {message}"
+    with pytest.raises(SourceError, match=r"64x48 is more than 3071 pixels; .* --max-pixels$"):
+        FilmReader(big, max_pixels=3071)
+
+
+def test_large_films_that_name_no_matrix_are_read_as_bt709(tmp_path):
+    made = ["-vf", "drawbox=color=0x20c040:t=fill,scale=out_color_matrix=bt709,setparams="
+            "colorspace=unknown:color_primaries=unknown:color_trc=unknown"]  # fmt: skip
+    film = render(tmp_path / "film.mkv", *made, size="1280x720", seconds=0.1)
+    assert FilmReader(film).info.matrix == "bt709"
+    colour = next(iter(FilmReader(film))).rgb.mean((0, 1))
+    assert np.abs(colour - (0x20, 0xC0, 0x40)).max() < 4
+
+
+def test_time_stamps_fall_back_on_the_rate():
+    stamps = _Stamps()
+    assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] config in time_base: 1/4, frame_rate: 4/1")
+    assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:      6 pts_time:1.5  ")
+    assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   1 pts: NOPTS pts_time:NOPTS ")
+    assert not stamps.take("[h264 @ 0x1] [error] bad")
+    assert (stamps.next(9.0), stamps.next(9.0)) == (1.5, 9.0)
+
+
+def test_a_playlist_dressed_as_a_film_opens_nothing_else(tmp_path):
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"
+    (tmp_path / "film.mp4").write_text(playlist)
+    with pytest.raises(SourceError, match=r"film.mp4: not a film"):
+        FilmReader(tmp_path / "film.mp4")
+
+
+def test_the_name_of_a_film_may_be_anything(tmp_path):
+    film = render(tmp_path / "plain.mp4", seconds=0.2)
+    for name in ("-y.mp4", "concat:a|b.mp4", "50%d.mp4", "naïve 'film'.mp4"):
+        assert len(list(FilmReader(film.replace(tmp_path / name)))) == 5
+        film = tmp_path / name
+
+
+def test_films_are_told_from_pictures_by_content(tmp_path):
+    photo = draw_photo(size_hw=(8, 8))[0]
+    Image.fromarray(photo).save(tmp_path / "still.gif")
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    render(tmp_path / "moving.gif", seconds=0.2)
+    render(tmp_path / "moving.png", "-f", "apng", seconds=0.2)
+    render(tmp_path / "film.mkv", seconds=0.2).rename(tmp_path / "film.jpg")
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a")
+    (tmp_path / "unknown.mp4").write_bytes(b"?" * 99)
+    films = {"moving.gif", "moving.png", "film.jpg", "unknown.mp4", "missing.webm"}
+    names = {path.name for path in tmp_path.iterdir()} | {"missing.webm", "missing.jpg"}
+    assert {name for name in names if kind_of(tmp_path / name) == "film"} == films
+
+
+def test_no_other_ffmpeg_is_taken_by_accident(monkeypatch, tmp_path):
+    executable = tool.executable
+    executable.cache_clear()
+    try:
+        monkeypatch.setattr(tool.imageio_ffmpeg, "get_ffmpeg_exe", lambda: "ffmpeg")
+        monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+        with pytest.raises(MissingError, match="imageio-ffmpeg brings no ffmpeg for this machine"):
+            executable()
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "ffmpeg")
+        assert executable() == "ffmpeg"
+        monkeypatch.setattr(tool, "executable", lambda: str(tmp_path / "none"))
+        with pytest.raises(MissingError, match=r"^cannot start .*none: No such file or directory$"):
+            tool.Ffmpeg(["-version"])
+    finally:
+        executable.cache_clear()

@@ -1,0 +1,428 @@
+"""Films out: every container, with sound and alpha, whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.io import film_write
+from sodcli.io.film_probe import probe
+from sodcli.io.film_temp import workshop
+from sodcli.io.film_write import FilmWriter
+from sodcli.io.frames import FrameFolder
+from tests.film_kit import ffmpeg, flash_film, onsets, pixels, render, stamps, told
+
+RATE = Fraction(30000, 1001)
+SLOPE = np.arange(96)[None] * 255 // 95 * np.ones((64, 1), int)  # 0 on the left, 255 on the right
+
+
+def picture(index, channels=3, size_hw=(64, 96)):
+    """Red grows with time, the last channel from left to right."""
+    height, width = size_hw
+    out = np.full((height, width, channels), 60 + index * 4 % 120, np.uint8)
+    out[..., -1] = SLOPE[:1, :width] if width <= 96 else 128
+    return out[..., 0] if channels == 1 else out
+
+
+def write(target, count=12, channels=3, size_hw=(64, 96), times=None, **options):
+    options = {"rate": RATE, "alpha": channels == 4, **options}
+    with FilmWriter(target, size_wh=size_hw[::-1], **options) as film:
+        for index in range(count):
+            film.write(picture(index, channels, size_hw), times[index] if times else None)
+    return target
+
+
+OPAQUE = [("a.mp4", "h264"), ("a.m4v", "h264"), ("a.mov", "h264"), ("a.mkv", "h264"),
+          ("a.webm", "vp9"), ("a.mp4", "h265"), ("a.mkv", "vp9"), ("a.mp4", "av1"),
+          ("a.mov", "prores"), ("a.mkv", "ffv1"), ("a.gif", "gif"), ("a.apng", "apng"),
+          ("a.png", "apng"), ("a.webp", "webp")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "codec"), OPAQUE)
+@pytest.mark.parametrize("size_hw", [(64, 96), (65, 97)])
+def test_opaque_films_of_every_kind_decode_to_what_was_written(tmp_path, name, codec, size_hw):
+    target = write(tmp_path / name, size_hw=size_hw, codec=codec)
+    if codec == "webp":  # not every ffmpeg reads what it wrote
+        with Image.open(target) as image:
+            assert image.n_frames == 12
+        return
+    film = pixels(target)
+    height, width = size_hw
+    even = codec in ("h264", "h265", "av1", "prores")
+    assert film.shape == (12, height + (even and height % 2), width + (even and width % 2), 3)
+    for index in (0, 11):
+        error = np.abs(film[index, :height, :width].astype(int) - picture(index, 3, size_hw))
+        assert error.mean() < (4 if codec == "gif" else 2.5)
+    assert float(probe(target).average) == pytest.approx(float(RATE), rel=0.12)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("rate", [RATE, Fraction(24000, 1001), Fraction(25), Fraction(15, 2)])
+def test_the_rate_stays_exact(tmp_path, name, rate):
+    info = probe(write(tmp_path / name, rate=rate))
+    assert (info.rate, info.variable) == (rate, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.mov", "a.webm", "a.mkv", "a.apng", "a.png", "vp9.mkv", "a.webp"]
+)
+@pytest.mark.parametrize("size_hw", [(64, 96), (63, 95)])
+def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
+    codec = "vp9" if name == "vp9.mkv" else None
+    target = write(tmp_path / name, channels=4, size_hw=size_hw, codec=codec)
+    if name == "a.webp":
+        with Image.open(target) as image:
+            image.seek(11)
+            film = np.asarray(image.convert("RGBA"))[None]
+            assert image.n_frames == 12
+    else:
+        film = pixels(target, 4, *(["-c:v", "libvpx-vp9"] if "webm" in name or codec else []))
+        assert film.shape == (12, *size_hw, 4)
+    error = np.abs(film[-1].astype(int) - picture(11, 4, size_hw))
+    assert error[..., 3].mean() < 1
+    assert error[..., 3].max() <= 4
+    assert error[:, 48:, :3].mean() < 2  # where it can be seen
+
+
+def test_players_are_told_about_the_alpha_and_the_colours(tmp_path):
+    assert "yuva444p" in told(write(tmp_path / "a.mov", channels=4))
+    webm = write(tmp_path / "a.webm", channels=4)
+    assert b"\x53\xc0\x81\x01" in webm.read_bytes()  # Matroska's AlphaMode
+    mp4 = write(tmp_path / "a.mp4")
+    assert "yuv420p(tv, bt709" in told(mp4)
+    data = mp4.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")  # faststart
+
+
+def test_a_grey_film_keeps_black_and_white(tmp_path):
+    target = tmp_path / "map.mp4"
+    grey = np.clip(SLOPE * 2 - 128, 0, 255)  # a quarter black, a quarter white
+    with FilmWriter(target, size_wh=(96, 64), rate=RATE) as film:
+        for _ in range(5):
+            film.write(grey.astype(np.uint8))
+    out = pixels(target, 1)[2, ..., 0].astype(int)
+    assert np.abs(out - grey).mean() < 2
+    assert out.min() <= 2
+    assert out.max() >= 253
+
+
+TIMES = [0.0, 0.1, 0.15, 0.4, 0.41, 0.8, 1.0, 1.7, 1.75, 2.0, 2.3, 2.31]
+
+
+@pytest.mark.parametrize(("name", "within"), [("a.mp4", 1e-4), ("a.mov", 1e-4), ("a.mkv", 1e-3),
+                                              ("a.webm", 1e-3), ("a.gif", 6e-3)])  # fmt: skip
+def test_frames_are_shown_when_they_are_meant_to_be(tmp_path, name, within):
+    target = write(tmp_path / name, times=TIMES, rate=Fraction(10))
+    assert stamps(target) == pytest.approx(TIMES, abs=within)
+    if name in ("a.mkv", "a.webm"):
+        assert "10 fps" in told(target)
+
+
+def test_alpha_with_times_keeps_both(tmp_path):
+    target = write(tmp_path / "a.mov", channels=4, times=TIMES, rate=Fraction(10))
+    assert stamps(target) == pytest.approx(TIMES, abs=1e-4)
+    assert np.abs(pixels(target, 4)[5, ..., 3].astype(int) - SLOPE).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("sound", "target", "codec"),
+    [
+        ("aac", "a.mp4", "aac"),
+        ("aac", "a.mov", "aac"),
+        ("aac", "a.mkv", "aac"),
+        ("aac", "a.webm", "opus"),
+        ("libopus", "a.webm", "opus"),
+        ("libopus", "a.mp4", "aac"),
+        ("flac", "a.mp4", "aac"),
+        ("flac", "a.mkv", "flac"),
+        ("pcm_s16le", "a.mov", "pcm_s16le"),
+        ("pcm_s16le", "a.mp4", "aac"),
+        ("libmp3lame", "a.mp4", "mp3"),
+    ],
+)
+def test_sound_is_copied_or_brought_to_what_the_container_takes(tmp_path, sound, target, codec):
+    source = render(tmp_path / "in.mkv", "-c:a", sound, sound=True, seconds=2)
+    out = write(tmp_path / target, count=30, sound=source)
+    assert probe(out).sound == (codec,)
+    assert probe(out).duration_s == pytest.approx(30 * 1.001 / 30, abs=0.05)
+
+
+def test_sound_of_six_channels_goes_into_webm(tmp_path):
+    source = tmp_path / "in.mkv"
+    layout = "sine=440:d=1,aformat=channel_layouts=mono,pan=5.1(side)|FL=c0|LFE=c0"
+    ffmpeg("-f", "lavfi", "-i", layout, "-c:a", "flac", source)
+    assert probe(write(tmp_path / "a.webm", sound=source)).sound == ("opus",)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
+@pytest.mark.parametrize("start", [0.0, 0.72])
+def test_sound_stays_in_step(tmp_path, name, start):
+    """Frames that flash when the source beeps; within one frame of 25 a second."""
+    source = flash_film(tmp_path / "in.mp4", "-c:a", "aac")
+    flashes = pixels(source)[round(start * 25) :]
+    size_wh = (64, 48)
+    with FilmWriter(
+        tmp_path / name, size_wh=size_wh, rate=Fraction(25), sound=source, start_s=start
+    ) as film:
+        for frame in flashes:
+            film.write(frame)
+    seen, heard = onsets(tmp_path / name)
+    assert len(seen) == len(heard) == 2
+    assert np.abs(seen - heard).max() <= 1 / 25
+    assert np.abs(heard - (np.array([1, 2]) - start)).max() <= 1 / 25
+
+
+def test_several_tracks_all_come_along(tmp_path):
+    one = render(tmp_path / "one.mp4", sound=True)
+    two = tmp_path / "two.mkv"
+    ffmpeg("-i", one, "-map", "0:a", "-map", "0:a", "-c", "copy", two)
+    assert probe(write(tmp_path / "a.mp4", sound=two)).sound == ("aac", "aac")
+
+
+def test_a_film_without_sound_gives_none(tmp_path):
+    silent = render(tmp_path / "silent.mp4")
+    assert probe(write(tmp_path / "a.mp4", sound=silent)).sound == ()
+
+
+def test_one_frame_is_a_film(tmp_path):
+    for name, channels in (("a.mp4", 3), ("a.mov", 4), ("a.webm", 4), ("a.gif", 3)):
+        assert len(pixels(write(tmp_path / name, count=1, channels=channels))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha", "codec", "message"),
+    [
+        ("a.mp4", True, None,
+         "cannot write alpha to a.mp4; use .mov, .webm, or a folder for PNG frames"),
+        ("a.mov", True, "h264",
+         "cannot write alpha to a.mov; use .mov, .webm, or a folder for PNG frames"),
+        ("a.gif", True, None,
+         "cannot write alpha to a.gif; use .mov, .webm, or a folder for PNG frames"),
+        ("a.mp4", True, "vp9",
+         "cannot write alpha to a.mp4; use .mov, .webm, or a folder for PNG frames"),
+        ("a.xyz", False, None, "a.xyz: no film format has this suffix; use one of .mp4, "),
+        ("a.mov", False, "vp9", "a.mov: --codec vp9 does not go into .mov; use .webm, .mkv, .mp4"),
+        ("a.mov", False, "h263", "--codec h263: no such codec; use one of auto, h264, "),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_said_before_any_work(name, alpha, codec, message, monkeypatch,
+                                                        tmp_path):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        FilmWriter(Path(name), size_wh=(8, 8), rate=RATE, alpha=alpha, codec=codec)
+    assert str(caught.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_another_kind_are_a_mistake_of_the_caller(tmp_path):
+    with pytest.raises(ValueError, match="frame is"):
+        write(tmp_path / "a.mp4", channels=4, alpha=False)
+    for wrong in (np.zeros((64, 95, 3), np.uint8), np.zeros((64, 96, 3), np.float32)):
+        with pytest.raises(ValueError, match="frame is"):
+            with FilmWriter(tmp_path / "a.mp4", size_wh=(96, 64), rate=RATE) as film:
+                film.write(wrong)
+    with pytest.raises(ValueError, match="with times or without"):
+        write(tmp_path / "a.mp4", times=[0.0, None] * 6)
+    with pytest.raises(UsageError, match="no film has"):
+        FilmWriter(tmp_path / "a.mp4", size_wh=(70000, 2), rate=RATE)
+    assert list(tmp_path.iterdir()) == []
+
+
+class BoomError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("failure", [BoomError, SinkError])
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "frames"])
+def test_a_failure_leaves_what_was_there_before(tmp_path, failure, name):
+    target = tmp_path / name
+    if target.suffix:
+        target.write_bytes(b"old")
+    with pytest.raises(failure):
+        with opened(target) as film:
+            film.write(picture(0))
+            raise failure
+    assert [path.name for path in tmp_path.iterdir()] == [name] * bool(target.suffix)
+    assert not target.suffix or target.read_bytes() == b"old"
+
+
+def opened(target, **options):
+    if not target.suffix:
+        return FrameFolder(target, rate=RATE)
+    return FilmWriter(target, size_wh=(96, 64), rate=RATE, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("a.mp4", "a.partial.mkv"), ("a.webm", "a.partial.mkv"), ("a.gif", "a.partial.gif")],
+)
+def test_an_interrupted_film_can_be_played(tmp_path, name, kept):
+    source = render(tmp_path / "in.mp4", sound=True, seconds=9)
+    with pytest.raises(KeyboardInterrupt):
+        with opened(tmp_path / name, sound=source) as film:
+            for index in range(30):
+                film.write(picture(index))
+            raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([kept, "in.mp4"])
+    assert film.partial == tmp_path / kept
+    assert len(pixels(film.partial)) == 30
+    if name != "a.gif":
+        info = probe(film.partial)
+        assert info.sound == ("aac",)
+        assert info.duration_s == pytest.approx(1.0, abs=0.1)
+
+
+def test_interrupted_before_the_first_frame_nothing_is_left(tmp_path):
+    for target in (tmp_path / "a.mp4", tmp_path / "frames"):
+        with pytest.raises(KeyboardInterrupt), opened(target) as film:
+            raise KeyboardInterrupt
+        assert film.partial is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_interrupt_ends_at_once_and_cleans_up(tmp_path, monkeypatch):
+    def again(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sodcli.io.film_write.run", again)
+    with pytest.raises(KeyboardInterrupt), opened(tmp_path / "a.mp4") as film:
+        film.write(picture(0))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_without_frames_is_none(tmp_path):
+    with pytest.raises(SinkError, match=r"a.mp4: the film has no frame$"):
+        with opened(tmp_path / "a.mp4"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file" / "a.mp4", tmp_path / "file" / "frames"):
+        with pytest.raises(SinkError, match=r"^cannot write .*: (Not a directory|File exists)$"):
+            opened(target).__enter__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of file sizes on Windows")
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "frames"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
+    """A child whose files may not grow beyond 40 kB: for it and its ffmpeg the disk is full."""
+    script = f"""
+import numpy as np, resource, sys
+from fractions import Fraction
+from pathlib import Path
+from sodcli.errors import SinkError
+from sodcli.io.film_write import FilmWriter
+from sodcli.io.frames import FrameFolder
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+rng = np.random.default_rng(0)
+target, rate = Path({str(tmp_path / name)!r}), Fraction(25)
+wh = (160, 128)
+film = FilmWriter(target, size_wh=wh, rate=rate) if target.suffix else FrameFolder(target,rate=rate)
+try:
+    with film:
+        for _ in range(200):
+            film.write(rng.integers(0, 256, (128, 160, 3), np.uint8))
+except SinkError as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith(f"cannot write {tmp_path / name}: ")
+    assert done.stderr.count("\n") == 1
+    assert any(word in done.stderr for word in ("too large", "SIGXFSZ", "No space"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_swept_and_a_living_one_is_spared(tmp_path):
+    script = f"""
+from pathlib import Path
+import os, signal
+from sodcli.io.film_temp import workshop
+with workshop(Path({str(tmp_path)!r})) as shop:
+    (shop / "picture.mp4").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    code = subprocess.run([sys.executable, "-c", script], check=False).returncode
+    assert code == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".sod-")
+    with workshop(tmp_path) as first:
+        assert not left.exists()
+        with workshop(tmp_path):
+            assert first.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_replace_those_of_a_longer_run(tmp_path):
+    target = tmp_path / "frames"
+    for count in (7, 4):
+        with FrameFolder(target, rate=RATE) as film:
+            for index in range(count):
+                film.write(picture(index, 4))
+        (target / "notes.txt").touch()
+        assert film.seconds == pytest.approx(count / float(RATE))
+    names = sorted(path.name for path in target.iterdir())
+    assert names == ["00000.png", "00001.png", "00002.png", "00003.png", "notes.txt"]
+    assert np.array_equal(np.asarray(Image.open(target / "00003.png")), picture(3, 4))
+
+
+def test_interrupted_frames_are_kept_apart(tmp_path):
+    with pytest.raises(KeyboardInterrupt), FrameFolder(tmp_path / "frames", rate=RATE) as film:
+        film.write(picture(0))
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["frames.partial"]
+    assert [path.name for path in film.partial.iterdir()] == ["00000.png"]
+
+
+def test_sound_that_cannot_be_taken_along_does_not_cost_the_film(tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no sound")
+    target = tmp_path / "a.mp4"
+    with opened(target, sound=tmp_path / "broken.mp4") as film:
+        film.write(picture(0))
+    assert film.damage.startswith(f"{target}: written without sound (")
+    assert len(pixels(target)) == 1
+
+
+def test_an_interrupt_while_finishing_keeps_the_film(tmp_path, monkeypatch):
+    run, calls = film_write.run, []
+
+    def interrupted_once(args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return run(args)
+
+    monkeypatch.setattr(film_write, "run", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        with opened(tmp_path / "a.mp4") as film:
+            film.write(picture(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mkv"]
+    assert len(pixels(film.partial)) == 1
+
+
+def test_a_target_that_cannot_be_replaced_is_told(tmp_path):
+    (tmp_path / "a.mp4").mkdir()
+    with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: Is a directory$"):
+        write(tmp_path / "a.mp4", count=1)
+    (tmp_path / "frames").touch()
+    with pytest.raises(SinkError, match=r"^cannot write .*frames: Not a directory$"):
+        with opened(tmp_path / "frames") as film:
+            film.write(picture(0))
+
+
+def test_a_size_that_no_encoder_can_do_is_told(tmp_path):
+    with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: "):
+        write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)

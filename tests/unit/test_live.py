@@ -1,0 +1,300 @@
+"""The loop of a camera: newest picture first, recordings in real time, every end in order."""
+
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from sodcli.errors import PipelineError, SinkError, SourceError, UsageError
+from sodcli.imaging.compose import Look
+from sodcli.io.camera import open_camera
+from sodcli.pipelines.capture import Capture
+from sodcli.pipelines.infer import Settings
+from sodcli.pipelines.live import Meter, live
+from sodcli.pipelines.newest import Newest
+from sodcli.pipelines.recording import Recording, plan_recording
+from tests.live_stand_in import StandIn
+
+GREEN = Settings("green", Look(refine=False))
+
+
+def answered(frame):
+    """Find everything salient, so that outputs show the camera's own pictures."""
+    return frame.with_saliency(np.ones(frame.size_hw, np.float32))
+
+
+def recording_to(path, *, kind="green", **options):
+    job = plan_recording(str(path), "camera0", kind, alpha=kind == "rgba", **options)
+    return Recording(job, Fraction(25), options.get("codec"))
+
+
+def film_frames(path):
+    """Return mean level and time in seconds of each frame, by another reader than ours."""
+    film, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        at = film.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        there, picture = film.read()
+        if not there:
+            film.release()
+            return frames
+        frames.append((picture[..., 1].mean(), film.get(cv2.CAP_PROP_POS_MSEC) / 1000 or at))
+
+
+class Ending:
+    """A window that the user has enough of after some pictures."""
+
+    def __init__(self, after):
+        self.after, self.shown, self.left = after, [], False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.left = True
+
+    def show(self, pixels, note):
+        self.shown.append((pixels, note))
+
+    def wanted(self):
+        return len(self.shown) < self.after
+
+
+def test_the_newest_item_takes_the_place_of_the_oldest():
+    box = Newest(2)
+    for item in (1, 2, 3):
+        box.put(item)
+    assert (box.get(), box.get(), box.get(0.01)) == (2, 3, None)
+
+
+def test_a_closed_queue_gives_what_it_has_and_then_nothing():
+    box = Newest()
+    box.put("last")
+    box.close()
+    assert (box.get(), box.get()) == ("last", None)
+
+
+def test_the_meter_looks_back_two_seconds():
+    now = iter([10.0, 11.0, 12.0, 12.5, 13.0, 13.5, 14.0])
+    meter = Meter(lambda: next(now))
+    assert str(meter) == ""
+    assert meter.mean == 0
+    for _ in range(7):
+        meter.tick()
+    assert meter.rate == pytest.approx(2)
+    assert str(meter) == "2.0 fps"
+    assert (meter.count, meter.seconds, meter.mean) == (7, 4, 1.5)
+
+
+def test_a_slow_network_drops_pictures_and_never_falls_behind():
+    device, ages, indices = StandIn(rate=100), [], []
+
+    def slow(frame):
+        ages.append(device.reads - 1 - frame.index)
+        indices.append(frame.index)
+        time.sleep(0.06)
+        return answered(frame)
+
+    with open_camera(0, opener=device) as camera:
+        assert live(camera, slow, GREEN, frames=10) is False
+    assert indices == sorted(set(indices))
+    assert indices[-1] >= 30, "no picture was dropped"
+    assert sorted(ages)[5] <= 3, "answers lag behind the camera"
+    assert max(ages) < 15, "the lag grows"
+
+
+def test_the_window_ends_the_loop_and_gets_the_rate_if_asked():
+    window = Ending(after=4)
+    with open_camera(0, opener=StandIn(rate=50)) as camera:
+        assert live(camera, answered, GREEN, window=window, show_fps=True) is False
+    assert window.left
+    assert len(window.shown) == 4
+    assert window.shown[0][1] == ""
+    assert window.shown[-1][1].endswith(" fps")
+    assert window.shown[-1][0].shape == (48, 64, 3)
+
+
+def test_the_window_stays_alive_while_the_camera_says_nothing():
+    turns = []
+
+    class Patient(Ending):
+        def wanted(self):
+            turns.append(len(self.shown))
+            return turns.count(1) < 5
+
+    with open_camera(0, opener=StandIn(rate=4)) as camera:
+        live(camera, answered, GREEN, window=Patient(after=1))
+    assert turns.count(1) == 5
+
+
+def test_threshold_and_type_are_those_of_pictures():
+    window = Ending(after=1)
+
+    def half(frame):
+        return frame.with_saliency(np.full(frame.size_hw, 0.6, np.float32))
+
+    with open_camera(0, opener=StandIn()) as camera:
+        live(camera, half, replace(GREEN, kind="map", threshold=0.5), window=window)
+    assert (window.shown[0][0] == 255).all()
+
+
+def test_a_recording_plays_in_real_time_however_slow_the_network(tmp_path):
+    out = tmp_path / "out.mkv"
+    slept = iter([0.02, 0.16, 0.02, 0.08] * 2)
+    taken = []
+
+    def uneven(frame):
+        time.sleep(next(slept))
+        taken.append(frame.rgb[0, 0, 1])
+        return answered(frame)
+
+    recording = recording_to(out, codec="ffv1")
+    with open_camera(0, opener=StandIn(rate=50)) as camera:
+        live(camera, uneven, GREEN, frames=8, recording=recording)
+    frames = film_frames(out)
+    assert recording.done
+    assert recording.frames == len(frames) == 8
+    assert [round(level) for level, _ in frames] == taken
+    for level, at in frames:  # 50 pictures per second, each level its number
+        assert at == pytest.approx((level - taken[0]) / 50, abs=0.1)
+
+
+def test_an_unplugged_camera_leaves_a_whole_recording(tmp_path):
+    out = tmp_path / "out.mp4"
+    recording = recording_to(out)
+    with open_camera(0, opener=StandIn(rate=50, ends_after=5), patience_s=0.1) as camera:
+        with pytest.raises(SourceError, match="no more pictures"):
+            live(camera, answered, GREEN, recording=recording)
+    assert recording.done
+    assert len(film_frames(out)) == recording.frames
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_camera_without_pictures_leaves_no_recording(tmp_path):
+    recording = recording_to(tmp_path / "out.mp4")
+    with open_camera(0, opener=StandIn(ends_after=0), patience_s=0.05) as camera:
+        with pytest.raises(SourceError):
+            live(camera, answered, GREEN, recording=recording)
+    assert not recording.done
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_the_loop_and_keeps_the_recording(tmp_path):
+    out = tmp_path / "out.mp4"
+
+    def tired(frame):
+        if frame.index > 5:
+            raise KeyboardInterrupt
+        return answered(frame)
+
+    recording = recording_to(out)
+    with open_camera(0, opener=StandIn()) as camera:
+        assert live(camera, tired, GREEN, recording=recording) is True
+    assert recording.done
+    assert len(film_frames(out)) == recording.frames >= 3
+
+
+def test_ctrl_c_while_the_film_is_finished_leaves_nothing(tmp_path, monkeypatch):
+    begun = threading.Event()
+
+    class Slow(Recording):
+        def _sink(self, pixels):
+            begun.set()
+            time.sleep(0.3)
+            return super()._sink(pixels)
+
+    job = plan_recording(str(tmp_path / "out.mp4"), "camera0", "green", alpha=False)
+    recording = Slow(job, Fraction(25))
+    monkeypatch.setattr(recording._thread, "join", impatient(recording._thread.join))
+    with pytest.raises(KeyboardInterrupt):
+        with recording:
+            recording.put(np.zeros((48, 64, 3), np.uint8), 0.0)
+            begun.wait()
+    assert not recording.done
+    assert list(tmp_path.iterdir()) == []
+
+
+def impatient(join):
+    """Return a ``join`` whose first call is struck by Ctrl-C."""
+    calls = []
+
+    def struck(timeout=None):
+        calls.append(timeout)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        join(timeout)
+
+    return struck
+
+
+def test_a_recording_that_cannot_be_written_ends_the_loop(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with open_camera(0, opener=StandIn(rate=50)) as camera:
+        with pytest.raises(SinkError, match="cannot write"):
+            live(camera, answered, GREEN, recording=recording_to(blocked / "out.mp4"))
+
+
+def test_a_failure_at_the_very_end_is_told_too(tmp_path):
+    recording = recording_to(tmp_path / "out.mp4")
+    with pytest.raises(PipelineError, match="recording failed: frame is"):
+        with recording:
+            recording.put(np.zeros((48, 64, 3), np.uint8), 0.0)
+            recording.put(np.zeros((48, 60, 3), np.uint8), 0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cut_outs_are_recorded_with_alpha_as_film_or_frames(tmp_path):
+    rgba = replace(GREEN, kind="rgba")
+    for out, expected in (("a.mov", "a.mov"), ("b/", "b")):
+        with open_camera(0, opener=StandIn()) as camera:
+            recording = recording_to(f"{tmp_path}/{out}", kind="rgba")
+            live(camera, answered, rgba, frames=3, recording=recording)
+        assert recording.output == str(tmp_path / expected)
+    frames = sorted((tmp_path / "b").iterdir())
+    assert [path.name for path in frames] == ["00000.png", "00001.png", "00002.png"]
+    assert cv2.imread(str(frames[0]), cv2.IMREAD_UNCHANGED).shape == (48, 64, 4)
+    assert len(film_frames(tmp_path / "a.mov")) == 3
+
+
+def test_recordings_into_folders_are_named_after_the_camera(tmp_path):
+    job = plan_recording(f"{tmp_path}/", "camera2", "blur", alpha=False)
+    assert job.target == tmp_path / "camera2_blur.mp4"
+
+
+def test_a_recording_replaces_a_file_only_if_asked(tmp_path):
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="exists; --overwrite replaces it"):
+        recording_to(out)
+    assert recording_to(out, overwrite=True).output == str(out)
+
+
+def test_a_driver_that_hangs_counts_as_gone():
+    free = threading.Event()
+
+    class Hanging(StandIn):
+        def read(self):
+            free.wait()
+            return super().read()
+
+    with open_camera(0, opener=Hanging(rate=0), patience_s=0.05) as camera:
+        with pytest.raises(SourceError, match=r"^camera 0: no picture for 0\.1 s$"):
+            with Capture(camera, silence_s=0.1) as capture:
+                while capture.newest(0.02) is None:
+                    pass
+                free.set()
+        free.set()
+
+
+def test_failures_of_ours_name_what_was_being_done():
+    class Odd(StandIn):
+        def read(self):
+            return True, np.zeros((4, 4, 9), np.uint8)  # no camera delivers nine channels
+
+    with open_camera(0, opener=Odd(rate=0)) as camera, Capture(camera) as capture:
+        with pytest.raises(PipelineError, match="reading the camera failed"):
+            capture.newest(1)

@@ -1,0 +1,241 @@
+"""The loop over films, with a network whose answers can be foretold."""
+
+import gc
+import resource
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.errors import DeviceError, SinkError, SourceError
+from sodcli.imaging.compose import GREEN_RGB, Look
+from sodcli.io.film_probe import probe
+from sodcli.io.sinks import plan_outputs
+from sodcli.io.sources import find_inputs
+from sodcli.pipelines.film import FilmOutcome, FilmSettings, Watcher, infer_films
+from sodcli.pipelines.infer import Settings
+from tests.film_kit import echo_predictor, ffmpeg, flash_film, onsets, pixels, render, stamps
+
+
+def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
+    """Write a film that is blue on its left and, salient to the echo, red on its right."""
+    args = ["-f", "lavfi", "-i", f"color=blue:s={size}:r=25,drawbox=x=iw/2:color=red:t=fill"]
+    args += ["-f", "lavfi", "-i", "sine=440"] if sound else []
+    ffmpeg(*args, "-t", seconds, "-pix_fmt", "yuv444p", *words, path)
+    return path
+
+
+def run(registry, film, kind="map", out=None, look=None, before=lambda batch: None, **films):
+    """Do one film; returns its outcome and everything the watcher heard."""
+    settings = Settings(kind, look or Look(refine=False), max_pixels=10**6, overwrite=True)
+    codec = films.get("codec")
+    inputs = find_inputs([str(film)], recursive=False)
+    jobs = plan_outputs(inputs, kind, out and str(out), alpha=kind == "rgba", overwrite=True,
+                        codec=codec)  # fmt: skip
+    heard = []
+    watcher = Watcher(lambda outcome: heard.append(outcome), heard.append, heard.append)
+    predictor = echo_predictor(registry, before=before)
+    (outcome,) = infer_films(jobs, predictor, settings, FilmSettings(**films), watcher)
+    return outcome, heard
+
+
+def test_every_type_gives_a_film_of_the_right_look(registry, tmp_path):
+    film = halves(tmp_path / "film.mp4", sound=True)
+    looks = {
+        "map": ((0, 0, 0), (255, 255, 255)),
+        "green": (GREEN_RGB, (255, 0, 0)),
+        "blur": ((0, 0, 255), (255, 0, 0)),
+        "overlay": ((0, 0, 255), (188, 128, 78)),
+    }
+    for kind, (left, right) in looks.items():
+        outcome, _ = run(registry, film, kind)
+        assert outcome.job.target == tmp_path / f"film_{kind}.mp4"
+        out = pixels(outcome.job.target)
+        assert out.shape == (25, 48, 64, 3)
+        assert np.abs(out[12, 10:38, 4:12].mean((0, 1)) - left).max() < 8
+        assert np.abs(out[12, 10:38, 52:60].mean((0, 1)) - right).max() < 8
+        assert probe(outcome.job.target).sound == ("aac",)
+        assert isinstance(outcome, FilmOutcome)
+        assert (outcome.frames, outcome.warning) == (25, None)
+
+
+@pytest.mark.parametrize("out", [None, "a.webm", "a.mkv", "a.apng", "frames/", "frames"])
+def test_a_cut_out_film_is_transparent_where_nothing_is_salient(registry, tmp_path, out):
+    film = halves(tmp_path / "film.mp4", seconds=0.4)
+    outcome, _ = run(registry, film, "rgba", out and f"{tmp_path / out}{'/' * out.endswith('/')}")
+    target = outcome.job.target
+    assert target == tmp_path / (out or "film_rgba.mov")
+    if target.is_dir():
+        frames = np.stack([np.asarray(Image.open(path)) for path in sorted(target.iterdir())])
+    else:
+        frames = pixels(target, 4, *(["-c:v", "libvpx-vp9"] if out == "a.webm" else []))
+    assert frames.shape == (10, 48, 64, 4)
+    assert frames[:, :, :28, 3].max() <= 3
+    assert frames[:, :, 36:, 3].min() >= 252
+    assert np.abs(frames[5, 10:38, 52:60, :3].mean((0, 1)) - (255, 0, 0)).max() < 8
+
+
+def test_a_picture_or_a_film_comes_behind(registry, tmp_path):
+    film = halves(tmp_path / "film.mp4")
+    yellow = np.full((20, 20, 3), (250, 250, 10), np.uint8)
+    outcome, _ = run(registry, film, "picture", tmp_path / "a.mp4", Look(yellow, refine=False))
+    assert np.abs(pixels(outcome.job.target)[20, 10, 5] - [250.0, 250, 10]).max() < 10
+    back = tmp_path / "back.mp4"
+    fade = "color=black:s=40x40:r=25,geq=r='8*N':g='8*N':b='8*N'"
+    ffmpeg("-f", "lavfi", "-i", fade, "-frames:v", 10, "-pix_fmt", "yuv444p", back)
+    outcome, _ = run(registry, film, "picture", tmp_path / "b.mp4", Look(yellow), behind=back)
+    out = pixels(outcome.job.target)[:, 20, 5].mean(1)
+    assert len(out) == 25
+    assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # round and round
+
+
+def test_sound_and_picture_stay_in_step_at_a_variable_rate(registry, tmp_path):
+    source = tmp_path / "film.mp4"
+    steady = flash_film(tmp_path / "steady.mp4", "-c:a", "aac", rate="50")
+    chosen = "select='if(lt(t,0.8),not(mod(n,5)),if(lt(t,1.6),mod(n,2),1))'"
+    ffmpeg("-i", steady, "-vf", chosen, "-fps_mode", "passthrough", "-enc_time_base", "1/90000",
+           "-pix_fmt", "yuv420p", "-c:a", "copy", source)  # fmt: skip
+    before = stamps(source)
+    assert np.ptp(np.diff(before)) > 0.05
+    for name in ("a.mp4", "a.mkv", "a.webm"):
+        outcome, _ = run(registry, source, "blur", tmp_path / name)
+        assert outcome.frames == len(before)
+        assert stamps(outcome.job.target) == pytest.approx(before, abs=2e-3)
+        seen, heard = onsets(outcome.job.target)
+        assert len(seen) == len(heard) == 2
+        assert seen == pytest.approx(onsets(source)[0], abs=2e-3)
+        assert np.abs(seen - heard).max() <= 1 / 25
+
+
+def test_a_piece_without_sound(registry, tmp_path):
+    film = halves(tmp_path / "film.mp4", sound=True, seconds=2)
+    outcome, heard = run(registry, film, start_s=0.5, frames=7, sound=False)
+    assert outcome.frames == 7
+    assert len(pixels(outcome.job.target)) == 7
+    assert probe(outcome.job.target).sound == ()
+    places = heard[:-1]
+    assert [place.done for place in places] == list(range(1, 8))
+    assert {(place.name, place.expected) for place in places} == {(str(film), 7)}
+    assert places[-1].seconds == pytest.approx(7 / 25)
+    assert heard[-1] is outcome
+
+
+def test_a_threshold_cuts_hard(registry, tmp_path):
+    film = render(tmp_path / "film.mp4", seconds=0.2)
+    settings = Settings("rgba", Look(refine=False), threshold=0.5)
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "rgba", None, alpha=True)
+    infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), Watcher(lambda o: None))
+    alpha = pixels(tmp_path / "film_rgba.mov", 4)[..., 3]
+    assert set(np.unique(alpha)) <= {0, 1, 254, 255}
+    again = infer_films(jobs, None, settings, FilmSettings(), Watcher(lambda outcome: None))
+    assert [outcome.status for outcome in again] == ["skipped"]
+
+
+def test_a_damaged_film_is_done_with_a_warning(registry, tmp_path):
+    film = render(tmp_path / "film.mkv", seconds=4)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
+    outcome, _ = run(registry, film)
+    assert outcome.status == "done"
+    assert 10 < outcome.frames < 99
+    assert "the file is damaged and ends after" in outcome.warning
+    assert len(pixels(outcome.job.target)) == outcome.frames
+
+
+def test_one_bad_film_leaves_the_others(registry, tmp_path):
+    for name in ("a.mp4", "c.mp4"):
+        render(tmp_path / name, seconds=0.2)
+    (tmp_path / "b.mp4").write_bytes(b"no film")
+    inputs = find_inputs([str(tmp_path)], recursive=False)
+    for fail_fast, expected in ((False, ["done", "failed", "done"]), (True, ["done", "failed"])):
+        jobs = plan_outputs(inputs, "map", str(tmp_path / f"out{fail_fast}"), alpha=False)
+        settings = Settings("map", Look(), fail_fast=fail_fast)
+        seen = []
+        watcher = Watcher(seen.append)
+        outcomes = infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), watcher)
+        assert [outcome.status for outcome in outcomes] == expected
+        assert seen == outcomes
+        assert isinstance(outcomes[1].error, SourceError)
+
+
+def failing(error, after):
+    left = [after]
+
+    def before(batch):
+        left[0] -= 1
+        if left[0] < 0:
+            raise error
+
+    return before
+
+
+def test_a_failing_network_ends_the_run_and_leaves_nothing(registry, tmp_path):
+    film = render(tmp_path / "film.mp4", seconds=2)
+    with pytest.raises(DeviceError, match="out of memory"):
+        run(registry, film, before=failing(DeviceError("out of memory"), 10))
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+    assert {thread.name for thread in threading.enumerate() if "sod" in thread.name} == set()
+
+
+def test_an_interrupted_run_keeps_what_was_done(registry, tmp_path):
+    film = render(tmp_path / "film.mp4", seconds=8, sound=True)
+    notes = []
+    settings = Settings("map", Look())
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "map", None, alpha=False)
+    watcher = Watcher(lambda outcome: None, note=notes.append)
+    predictor = echo_predictor(registry, before=failing(KeyboardInterrupt(), 60))
+    with pytest.raises(KeyboardInterrupt):
+        infer_films(jobs, predictor, settings, FilmSettings(), watcher)
+    partial = tmp_path / "film_map.partial.mkv"
+    count = len(pixels(partial))
+    assert 30 <= count <= 60
+    assert notes == [f"kept {count} frames in {partial}"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", partial.name]
+    assert {thread.name for thread in threading.enumerate() if "sod" in thread.name} == set()
+
+
+def test_a_failing_encoder_is_the_error_that_is_told(registry, tmp_path, monkeypatch):
+    def broken(self, data):
+        raise SinkError("cannot write x: No space left on device")
+
+    monkeypatch.setattr("sodcli.io.film_write.FilmWriter._send", broken)
+    outcome, _ = run(registry, render(tmp_path / "film.mp4"))
+    assert str(outcome.error) == "cannot write x: No space left on device"
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_background_that_cannot_be_read_is_the_error_that_is_told(registry, tmp_path):
+    film = render(tmp_path / "film.mp4")
+    (tmp_path / "back.mp4").write_bytes(b"?")
+    look = Look(np.zeros((4, 4, 3), np.uint8))
+    outcome, _ = run(registry, film, "picture", tmp_path / "a.mp4", look,
+                     behind=tmp_path / "back.mp4")  # fmt: skip
+    assert isinstance(outcome.error, SourceError)
+    assert str(outcome.error).startswith(f"{tmp_path / 'back.mp4'}: not a film")
+
+
+@pytest.mark.slow
+def test_two_thousand_frames_take_no_more_memory_than_two_hundred(registry, tmp_path):
+    film = halves(tmp_path / "film.mp4", "-preset", "ultrafast", size="320x180", seconds=80)
+    sizes = {}
+
+    def measure(position):
+        if getattr(position, "done", 0) in (200, 2000):
+            gc.collect()
+            sizes[position.done] = _resident_bytes()
+
+    settings = Settings("map", Look(), batch=8)
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "map", None, alpha=False)
+    watcher = Watcher(lambda outcome: None, measure)
+    (outcome,) = infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), watcher)
+    assert outcome.frames == 2000
+    assert len(stamps(outcome.job.target)) == 2000
+    assert sizes[2000] - sizes[200] < 20e6
+
+
+def _resident_bytes():
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(statm.read_text().split()[1]) * resource.getpagesize()
