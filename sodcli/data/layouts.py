@@ -7,8 +7,8 @@ from pathlib import Path
 from sodcli.files import natural_key
 
 PICTURES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_IMAGE_WORDS = frozenset({"im", "image", "images", "img", "imgs", "jpegimages"})
-_MASK_WORDS = frozenset(
+IMAGE_WORDS = frozenset({"im", "image", "images", "img", "imgs", "jpegimages"})
+MASK_WORDS = frozenset(
     {"annotation", "annotations", "groundtruth", "gt", "gts", "mask", "masks", "truth"}
 )
 LOOKED_FOR = (
@@ -44,9 +44,9 @@ def twin_folders(folder: Path) -> list[tuple[Path, Path]]:
     masks: dict[frozenset[str], Path] = {}
     for sub in subfolders(folder):
         words = frozenset(re.split(r"[-_ .]+", sub.name.casefold()))
-        kind = masks if words & _MASK_WORDS else images if words & _IMAGE_WORDS else None
+        kind = masks if words & MASK_WORDS else images if words & IMAGE_WORDS else None
         if kind is not None and _has_picture(sub):
-            kind.setdefault(words - _MASK_WORDS - _IMAGE_WORDS, sub)
+            kind.setdefault(words - MASK_WORDS - IMAGE_WORDS, sub)
     if len(images) == len(masks) == 1:
         return list(zip(images.values(), masks.values(), strict=True))
     return [(path, masks[rest]) for rest, path in images.items() if rest in masks]

@@ -55,6 +55,15 @@ def find_pairs(folders: Sequence[str]) -> PairList:
     return _joined(_pairs_of(source) for source in folders)
 
 
+def pairs_across(images: Path, masks: Path, source: str) -> PairList:
+    """Pair the pictures in ``images`` and below with the masks of the same place in ``masks``."""
+    photos = _by_stem(pictures_under(images), images)
+    truths: dict[PurePath, list[Path]] = {}
+    for stem, files in _by_stem(pictures_under(masks), masks).items():
+        truths.setdefault(_mask_of(stem, photos), []).extend(files)
+    return _matched(photos, truths, images.parent, source)
+
+
 def capped(names: Sequence[str]) -> str:
     """Return ``names`` as one readable list, cut after the first few."""
     more = len(names) - _NAMES_SHOWN
@@ -64,7 +73,7 @@ def capped(names: Sequence[str]) -> str:
 def _pairs_of(source: str) -> PairList:
     images, equals, masks = source.partition("=")
     if equals and not Path(source).is_dir():
-        found = _across(_folder(images), _folder(masks), source)
+        found = pairs_across(_folder(images), _folder(masks), source)
     else:
         folder = _folder(source)
         found = _known_layout(folder, source)
@@ -99,20 +108,12 @@ def _reason(found: PairList, source: str) -> str:
 def _known_layout(folder: Path, source: str) -> PairList:
     twins = twin_folders(folder)
     if twins:
-        return _joined(_across(images, masks, source) for images, masks in twins)
+        return _joined(pairs_across(images, masks, source) for images, masks in twins)
     files = pictures_in(folder)
     photos = [path for path in files if path.suffix.lower() != ".png"]
     masks = [path for path in files if path.suffix.lower() == ".png"]
     found = _matched(_by_stem(photos, folder), _by_stem(masks, folder), folder, source)
     return found if found.pairs else PairList((), ())
-
-
-def _across(images: Path, masks: Path, source: str) -> PairList:
-    photos = _by_stem(pictures_under(images), images)
-    truths: dict[PurePath, list[Path]] = {}
-    for stem, files in _by_stem(pictures_under(masks), masks).items():
-        truths.setdefault(_mask_of(stem, photos), []).extend(files)
-    return _matched(photos, truths, images.parent, source)
 
 
 def _mask_of(stem: PurePath, photos: Container[PurePath]) -> PurePath:

@@ -39,8 +39,7 @@ def read_mask(path: Path) -> NDArray[np.float32]:
     Raises:
         SourceError: If it cannot be read whole.
     """
-    pixels = _decoded(path, cv2.IMREAD_UNCHANGED)
-    grey = _one_channel(pixels)
+    grey = one_channel(read_stored(path))
     classes = np.issubdtype(grey.dtype, np.floating) or grey.max() == 1
     top = 1 if classes else np.iinfo(grey.dtype.name).max
     return np.asarray(np.multiply(grey, 1 / top, dtype=np.float32).clip(0, 1))
@@ -63,6 +62,15 @@ def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     if image.shape[:2] != mask.shape:
         raise SourceError(f"{pair.mask}: is {_size(mask)}, its picture {_size(image)}")
     return image, mask
+
+
+def read_stored(path: Path) -> Pixels:
+    """Read a picture as it is stored: grey, BGR or BGRA, of any type OpenCV knows.
+
+    Raises:
+        SourceError: If it cannot be read whole.
+    """
+    return _decoded(path, cv2.IMREAD_UNCHANGED)
 
 
 def _decoded(path: Path, flags: int) -> Pixels:
@@ -88,7 +96,8 @@ def _cut_short(data: bytes) -> bool:
     )
 
 
-def _one_channel(pixels: Pixels) -> Pixels:
+def one_channel(pixels: Pixels) -> Pixels:
+    """Return ``(H, W)`` of a stored picture: its transparency where that varies, else its grey."""
     if pixels.ndim == 2:
         return pixels
     if pixels.shape[2] == 4 and np.ptp(pixels[..., 3]) > 0:

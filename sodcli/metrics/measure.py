@@ -1,5 +1,6 @@
 """Compare one saliency map with its ground truth."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -18,7 +19,11 @@ ALL: Final = frozenset({"mae", "f", "wf", "s", "e", "mba"})
 
 
 def measure(
-    pred: NDArray[Any], gt: NDArray[Any], *, which: frozenset[str] | set[str] = ALL
+    pred: NDArray[Any],
+    gt: NDArray[Any],
+    *,
+    which: frozenset[str] | set[str] = ALL,
+    plain: frozenset[str] = frozenset(),
 ) -> ImageScores:
     """Score one saliency map.
 
@@ -31,27 +36,42 @@ def measure(
             256 grey levels.
         gt: ``(H, W)`` ground truth, uint8 (foreground where > 128) or bool.
         which: Names of the measures to take, from ``ALL``.
+        plain: Names of the measures to take from the map as it is, not min-max normalised.
 
     Raises:
         ValueError: If the sizes differ (resizing is the caller's choice), or a type or range is
             another one.
         UsageError: If a name is not in ``ALL``.
     """
-    if unknown := which - ALL:
-        raise UsageError(f"no measure named {min(unknown)!r}. Known: {', '.join(sorted(ALL))}")
+    check_names(which)
     both = pair(pred, gt)
-    counts = tally(both)
-    thresholds = cuts(counts)
-    s, s_defined = s_measure(counts) if "s" in which else (None, True)
+    stretched = tally(both)
+    unstretched = replace(stretched, stretch=False)
+    counts = {name: unstretched if name in plain else stretched for name in ALL}
+    cut_f = cuts(counts["f"])
+    cut_e = cut_f if counts["e"] is counts["f"] else cuts(counts["e"])
+    s, s_defined = s_measure(counts["s"]) if "s" in which else (None, True)
     mba = boundary_accuracy(both) if "mba" in which else None
     undefined = {"s": not s_defined, "mba": "mba" in which and mba is None}
     return ImageScores(
         which=frozenset(which),
-        mae=mae(counts) if "mae" in which else None,
-        f=f_measure(thresholds) if "f" in which else None,
-        wf=weighted_f(both, counts) if "wf" in which else None,
+        mae=mae(counts["mae"]) if "mae" in which else None,
+        f=f_measure(cut_f) if "f" in which else None,
+        wf=weighted_f(both, counts["wf"]) if "wf" in which else None,
         s=s,
-        e=e_measure(thresholds) if "e" in which else None,
+        e=e_measure(cut_e) if "e" in which else None,
         mba=mba,
         undefined=frozenset(name for name, is_undefined in undefined.items() if is_undefined),
     )
+
+
+def check_names(which: frozenset[str] | set[str]) -> None:
+    """Refuse names of measures that there are not, and no name at all.
+
+    Raises:
+        UsageError: If there is no name, or one that is not in ``ALL``.
+    """
+    if not which:
+        raise UsageError(f"no measure is named. Known: {', '.join(sorted(ALL))}")
+    if unknown := which - ALL:
+        raise UsageError(f"no measure named {min(unknown)!r}. Known: {', '.join(sorted(ALL))}")

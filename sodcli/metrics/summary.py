@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.metrics.measure import ALL, measure
-from sodcli.metrics.scores import Curve, CurveScores, DatasetScores, FScores, ImageScores
+from sodcli.metrics.scores import Curve, CurveScores, DatasetScores, FScores, ImageScores, Scores
 
 
 def summarise(scores: Iterable[ImageScores]) -> DatasetScores:
@@ -26,22 +26,27 @@ def summarise(scores: Iterable[ImageScores]) -> DatasetScores:
         ValueError: If there is no image, or the images were not measured alike.
     """
     images = list(scores)
-    if not images:
-        raise ValueError("there are no images to average over")
-    which = images[0].which
-    if any(image.which != which for image in images):
-        raise ValueError("the images were not all scored with the same measures")
-    return DatasetScores(
-        which=which,
-        mae=_mean([image.mae for image in images]),
-        f=_mean_f([image.f for image in images if image.f]),
-        wf=_mean([image.wf for image in images]),
-        s=_mean([image.s for image in images]),
-        e=_mean_e([image.e for image in images if image.e]),
-        mba=_mean([image.mba for image in images]),
+    return _averaged(
+        images,
         images=len(images),
         undefined=Counter(name for image in images for name in sorted(image.undefined)),
     )
+
+
+def summarise_clips(clips: Iterable[DatasetScores]) -> DatasetScores:
+    """Average the means of clips, so that each weighs the same however many frames it has.
+
+    The maximum of a curve is that of the curve averaged over clips.
+
+    Args:
+        clips: From ``summarise``, one per clip.
+
+    Raises:
+        ValueError: As ``summarise``.
+    """
+    means = list(clips)
+    undefined: Counter[str] = sum((Counter(clip.undefined) for clip in means), Counter())
+    return _averaged(means, images=sum(clip.images for clip in means), undefined=undefined)
 
 
 def score_pairs(
@@ -56,6 +61,25 @@ def score_pairs(
         UsageError: If a name in ``which`` is not a measure's.
     """
     return summarise(measure(pred, gt, which=which) for pred, gt in pairs)
+
+
+def _averaged(parts: Sequence[Scores], *, images: int, undefined: Counter[str]) -> DatasetScores:
+    if not parts:
+        raise ValueError("there are no images to average over")
+    which = parts[0].which
+    if any(part.which != which for part in parts):
+        raise ValueError("the images were not all scored with the same measures")
+    return DatasetScores(
+        which=which,
+        mae=_mean([part.mae for part in parts]),
+        f=_mean_f([part.f for part in parts if part.f]),
+        wf=_mean([part.wf for part in parts]),
+        s=_mean([part.s for part in parts]),
+        e=_mean_e([part.e for part in parts if part.e]),
+        mba=_mean([part.mba for part in parts]),
+        images=images,
+        undefined=undefined,
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

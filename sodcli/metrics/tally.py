@@ -22,9 +22,11 @@ class Tally:
     Attributes:
         counts: ``(4, 2, 256)`` int64: quadrant around the ground truth's centroid (top left, top
             right, bottom left, bottom right), background or foreground, grey level.
+        stretch: Whether saliency is the grey level after min-max normalisation.
     """
 
     counts: Counts
+    stretch: bool = True
 
     @cached_property
     def whole(self) -> Counts:
@@ -34,10 +36,12 @@ class Tally:
 
     @cached_property
     def low_span(self) -> tuple[int, int]:
-        """Lowest grey level and width of the range that min-max maps to [0, 1].
+        """Lowest grey level and width of the range that is mapped to [0, 1].
 
         A constant map is not stretched: it keeps its value.
         """
+        if not self.stretch:
+            return 0, 255
         used = np.flatnonzero(self.whole.any(axis=0))
         low, high = int(used[0]), int(used[-1])
         return (low, high - low) if high > low else (0, 255)

@@ -57,13 +57,27 @@ def weighted_f(pair: Pair, tally: Tally) -> float:
     error = cv2.absdiff(
         cv2.LUT(near.grey, tally.levels.astype(np.float32)), near.mask.astype(np.float32)
     )
-    distance = cv2.distanceTransform(1 - near.mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = _distance(near.mask)
     missed = _missed(error, distance, near.mask)
     false = 2 * tally.moments(tally.whole[0])[1] / tally.low_span[1]
     false -= _sum(error * cv2.exp(distance * _DECAY), 1 - near.mask)
     recall = 1 - missed / count
     precision = (count - missed) / (count - missed + false + EPS)
     return 2 * recall * precision / (recall + precision + EPS)
+
+
+def _distance(mask: NDArray[np.uint8]) -> MatLike:
+    """Return each pixel's distance to the foreground, always the same to the last bit.
+
+    Intel's IPP, which OpenCV takes where it has it, is slower here, and its last bit varies from
+    call to call. The switch is this thread's own.
+    """
+    used = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(False)
+    try:
+        return cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    finally:
+        cv2.ipp.setUseIPP(used)
 
 
 def _missed(error: MatLike, distance: MatLike, mask: NDArray[np.uint8]) -> float:

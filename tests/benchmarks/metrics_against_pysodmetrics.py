@@ -1,27 +1,34 @@
-"""How many times as fast as pysodmetrics the metrics are, on one core.
+"""How many times as fast as pysodmetrics the metrics are, and two processes as one.
 
-Needs a Python that has sodcli, numpy, opencv and pysodmetrics 1.6.2; both are timed in turn, in one
-run, on the same pictures, and the best round counts, as other programs only ever slow one down.
-Run: ``python tests/benchmarks/metrics_against_pysodmetrics.py``.
+Needs a Python that has sodcli's metrics, numpy, opencv and pysodmetrics 1.6.2. All are timed in
+turn, in one run, on the same PNG files, reading included; rounds are interleaved, and the ratio is
+the median of the rounds' ratios.
+Run: ``python -m tests.benchmarks.metrics_against_pysodmetrics [FOLDER-OF-MAPS FOLDER-OF-MASKS]``.
 """
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import multiprocessing
+import statistics
+import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
-import py_sod_metrics
 
-from sodcli.metrics.measure import ALL, measure
+from sodcli.metrics.measure import ALL
+from sodcli.pipelines.scoring.work import Job, work
 
 SIZES_WH = ((400, 300), (1920, 1080))
-ROUNDS = 25
+ROUNDS = 7
 COMMON = ALL - {"mba"}  # pysodmetrics has no boundary accuracy
+BATCH = {400: 160, 1920: 24}  # pictures per round when processes are compared
 
 
 def picture(width: int, height: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -35,46 +42,92 @@ def picture(width: int, height: int, radius: float) -> tuple[np.ndarray, np.ndar
     return np.clip(np.rint(soft + noise), 0, 255).astype(np.uint8), gt
 
 
-def reference(pred: np.ndarray, gt: np.ndarray) -> None:
-    """Compute what COMMON names with pysodmetrics."""
-    for name in ("MAE", "Fmeasure", "WeightedFmeasure", "Smeasure", "Emeasure"):
-        getattr(py_sod_metrics, name)().step(pred=pred, gt=gt)
+def drawn(folder: Path, width: int, height: int) -> list[tuple[Path, Path]]:
+    """Write pairs with little and with much foreground."""
+    pairs = []
+    for number, radius in enumerate((0.15, 0.25, 0.35)):
+        names = [folder / f"{kind}_{width}_{number}.png" for kind in ("map", "mask")]
+        for name, pixels in zip(names, picture(width, height, radius), strict=True):
+            cv2.imwrite(str(name), pixels)
+        pairs.append((names[0], names[1]))
+    return pairs
 
 
-def in_turn(*functions: Callable[[], object]) -> list[float]:
-    """Time the functions one after the other, ROUNDS times; the best of each, in ms."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(ROUNDS):
-        for function, taken in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            taken.append((time.perf_counter() - start) * 1e3)
-    return [min(taken) for taken in times]
+def theirs(pairs: list[tuple[Path, Path]]) -> None:
+    """Read the pairs and take what COMMON names with pysodmetrics."""
+    import py_sod_metrics
+
+    for pred, gt in pairs:
+        read = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (pred, gt)]
+        for name in ("MAE", "Fmeasure", "WeightedFmeasure", "Smeasure", "Emeasure"):
+            getattr(py_sod_metrics, name)().step(pred=read[0], gt=read[1])
 
 
-def compare(pred: np.ndarray, gt: np.ndarray) -> str:
-    """Time both libraries on one pair and put the result in words."""
-    theirs, ours, with_mba, light = in_turn(
-        lambda: reference(pred, gt),
-        lambda: measure(pred, gt, which=COMMON),
-        lambda: measure(pred, gt),
-        lambda: measure(pred, gt, which={"mae", "f"}),
-    )
+def ours(pairs: list[tuple[Path, Path]], which: frozenset[str] = COMMON) -> None:
+    """Read and measure the pairs as ``sod eval`` does."""
+    for pred, gt in pairs:
+        (result,) = work(Job(gt, (pred,), which, frozenset()))
+        assert result.scores is not None
+
+
+def seconds(function, *words) -> float:
+    start = time.perf_counter()
+    function(*words)
+    return time.perf_counter() - start
+
+
+def compare(pairs: list[tuple[Path, Path]]) -> str:
+    """Time both libraries on the same files and put the result in words."""
+    rounds = [
+        (seconds(theirs, pairs), seconds(ours, pairs), seconds(ours, pairs, ALL))
+        for _ in range(ROUNDS)
+    ]
+    times = [1e3 * statistics.median(column) / len(pairs) for column in zip(*rounds, strict=True)]
+    ratio = statistics.median(a / b for a, b, _ in rounds)
     return (
-        f"pysodmetrics {theirs:.1f} ms, the same here {ours:.2f} ms ({theirs / ours:.1f}x),"
-        f" with mBA {with_mba:.2f} ms, MAE and F only {light:.2f} ms"
+        f"per image: pysodmetrics {times[0]:.1f} ms, the same here {times[1]:.2f} ms: "
+        f"{ratio:.1f} times as fast; with mBA {times[2]:.2f} ms"
     )
+
+
+def _single() -> None:
+    cv2.setNumThreads(1)
+
+
+def processes(pairs: list[tuple[Path, Path]], width: int) -> str:
+    """Time one running process against two, on many pairs."""
+    many = [pairs[at % len(pairs)] for at in range(BATCH[width])]
+    jobs = [Job(gt, (pred,), ALL, frozenset()) for pred, gt in many]
+    context = multiprocessing.get_context("spawn")
+    pools = [ProcessPoolExecutor(n, mp_context=context, initializer=_single) for n in (1, 2)]
+    try:
+        for pool in pools:  # begun before the clock
+            list(pool.map(work, jobs[:8]))
+        rounds = [
+            tuple(
+                seconds(lambda pool=pool: list(pool.map(work, jobs, chunksize=4))) for pool in pools
+            )
+            for _ in range(ROUNDS)
+        ]
+    finally:
+        for pool in pools:
+            pool.shutdown()
+    ratio = statistics.median(one / two for one, two in rounds)
+    return f"two processes are {ratio:.2f} times as fast as one (begun beforehand)"
 
 
 def main() -> None:
-    """Print one line per size and share of foreground."""
+    """Print two lines per size."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
-    for width, height in SIZES_WH:
-        for radius in (0.15, 0.35):
-            pred, gt = picture(width, height, radius)
-            share = 100 * np.mean(gt > 0)
-            print(f"{width}x{height}, {share:.0f}% foreground: {compare(pred, gt)}")
+    with tempfile.TemporaryDirectory() as folder:
+        for width, height in SIZES_WH:
+            pairs = drawn(Path(folder), width, height)
+            print(f"{width}x{height}: {compare(pairs)}", flush=True)
+            print(f"{width}x{height}: {processes(pairs, width)}", flush=True)
+    if len(sys.argv) > 2:
+        maps, masks = (sorted(Path(name).iterdir()) for name in sys.argv[1:3])
+        print(f"{sys.argv[1]}: {compare(list(zip(maps, masks, strict=True)))}")
 
 
 if __name__ == "__main__":

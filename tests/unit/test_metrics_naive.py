@@ -44,6 +44,10 @@ def exactly_stretched(pred):
     return [[Fraction(int(value) - low, high - low) for value in row] for row in pred]
 
 
+def exactly_plain(pred):
+    return [[Fraction(int(value), 255) for value in row] for row in pred]
+
+
 def cut_maps(pred):
     """Cut the map at 255 ... 0 of 255, then at twice its mean: ``(257, H, W)`` bool."""
     p = stretched(pred)
@@ -96,8 +100,8 @@ def similarity(cells):
     return 1.0 if spread == 0 else 0.0
 
 
-def s_of(pred, gt):
-    exact = exactly_stretched(pred)
+def s_of(pred, gt, exactly=exactly_stretched):
+    exact = exactly(pred)
     if not gt.any() or gt.all():
         mean = float(mean_of([p for row in exact for p in row]))
         return mean if gt.any() else 1 - mean
@@ -177,6 +181,17 @@ def test_precision_and_recall_follow_their_formulas(pair):
 @given(small_pairs())
 def test_s_follows_its_formula(pair):
     assert measure(*pair, which={"s"}).s == pytest.approx(s_of(*pair), abs=CLOSE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_pairs())
+def test_mae_s_and_f_of_the_plain_map_follow_their_formulas(pair):
+    pred, gt = pair
+    scores = measure(pred, gt, which={"mae", "s", "f"}, plain=frozenset({"mae", "s", "f"}))
+    assert scores.mae == pytest.approx(np.abs(pred / 255 - gt).mean(), abs=CLOSE)
+    assert scores.s == pytest.approx(s_of(pred, gt, exactly_plain), abs=CLOSE)
+    curve = [f_of(pred >= threshold, gt) for threshold in range(255, -1, -1)]
+    np.testing.assert_allclose(scores.f.curve, curve, rtol=0, atol=CLOSE)
 
 
 @settings(max_examples=100, deadline=None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sodcli.metrics.measure import ALL, measure
-from sodcli.metrics.summary import score_pairs, summarise
+from sodcli.metrics.summary import score_pairs, summarise, summarise_clips
 
 RNG = np.random.default_rng(5)
 PAIRS = [
@@ -84,3 +84,27 @@ def test_scores_travel_between_processes():
     scores = [measure(*pair) for pair in PAIRS]
     travelled = pickle.loads(pickle.dumps(scores))
     assert summarise(travelled).as_dict() == summarise(scores).as_dict()
+
+
+def test_the_same_pair_scores_the_same_to_the_last_bit():
+    pred, gt = PAIRS[0]
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        kept = [np.ones(rng.integers(1, 5000)) for _ in range(10)]  # other memory each time
+        seen.add(str(measure(pred, gt).as_dict()))
+        assert kept
+    assert len(seen) == 1
+
+
+def test_each_clip_weighs_the_same_and_the_maximum_is_that_of_the_mean_curve():
+    scores = [measure(*pair) for pair in PAIRS]
+    clips = [summarise(scores[:1]), summarise(scores[1:])]
+    whole = summarise_clips(clips)
+    assert whole.mae == pytest.approx((clips[0].mae + clips[1].mae) / 2)
+    assert whole.mae != summarise(scores).mae
+    curve = (clips[0].f.curve + clips[1].f.curve) / 2
+    assert whole.f.max == pytest.approx(curve.max())
+    assert whole.images == 5
+    with pytest.raises(ValueError, match="no images"):
+        summarise_clips([])

@@ -1,0 +1,33 @@
+"""The options of ``sod test``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Data = Annotated[
+    Path,
+    typer.Option(metavar="ROOT", help="A folder of data sets, or a data set itself."),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Maps go to DIR/SET, those of a film to DIR/SET/SEQUENCE.",
+    ),
+]
+Sets = Annotated[
+    str | None,
+    typer.Option(metavar="A+B", help="Data sets, such as ECSSD+PASCAL-S. Default: all of ROOT."),
+]
+Protocol = Annotated[
+    Literal["paper", "infer"],
+    typer.Option(
+        help="paper: sizes, stretching, rounding and clips as published. infer: as sod infer does."
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on: keep the maps that are whole.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that are there.")]
+Score = Annotated[bool, typer.Option("--eval", help="Go on to the table of scores.")]

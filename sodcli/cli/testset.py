@@ -1,0 +1,127 @@
+"""``sod test``: saliency maps of benchmark sets."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sodcli.cli import infer_options, options, ui
+from sodcli.cli import test_options as opt
+from sodcli.cli.fetch import watching
+from sodcli.cli.test_report import score_maps, tell
+from sodcli.errors import MissingError, UsageError
+from sodcli.registry import default_registry
+
+if TYPE_CHECKING:
+    from sodcli.data.benchmark import BenchmarkSet
+    from sodcli.pipelines.predictor import Predictor
+    from sodcli.pipelines.testrun import Order, Row
+    from sodcli.pipelines.testset import Outcome
+    from sodcli.training.distributed import Team
+
+
+def write_maps(
+    data: opt.Data,
+    out: opt.Out,
+    sets: opt.Sets = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    size: infer_options.Size = None,
+    protocol: opt.Protocol = "paper",
+    batch: infer_options.Batch = 1,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
+    score: opt.Score = False,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    half: options.Half = False,
+    threads: options.Threads = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Run a model over benchmark sets and write their saliency maps.
+
+    [bold]sod test --data ROOT --sets ECSSD+PASCAL-S -o maps[/] writes maps/ECSSD/0001.png and so
+    on: 8-bit grey, of the ground truth's size, in the protocol that the model was published with.
+    --eval goes on to the table of scores.
+
+    [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
+    """
+    from sodcli.pipelines.device import choose_device, set_threads
+    from sodcli.pipelines.predictor import load
+    from sodcli.pipelines.testrun import Order
+    from sodcli.training.distributed import join_team, rank, world_size
+
+    leads = rank() == 0
+    quiet = quiet or not leads
+    try:
+        found = _find(data, sets, model, quiet=quiet)
+        if threads is not None or world_size() == 1:  # torchrun has shared the cores out
+            set_threads(threads)
+        with join_team(choose_device(device)) as team:
+            get = partial(load, model, weights=weights, half=half, size=size, offline=offline)
+            predictor = _load(get, team, half, quiet=quiet, verbose=verbose)
+            order = Order(out, protocol, batch, half, resume, overwrite)
+            rows = _make(found, predictor, order, team, quiet=quiet)
+    except (UsageError, MissingError) as error:
+        if not leads:  # every process meets the same error, and the first one tells
+            raise typer.Exit(error.exit_code) from error
+        raise
+    if leads:
+        scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
+        tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
+
+
+def _find(data: Path, sets: str | None, model: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
+    from sodcli.data.benchmarks import find_sets
+
+    registry = default_registry()
+    if model is not None:
+        registry.model(model)  # before the folders are searched, so that a typo is told at once
+    names = [name for name in re.split(r"[+,]", sets or "") if name]
+    found = find_sets(data, names, registry.datasets)
+    for remark in () if quiet else [remark for one in found for remark in one.remarks]:
+        ui.warn(remark)
+    return found
+
+
+def _load(
+    get: "Callable[..., Predictor]", team: "Team", half: bool, *, quiet: bool, verbose: bool
+) -> "Predictor":
+    """Load the network on this process's device, and say so."""
+    from sodcli.pipelines.device import describe_device
+
+    with watching(quiet=quiet) as watch:
+        predictor = get(device=str(team.device), watch=watch)
+    where = describe_device(team.device, half)
+    ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
+    if verbose:
+        seen = "x".join(map(str, predictor.size_hw))
+        ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
+    return predictor
+
+
+def _make(
+    found: "list[BenchmarkSet]",
+    predictor: "Predictor",
+    order: "Order",
+    team: "Team",
+    *,
+    quiet: bool,
+) -> "list[Row]":
+    from sodcli.pipelines.testrun import make_maps
+
+    share = -(-sum(one.pictures for one in found) // team.world)
+    with ui.progress("maps", share, quiet=quiet) as advance:
+
+        def report(outcome: "Outcome") -> None:
+            advance(1)
+            if outcome.error is not None:
+                ui.error(str(outcome.error))
+
+        return make_maps(found, predictor, order, team, report)

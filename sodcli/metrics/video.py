@@ -1,0 +1,72 @@
+"""How films are scored: which frames count, and how their scores are averaged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sodcli.metrics.scores import DatasetScores, ImageScores
+from sodcli.metrics.summary import summarise, summarise_clips
+
+
+@dataclass(frozen=True, slots=True)
+class FilmProtocol:
+    """One paper's way of scoring a film.
+
+    Attributes:
+        name: As typed after ``--video``.
+        paper: Whose it is.
+        margin: Frames left out at either end of each clip, in natural order.
+        by_clip: Whether each clip weighs the same; else each frame.
+        plain: Names of the measures taken from the map as it is, not min-max normalised.
+        says: The protocol in words.
+    """
+
+    name: str
+    paper: str
+    margin: int
+    by_clip: bool
+    plain: frozenset[str]
+    says: str
+
+    @property
+    def scored(self) -> slice:
+        """Which frames of a clip, in natural order, are scored."""
+        return slice(self.margin, -self.margin or None)
+
+    def summarise(self, clips: Mapping[str, Sequence[ImageScores]]) -> DatasetScores:
+        """Average the scores of a film set's clips.
+
+        Args:
+            clips: For each clip the scores of the frames that are scored, at least one.
+
+        Raises:
+            ValueError: If there is no clip, or one without a frame.
+        """
+        if self.by_clip:
+            return summarise_clips(summarise(frames) for frames in clips.values())
+        return summarise(frame for frames in clips.values() for frame in frames)
+
+
+PROTOCOLS: Final = {
+    protocol.name: protocol
+    for protocol in (
+        FilmProtocol(
+            name="stdnet",
+            paper="STDNet (arXiv 2507.01182)",
+            margin=1,
+            by_clip=True,
+            plain=frozenset({"mae", "s"}),
+            says="first and last frame of each clip left out, mean over clips, "
+            "MAE and S of the map as it is",
+        ),
+        FilmProtocol(
+            name="rcrnet",
+            paper="RCRNet (Yan et al., ICCV 2019)",
+            margin=0,
+            by_clip=False,
+            plain=frozenset({"mae", "f", "wf", "s", "e"}),
+            says="every annotated frame, mean over frames, maps as they are",
+        ),
+    )
+}
+"""Protocols by name."""

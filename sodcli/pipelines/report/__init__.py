@@ -1,0 +1,1 @@
+"""An evaluation as a table, JSON, CSV, xlsx and one page of HTML."""

@@ -1,0 +1,76 @@
+"""Where the reports of an evaluation go."""
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.files import whole_file, write_whole
+from sodcli.pipelines.report.page import as_html
+from sodcli.pipelines.report.sheet import NEEDED, write_sheet
+from sodcli.pipelines.report.tables import as_csv, as_dict
+from sodcli.pipelines.scoring.outcome import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Files to write; None where one is not wanted. What is there is replaced."""
+
+    json: Path | None = None
+    csv: Path | None = None
+    xlsx: Path | None = None
+    html: Path | None = None
+
+    def check(self, which: frozenset[str]) -> None:
+        """See, before the work, that the reports can be written.
+
+        Raises:
+            UsageError: If Excel files need another package, or measures that are not taken; or a
+                report is to go where a folder is.
+        """
+        for path in (self.json, self.csv, self.xlsx, self.html):
+            if path is not None and path.is_dir():
+                raise UsageError(f"{path}: is a folder; give the report a file name")
+        if self.xlsx is not None and find_spec("openpyxl") is None:
+            raise UsageError("--xlsx needs openpyxl: pip install 'sodcli[xlsx]'")
+        if self.xlsx is not None and not which >= NEEDED:
+            raise UsageError("--xlsx has columns of F and MAE: add f and mae to --metrics")
+
+    def write(self, found: Evaluation) -> list[Path]:
+        """Write the reports, each whole or not at all, and return their paths.
+
+        Raises:
+            SinkError: If one cannot be written.
+        """
+        written = []
+        for path, write in (
+            (self.json, _write_json),
+            (self.csv, _write_csv),
+            (self.xlsx, _write_xlsx),
+            (self.html, _write_html),
+        ):
+            if path is not None:
+                try:
+                    write(found, path)
+                except OSError as error:
+                    raise SinkError(f"{path}: {error.strerror or error}") from error
+                written.append(path)
+        return written
+
+
+def _write_json(found: Evaluation, path: Path) -> None:
+    write_whole(path, (json.dumps(as_dict(found), allow_nan=False) + "\n").encode())
+
+
+def _write_csv(found: Evaluation, path: Path) -> None:
+    write_whole(path, as_csv(found).encode())
+
+
+def _write_xlsx(found: Evaluation, path: Path) -> None:
+    with whole_file(path) as part:
+        write_sheet(found, part)
+
+
+def _write_html(found: Evaluation, path: Path) -> None:
+    write_whole(path, as_html(found).encode())

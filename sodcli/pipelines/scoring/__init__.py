@@ -1,0 +1,1 @@
+"""Saliency maps beside their ground truth: found, read, measured in several processes."""

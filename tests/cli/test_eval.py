@@ -1,0 +1,128 @@
+"""``sod eval``: what it prints, and how it ends."""
+
+import json
+
+import pytest
+
+from tests.scoring_kit import draw_films, draw_set
+
+COLUMNS = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    draw_set(tmp_path / "S", [tmp_path / "a", tmp_path / "b"], 4)
+    return tmp_path
+
+
+def test_one_folder_against_another(sod, data):
+    result = sod("eval", data / "a", data / "S" / "GT")
+    assert result.exit_code == 0
+    head, line, scores = result.stdout.splitlines()
+    assert head.split() == ["set", "method", "images", *COLUMNS]
+    assert set(line.strip()) == {"─"}
+    assert scores.split()[:3] == ["S", "a", "4"]
+    assert all(0 <= float(score) <= 1 for score in scores.split()[3:])
+    assert result.stderr == ""
+
+
+def test_methods_side_by_side_and_the_best_is_marked(sod, data):
+    result = sod("eval", "--gt", data / "S", f"x={data}/a", f"y={data}/b", "--metrics", "mae,sm")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][3:] == ["MAE", "S"]
+    assert [line[1] for line in lines[2:]] == ["x", "y"]
+    assert all(score.endswith("*") for score in lines[2][3:])
+    assert not any(score.endswith("*") for score in lines[3][3:])
+    assert sod("eval", data / "a", data / "b", data / "S").stdout.count("\n") == 4
+
+
+def test_json_on_stdout_is_all_there_is(sod, data):
+    document = json.loads(sod("eval", data / "a", data / "S", "--json", "-").stdout)
+    assert list(document["results"][0]["scores"]) == COLUMNS
+    assert len(document["results"][0]["per_image"]) == 4
+
+
+def test_reports_go_where_they_are_told(sod, data):
+    files = {kind: data / f"report.{kind}" for kind in ("json", "csv", "html")}
+    words = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    result = sod("eval", data / "a", data / "S", *words)
+    assert result.exit_code == 0
+    assert "S" in result.stdout
+    assert all(path.stat().st_size > 100 for path in files.values())
+    assert all(f"wrote {path}" in result.stderr for path in files.values())
+    assert sod("eval", data / "a", data / "S", *words, "-q").stderr == ""
+    assert json.loads(files["json"].read_text())["results"][0]["images"] == 4
+
+
+def test_missing_maps_warn_and_with_strict_fail(sod, data):
+    (data / "a" / "0002.png").unlink()
+    result = sod("eval", data / "a", data / "S")
+    assert result.exit_code == 0
+    assert "3 of 4" in result.stdout
+    assert "warning: S, a: 1 of 4 maps are missing: 0002" in result.stderr
+    strict = sod("eval", data / "a", data / "S", "--strict", "--html", data / "r.html")
+    assert strict.exit_code == 4
+    assert strict.stdout == ""
+    assert "error: S, a: 1 of 4 maps are missing: 0002" in strict.stderr
+    assert not (data / "r.html").exists()
+
+
+def test_damaged_maps_end_with_3_and_with_strict_with_1(sod, data):
+    (data / "a" / "0002.png").write_bytes(b"nothing")
+    result = sod("eval", data / "a", data / "S")
+    assert result.exit_code == 3
+    assert "3 of 4" in result.stdout
+    assert "0002.png: is damaged or no picture" in result.stderr
+    strict = sod("eval", data / "a", data / "S", "--strict")
+    assert (strict.exit_code, strict.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["a"], 2, "where is the ground truth"),
+        (["a", "nowhere"], 4, "no folder 'nowhere'"),
+        (["nowhere", "S"], 4, "no folder 'nowhere'"),
+        (["empty", "S"], 4, "no map for any of 4 ground truths"),
+        (["a", "empty"], 4, "no ground truth in empty"),
+        (["--gt", "S", "a", "./a"], 2, "two methods are called 'a'"),
+        (["a", "S", "--metrics", "auc"], 2, "no measure named 'auc'"),
+        (["a", "S", "--metrics", ","], 2, "no measure is named"),
+        (["a", "S", "--video", "stdnet"], 2, "leave --video out"),
+        (["a", "S", "--video", "vhs"], 2, "vhs"),
+        (["a", "S", "--workers", "0"], 2, "workers"),
+        (["a", "S", "--html", "empty"], 2, "is a folder"),
+        (["a", "S", "--csv", "S/GT/0000.png/x.csv"], 1, "x.csv"),
+    ],
+)
+def test_mistakes_end_in_one_line(sod, data, monkeypatch, words, code, says):
+    (data / "empty").mkdir()
+    monkeypatch.chdir(data)
+    result = sod("eval", *words)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+def test_films_by_each_papers_protocol(sod, tmp_path):
+    draw_films(tmp_path / "F", tmp_path / "m", {"bear": 4, "cat": 5})
+    counts = {
+        video: sod("eval", tmp_path / "m", tmp_path / "F", *words).stdout.splitlines()[2].split()[2]
+        for video, words in (
+            ("none", []), ("stdnet", ["--video", "stdnet"]), ("rcrnet", ["--video", "rcrnet"])
+        )
+    }  # fmt: skip
+    assert counts == {"none": "9", "stdnet": "5", "rcrnet": "9"}
+    assert "--video" in sod("eval", tmp_path / "m", tmp_path / "F").stderr
+    assert "--video" not in sod("eval", tmp_path / "m", tmp_path / "F", "--video", "rcrnet").stderr
+
+
+@pytest.mark.slow
+def test_several_processes_print_the_same(sod, data):
+    alone, both = (
+        sod("eval", data / "a", data / "S", "--workers", n, "--json", "-") for n in (1, 2)
+    )
+    assert alone.exit_code == both.exit_code == 0
+    assert alone.stdout == both.stdout

@@ -1,0 +1,176 @@
+"""Benchmark sets are found in the folder layouts that they are published in."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.data.benchmark import picture_size
+from sodcli.data.benchmarks import find_sets
+from sodcli.errors import MissingError, SourceError
+from sodcli.registry import DatasetSpec
+
+KNOWN = {
+    "TOY": DatasetSpec(
+        name="TOY",
+        kind="image",
+        title="Toy",
+        paper="none",
+        page="https://example.org/toy",
+        pictures=3,
+        folders=("Toy_2K",),
+        images=("pictures/all",),
+        masks=("truth/all",),
+    ),
+    "MOVIE": DatasetSpec(
+        name="MOVIE",
+        kind="film",
+        title="Movie",
+        paper="none",
+        sequences=2,
+        split=("bear", "goat"),
+        images=("JPEGImages/480p", "Imgs"),
+        masks=("Annotations/480p", "GT_object_level"),
+    ),
+}
+
+
+def draw(path, size_hw=(6, 8)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros(size_hw, np.uint8)).save(path)
+
+
+def flat(folder, names=("1", "2"), images="images", masks="GT", sizes=((6, 8), (7, 8))):
+    for name, size in zip(names, sizes * len(names), strict=False):
+        draw(folder / images / f"{name}.jpg", size)
+        draw(folder / masks / f"{name}.png", size)
+    return folder
+
+
+def found(root, *names):
+    return {one.name: one for one in find_sets(root, names, KNOWN)}
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("images", "GT"), ("Imgs", "masks"), ("im", "gt"), ("A-Image", "A-Mask"), ("image", "mask")],
+)
+def test_a_set_is_found_by_its_layout(tmp_path, images, masks):
+    flat(tmp_path / "Any", images=images, masks=masks)
+    (one,) = find_sets(tmp_path, [], KNOWN)
+    assert (one.name, one.film, one.pictures, one.remarks) == ("Any", False, 2, ())
+    assert [clip.name for clip in one.clips] == [""]
+    assert one.clips[0].pairs[0].mask == tmp_path / "Any" / masks / "1.png"
+    assert find_sets(tmp_path / "Any", [], KNOWN)[0].clips[0].pairs == one.clips[0].pairs
+
+
+@pytest.mark.parametrize("name", ["TOY", "toy", "Toy_2K", "toy-2k"])
+def test_a_set_is_found_by_name_whatever_its_capitals(tmp_path, name):
+    flat(tmp_path / "deep" / "tOY-2k", images="Pictures/ALL", masks="truth/all")
+    one = found(tmp_path, name)["tOY-2k"]
+    assert one.pictures == 2
+    assert one.remarks == ("tOY-2k: 2 pictures with ground truth, TOY was published with 3",)
+
+
+def test_a_root_named_after_the_set_is_the_set(tmp_path):
+    flat(tmp_path / "toy")
+    assert found(tmp_path / "toy", "TOY")["toy"].folder == tmp_path / "toy"
+
+
+def test_frames_in_a_folder_each_make_a_film(tmp_path):
+    for name in ("bear", "goat"):
+        flat(tmp_path / "Any" / name, names=("0", "1", "2"), sizes=((6, 8),))
+    (one,) = find_sets(tmp_path, [], KNOWN)
+    assert one.film
+    assert [(clip.name, len(clip.pairs)) for clip in one.clips] == [("bear", 3), ("goat", 3)]
+
+
+def test_a_folder_of_picture_sets_is_no_film(tmp_path):
+    flat(tmp_path / "sets" / "a")
+    flat(tmp_path / "sets" / "b", names=("cat", "dog"))
+    assert list(found(tmp_path)) == ["a", "b"]
+    one = found(tmp_path, "sets")["sets"]
+    assert (one.film, one.pictures) == (False, 4)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("JPEGImages/480p/{}", "Annotations/480p/{}"), ("{}/Imgs", "{}/GT_object_level")],
+)
+def test_published_film_layouts(tmp_path, images, masks):
+    for name in ("bear", "goat", "training"):
+        flat(tmp_path / "Movie", ("0", "1"), images.format(name), masks.format(name))
+        draw(tmp_path / "Movie" / masks.format(name).replace("object", "instance") / "0.png")
+    one = found(tmp_path, "movie")["Movie"]
+    assert [clip.name for clip in one.clips] == ["bear", "goat"]  # the split, not the rest
+    assert one.film
+    assert one.pictures == 4
+
+
+def test_frames_without_ground_truth_are_left_out_and_told(tmp_path):
+    flat(tmp_path / "Movie" / "bear", images="Imgs", masks="GT_object_level")
+    draw(tmp_path / "Movie" / "bear" / "Imgs" / "3.jpg")
+    one = found(tmp_path, "MOVIE")["Movie"]
+    assert one.pictures == 2
+    assert len(one.remarks) == 2
+    assert "1 without a mask: 3.jpg" in one.remarks[0]
+    assert one.remarks[1] == "Movie: 1 sequences, MOVIE was published with 2"
+
+
+def test_what_is_missing_is_said_in_one_line(tmp_path):
+    flat(tmp_path / "ECSSD-dev")
+    with pytest.raises(MissingError) as caught:
+        find_sets(tmp_path, ["ECSSD-dew", "TOY"], KNOWN)
+    assert str(caught.value) == (
+        f"no set 'ECSSD-dew', 'TOY' with pictures and ground truth under {tmp_path}. "
+        "Found ECSSD-dev. Did you mean 'ECSSD-dev'?"
+    )
+    with pytest.raises(MissingError, match=r"TOY is at https://example\.org/toy\.$"):
+        find_sets(tmp_path, ["TOY"], KNOWN)
+
+
+def test_an_empty_root_and_none_at_all(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(MissingError, match=r"no data set under .*looked for a folder images"):
+        find_sets(tmp_path, [], KNOWN)
+    with pytest.raises(MissingError, match="Found no set at all"):
+        find_sets(tmp_path, ["TOY"], KNOWN)
+    with pytest.raises(MissingError, match=r"--data .*nowhere: no such folder"):
+        find_sets(tmp_path / "nowhere", [], KNOWN)
+
+
+def test_a_set_named_twice_is_one(tmp_path):
+    flat(tmp_path / "TOY")
+    assert len(find_sets(tmp_path, ["TOY", "toy"], KNOWN)) == 1
+
+
+def test_damaged_frames_make_no_film(tmp_path):
+    flat(tmp_path / "Any" / "bear", sizes=((6, 8),))
+    (tmp_path / "Any" / "bear" / "GT" / "1.png").write_bytes(b"broken")
+    assert list(found(tmp_path)) == ["bear"]
+    with pytest.raises(SourceError, match=r"1\.png: is damaged or no picture"):
+        picture_size(tmp_path / "Any" / "bear" / "GT" / "1.png")
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
+    flat(tmp_path / "Any")
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("sodcli.data.layouts.os.scandir", refuse)
+    with pytest.raises(SourceError, match="Permission denied"):
+        find_sets(tmp_path, [], KNOWN)
+
+
+def test_the_development_sets_are_found(shared_data, registry):
+    sets = find_sets(shared_data, ["ECSSD-dev", "DAVIS-dev"], registry.datasets)
+    assert [(one.name, one.film, one.pictures) for one in sets] == [
+        ("ECSSD-dev", False, 297),
+        ("DAVIS-dev", True, 179),
+    ]
+    assert [clip.name for clip in sets[1].clips] == [
+        "blackswan",
+        "car-shadow",
+        "libby",
+        "motocross-jump",
+    ]

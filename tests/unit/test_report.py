@@ -1,0 +1,218 @@
+"""The reports of an evaluation: table, CSV, JSON, Excel and HTML."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.metrics.measure import ALL
+from sodcli.metrics.video import PROTOCOLS
+from sodcli.pipelines.evaluate import evaluate
+from sodcli.pipelines.report.charts import Axis, histogram, line_chart
+from sodcli.pipelines.report.files import Reports
+from sodcli.pipelines.report.page import as_html
+from sodcli.pipelines.report.samples import extremes, score_of
+from sodcli.pipelines.report.tables import as_csv, as_dict, counted, is_best, rounded
+from tests.scoring_kit import draw_films, draw_set
+
+NAMES = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A fine and a rough method on two sets; the rough one misses a map and has a damaged one."""
+    root = tmp_path_factory.mktemp("found")
+    methods = {"fine": root / "fine", "rough": root / "rough"}
+    for name, count in (("ECSSD", 12), ("Own", 3)):
+        draw_set(root / "data" / name, [m / name for m in methods.values()], count)
+    (root / "rough" / "ECSSD" / "0003.png").unlink()
+    (root / "rough" / "ECSSD" / "0005.png").write_bytes(b"nothing")
+    return evaluate(methods, root / "data")
+
+
+@pytest.fixture(scope="module")
+def page(found):
+    return as_html(found)
+
+
+def test_the_best_of_a_set_is_the_lowest_error_and_the_highest_of_all_else(found):
+    fine, rough = found.of("Own")
+    assert fine.scores.mae < rough.scores.mae
+    assert fine.scores.s > rough.scores.s
+    for name in ("MAE", "S"):
+        assert is_best(found, fine, name)
+        assert not is_best(found, rough, name)
+    assert not is_best(found, fine, "nonsense")
+
+
+def test_alone_nothing_is_best_and_what_is_not_there_is_a_dash(found, tmp_path):
+    draw_set(tmp_path / "S", [tmp_path / "m"], 2)
+    alone = evaluate({"m": tmp_path / "m"}, tmp_path / "S", which=frozenset({"mae"}))
+    assert not is_best(alone, alone.rows[0], "MAE")
+    assert rounded(alone.rows[0], "S") == "-"
+    assert rounded(alone.rows[0], "MAE") == f"{alone.rows[0].scores.mae:.4f}"
+    assert [counted(row) for row in found.rows] == ["12", "10 of 12", "3", "3"]
+
+
+def test_csv_has_a_line_per_set_and_method(found):
+    lines = list(csv.DictReader(io.StringIO(as_csv(found))))
+    assert [(line["set"], line["method"]) for line in lines] == [
+        ("ECSSD", "fine"), ("ECSSD", "rough"), ("Own", "fine"), ("Own", "rough")
+    ]  # fmt: skip
+    assert [lines[1][key] for key in ("images", "expected", "missing", "damaged")] == [
+        "10", "12", "1", "1"
+    ]  # fmt: skip
+    assert list(lines[0])[-10:] == NAMES
+    assert float(lines[0]["S"]) == pytest.approx(found.rows[0].scores.s, abs=1e-6)
+
+
+def test_json_holds_everything(found):
+    document = json.loads(json.dumps(as_dict(found), allow_nan=False))
+    first, second = document["results"][:2]
+    assert list(first["scores"]) == NAMES
+    assert {key: len(curve) for key, curve in first["curves"].items()} == dict.fromkeys(
+        ("precision", "recall", "f", "e"), 256
+    )
+    assert max(first["curves"]["f"]) == first["scores"]["maxF"]
+    assert np.mean([i["scores"]["MAE"] for i in first["per_image"]]) == pytest.approx(
+        first["scores"]["MAE"]
+    )
+    assert second["missing"] == ["0003"]
+    assert len(second["damaged"]) == 1
+    assert second["per_image"][3] == {
+        "name": "0003",
+        "map": None,
+        "truth": first["per_image"][3]["truth"],
+        "scores": {},
+    }
+    assert len(document["warnings"]) == 3  # missing, damaged, and 12 images instead of 1000
+
+
+def test_excel_has_minets_columns_and_formulas(found, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
+    Reports(xlsx=tmp_path / "result.xlsx").write(found)
+    book = openpyxl.load_workbook(tmp_path / "result.xlsx")
+    sheet = book["Results"]
+    rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+    assert [name for name in rows[0] if name] == [
+        "name_dataset", "DUTS", "DUT-OMRON", "HKU-IS", "ECSSD", "PASCAL-S", "SOC", "OWN"
+    ]  # fmt: skip
+    assert [n for n in rows[1] if n] == ["num_dataset", 5019, 5168, 1447, 12, 850, 1200, 3]
+    assert rows[2] == ["metrics", *["MAXF", "MEANF", "MAE"] * 7]
+    assert "B1:D1" in map(str, sheet.merged_cells.ranges)
+    assert [row[0] for row in rows[3:]] == ["fine", "rough"]
+    at = rows[0].index("ECSSD")
+    f = found.rows[0].scores.f
+    best = (1.3 * f.precision * f.recall / (0.3 * f.precision + f.recall)).max()
+    assert rows[3][at : at + 3] == pytest.approx([best, f.adaptive, found.rows[0].scores.mae])
+    assert rows[3][1:4] == [None] * 3
+    scores = list(book["Scores"].iter_rows(values_only=True))
+    assert list(scores[0]) == ["set", "method", "images", *NAMES]
+    assert scores[2][:3] == ("ECSSD", "rough", "10 of 12")
+
+
+def test_reports_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="is a folder"):
+        Reports(html=tmp_path).check(ALL)
+    from sodcli.pipelines.report import files
+
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'sodcli\[xlsx\]'"):
+        Reports(xlsx=tmp_path / "a.xlsx").check(ALL)
+    monkeypatch.setattr(files, "find_spec", lambda name: name)
+    with pytest.raises(UsageError, match="add f and mae"):
+        Reports(xlsx=tmp_path / "a.xlsx").check(frozenset({"mae"}))
+    Reports(xlsx=tmp_path / "a.xlsx").check(ALL)
+
+
+def test_a_report_appears_whole_and_replaces_the_old_one(found, tmp_path):
+    target = tmp_path / "new" / "report.html"
+    assert Reports(html=target).write(found) == [target]
+    first = target.read_bytes()
+    Reports(html=target).write(found)
+    assert target.read_bytes() == first
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="file"):
+        Reports(csv=tmp_path / "file" / "a.csv").write(found)
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_the_page_has_every_score_and_every_warning(found, page):
+    for row in found.rows:
+        assert f">{rounded(row, 'MAE')}<" in page
+    assert page.count("<li>") == len(found.warnings()) == 3
+    assert page.count('<svg class="chart"') == 6
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    assert data["columns"] == ["set", "image", "method", *NAMES]
+    assert len(data["rows"]) == 30
+    assert [row[1] for row in data["rows"] if row[3] is None] == [
+        "0003 (missing)",
+        "0005 (damaged)",
+    ]
+
+
+def test_the_worst_and_the_best_are_those_that_every_method_has(found):
+    worst, best = extremes(found.of("ECSSD"), "MAE")
+    assert (len(worst), len(best)) == (6, 3)
+    assert worst[0].score == max(one.score for one in worst + best)
+    assert best[0].score == min(one.score for one in worst + best)
+    for one in worst + best:
+        assert one.score == pytest.approx(np.mean([score_of(i, "MAE") for i in one.images]))
+    worst, best = extremes(found.of("Own"), "S")
+    assert (len(worst), len(best)) == (3, 0)
+    assert worst[0].score == min(one.score for one in worst)
+
+
+def test_a_page_shows_films_photos_or_none_and_methods_without_a_map(tmp_path):
+    root = draw_films(tmp_path / "films", tmp_path / "maps", {"bear": 3, "cat": 4})
+    film = evaluate({"a": tmp_path / "maps"}, root, film=PROTOCOLS["stdnet"])
+    page = as_html(film)
+    assert "Films as STDNet" in page
+    assert "bear/0001" in page
+    bare = draw_set(tmp_path / "S", [tmp_path / "m"], 2, photos=False)
+    for path in (tmp_path / "m").iterdir():
+        (tmp_path / "other").mkdir(exist_ok=True)
+        path.replace(tmp_path / "other" / path.name)
+        break
+    both = {"m": tmp_path / "m", "other": tmp_path / "other"}
+    page = as_html(evaluate(both, bare, which=frozenset({"s"})))
+    assert page.count('<td><span class="none">none</span>') == 4  # two photos, two maps
+    assert page.count('<svg class="chart"') == 1  # no curves without F
+    for path in [*both["m"].iterdir(), *both["other"].iterdir()]:
+        path.write_bytes(b"nothing")
+    assert "No image was scored" in as_html(evaluate(both, bare))
+
+
+def test_photos_that_are_gone_leave_their_place_empty(tmp_path):
+    root = draw_set(tmp_path / "S", [tmp_path / "m"], 2)
+    found = evaluate({"m": tmp_path / "m"}, root)
+    for path in (*(root / "images").iterdir(), *(root / "GT").iterdir()):
+        path.unlink()
+    assert as_html(found).count('<span class="none">none</span>') == 4
+
+
+def test_charts_keep_inside_their_frame_and_escape_names():
+    chart = line_chart(Axis("x"), Axis("y"), [("<a>", np.array([0, 1.0]), np.array([0, 1.0]))])
+    assert 'points="48.0,260.0 392.0,10.0"' in chart
+    assert "<title>&lt;a&gt;</title>" in chart
+    bars = histogram("MAE", [("a", np.array([0.0, 0.2, 0.2, 1.0000001])), ("none", np.array([]))])
+    heights = [float(h) for h in re.findall(r'<rect[^>]* height="([\d.]+)"', bars)]
+    assert max(heights) == pytest.approx(250, abs=0.1)  # half the images: the axis ends at 0.5
+    assert sum(height > 0 for height in heights) == 3
+    assert len(heights) == 32
+
+
+def test_the_parts_of_the_page_are_packaged():
+    import sodcli.pipelines.report as room
+
+    assert {"page.css", "page.js"} <= {path.name for path in Path(room.__file__).parent.iterdir()}
