@@ -23,6 +23,8 @@ def train(
     model: opt.Model = None,
     data: opt.Data = None,
     val: opt.Val = None,
+    pseudo_labels: opt.PseudoLabels = None,
+    label_interval: opt.LabelInterval = None,
     recipe: opt.Recipe = None,
     config: opt.Config = None,
     epochs: opt.Epochs = None,
@@ -49,6 +51,7 @@ def train(
     [bold]torchrun --nproc-per-node 2 -m sodcli train ...[/] trains with two processes.
     """
     what = {"model": model, "recipe": recipe, "init": init, "data": data, "val": val}
+    labels = {"pseudo_labels": pseudo_labels, "label_interval": label_interval}
     numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
     from sodcli.training.distributed import rank
@@ -58,7 +61,7 @@ def train(
     folder = RunFolder(out)
     try:
         how = _options(device, threads, workers, save_every)
-        chosen = _settings(folder, config, {**what, **numbers}, resume=resume)
+        chosen = _settings(folder, config, {**what, **labels, **numbers}, resume=resume)
         with TrainProgress(quiet=quiet or rank() > 0) as reporter:
             work(chosen, folder, default_registry(), how, reporter, resume=resume)
     except SodError as error:

@@ -17,6 +17,13 @@ Val = Annotated[
     list[str] | None,
     typer.Option(metavar="DIR", help="Validation pairs. Default: a held-back share of --data."),
 ]
+PseudoLabels = Annotated[
+    str | None,
+    typer.Option(metavar="DIR/M_L", help="Films' labels from sod pseudo-label, instead of masks."),
+]
+LabelInterval = Annotated[
+    int | None, typer.Option(metavar="L", help="Keep one annotation of L of each film.")
+]
 Recipe = Annotated[
     str | None, typer.Option(help="A recipe of models.toml. Default: the model's own.")
 ]

@@ -1,5 +1,6 @@
 """Random changes of a picture and its mask: the augmentation of each paper's recipe, and ours."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import UnionType
@@ -32,6 +33,7 @@ _LIMITS: dict[str, tuple[int, float, float]] = {  # how many numbers, least, gre
     "jitter": (3, 0, 10),
     "grey": (1, 0, 1),
     "paste": (1, 0, 1),
+    "reverse": (1, 0, 1),
 }
 
 
@@ -56,6 +58,7 @@ class Augment:
         paste: Probability that the subject is put on another background.
         binary: Masks become 0 or 1, cut at 1/2 (MINet).
         mask_nearest: Masks are resized to the nearest pixel (MINet, InSPyReNet).
+        reverse: Probability that a clip runs backwards (RCRNet: 0.5).
 
     Raises:
         UsageError: If a value is no number or out of range; it names the entry.
@@ -74,6 +77,7 @@ class Augment:
     paste: float = 0.0
     binary: bool = False
     mask_nearest: bool = False
+    reverse: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (count, least, greatest) in _LIMITS.items():
@@ -113,16 +117,33 @@ def augment(
     """
     if background is not None and rng.random() < plan.paste:
         image, mask = paste_subject(image, mask, background(rng), rng)
-    window = _border_crop(mask, plan.border_crop, rng)
-    image, mask = image[window], mask[window]
-    window = _zoom(mask, plan.zoom, rng)
-    flip = _flip(plan, rng)
-    colour = resize_image(image[window][flip], size_hw)
-    mask = resize_mask(mask[window][flip], size_hw, nearest=plan.mask_nearest)
-    colour, mask = _scale_and_turn(colour, mask, plan, rng)
-    if plan.binary:
-        mask = (mask >= 0.5).astype(np.float32)
-    return _recolour(colour, plan, rng), mask
+    view = _view(mask, plan, rng)
+    return _finished(view(image), view(mask), plan, size_hw, rng)
+
+
+def augment_clip(
+    images: Sequence[Image],
+    masks: Sequence[Mask],
+    plan: Augment,
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[Colour, Mask]:
+    """Change the frames of a clip and their masks alike, with one draw, as :func:`augment` does.
+
+    Nothing is pasted. Arguments as there, but a clip's frames of one size each.
+
+    Returns:
+        ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].
+    """
+    if plan.reverse and rng.random() < plan.reverse:
+        images, masks = images[::-1], masks[::-1]
+    view = _view(np.mean(masks, axis=0), plan, rng)
+    changed = [
+        _finished(view(image), view(mask), plan, size_hw, copy.deepcopy(rng))
+        for image, mask in zip(images, masks, strict=True)
+    ]
+    colours, truths = zip(*changed, strict=True)
+    return np.stack(colours), np.stack(truths)
 
 
 def resize_image(image: Image, size_hw: tuple[int, int]) -> Colour:
@@ -155,6 +176,32 @@ def _within(
         and all(least <= number <= greatest for number in numbers)
         and (count != 2 or numbers[0] <= numbers[1])
     )
+
+
+def _view(
+    mask: Mask, plan: Augment, rng: np.random.Generator
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Draw the crops and the flip; return what makes them."""
+    border = _border_crop(mask, plan.border_crop, rng)
+    window = _zoom(mask[border], plan.zoom, rng)
+    flip = _flip(plan, rng)
+    return lambda pixels: pixels[border][window][flip]
+
+
+def _finished(
+    image: Image,
+    mask: Mask,
+    plan: Augment,
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[Colour, Mask]:
+    """Resize, then scale, turn and recolour; what is drawn depends on no pixel."""
+    colour = resize_image(image, size_hw)
+    mask = resize_mask(mask, size_hw, nearest=plan.mask_nearest)
+    colour, mask = _scale_and_turn(colour, mask, plan, rng)
+    if plan.binary:
+        mask = (mask >= 0.5).astype(np.float32)
+    return _recolour(colour, plan, rng), mask
 
 
 def _border_crop(mask: Mask, most: int, rng: np.random.Generator) -> tuple[slice, slice]:

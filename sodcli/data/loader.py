@@ -1,5 +1,6 @@
 """Batches for training: the same ones whatever the number of workers, and after a resume."""
 
+import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sodcli.data.augment import Augment, augment
+from sodcli.data.augment import Augment, augment, augment_clip, resize_mask
+from sodcli.data.clips import Clip, read_clip
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image, read_pair
+from sodcli.data.stills import Stills
+from sodcli.data.triples import Triple, pack_triple
 from sodcli.data.validation import normalised
 from sodcli.errors import SourceError, UsageError
+from sodcli.imaging.evidence import PACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +30,10 @@ class Batch:
     """What one training step sees.
 
     Attributes:
-        images: ``(N, 3, H, W)`` float32, normalised, N >= 1, channels last in memory.
-        masks: ``(N, 1, H, W)`` float32 in [0, 1].
-        names: The N pictures' files.
+        images: ``(N, 3, H, W)`` float32, normalised, N >= 1, channels last in memory; of clips
+            ``(N, T, 3, H, W)``, of triples ``(N, 9, H, W)``.
+        masks: ``(N, 1, H, W)`` or ``(N, T, 1, H, W)`` float32 in [0, 1].
+        names: The N pictures' files, the first ones of N clips, or the middle ones of N triples.
         skipped: ``file: reason`` of each pair of this batch that could not be read.
     """
 
@@ -54,8 +60,9 @@ class Loader:
     stay in step, and batch ``k`` is the same one after a resume.
 
     Attributes:
-        pairs: What to train on.
-        augment: What may happen to a sample.
+        pairs: What to train on: pairs, clips for a clip model, or triples for the pseudo-label
+            generator.
+        augment: What may happen to a sample; a triple may only run backwards.
         sizes: Side of the square network input in pixels, per pass.
         batch: Global batch size, all processes together; a multiple of ``world``.
         seed: Not negative.
@@ -66,13 +73,15 @@ class Loader:
         workers: Reading processes beside this one; 0 reads in this one.
         drop_last: Leave out a smaller last batch.
         backgrounds: Pictures to paste on; without any, nothing is pasted.
+        clip_len: Frames of a clip; a photo among the clips stands still for so many, or moves.
+        motion: Probability that it moves: see :func:`sodcli.data.synth.move_still`.
         shuffle: New order in every pass.
 
     Raises:
         UsageError: If these settings give no batch, or ``batch`` is not a multiple of ``world``.
     """
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[Pair] | Sequence[Clip] | Sequence[Triple]
     _: KW_ONLY
     augment: Augment
     sizes: Sequence[int]
@@ -85,6 +94,8 @@ class Loader:
     workers: int = 0
     drop_last: bool = False
     backgrounds: Sequence[Path] = ()
+    clip_len: int = 1
+    motion: float = 0.0
     shuffle: bool = True
 
     def __post_init__(self) -> None:
@@ -163,16 +174,32 @@ class _Epoch(Dataset[Batch]):
         """Yield name, picture and mask of each pair that can be read; note the others."""
         loader = self.loader
         size_hw = (loader.sizes[nth], loader.sizes[nth])
-        background = self._background if loader.backgrounds else None
         for index in indices:
-            pair, rng = loader.pairs[index], self._rng(nth, int(index))
+            item, rng = loader.pairs[index], self._rng(nth, int(index))
             try:
-                image, mask = read_pair(pair)
-                changed = augment(image, mask, loader.augment, size_hw, rng, background)
+                changed = self._sample(item, size_hw, rng)
             except SourceError as error:
                 skipped.append(str(error))
             else:
-                yield str(pair.image), *changed
+                yield str(item.image), *changed
+
+    def _sample(
+        self, item: Pair | Clip | Triple, size_hw: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read ``item`` and change it: one picture and mask, or a clip's, first axis the frames."""
+        loader = self.loader
+        if isinstance(item, Triple):
+            triple = item.backwards() if rng.random() < loader.augment.reverse else item
+            packed, truth = pack_triple(triple, size_hw, loader.mean, loader.std)
+            return packed, resize_mask(truth, size_hw)
+        background = self._background if loader.backgrounds else None
+        if isinstance(item, Pair):
+            return augment(*read_pair(item), loader.augment, size_hw, rng, background)
+        images, masks = read_clip(item)
+        if item.is_still:
+            stills = Stills(loader.clip_len, loader.motion, loader.augment)
+            return stills.clip(images[0], masks[0], size_hw, rng, background)
+        return augment_clip(images, masks, loader.augment, size_hw, rng)
 
     def _background(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         backgrounds = self.loader.backgrounds
@@ -185,16 +212,26 @@ def _collate(
     size: int,
     skipped: tuple[str, ...],
 ) -> Batch:
-    images = np.empty((len(samples), size, size, 3), np.float32)
-    masks = np.empty((len(samples), 1, size, size), np.float32)
+    shape = (len(samples),) if loader.clip_len == 1 else (len(samples), loader.clip_len)
+    packed = isinstance(loader.pairs[0], Triple)  # and so normalised, with channels first
+    one = (PACKED, size, size) if packed else (size, size, 3)
+    images = np.empty((*shape, *one), np.float32)
+    masks = np.empty((*shape, 1, size, size), np.float32)
     for row, (_, image, mask) in enumerate(samples):
-        images[row], masks[row, 0] = image, mask
+        images[row], masks[row, ..., 0, :, :] = image, mask
     return Batch(
-        normalised(images, loader.mean, loader.std),
+        torch.from_numpy(images) if packed else _normalised(images, loader),
         torch.from_numpy(masks),
         tuple(name for name, _, _ in samples),
         skipped,
     )
+
+
+def _normalised(images: NDArray[np.float32], loader: Loader) -> Tensor:
+    """Return ``(..., H, W, 3)`` as ``(..., 3, H, W)``, normalised."""
+    *shape, high, wide, channels = images.shape
+    flat = images.reshape(math.prod(shape), high, wide, channels)
+    return normalised(flat, loader.mean, loader.std).view(*shape, channels, high, wide)
 
 
 def _start_worker(_: int) -> None:

@@ -41,7 +41,7 @@ def paste_subject(
     moved = np.asarray(cv2.warpAffine(mask, matrix, size_wh), np.float32)
     blurred = cv2.GaussianBlur(moved, (5, 5), rng.uniform(*_SOFTNESS))
     alpha = np.minimum(moved, blurred)  # soft inwards: no rim of the old surroundings comes along
-    pasted = cv2.blendLinear(subject, _piece(background, size_wh, rng), alpha, 1 - alpha)
+    pasted = cv2.blendLinear(subject, random_piece(background, size_wh, rng), alpha, 1 - alpha)
     return np.asarray(pasted, np.uint8), moved
 
 
@@ -58,7 +58,7 @@ def _placement(
     return matrix
 
 
-def _piece(
+def random_piece(
     background: NDArray[np.uint8], size_wh: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return a random piece of the size's aspect, resized to it, mirrored half of the time."""

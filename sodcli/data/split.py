@@ -1,12 +1,14 @@
 """A held-out share of the pairs, for validation."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from sodcli.data.pairs import Pair
 from sodcli.errors import UsageError
 
+Film = TypeVar("Film")
 _RUN = 16  # neighbours kept together; a few runs of this length still cover a set's kinds
 
 
@@ -38,6 +40,20 @@ def hold_out(
     held = {members[i] for members in sets.values() for i in _held(len(members), share, seed)}
     train = tuple(pair for index, pair in enumerate(pairs) if index not in held)
     return train, tuple(pairs[index] for index in sorted(held))
+
+
+def hold_out_films(
+    films: Sequence[Film], share: float, seed: int
+) -> tuple[tuple[Film, ...], tuple[Film, ...]]:
+    """Split films into those to train on and about ``share`` of them, each as a whole.
+
+    Where there are two, at least one is held out; a share of 0 holds nothing out. Both keep the
+    given order.
+    """
+    count = min(max(1, round(len(films) * share)), len(films) - 1) if share and films else 0
+    held = set(np.random.default_rng(seed).permutation(len(films))[:count].tolist())
+    train = tuple(film for place, film in enumerate(films) if place not in held)
+    return train, tuple(film for place, film in enumerate(films) if place in held)
 
 
 def _held(count: int, share: float, seed: int) -> list[int]:

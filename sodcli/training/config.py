@@ -2,13 +2,13 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
-from sodcli.registry import Registry
+from sodcli.registry import ModelSpec, Registry
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import OptimizerConfig
 from sodcli.training.schedule import Schedule, make_schedule
@@ -17,6 +17,15 @@ from sodcli.training.tables import merge, read_table, to_toml
 _STRIDE: Final = 16
 _MIN_SIDE: Final = 32
 _PATH_LISTS: Final = ("data", "val", "backgrounds")
+_COUNTS: Final = (
+    "epochs",
+    "batch",
+    "accumulate",
+    "validate_every",
+    "samples",
+    "clip_len",
+    "label_interval",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,9 @@ class TrainConfig:
         data: Folders of training pairs.
         val: Folders of validation pairs; without them, ``holdout`` of the training pairs.
         holdout: Share of the training pairs held back for validation.
+        pseudo_labels: Folder ``M_L`` that ``sod pseudo-label`` wrote for the films of ``data``,
+            to train on these labels, ground truth among them, instead of all ground truth.
+        label_interval: One annotation of so many is kept of each film to train on.
         backgrounds: Folders of photos that subjects may be pasted on.
         args: Keyword arguments for the model's ``build``, over those of models.toml.
         init: Weights to start from: a name in models.toml or a path; empty for none.
@@ -43,6 +55,11 @@ class TrainConfig:
         amp: Number format of the forward pass.
         ema: Decay of the running average of the weights, which is then what is validated and
             kept; 0 for none.
+        clip_len: Frames of a clip; 1 for image models.
+        gaps: Frames of a film from one frame of a clip to the next; every film is cut into clips
+            at each of them.
+        overlap: Neighbouring clips of a film share a frame (RCRNet), instead of none.
+        motion: Probability that a photo among the clips is made to move, instead of standing still.
         half: Keep the weights for use in float16, half the size; checkpoints stay exact.
         loss: Name of a loss.
         optimizer: Algorithm and parameter groups.
@@ -65,6 +82,8 @@ class TrainConfig:
     recipe: str = ""
     val: tuple[str, ...] = ()
     holdout: float = 0.05
+    pseudo_labels: str = ""
+    label_interval: int = 1
     backgrounds: tuple[str, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
     init: str = ""
@@ -74,6 +93,10 @@ class TrainConfig:
     seed: int = 0
     amp: Literal["none", "bf16", "fp16"] = "none"
     ema: float = 0.0
+    clip_len: int = 1
+    gaps: tuple[int, ...] = (1, 4, 8)
+    overlap: bool = False
+    motion: float = 0.0
     half: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
@@ -85,13 +108,15 @@ class TrainConfig:
     max_skipped: float = 0.1
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "accumulate", "validate_every", "samples"):
+        for key in _COUNTS:
             _require(getattr(self, key) >= 1, f"{key} must be at least 1")
         _require(self.seed >= 0, "seed must not be negative")
         _require(self.lr > 0, "lr must be above 0")
         _require(self.size >= _MIN_SIDE, f"size must be at least {_MIN_SIDE} pixels")
         _require(bool(self.data), "data must name at least one folder")
         _require(bool(self.scales) and min(self.scales) > 0, "scales must be factors above 0")
+        _require(bool(self.gaps) and min(self.gaps) >= 1, "gaps must be whole numbers from 1")
+        _require(0 <= self.motion <= 1, "motion must be from 0 to 1")
         _require(0 <= self.ema < 1, "ema must be at least 0 and below 1")
         _require(0 <= self.holdout < 1, "holdout must be at least 0 and below 1")
         get_loss(self.loss)
@@ -147,9 +172,15 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     wanted = merge(*layers)
     if "model" not in wanted:
         raise UsageError("no model to train; add --model NAME")
-    recipe = wanted.get("recipe") or registry.model(wanted["model"]).recipe or ""
-    table = merge({"recipe": recipe}, recipe_table(registry, recipe), *layers)
-    return read_table(TrainConfig, _absolute(table), "settings")
+    spec = registry.model(wanted["model"])
+    if spec.task == "flow":
+        raise UsageError(f"{spec.name!r} finds optical flow and is used as published, not trained")
+    recipe = wanted.get("recipe") or spec.recipe or ""
+    own = {"recipe": recipe, "clip_len": spec.clip_len}
+    table = merge(own, recipe_table(registry, recipe), *layers)
+    config = read_table(TrainConfig, _absolute(table), "settings")
+    _check_fit(config, spec)
+    return config
 
 
 def resume(saved: TrainConfig, *layers: Mapping[str, Any]) -> TrainConfig:
@@ -212,6 +243,8 @@ def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:
             fixed[key] = [_absolute_folder(name) for name in table[key]]
     if Path(table.get("init", "")).is_file():
         fixed["init"] = str(Path(table["init"]).resolve())
+    if table.get("pseudo_labels"):
+        fixed["pseudo_labels"] = _absolute_folder(table["pseudo_labels"])
     return fixed
 
 
@@ -220,6 +253,25 @@ def _absolute_folder(name: str) -> str:
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser().resolve())
     return "=".join(str(Path(part).expanduser().resolve()) for part in name.split("=", 1))
+
+
+def _check_fit(config: TrainConfig, spec: ModelSpec) -> None:
+    """Make sure that the settings are of use for what the model learns from."""
+    films, generator = spec.clip_len > 1, spec.task == "pseudo-label"
+    if (config.clip_len > 1) != films:
+        kind = "clips of a film" if films else "pictures"
+        raise UsageError(f"settings: clip_len = {config.clip_len}, but {spec.name!r} takes {kind}")
+    if config.label_interval > 1 and (config.pseudo_labels or not (films or generator)):
+        raise UsageError(
+            f"settings: label_interval = {config.label_interval} thins the ground truth of films, "
+            "which clip models and fgplg learn from; pseudo labels and pictures are not thinned"
+        )
+    changed = replace(config.augmentation(), reverse=0.0) != Augment()
+    if generator and (config.pseudo_labels or config.backgrounds or changed):
+        raise UsageError(
+            f"settings: {spec.name!r} learns from ground truth as it is; leave out pseudo_labels, "
+            "backgrounds, and all of augment but reverse"
+        )
 
 
 def _require(holds: bool, message: str) -> None:

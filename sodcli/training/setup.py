@@ -1,22 +1,17 @@
-"""What a run starts from: its pairs and its network."""
+"""What a run starts from: its pictures and its network."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from sodcli.data.check import check_pairs
-from sodcli.data.layouts import pictures_under
 from sodcli.data.loader import Loader
-from sodcli.data.pairs import Pair, PairList, find_pairs
-from sodcli.data.split import hold_out
-from sodcli.errors import MissingError
 from sodcli.models import build_model
 from sodcli.models.restore import initialise
 from sodcli.registry import ModelSpec, Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import Team
+from sodcli.training.material import Material
 from sodcli.training.runfolder import RunFolder
 from sodcli.weights.cache import locate
 from sodcli.weights.read import read_weights
@@ -38,23 +33,6 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """The pictures of a run.
-
-    Attributes:
-        train: Pairs to learn from.
-        held: Pairs to validate on; may be empty.
-        backgrounds: Photos to paste subjects on.
-        problems: What is wrong with the folders, a line each.
-    """
-
-    train: tuple[Pair, ...]
-    held: tuple[Pair, ...]
-    backgrounds: tuple[Path, ...]
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """All that stays the same during a run."""
 
@@ -63,27 +41,6 @@ class Job:
     folder: RunFolder
     material: Material
     options: Options
-
-
-def find_material(config: TrainConfig) -> Material:
-    """Find the pairs that ``config`` names and hold some back, if it names none to validate on.
-
-    The validation pairs, which every score depends on, are all read once; training pairs that
-    cannot be read are reported when their turn comes.
-
-    Raises:
-        MissingError: If a folder does not exist or holds nothing of use.
-    """
-    found = find_pairs(config.data)
-    backgrounds = tuple(path for folder in config.backgrounds for path in _pictures(Path(folder)))
-    if config.val:
-        train, held = found.pairs, find_pairs(config.val)
-    else:
-        train, kept = hold_out(found.pairs, config.holdout, config.seed)
-        held = PairList(kept, ())
-    readable = check_pairs(held.pairs)
-    problems = found.problems + held.problems + readable.problems
-    return Material(train, readable.pairs, backgrounds, problems)
 
 
 def make_loader(job: Job, team: Team) -> Loader:
@@ -102,6 +59,8 @@ def make_loader(job: Job, team: Team) -> Loader:
         workers=job.options.workers,
         drop_last=config.drop_last,
         backgrounds=job.material.backgrounds,
+        clip_len=config.clip_len,
+        motion=config.motion,
     )
 
 
@@ -122,9 +81,3 @@ def make_network(job: Job, registry: Registry, *, resumed: bool) -> nn.Module:
     if job.config.init and not resumed:
         initialise(module, job.spec, read_weights(locate(job.config.init, registry)))
     return module
-
-
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise MissingError(f"no folder '{folder}' with backgrounds")
-    return pictures_under(folder)

@@ -7,9 +7,10 @@ from sodcli.registry import Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import join_team, world_size
 from sodcli.training.interrupt import stop_wish
+from sodcli.training.material import find_material
 from sodcli.training.report import Reporter
 from sodcli.training.runfolder import RunFolder
-from sodcli.training.setup import Job, Options, find_material, make_network
+from sodcli.training.setup import Job, Options, make_network
 from sodcli.training.trainer import Trainer
 
 
@@ -43,7 +44,8 @@ def train(
     """
     if not resume:
         folder.check_new()
-    job = Job(config, registry.model(config.model), folder, find_material(config), options)
+    material = find_material(config, registry)
+    job = Job(config, registry.model(config.model), folder, material, options)
     started = resume and folder.checkpoint.exists()
     network = make_network(job, registry, resumed=started)
     with join_team(options.device) as team, stop_wish(patient=world_size() > 1) as wish:

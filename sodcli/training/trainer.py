@@ -31,7 +31,7 @@ class Trainer:
         self._steps = self._loader.batches_per_epoch()
         self._rates = job.config.rates()
         self._validator = Validator(job, team.device)
-        self._pairs = digest(str(pair.image) for pair in job.material.train)
+        self._pairs = digest(job.material.names())
         self._progress = Progress()
         self._names: tuple[str, ...] = ()
         self._saved = time.monotonic()
@@ -191,6 +191,8 @@ class Trainer:
         module = self._learner.for_use
         about = describe(spec, module, {**spec.args, **config.args})
         names = " ".join(Path(folder).name for folder in config.data)
+        if config.pseudo_labels:
+            names += f", pseudo labels {Path(config.pseudo_labels).name}"
         progress = f"{self._progress.step} of {config.epochs * self._steps}"
         about |= {"recipe": config.recipe, "data": names, "steps": progress}
         about["size"] = str(config.size)

@@ -1,6 +1,6 @@
-"""Scores and sample pictures of a network on held-back pairs."""
+"""Scores and sample pictures of a network on held-back pairs and clips."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sodcli.data.validation import ValidationSet
+from sodcli.data.clips import Clip
+from sodcli.data.validation import ClipValidationSet, ValidationSet
 from sodcli.errors import SinkError
 from sodcli.files import whole_file
 from sodcli.metrics.measure import measure
@@ -28,7 +29,8 @@ class Sample(NamedTuple):
     """A validation pair.
 
     Attributes:
-        image: ``(1, 3, S, S)`` float32, normalised.
+        image: ``(1, 3, S, S)`` float32, normalised; the generator's input goes on with labels and
+            flows.
         truth: ``(H, W)`` uint8, the ground truth at its own size.
     """
 
@@ -42,7 +44,10 @@ class Validator:
     def __init__(self, job: Job, device: torch.device) -> None:
         self._config, self._spec, self._folder = job.config, job.spec, job.folder
         self._device = device
-        self._pairs = ValidationSet(job.material.held, job.config.size, job.spec.mean, job.spec.std)
+        about = (job.config.size, job.spec.mean, job.spec.std)
+        held = job.material.held
+        self._pairs = ValidationSet([item for item in held if not isinstance(item, Clip)], *about)
+        self._clips = ClipValidationSet([item for item in held if isinstance(item, Clip)], *about)
 
     def look(self, module: nn.Module, epoch: int, wish: StopWish) -> dict[str, float]:
         """Score ``module`` and write sample pictures, each if it is due after ``epoch`` (from 1).
@@ -54,7 +59,7 @@ class Validator:
             SinkError: If the pictures cannot be written.
             Stopped: As soon as ``wish`` is there.
         """
-        if not len(self._pairs):
+        if not len(self._pairs) + len(self._clips):
             return {}
         if self._due(epoch, self._config.sample_every):
             few = islice(self._predicted(module, wish), self._config.samples)
@@ -71,13 +76,22 @@ class Validator:
         was_training = module.training
         module.eval()
         try:
-            for image, truth, _ in self._pairs:
+            for images, truths in self._batches():
                 wish.check()
                 with torch.no_grad():
-                    saliency = module(image.to(self._device)).logits.sigmoid().cpu()
-                yield Sample(image, truth), saliency
+                    saliency = module(images.to(self._device)).logits.sigmoid().cpu()
+                frames = (x.reshape(-1, 1, *x.shape[-3:]) for x in (images, saliency))
+                for image, answer, truth in zip(*frames, truths, strict=True):
+                    if truth is not None:
+                        yield Sample(image, truth), answer
         finally:
             module.train(was_training)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Sequence[NDArray[np.uint8] | None]]]:
+        """Yield a picture or a clip at a time, and the ground truth of each frame."""
+        for image, truth, _ in self._pairs:
+            yield image, [truth]
+        yield from self._clips
 
 
 def score(predicted: Iterable[tuple[Sample, Tensor]]) -> dict[str, float]:
@@ -106,7 +120,7 @@ def write_sheet(path: Path, predicted: Iterable[tuple[Sample, Tensor]], spec: Mo
 
 def _row(sample: Sample, saliency: Tensor, spec: ModelSpec) -> NDArray[np.uint8]:
     std, mean = (torch.tensor(value).view(3, 1, 1) for value in (spec.std, spec.mean))
-    photo = _pixels(sample.image[0] * std + mean)
+    photo = _pixels(sample.image[0, :3] * std + mean)
     size_wh = (photo.shape[1], photo.shape[0])
     truth = np.asarray(Image.fromarray(sample.truth).resize(size_wh).convert("RGB"))
     return np.concatenate([photo, truth, _pixels(saliency[0].expand(3, -1, -1))], axis=1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sodcli.data.augment import Augment, augment, resize_image, resize_mask
+from sodcli.data.augment import Augment, augment, augment_clip, resize_image, resize_mask
 from sodcli.data.photometric import enhance, jitter, to_grey
 from sodcli.errors import UsageError
 
@@ -316,3 +316,17 @@ def test_lists_of_a_toml_file_will_do() -> None:
     as_lists = Augment(zoom=[0.5, 1.0], scale_crop=[0.75, 1.25], jitter=[0.1, 0.1, 0.1])
     as_tuples = Augment(zoom=(0.5, 1.0), scale_crop=(0.75, 1.25), jitter=(0.1, 0.1, 0.1))
     assert np.array_equal(run(image, mask, as_lists)[0], run(image, mask, as_tuples)[0])
+
+
+def test_a_clip_may_run_backwards():
+    images = [np.full((8, 8, 3), 10 * place, np.uint8) for place in range(3)]
+    masks = [np.full((8, 8), place / 2, np.float32) for place in range(3)]
+
+    def clip(reverse, seed=0):
+        rng = np.random.default_rng(seed)
+        return augment_clip(images, masks, Augment(reverse=reverse), (4, 4), rng)
+
+    forth, back = clip(0.0), clip(1.0)
+    assert all(np.array_equal(x[::-1], y) for x, y in zip(forth, back, strict=True))
+    firsts = {float(clip(0.5, seed)[1][0, 0, 0]) for seed in range(20)}
+    assert firsts == {0.0, 1.0}

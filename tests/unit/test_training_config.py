@@ -13,13 +13,22 @@ def plain(tmp_path):
 
 def with_recipes(registry, **tables):
     recipes = {name: RecipeSpec(name=name, table=table) for name, table in tables.items()}
-    return Registry(registry.models, registry.weights, {**registry.recipes, **recipes})
+    changed = {**registry.recipes, **recipes}
+    return Registry(registry.models, registry.weights, changed, registry.datasets)
+
+
+def model_for(name):
+    """Return a model that takes what the recipe feeds it: clips, triples or pictures."""
+    if name == "fgplg":
+        return name
+    return "stdnet" if name.startswith("stdnet") else "sdnet"
 
 
 def test_every_recipe_of_the_register_is_valid(registry, plain):
     assert {"sdnet", "stdnet", "minet", "inspyrenet", "rcrnet"} <= registry.recipes.keys()
     for name in registry.recipes:
-        assert config.resolve(registry, plain, {"recipe": name}).recipe == name
+        wanted = {"recipe": name, "model": model_for(name)}
+        assert config.resolve(registry, plain, wanted).recipe == name
 
 
 def test_the_paper_s_recipe_is_the_default(registry, plain):
@@ -69,7 +78,8 @@ def test_folders_do_not_depend_on_where_the_program_starts(registry, plain, tmp_
 
 def test_a_written_config_reads_back_equal(registry, plain, tmp_path):
     for name in registry.recipes:
-        resolved = config.resolve(registry, plain, {"recipe": name})
+        wanted = {"recipe": name, "model": model_for(name)}
+        resolved = config.resolve(registry, plain, wanted)
         path = tmp_path / "config.toml"
         path.write_text(resolved.toml(), encoding="utf-8")
         assert config.read_config(path) == resolved

@@ -1,0 +1,193 @@
+"""Motion made from stills: a photo's subject and background, each on a smooth path of its own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.data.paste import random_piece
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+Pixels = TypeVar("Pixels", Image, Mask)
+
+_SPREAD = np.array([0.16, 0.10, 0.12, 6.0])  # share of width and height, log scale, degrees
+_SPEEDS = (0.1, 1.0)  # factor on all of that, drawn on a logarithmic scale
+_HELD = 0.2  # probability of a camera that stands still, and of a subject that moves with its world
+_CUT_OFF = 0.3  # of its motion keeps a subject that the photo's edge cuts: it has no other side
+_SHARES = (1.0, 0.5, 0.25, 0.0)  # of the motion, tried in turn
+_KEPT = 0.5  # share of the subject's area that every frame shows, or there is less motion
+_RIM = 0.01  # around a mask the subject may still shine through: share of the longer side
+_SOFT = 0.7  # sigma of the subject's edge, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Shift (shares of the sides), zoom (log scale) and turn (degrees) of a layer over time.
+
+    At ``s`` since the moment ``start``, at which the layer lies as in the photo, each of the four
+    is ``amount * (s + bend * s**2 + sway * sin(2 pi s))``.
+    """
+
+    amount: NDArray[np.float64]
+    bend: NDArray[np.float64]
+    sway: NDArray[np.float64]
+    start: float
+
+    def matrix(
+        self, moment: float, share: float, centre_xy: Sequence[float], size_wh: tuple[int, int]
+    ) -> Matrix:
+        """Return the ``(3, 3)`` matrix from the photo to the frame at ``moment``.
+
+        Args:
+            moment: From 0, the clip's first frame, to 1, its last.
+            share: Factor on all amounts.
+            centre_xy: What it turns and zooms about, in pixels.
+            size_wh: The photo's width and height in pixels.
+        """
+        s = moment - self.start
+        progress = s + self.bend * s * s + self.sway * np.sin(2 * np.pi * s)
+        right, down, zoom, turn = share * self.amount * progress
+        matrix = np.eye(3)
+        matrix[:2] = cv2.getRotationMatrix2D(tuple(centre_xy), turn, float(np.exp(zoom)))
+        matrix[:2, 2] += right * size_wh[0], down * size_wh[1]
+        return matrix
+
+
+def move_still(
+    image: Image,
+    mask: Mask,
+    length: int,
+    rng: np.random.Generator,
+    background: Image | None = None,
+) -> tuple[list[Image], list[Mask]]:
+    """Make a clip of a photo: the camera moves, and the subject before its background.
+
+    What the subject uncovers is filled from its surroundings. The subject stays mostly in view, or
+    moves less. A mask that nowhere exceeds 1/2 has no subject; then the camera moves alone.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        mask: ``(H, W)`` float32 in [0, 1].
+        length: Frames of the clip.
+        rng: Where everything is drawn from.
+        background: ``(h, w, 3)`` uint8 RGB, of any size, to put behind the subject instead.
+
+    Returns:
+        ``length`` pictures and masks, of the sizes and types of the given ones.
+    """
+    size_wh = (mask.shape[1], mask.shape[0])
+    subject = mask > 0.5
+    if background is None:
+        ground = fill_behind(image, mask)
+    else:
+        ground = random_piece(background, size_wh, rng)
+    camera, own = draw_motion(rng), draw_motion(rng, _CUT_OFF if _touches_edge(subject) else 1.0)
+    moments = np.linspace(0, 1, length)
+    middle = (size_wh[0] / 2, size_wh[1] / 2)
+    centre = _centre(subject) or middle
+
+    def paths(share: float) -> list[tuple[Matrix, Matrix]]:
+        views = [camera.matrix(moment, share, middle, size_wh) for moment in moments]
+        moves = [own.matrix(moment, share, centre, size_wh) for moment in moments]
+        return [(view, view @ move) for view, move in zip(views, moves, strict=True)]
+
+    chosen, masks = _kept_in_view(mask, paths)
+    images = [
+        _composed(image, ground, moved, layers) for moved, layers in zip(masks, chosen, strict=True)
+    ]
+    return images, masks
+
+
+def draw_motion(rng: np.random.Generator, share: float = 1.0) -> Motion:
+    """Draw a motion: often slow, sometimes none."""
+    speed = np.exp(rng.uniform(*np.log(_SPEEDS))) * (rng.random() >= _HELD)
+    return Motion(
+        share * speed * rng.normal(0, _SPREAD),
+        rng.uniform(-0.5, 0.5, 4),
+        rng.uniform(-0.15, 0.15, 4),
+        float(rng.random()),
+    )
+
+
+def fill_behind(image: Image, mask: Mask) -> Image:
+    """Return ``image`` with what ``mask`` marks painted over from its surroundings.
+
+    Smooth colours come from around the hole (coarser the farther away), fine detail from next to
+    it: from where a shift by the hole's width or height finds the least of the hole again.
+    """
+    rim = max(1, round(_RIM * max(mask.shape)))
+    hole = cv2.dilate(mask, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)) > 0.1
+    if not hole.any() or hole.all():
+        return image
+    known = 1 - hole.astype(np.float32)
+    smooth = _spread(image * known[..., None], known)
+    low = cv2.GaussianBlur(smooth, (0, 0), max(mask.shape) / 60)
+    detail = np.where(hole[..., None], 0, smooth - low)
+    filled = low + _from_beside(detail, hole)
+    seam = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), rim)[..., None]
+    painted = smooth + seam * (filled - smooth) * hole[..., None]
+    return np.asarray(np.clip(painted, 0, 255), np.uint8)
+
+
+def _spread(colour: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill where ``known`` is 0 with the mean of what is known around, coarse to fine."""
+    if min(known.shape) < 4 or known.all():
+        mean = colour.sum((0, 1)) / max(float(known.sum()), 1e-6)
+        return np.asarray(colour + (1 - known[..., None]) * mean, np.float32)
+    weight = cv2.pyrDown(known)
+    part = cv2.pyrDown(colour) / np.maximum(weight, 1e-6)[..., None]
+    found = (weight > 1e-3).astype(np.float32)
+    coarse = _spread(np.asarray(part * found[..., None], np.float32), found)
+    above = cv2.resize(coarse, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.where(known[..., None] > 0, colour, above), np.float32)
+
+
+def _from_beside(detail: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
+    _, _, wide, high = cv2.boundingRect(hole.astype(np.uint8))
+    ways = [(0, wide), (0, -wide), (high, 0), (-high, 0)]
+    least = min(ways, key=lambda way: int((np.roll(hole, way, (0, 1)) & hole).sum()))
+    return np.roll(detail, least, (0, 1))
+
+
+def _kept_in_view(
+    mask: Mask, paths: Callable[[float], list[tuple[Matrix, Matrix]]]
+) -> tuple[list[tuple[Matrix, Matrix]], list[Mask]]:
+    """Return the layers' matrices and the moved masks, with as much motion as the view allows."""
+    for share in _SHARES:
+        chosen = paths(share)
+        masks = [_warped(mask, move, cv2.BORDER_CONSTANT) for _, move in chosen]
+        areas = [np.linalg.det(move[:2, :2]) * mask.sum() for _, move in chosen]
+        if all(m.sum() >= _KEPT * area for m, area in zip(masks, areas, strict=True)):
+            break
+    return chosen, masks
+
+
+def _composed(image: Image, ground: Image, moved: Mask, layers: tuple[Matrix, Matrix]) -> Image:
+    """Put the subject, where ``moved`` is, before the ground; its edge is soft inwards."""
+    view, move = layers
+    behind = _warped(ground, view, cv2.BORDER_REFLECT_101)
+    before = _warped(image, move, cv2.BORDER_REPLICATE)
+    alpha = np.minimum(moved, cv2.GaussianBlur(moved, (5, 5), _SOFT))
+    return np.asarray(cv2.blendLinear(before, behind, alpha, 1 - alpha), np.uint8)
+
+
+def _warped(pixels: Pixels, matrix: Matrix, border: int) -> Pixels:
+    size_wh = (pixels.shape[1], pixels.shape[0])
+    moved = cv2.warpAffine(pixels, matrix[:2], size_wh, flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(moved, pixels.dtype)
+
+
+def _centre(subject: NDArray[np.bool_]) -> tuple[float, float] | None:
+    x, y, wide, high = cv2.boundingRect(subject.astype(np.uint8))
+    return (x + wide / 2, y + high / 2) if wide else None
+
+
+def _touches_edge(subject: NDArray[np.bool_]) -> bool:
+    return bool(
+        subject[0].any() or subject[-1].any() or subject[:, 0].any() or subject[:, -1].any()
+    )

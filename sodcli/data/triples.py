@@ -1,0 +1,94 @@
+"""What FGPLG learns from: a labelled frame, to be told from those before and after it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.data.films import Film
+from sodcli.data.intervals import thinned, windows
+from sodcli.data.pairs import Pair
+from sodcli.data.read import read_pair
+from sodcli.errors import SourceError
+from sodcli.imaging.evidence import Evidence, Labelled, find_evidence, pack
+from sodcli.imaging.flow import DisFlow, FlowEstimator
+
+_LENGTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """Three labelled frames of a film in their order; the middle one's label is to be told."""
+
+    left: Pair
+    target: Pair
+    right: Pair
+
+    @property
+    def image(self) -> Path:
+        """The middle picture's file, for messages."""
+        return self.target.image
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All three."""
+        return self.left, self.target, self.right
+
+    def backwards(self) -> "Triple":
+        """Return the same as if the film ran backwards."""
+        return Triple(self.right, self.target, self.left)
+
+
+def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
+    """Return the triples of ``films``, as published but for the last of a film, twice there.
+
+    Args:
+        films: Those with fewer than three kept annotations give none.
+        interval: One annotation of so many is kept.
+    """
+    triples = []
+    for film in films:
+        kept = thinned(sorted(film.masks), interval)
+        places = windows(kept, _LENGTH, training=True) if len(kept) >= _LENGTH else []
+        for clip in dict.fromkeys(places):
+            pairs = (Pair(film.frames[at], film.masks[at], film.set) for at in clip)
+            triples.append(Triple(*pairs))
+    return tuple(triples)
+
+
+def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDArray[np.float32]]:
+    """Return what is known of the middle frame, and its own label, ``(H, W)`` float32 in [0, 1].
+
+    Raises:
+        SourceError: If a file cannot be read, or the sizes differ; it names the file.
+    """
+    target, truth = read_pair(triple.target)
+    left, right = (Labelled(*read_pair(pair)) for pair in (triple.left, triple.right))
+    for pair, side in ((triple.left, left), (triple.right, right)):
+        if side.rgb.shape != target.shape:
+            raise SourceError(f"{pair.image}: is of another size than {triple.image}")
+    return find_evidence(target, left, right, estimator), truth
+
+
+def pack_triple(
+    triple: Triple, size_hw: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the network's input and the middle frame's label, the flow being of DIS.
+
+    Args:
+        triple: What to read.
+        size_hw: Height and width of the input.
+        mean: Per channel RGB, of values in [0, 1].
+        std: Per channel RGB.
+
+    Returns:
+        ``(9, h, w)`` float32, see :func:`sodcli.imaging.evidence.pack`, and ``(H, W)`` float32 in
+        [0, 1] at the file's size.
+
+    Raises:
+        SourceError: As of :func:`read_triple`.
+    """
+    evidence, truth = read_triple(triple, DisFlow())
+    return pack(evidence, size_hw, mean, std), truth

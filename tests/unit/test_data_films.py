@@ -1,0 +1,57 @@
+"""Films with all their frames are found in the layouts that their data sets come in."""
+
+import pytest
+
+from sodcli.data.films import find_films
+from sodcli.errors import MissingError
+from tests.sparse_film import draw_film
+
+
+def draw_set(folder, *films, **options):
+    for film in films:
+        draw_film(folder / "JPEGImages" / film, folder / "Annotations" / film, **options)
+
+
+def test_frames_without_annotation_belong_to_the_film(tmp_path, registry):
+    draw_set(tmp_path / "VOS", "1", "2", frames=8, every=3)
+    found = find_films(tmp_path, ["VOS"], registry.datasets)
+    assert [(film.set, film.name) for film in found.films] == [("VOS", "1"), ("VOS", "2")]
+    for film in found.films:
+        assert len(film.frames) == 8
+        assert sorted(film.masks) == [0, 3, 6]
+        assert all(film.masks[at].stem == film.frames[at].stem for at in film.masks)
+
+
+def test_a_folder_per_sequence_is_a_film_set_too(tmp_path, registry):
+    draw_film(tmp_path / "mine" / "dog" / "images", tmp_path / "mine" / "dog" / "GT", frames=4)
+    (film,) = find_films(tmp_path, [], registry.datasets).films
+    assert (film.set, film.name, len(film.frames)) == ("mine", "dog", 4)
+
+
+def test_sequences_that_a_set_is_tested_on_are_left_out(tmp_path, registry):
+    at_480p = {"images": tmp_path / "DAVIS" / "JPEGImages" / "480p"}
+    for film in ("bear", "camel", "cows"):
+        masks = tmp_path / "DAVIS" / "Annotations" / "480p" / film
+        draw_film(at_480p["images"] / film, masks, frames=3)
+    found = find_films(tmp_path, ["DAVIS"], registry.datasets)
+    assert [film.name for film in found.films] == ["bear"]
+    assert found.remarks == ("DAVIS: sequences that it is tested on are left out: 2",)
+
+
+def test_tested_sequences_are_taken_where_there_are_no_others(tmp_path, registry):
+    masks = tmp_path / "DAVIS" / "Annotations" / "480p" / "camel"
+    draw_film(tmp_path / "DAVIS" / "JPEGImages" / "480p" / "camel", masks, frames=3)
+    found = find_films(tmp_path, ["DAVIS"], registry.datasets)
+    assert [film.name for film in found.films] == ["camel"]
+    assert not found.remarks
+
+
+def test_a_set_of_pictures_is_refused_by_name(tmp_path, registry):
+    still = tmp_path / "still"
+    draw_film(still / "images", still / "GT", frames=3)
+    for place, path in enumerate(sorted(still.glob("*/*"))):
+        path.rename(path.with_stem("abc"[place % 3]))
+    with pytest.raises(MissingError, match=r"still: no films"):
+        find_films(tmp_path, ["still"], registry.datasets)
+    with pytest.raises(MissingError, match=r"no films under"):
+        find_films(tmp_path, [], registry.datasets)

@@ -1,0 +1,129 @@
+"""Clip models learn from films, photos and both; a stopped run ends as if it had never been."""
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sodcli.errors import UsageError, WeightsError
+from sodcli.models import build_model
+from sodcli.models.restore import describe, restore
+from sodcli.training.config import resolve
+from sodcli.training.material import find_material
+from sodcli.weights.read import read_weights
+from sodcli.weights.save import save_weights
+from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
+from tests.unit.test_data_clips import draw_film
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return draw_pairs(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    root = tmp_path_factory.mktemp("films")
+    for seed, name in enumerate(["bird", "car", "dog"]):
+        draw_film(root / name / "images", root / name / "GT", 6, seed)
+    return root
+
+
+def clip_settings(*folders, **changes):
+    """Return a config of one epoch of STDNet on clips of three frames at 32 px."""
+    small = {"model": "stdnet", "data": [str(folder) for folder in folders], "clip_len": 3}
+    small |= {"args": {"norm": "sum"}}  # the faster form of the same network
+    return settings(folders[0], **{**small, "epochs": 1, "motion": 0.7, "gaps": [1, 2], **changes})
+
+
+@pytest.mark.parametrize("kinds", [("photos",), ("films",), ("photos", "films")])
+def test_it_learns_from_photos_films_and_both(kinds, tmp_path, request, registry):
+    folders = [request.getfixturevalue(kind) for kind in kinds]
+    listener = Listener()
+    folder = run(clip_settings(*folders), tmp_path / "run", listener)
+    # a film of six frames gives two clips in a row and two of every other frame
+    assert listener.plan.train == 6 * ("photos" in kinds) + 8 * ("films" in kinds)
+    assert listener.plan.held == 2 * ("photos" in kinds) + 2 * ("films" in kinds)
+    assert np.isfinite([report.loss for report in listener.steps]).all()
+    assert 0 <= listener.rows[0]["MAE"] <= 1
+    module = restore(registry.model("stdnet"), read_weights(folder.last), registry)
+    assert module(torch.zeros(1, 8, 3, 32, 32)).logits.shape == (1, 8, 1, 32, 32)
+
+
+def test_stopped_and_resumed_it_ends_bitwise_the_same(photos, films, tmp_path):
+    config = clip_settings(photos, films, ema=0.9, sample_every=1)
+    whole = run(config, tmp_path / "whole")
+    stop = Listener(lambda step: signal.raise_signal(signal.SIGINT) if step == 2 else None)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "cut", stop)
+    cut = run(config, tmp_path / "cut", resume=True)
+    assert same_weights(cut.last, whole.last)
+    assert cut.rows()[0]["MAE"] == whole.rows()[0]["MAE"]
+    assert cut.sheet(1).read_bytes() == whole.sheet(1).read_bytes()
+
+
+def test_the_loss_falls(photos, tmp_path):
+    listener = Listener()
+    run(clip_settings(photos, epochs=6, validate_every=6, lr=3e-3), tmp_path / "run", listener)
+    losses = [report.loss for report in listener.steps]
+    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_the_backbone_of_an_sdnet_is_a_start(photos, tmp_path, registry):
+    spec, args = registry.model("sdnet"), {"backbone": "sdnet", "norm": "sum"}
+    image_model = build_model(spec, args)
+    path = tmp_path / "image.safetensors"
+    save_weights(path, image_model.state_dict(), describe(spec, image_model, args))
+    still = {"groups": [{"lr": 0.0}]}
+    folder = run(clip_settings(photos, init=str(path), optimizer=still), tmp_path / "run")
+    learnt = load_file(folder.last)
+    for name, tensor in image_model.state_dict().items():
+        if name.startswith("backbone.") and "running" not in name and "tracked" not in name:
+            assert torch.equal(learnt[name], tensor), name
+
+
+def test_an_sdnet_of_other_norms_is_no_start(photos, tmp_path, registry):
+    spec = registry.model("sdnet")
+    image_model = build_model(spec)
+    path = tmp_path / "image.safetensors"
+    save_weights(path, image_model.state_dict(), describe(spec, image_model, spec.args))
+    with pytest.raises(WeightsError, match="does not fit stdnet"):
+        run(clip_settings(photos, init=str(path)), tmp_path / "run")
+
+
+def test_the_clip_length_is_the_models_unless_told_otherwise(registry):
+    def clip_len(model, **changes):
+        return resolve(registry, {"model": model, "data": ["x"], **changes}).clip_len
+
+    assert clip_len("stdnet") == 8
+    assert clip_len("stdnet", recipe="stdnet-built-in") == 4
+    assert clip_len("sdnet") == 1
+    with pytest.raises(UsageError, match="'stdnet' takes clips of a film"):
+        clip_len("stdnet", clip_len=1)
+    with pytest.raises(UsageError, match="'sdnet' takes pictures"):
+        clip_len("sdnet", clip_len=8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"gaps": []}, "gaps must"), ({"gaps": [0]}, "gaps must"), ({"motion": 1.5}, "motion must")],
+)
+def test_wrong_settings_are_named(photos, wrong, message):
+    with pytest.raises(UsageError, match=message):
+        clip_settings(photos, **wrong)
+
+
+def test_films_to_validate_on_are_cut_as_the_paper_tests(photos, films, registry):
+    material = find_material(clip_settings(photos, val=[str(films)]), registry)
+    assert {len(clip.pairs) for clip in material.held} == {3}
+    assert len(material.train) == 8
+
+
+def test_two_orders_of_frames_are_two_runs(films, registry):
+    plans = (clip_settings(films, gaps=gaps) for gaps in ([1], [2]))
+    names = [list(find_material(plan, registry).names()) for plan in plans]
+    assert names[0] != names[1]
