@@ -1,0 +1,228 @@
+"""``sod pseudo-label`` from a film with sparse ground truth to its dense labels."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sodcli.metrics.measure import measure
+from sodcli.metrics.summary import summarise
+from sodcli.models import build_model
+from sodcli.models.restore import describe
+from sodcli.weights.cache import stored
+from sodcli.weights.save import save_weights
+from tests.conftest import manifest, rule_weights
+from tests.sparse_film import draw_film
+
+
+@pytest.fixture
+def root(tmp_path):
+    data = tmp_path / "data"
+    draw_film(data / "toys" / "disc" / "images", data / "toys" / "disc" / "GT", frames=12)
+    return data
+
+
+@pytest.fixture
+def label(sod, root, tmp_path):
+    """Run the command on the toy film, without a network unless told otherwise."""
+
+    def run(*words, interval=5, between=1, network=()):
+        how = network or ("--warp-only",)
+        options = ("--sets", "toys", "--label-interval", interval, "--between", between)
+        return sod("pseudo-label", "--data", root, *options, "-o", tmp_path / "out", *how, *words)
+
+    return run
+
+
+def names(folder):
+    return [path.name for path in sorted(folder.glob("**/*.png"))]
+
+
+def grey(path):
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim == 2
+    return pixels
+
+
+def test_labels_stand_beside_the_ground_truth_that_is_kept(label, root, tmp_path):
+    result = label()
+    assert result.exit_code == 0, result.stderr
+    folder = tmp_path / "out" / "1_5"
+    assert result.stdout == f"{folder}\n"
+    film = folder / "toys" / "disc"
+    assert names(folder) == [f"{n:05d}.png" for n in (0, 2, 5, 7, 10)]
+    for name in ("00000.png", "00005.png", "00010.png"):
+        truth = grey(root / "toys" / "disc" / "GT" / name)
+        assert np.array_equal(grey(film / name), truth)
+    report = " ".join(result.stderr.split())
+    assert "toys: 1 films, 3 annotations kept, 2 labels made, 0 were there" in report
+    assert str(folder / "toys") in report
+
+
+def test_made_labels_lie_on_the_moving_thing(label, root, tmp_path):
+    label(between=4)
+    film = tmp_path / "out" / "4_5" / "toys" / "disc"
+    made = [n for n in range(11) if n % 5]
+    scores = summarise(
+        measure(grey(film / f"{n:05d}.png"), grey(root / "toys" / "disc" / "GT" / f"{n:05d}.png"))
+        for n in made
+    ).as_dict()
+    assert scores["maxF"] > 0.95
+
+
+def test_a_second_run_goes_on_where_the_first_one_ended(label, tmp_path):
+    label()
+    film = tmp_path / "out" / "1_5" / "toys" / "disc"
+    (film / "00007.png").unlink()
+    (film / ".sod-leftover.png").write_bytes(b"killed in the middle")
+    before = {path.name: path.stat().st_mtime_ns for path in film.glob("0*.png")}
+    result = label()
+    assert "0 annotations kept, 1 labels made, 4 were there" in " ".join(result.stderr.split())
+    after = {path.name: path.stat().st_mtime_ns for path in film.glob("*.png")}
+    assert after.keys() == before.keys() | {"00007.png"}
+    assert all(after[name] == time for name, time in before.items())
+
+
+def test_labels_of_two_makers_are_never_mixed(label, generator_file, tmp_path):
+    label()
+    result = label(network=("-w", generator_file, "--size", 64))
+    assert result.exit_code == 2
+    assert "were not made with these weights and settings" in result.stderr
+    assert label("--overwrite", network=("-w", generator_file, "--size", 64)).exit_code == 0
+    note = json.loads((tmp_path / "out" / "1_5" / "pseudo-labels.json").read_text())
+    assert note["network"]["weights"] == generator_file.name
+    assert label().exit_code == 2
+
+
+def test_labels_of_an_unknown_maker_are_not_added_to(label, tmp_path):
+    label()
+    (tmp_path / "out" / "1_5" / "pseudo-labels.json").unlink()
+    assert label().exit_code == 2
+    assert label("--overwrite").exit_code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_told(label, tmp_path):
+    (tmp_path / "out").write_bytes(b"a file")
+    result = label()
+    assert result.exit_code == 1
+    assert f"cannot write to {tmp_path / 'out' / '1_5'}" in " ".join(result.stderr.split())
+
+
+def test_what_a_set_is_tested_on_is_not_labelled(sod, tmp_path):
+    for film in ("bear", "camel"):
+        places = (
+            tmp_path / "DAVIS" / part / "480p" / film for part in ("JPEGImages", "Annotations")
+        )
+        draw_film(*places)
+    where = ("--data", tmp_path, "--sets", "DAVIS", "-o", tmp_path / "out", "--warp-only")
+    result = sod("pseudo-label", *where)
+    assert result.exit_code == 0, result.stderr
+    assert "DAVIS: sequences that it is tested on are left out: 1" in result.stderr
+    assert [path.name for path in (tmp_path / "out" / "1_5" / "DAVIS").iterdir()] == ["bear"]
+
+
+@pytest.fixture
+def generator_file(tmp_path):
+    path = tmp_path / "fgplg.pth"
+    torch.save(rule_weights(manifest("rcrnet/manifest_fgplg.json")), path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_network_makes_labels_of_the_frame_size(label, generator_file, tmp_path):
+    result = label("-v", "--json", network=("-w", generator_file, "--size", 64))
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    (row,) = answer["sets"]
+    assert (row["kept"], row["made"], row["failed"]) == (3, 2, 0)
+    assert grey(tmp_path / "out" / "1_5" / "toys" / "disc" / "00002.png").shape == (64, 96)
+    assert answer["time"].keys() == {"flow", "network", "disk", "rest"}
+    assert answer["time"]["network"] > 0
+    assert sum(answer["time"].values()) == pytest.approx(1, abs=1e-6)
+
+
+def test_v_says_where_the_time_went(label):
+    shares = re.search(
+        r"time: flow (\d+)%, network (\d+)%, disk (\d+)%, rest (\d+)%", label("-v").stderr
+    )
+    assert 97 <= sum(map(int, shares.groups())) <= 103
+    assert shares[2] == "0"
+    assert "time:" not in label().stderr
+
+
+def test_what_cannot_be_read_is_told_and_leaves_the_rest(label, root, tmp_path):
+    film = root / "toys" / "disc"
+    (film / "images" / "00002.jpg").write_bytes(b"no picture")
+    (film / "GT" / "00010.png").write_bytes(b"no mask")
+    result = label()
+    assert result.exit_code == 3
+    assert names(tmp_path / "out") == ["00000.png", "00005.png"]
+    assert "00002.jpg: is damaged or no picture" in result.stderr
+    assert "3 of 5 labels failed" in result.stderr
+
+
+def test_a_frame_of_another_size_is_told(label, root):
+    frame = root / "toys" / "disc" / "images" / "00007.jpg"
+    cv2.imwrite(str(frame), np.zeros((20, 20, 3), np.uint8))
+    result = label()
+    assert result.exit_code == 3
+    assert "00007.jpg: its size is not that of the labelled frames" in result.stderr
+
+
+@pytest.mark.parametrize(("interval", "between"), [(5, 5), (1, 1), (30, 1)])
+def test_asking_for_more_labels_than_there_is_room_for_is_an_error(label, interval, between):
+    result = label(interval=interval, between=between)
+    assert result.exit_code == 2
+    assert "there is room for" in result.stderr
+
+
+def test_without_weights_it_says_how_to_do_without(sod, root, tmp_path):
+    result = sod("pseudo-label", "--data", root, "-o", tmp_path / "out")
+    assert result.exit_code == 4
+    assert "fgplg" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_network_are_refused(label, registry, tmp_path, small_weights):
+    result = label(network=("-w", small_weights))
+    assert result.exit_code == 1
+    assert "sdnet" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_flow_is_told(label):
+    result = label("--flow", "raft-smal")
+    assert result.exit_code == 2
+    assert "Did you mean 'raft-small'?" in result.stderr
+
+
+@pytest.mark.slow
+def test_raft_finds_the_flow_when_its_weights_are_there(label, registry, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    spec = registry.model("raft-small")
+    monkeypatch.setenv("SOD_HOME", str(tmp_path / "home"))
+    module = build_model(spec)
+    file = stored(registry.weights[spec.weights])
+    save_weights(file, module.state_dict(), describe(spec, module, spec.args))
+    result = label("--flow", "raft-small")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_warped_labels_alone_already_fit_real_films(sod, shared_data, tmp_path):
+    """Ground truth every 5th frame; the flow and the warp are right if the rest is met."""
+    where = ("--data", shared_data, "--sets", "DAVIS-dev", "-o", tmp_path)
+    result = sod("pseudo-label", *where, "--label-interval", 5, "--between", 1, "--warp-only")
+    assert result.exit_code == 0, result.stderr
+    made = tmp_path / "1_5" / "DAVIS-dev"
+    scores = []
+    for film in sorted(made.iterdir()):
+        truths = sorted((shared_data / "DAVIS-dev" / film.name / "GT").iterdir())
+        between = truths[2:-3:5]
+        scores += [measure(grey(film / path.name), grey(path)) for path in between]
+    assert len(scores) == 32
+    assert summarise(scores).as_dict()["maxF"] >= 0.75
