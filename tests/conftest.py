@@ -5,6 +5,10 @@ import os
 import zlib
 from pathlib import Path
 
+# Before torch: test processes side by side take a core each, or their threads wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch

@@ -96,7 +96,7 @@ def main(
     ] = False,
     traceback: Traceback = False,
 ) -> None:
-    """Find what stands out in pictures, and cut it out.
+    """Find what stands out in pictures, films and camera streams, and cut it out.
 
     Cut out the subject of a photo:  sod infer photo.jpg --type rgba
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sodcli.models import build_model
 from sodcli.registry import default_registry
 from sodcli.weights.save import save_weights
 from tests.conftest import draw_photo
+from tests.film_kit import render
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for line in re.findall(r"^\$ (.+)$", README, re.MULTILINE) if line[:4] == "sod "]
@@ -26,14 +28,22 @@ def desk(tmp_path_factory):
     for name in ("photo.jpg", "beach.jpg", "shop/mug.jpg", "shop/hats/cap.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw_photo(len(name))[0]).save(folder / name)
-    for seed in range(30):
-        rgb, disc = draw_photo(seed)
-        for kind, pixels in (("images", rgb), ("masks", disc * np.uint8(255))):
-            (folder / "pairs" / kind).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(folder / "pairs" / kind / f"{seed}.png")
+    render(folder / "clip.mp4", rate="10", sound=True)
+    _draw_pairs(folder / "pairs", range(30))
+    _draw_pairs(folder / "sets/birds", range(4))
+    _draw_pairs(folder / "films/dog", [5] * 11)
+    shutil.copytree(folder / "sets/birds/masks", folder / "other/birds")
     net = build_model(default_registry().model("sdnet"))
     save_weights(folder / "sdnet.safetensors", net.state_dict(), {"model": "sdnet"})
     return folder
+
+
+def _draw_pairs(folder, seeds):
+    for index, seed in enumerate(seeds):
+        rgb, disc = draw_photo(seed)
+        for kind, pixels in (("images", rgb), ("masks", disc * np.uint8(255))):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / kind / f"{index:05d}.png")
 
 
 @pytest.mark.slow
