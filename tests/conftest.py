@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import zlib
 from pathlib import Path
 
 # Before torch: test processes side by side take a core each, or their threads wait for each other.
+# They ignore Ctrl-C, and so would every program that a test starts and interrupts.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
