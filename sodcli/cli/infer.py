@@ -10,9 +10,9 @@ import typer
 
 from sodcli.cli import infer_options as opt
 from sodcli.cli import options, ui
-from sodcli.cli.fetch import watching
 from sodcli.cli.infer_camera import CameraRun, Style, infer_camera
 from sodcli.cli.infer_film import check_codec, facts, first_picture, run_films
+from sodcli.cli.loading import load_and_tell
 from sodcli.errors import BatchError, SodError, UsageError
 from sodcli.registry import default_registry, did_you_mean
 
@@ -113,18 +113,12 @@ def _load(
     verbose: bool,
 ) -> "tuple[Predictor, str]":
     """Load the network, say so, and return it and where it runs."""
-    from sodcli.pipelines.device import choose_device, describe_device, set_threads
+    from sodcli.pipelines.device import choose_device, set_threads
     from sodcli.pipelines.predictor import load
 
     set_threads(threads)
-    with watching(quiet=quiet) as watch:
-        get = partial(load, offline=offline, watch=watch)
-        predictor = get(model, weights=weights, device=device, half=half, size=size)
-    where = describe_device(choose_device(device), half)
-    ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
-    if verbose:
-        ui.note(f"weights {predictor.weights}, seen at {'x'.join(map(str, predictor.size_hw))}")
-    return predictor, where
+    get = partial(load, model, weights=weights, half=half, size=size, offline=offline)
+    return load_and_tell(get, choose_device(device), half, quiet=quiet, verbose=verbose)
 
 
 def _look(kind: str, refine: opt.Refine, max_pixels: int) -> "tuple[Look, str, Path | None]":

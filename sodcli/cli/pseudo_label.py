@@ -1,6 +1,5 @@
 """``sod pseudo-label``: dense labels for films with sparse ground truth."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,8 +86,7 @@ def _plan(
     from sodcli.data.films import find_films
     from sodcli.pipelines.pseudo_label import plan
 
-    names = [name for name in re.split(r"[+,]", sets or "") if name]
-    found = find_films(data, names, default_registry().datasets)
+    found = find_films(data, test_options.set_names(sets), default_registry().datasets)
     labels = plan(found.films, interval, count, folder)
     for remark in () if quiet else found.remarks:
         ui.warn(remark)

@@ -1,5 +1,6 @@
 """The options of ``sod test``."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,3 +32,8 @@ Protocol = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on: keep the maps that are whole.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that are there.")]
 Score = Annotated[bool, typer.Option("--eval", help="Go on to the table of scores.")]
+
+
+def set_names(sets: str | None) -> list[str]:
+    """Return the names in what was typed after ``--sets``."""
+    return [name for name in re.split(r"[+,]", sets or "") if name]

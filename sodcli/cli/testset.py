@@ -1,7 +1,5 @@
 """``sod test``: saliency maps of benchmark sets."""
 
-import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +8,7 @@ import typer
 
 from sodcli.cli import infer_options, options, ui
 from sodcli.cli import test_options as opt
-from sodcli.cli.fetch import watching
+from sodcli.cli.loading import load_and_tell
 from sodcli.cli.test_report import score_maps, tell
 from sodcli.errors import MissingError, UsageError
 from sodcli.registry import default_registry
@@ -65,7 +63,7 @@ def write_maps(
             set_threads(threads)
         with join_team(choose_device(device)) as team:
             get = partial(load, model, weights=weights, half=half, size=size, offline=offline)
-            predictor = _load(get, team, half, quiet=quiet, verbose=verbose)
+            predictor, _ = load_and_tell(get, team.device, half, quiet=quiet, verbose=verbose)
             order = Order(out, protocol, batch, half, resume, overwrite)
             rows = _make(found, predictor, order, team, quiet=quiet)
     except (UsageError, MissingError) as error:
@@ -83,27 +81,10 @@ def _find(data: Path, sets: str | None, model: str | None, *, quiet: bool) -> "l
     registry = default_registry()
     if model is not None:
         registry.model(model)  # before the folders are searched, so that a typo is told at once
-    names = [name for name in re.split(r"[+,]", sets or "") if name]
-    found = find_sets(data, names, registry.datasets)
+    found = find_sets(data, opt.set_names(sets), registry.datasets)
     for remark in () if quiet else [remark for one in found for remark in one.remarks]:
         ui.warn(remark)
     return found
-
-
-def _load(
-    get: "Callable[..., Predictor]", team: "Team", half: bool, *, quiet: bool, verbose: bool
-) -> "Predictor":
-    """Load the network on this process's device, and say so."""
-    from sodcli.pipelines.device import describe_device
-
-    with watching(quiet=quiet) as watch:
-        predictor = get(device=str(team.device), watch=watch)
-    where = describe_device(team.device, half)
-    ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
-    if verbose:
-        seen = "x".join(map(str, predictor.size_hw))
-        ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
-    return predictor
 
 
 def _make(

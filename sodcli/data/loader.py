@@ -214,7 +214,7 @@ def _collate(
 ) -> Batch:
     shape = (len(samples),) if loader.clip_len == 1 else (len(samples), loader.clip_len)
     packed = isinstance(loader.pairs[0], Triple)  # and so normalised, with channels first
-    one = (PACKED, size, size) if packed else (size, size, 3)
+    one = (sum(PACKED), size, size) if packed else (size, size, 3)
     images = np.empty((*shape, *one), np.float32)
     masks = np.empty((*shape, 1, size, size), np.float32)
     for row, (_, image, mask) in enumerate(samples):

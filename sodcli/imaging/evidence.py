@@ -11,7 +11,7 @@ from sodcli.imaging.flow import FlowEstimator, flow_between
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD, fit_map, to_input
 from sodcli.imaging.warp import resize_flow, warp
 
-PACKED: Final = 9  # channels of what the network FGPLG takes
+PACKED: Final = (3, 1, 1, 2, 2)  # channels of the frame, two labels and two flows: FGPLG's input
 Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 

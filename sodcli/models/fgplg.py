@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sodcli.errors import UsageError
+from sodcli.imaging.evidence import PACKED
 from sodcli.models._base import Prediction
 from sodcli.models.rcrnet import RCRNet
 
-PACKED: Final = (3, 1, 1, 2, 2)  # channels of the frame, two labels and two flows
 _CHANNELS: Final = 7  # the frame's three, two labels, two lengths of flow
 
 

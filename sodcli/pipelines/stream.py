@@ -40,7 +40,7 @@ def saliency_stream(
         return chunked(predictor, iter(frames), batch=batch, gap=gap)
     if predictor.spec.clip_len > 1:
         return blended(predictor, iter(frames), batch=batch)
-    return _pictures(predictor, iter(frames), batch)
+    return picture_stream(predictor, frames, batch)
 
 
 def live_predictor(predictor: Predictor) -> Callable[[Frame], Frame]:
@@ -55,6 +55,13 @@ def live_predictor(predictor: Predictor) -> Callable[[Frame], Frame]:
     return lambda frame: predictor.predict([frame])[0]
 
 
-def _pictures(predictor: Predictor, frames: Iterator[Frame], batch: int) -> Iterator[Frame]:
-    while group := list(islice(frames, batch)):
+def picture_stream(predictor: Predictor, frames: Iterable[Frame], batch: int) -> Iterator[Frame]:
+    """Yield every frame with its saliency, in order, each as a picture of its own.
+
+    Raises:
+        DeviceError: If the device has not enough memory even for one picture.
+        WeightsError: If the network's answers are not finite.
+    """
+    rest = iter(frames)
+    while group := list(islice(rest, batch)):
         yield from in_halves(predictor.predict, group)

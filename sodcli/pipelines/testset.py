@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, Literal, cast
 
 import numpy as np
@@ -18,11 +17,11 @@ from sodcli.data.read import read_image
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map
+from sodcli.io.decode import DAMAGE
 from sodcli.io.sinks import save_picture
-from sodcli.pipelines.halving import in_halves
 from sodcli.pipelines.predictor import Predictor
 from sodcli.pipelines.stages import Writer, prefetch
-from sodcli.pipelines.stream import saliency_stream
+from sodcli.pipelines.stream import picture_stream, saliency_stream
 from sodcli.pipelines.strips import Strip, Task
 
 _AHEAD: Final = 2  # pictures waiting between two stages; more would only cost memory
@@ -146,8 +145,7 @@ def _answers(
         gap = max(1, int(predictor.spec.frame_gap // apart))
         batch, paper = settings.batch, settings.paper
         return saliency_stream(predictor, frames, batch=batch, paper=paper, gap=gap)
-    groups = iter(lambda: list(islice(frames, settings.batch)), [])
-    return (frame for group in groups for frame in in_halves(predictor.predict, group))
+    return picture_stream(predictor, frames, settings.batch)
 
 
 def _grey(frame: Frame, task: Task, settings: Settings) -> NDArray[np.uint8]:
@@ -166,5 +164,5 @@ def _is_done(task: Task, settings: Settings) -> bool:
             picture.load()
             size_hw = (picture.height, picture.width)
             return picture.mode == "L" and size_hw == picture_size(task.pair.mask)
-    except (OSError, SyntaxError, ValueError, SourceError):
+    except (*DAMAGE, SourceError):
         return False
