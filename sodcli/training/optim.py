@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sodcli.errors import UsageError
+from sodcli.training.muon import Muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +42,14 @@ class OptimizerConfig:
 
     Attributes:
         name: The algorithm.
-        betas: Of Adam and AdamW.
+        betas: Of Adam, AdamW and the part of Muon that is AdamW.
         momentum: Of SGD.
         nesterov: Of SGD.
         groups: Rules in order; the first that matches a parameter's name counts. A parameter that
             none matches gets the base rate and no decay.
     """
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
     nesterov: bool = False
@@ -72,6 +73,8 @@ def build_optimizer(
     groups = _groups(module, config.groups, lr, preloaded)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr, momentum=config.momentum, nesterov=config.nesterov)
+    if config.name == "muon":
+        return Muon(groups, lr, betas=config.betas)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(groups, lr, betas=config.betas)
 
