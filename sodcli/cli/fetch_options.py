@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
+from sodcli.cli import completion
+
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Weights, models or data sets of models.toml."),
+    typer.Argument(
+        metavar="[NAME]...",
+        help="Weights, models or data sets of models.toml.",
+        autocompletion=completion.downloads,
+    ),
 ]
 List = Annotated[bool, typer.Option("--list", help="Show everything that there is to fetch.")]
 All = Annotated[bool, typer.Option("--all", help="All weights that a program can download.")]

@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from sodcli.cli import completion
+
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -18,6 +20,7 @@ Kind = Annotated[
         "-t",
         metavar="TYPE",
         help="map, green, rgba, blur, overlay, or a PICTURE or film to put behind the subject.",
+        autocompletion=completion.types,
     ),
 ]
 Out = Annotated[

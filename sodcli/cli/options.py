@@ -1,21 +1,29 @@
 """Options that several commands share, each written down once."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
+
+from sodcli.cli import completion
 
 COMMON: Final = "Common options"
 
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="A model of models.toml. Default: the one the weights fit, or sdnet."
+        "--model",
+        "-m",
+        help="A model of models.toml. Default: the one the weights fit, or sdnet.",
+        autocompletion=completion.models,
     ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
-        "--weights", "-w", help="A name of models.toml or a file. Default: the model's own."
+        "--weights",
+        "-w",
+        help="A name of models.toml or a file. Default: the model's own.",
+        autocompletion=completion.weights,
     ),
 ]
 Device = Annotated[
@@ -28,6 +36,16 @@ Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=COMMON),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(
+        help="What runs the network. auto: the fastest that is installed.", rich_help_panel=COMMON
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Let torch.compile build the network.", rich_help_panel=COMMON),
 ]
 Offline = Annotated[
     bool,

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sodcli.cli.options import COMMON
+
 Data = Annotated[
     Path,
     typer.Option(metavar="ROOT", help="A folder of data sets, or a data set itself."),
@@ -27,6 +29,12 @@ Protocol = Annotated[
     Literal["paper", "infer"],
     typer.Option(
         help="paper: sizes, stretching, rounding and clips as published. infer: as sod infer does."
+    ),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(
+        help="What runs the network. Published numbers are PyTorch's.", rich_help_panel=COMMON
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on: keep the maps that are whole.")]

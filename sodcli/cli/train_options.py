@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
+from sodcli.cli import completion
+
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for all that the run writes.")
 ]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="A model of models.toml.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A model of models.toml.", autocompletion=completion.models),
+]
 Data = Annotated[
     list[str] | None,
     typer.Option(metavar="DIR", help="Folder of pictures and masks, or IMAGES=MASKS; repeatable."),
@@ -25,7 +30,11 @@ LabelInterval = Annotated[
     int | None, typer.Option(metavar="L", help="Keep one annotation of L of each film.")
 ]
 Recipe = Annotated[
-    str | None, typer.Option(help="A recipe of models.toml. Default: the model's own.")
+    str | None,
+    typer.Option(
+        help="A recipe of models.toml. Default: the model's own.",
+        autocompletion=completion.recipes,
+    ),
 ]
 Config = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="Settings on top of the recipe's.")
