@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sodcli.models.tracing import exporting
+
 
 class ConvReLU(nn.Module):
     """A convolution of unchanged size; what follows it is up to the subclass.
@@ -27,7 +29,7 @@ class ConvReLU(nn.Module):
         y = self.conv.weight.flatten(1) @ x.flatten(2)
         if self.conv.bias is not None:
             y = y + self.conv.bias[:, None]
-        return self._finish(y.reshape(len(x), -1, *x.shape[2:]))
+        return self._finish(y.reshape(x.shape[0], -1, *x.shape[2:]))
 
     def of_mixture(self, shares: Tensor, values: Tensor) -> Tensor:
         """Return the answer for a map in which every pixel mixes a few vectors, without making it.
@@ -43,6 +45,9 @@ class ConvReLU(nn.Module):
             ``(N, C', H, W)``, as ``forward`` would for ``sum_k shares_k values_k``.
         """
         conv = self.conv
+        if exporting():  # a graph for any number of items has no loop over them
+            mixture = (values @ shares.flatten(2)).reshape(shares.shape[0], -1, *shares.shape[2:])
+            return self.forward(mixture)
         kernels = torch.einsum("oihw,nik->nokhw", conv.weight, values)
         mapped = [
             F.conv2d(share[None], kernel, conv.bias, 1, conv.padding, conv.dilation)

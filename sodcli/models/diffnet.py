@@ -4,8 +4,11 @@ Paper: arXiv 2507.01182. ``sdnet`` has 16 difference layers; ``sdnet-a`` has 10 
 2 to 4 with a MobileViTv2 block.
 """
 
-from typing import Final
+import copy
+from itertools import pairwise
+from typing import Final, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +17,7 @@ from sodcli.models.pdc import Norm, PixelDifferenceConv
 
 _THREE: Final = ("cv", "cd", "ad")
 _FOUR: Final = ("cv", "cd", "ad", "rd")
+M = TypeVar("M", bound=nn.Module)
 CHANNELS: Final = (60, 120, 240, 240)
 # Blocks of each stage: operators of a difference block, or the patch size of a MobileViT block.
 _STAGES: Final[dict[str, tuple[tuple[tuple[str, ...] | int, ...], ...]]] = {
@@ -90,6 +94,36 @@ class DiffNet(nn.Module):
                 x = self.get_submodule(name)(x)
             features.append(x)
         return features
+
+
+def absorb_shifts(module: M) -> M:
+    """Return a copy of a folded network in which blocks no longer shift what they convolve.
+
+    What a normalised block adds before its convolution (:attr:`.FoldedConv.shift`) the layer before
+    can add to its bias, and the block take away in its own, behind the skip; an exact rewriting
+    that saves a pass over memory for each block. Where blocks are pooled or answer the decoder,
+    and in networks without difference blocks, nothing changes.
+    """
+    lean = copy.deepcopy(module)
+    for net in lean.modules():
+        if isinstance(net, DiffNet):
+            for names in net.stages:
+                blocks = [net.get_submodule(name) for name in names]
+                for before, block in pairwise(blocks):
+                    if isinstance(before, DiffBlock) and isinstance(block, DiffBlock):
+                        _absorb(before.conv2, block)
+    return lean
+
+
+def _absorb(before: nn.Conv2d, block: DiffBlock) -> None:
+    """Move the shift of ``block`` into the bias of ``before``, whose output it adds to its own."""
+    shift = getattr(block.pdc, "shift", None)
+    if shift is None or before.bias is None or block.conv2.bias is None:
+        return
+    with torch.no_grad():
+        before.bias += shift.flatten()
+        block.conv2.bias -= shift.flatten()
+    block.pdc.register_buffer("shift", None)
 
 
 def _block(

@@ -6,7 +6,6 @@ attention module.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +26,11 @@ class DilationModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
         z = self.conv1(F.relu(x))
-        return torch.stack([branch(z) for branch in self.conv_dils]).sum(0)
+        first, *others = self.conv_dils
+        y: Tensor = first(z)
+        for branch in others:
+            y = y + branch(z)
+        return y
 
 
 class SpatialAttention(nn.Module):

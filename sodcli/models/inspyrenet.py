@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sodcli.models._base import Prediction
 from sodcli.models.paa import WIDTH, Context, Decoder
 from sodcli.models.pyramid import blend, reconstruct
-from sodcli.models.resample import resize
+from sodcli.models.resample import resize, round_to
 from sodcli.models.sica import ContextAttention
 
 _MULTIPLE: Final = 8  # the coarsest map is an eighth of the picture
@@ -144,5 +144,5 @@ _BACKBONES: Final[dict[str, Callable[[], tuple[nn.Module, Sequence[int]]]]] = {
 
 
 def _fitted(x: Tensor) -> Tensor:
-    height, width = (round(side / _MULTIPLE) * _MULTIPLE for side in x.shape[-2:])
+    height, width = (round_to(side, _MULTIPLE) for side in x.shape[-2:])
     return resize(x, (height, width))

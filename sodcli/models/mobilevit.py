@@ -5,6 +5,8 @@ from typing import Final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models.resample import round_up
+
 _DEPTH: Final = 2
 
 
@@ -61,7 +63,7 @@ class MobileViTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to ``(B, C, H', W')``: sides go up to multiples of the patch."""
-        height, width = (-(-side // self.patch) * self.patch for side in x.shape[-2:])
+        height, width = (round_up(side, self.patch) for side in x.shape[-2:])
         if (height, width) != tuple(x.shape[-2:]):
             x = F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
         patches = self.norm(self.transformer(self._unfold(self.conv_pre(x))))

@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
-        runs = (len(x), -1, x.shape[self.axis])
+        runs = (x.shape[0], -1, x.shape[self.axis])
         query = self.query_conv.pointwise(x).reshape(runs)
         key = self.key_conv.pointwise(x).reshape(runs)
         value = self.value_conv.pointwise(x).reshape(runs)

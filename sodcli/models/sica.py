@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sodcli.models.convnorm import ConvNorm
 from sodcli.models.paa import WIDTH
 from sodcli.models.resample import resize
+from sodcli.models.tracing import exporting
 
 _REACH: Final = 5  # rows that five 3x3 convolutions in a row look up and down
 _STRIP_VALUES: Final = 6 * 2**20  # of a feature map; the allocator keeps such blocks for re-use
@@ -73,9 +74,10 @@ class ContextAttention(nn.Module):
         return _joined(features), _joined(outs)
 
     def _strips(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
-        """Yield the rows to look at and those of them to keep; all of them in training."""
+        """Yield the rows to look at and those to keep; all in training and in a graph."""
         height, width = x.shape[-2:]
-        rows = height if self.training else max(8, _STRIP_VALUES // (len(x) * WIDTH * width))
+        whole = self.training or exporting()
+        rows = height if whole else max(8, _STRIP_VALUES // (len(x) * WIDTH * width))
         for top in range(0, height, rows):
             first = max(0, top - _REACH)
             kept = min(rows, height - top)
@@ -91,7 +93,7 @@ class ContextAttention(nn.Module):
         """Return how much each pixel attends to each context, ``(N, K, H, W)``."""
         likeness: Tensor = query.flatten(2).mT @ key
         shares: Tensor = (WIDTH**-0.5 * likeness).softmax(-1).mT
-        return shares.reshape(len(query), -1, *query.shape[-2:])
+        return shares.reshape(query.shape[0], -1, *query.shape[-2:])
 
     def regions(self, x: Tensor, saliency: Tensor, laplacian: Tensor | None) -> Tensor:
         """Return how much each pixel of ``x`` belongs to each context, ``(N, 3 or 5, H, W)``."""
@@ -114,12 +116,12 @@ class ContextAttention(nn.Module):
         )
         channels, pixels = looks.shape[1:]
         if pixels % channels:
-            plain: Tensor = shares @ looks.reshape(len(x), -1, channels)
+            plain: Tensor = shares @ looks.reshape(x.shape[0], -1, channels)
             return plain.mT.unsqueeze(-1)
         # The same sum without re-reading: a row is a run of one channel's pixels. With channels
         # last, which is how large maps lie in memory, nothing but the shares is copied.
-        runs = looks.mT.view(len(x), -1, channels, channels)
-        weights = shares.reshape(len(x), -1, channels, pixels // channels).permute(0, 3, 2, 1)
+        runs = looks.mT.view(x.shape[0], -1, channels, channels)
+        weights = shares.reshape(x.shape[0], -1, channels, pixels // channels).permute(0, 3, 2, 1)
         context: Tensor = (runs @ weights).sum(1).unsqueeze(-1)
         return context
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models.resample import round_up
+from sodcli.models.tracing import exporting
+
 _PATCH: Final = 4
 _WINDOW: Final = 12
 _SHIFT: Final = _WINDOW // 2
@@ -44,6 +47,8 @@ class WindowAttention(nn.Module):
         bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)[None]
         bias = bias if mask is None else bias + mask
         mixed = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        if exporting():  # a graph for any number of items has no loop over them
+            return self._together(mixed, bias)
         # One item at a time: PyTorch's fused attention wants four dimensions, and the same bias
         # for all items.
         items = []
@@ -52,6 +57,12 @@ class WindowAttention(nn.Module):
             attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
             items.append(attended.transpose(1, 2).flatten(2))
         out: Tensor = self.proj(items[0][None] if len(items) == 1 else torch.stack(items))
+        return out
+
+    def _together(self, mixed: Tensor, bias: Tensor) -> Tensor:
+        query, key, value = mixed.permute(3, 0, 1, 4, 2, 5)
+        likeness = query.shape[-1] ** -0.5 * query @ key.mT + bias
+        out: Tensor = self.proj((likeness.softmax(-1) @ value).transpose(2, 3).flatten(3))
         return out
 
 
@@ -188,7 +199,7 @@ class Swin(nn.Module):
 
 def whole(side: int) -> int:
     """Return ``side`` rounded up to whole windows."""
-    return -(-side // _WINDOW) * _WINDOW
+    return round_up(side, _WINDOW)
 
 
 def split_windows(x: Tensor) -> Tensor:
@@ -200,10 +211,10 @@ def split_windows(x: Tensor) -> Tensor:
 
 def join_windows(windows: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Undo :func:`split_windows`; ``size_hw`` in tokens."""
-    batch, channels = len(windows), windows.shape[-1]
+    channels = windows.shape[-1]
     rows, columns = (side // _WINDOW for side in size_hw)
-    x = windows.reshape(batch, rows, columns, _WINDOW, _WINDOW, channels)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(batch, *size_hw, channels)
+    x = windows.reshape(-1, rows, columns, _WINDOW, _WINDOW, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, *size_hw, channels)
 
 
 def window_mask(size_hw: torch.Size) -> Tensor:

@@ -1,17 +1,49 @@
 """Choose the device that runs the network; never fall back in silence."""
 
 import os
+import platform
 import re
-from typing import Final
-
-import torch
+import sys
+from ctypes.util import find_library
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from sodcli.errors import DeviceError, UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 _KNOWN: Final = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+# The doors to the drivers of NVIDIA, of AMD and of the Linux inside Windows.
+_DOORS: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-ctrl")
+_HIDDEN: Final = ("", "-1")
 
 
-def choose_device(wanted: str = "auto") -> torch.device:
+def check_name(wanted: str) -> None:
+    """Refuse what is no name of a device.
+
+    Raises:
+        UsageError: If it is not one of the words that :func:`choose_device` knows.
+    """
+    if not _KNOWN.fullmatch(wanted):
+        raise UsageError(f"no device called {wanted!r}; use auto, cpu, cuda, cuda:N or mps")
+
+
+def accelerator_likely() -> bool:
+    """Say whether it is worth asking PyTorch for a GPU, without importing it, which takes seconds.
+
+    ``False`` is certain enough: there is no driver.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in _HIDDEN:
+        return False
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return find_library("nvcuda") is not None
+    return any(Path(door).exists() for door in _DOORS)
+
+
+def choose_device(wanted: str = "auto") -> "torch.device":
     """Return the device called ``wanted``: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
     ``auto`` takes CUDA, else MPS, else the CPU.
@@ -20,8 +52,9 @@ def choose_device(wanted: str = "auto") -> torch.device:
         UsageError: If it is not one of these words.
         DeviceError: If this machine or this PyTorch has no such device.
     """
-    if not _KNOWN.fullmatch(wanted):
-        raise UsageError(f"no device called {wanted!r}; use auto, cpu, cuda, cuda:N or mps")
+    check_name(wanted)
+    import torch
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -32,8 +65,10 @@ def choose_device(wanted: str = "auto") -> torch.device:
     return torch.device(wanted)
 
 
-def describe_device(device: torch.device, half: bool) -> str:
+def describe_device(device: "torch.device", half: bool) -> str:
     """Return one line for the user: the device and the precision."""
+    import torch
+
     precision = "bfloat16" if half else "float32"
     if device.type == "cuda":
         return f"device: {device} ({torch.cuda.get_device_name(device)}), {precision}"
@@ -43,18 +78,26 @@ def describe_device(device: torch.device, half: bool) -> str:
 
 
 def set_threads(count: int | None) -> None:
-    """Let PyTorch use ``count`` threads; ``None`` means every core this process may use.
+    """Let PyTorch use ``count`` threads; ``None`` is as in :func:`thread_count`."""
+    import torch
 
-    ``OMP_NUM_THREADS`` in the environment counts as an answer, too.
-    """
-    if count is None and "OMP_NUM_THREADS" in os.environ:
-        return
-    if count is None:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, count or 1))
+    if count is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(thread_count(count))
+
+
+def thread_count(count: int | None = None) -> int:
+    """Return ``count``, else ``OMP_NUM_THREADS``, else the cores that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if count is None and given.isdecimal():
+        count = int(given)
+    if count is None and hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    return max(1, count or os.cpu_count() or 1)
 
 
 def _require_cuda(wanted: str, cuda: bool) -> None:
+    import torch
+
     if not cuda:
         built = torch.version.cuda is not None
         reason = "no GPU that PyTorch can use" if built else "this PyTorch has no CUDA"

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,24 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sodcli.errors import MissingError, UsageError, WeightsError
+from sodcli.errors import UsageError
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_input, to_saliency
 from sodcli.io.pictures import decode_picture, read_picture
-from sodcli.models.pdc import reparameterise
-from sodcli.models.restore import identify, restore
-from sodcli.pipelines.backends import Backend, TorchBackend
-from sodcli.pipelines.device import choose_device
-from sodcli.pipelines.fetch import Supply, obtain
+from sodcli.pipelines.backends import Array, Backend, BlendingBackend
+from sodcli.pipelines.backends.choose import Wish, check_wish, decide, make_backend
+from sodcli.pipelines.backends.graphs import Graphs
+from sodcli.pipelines.blueprint import Blueprint, find_network
+from sodcli.pipelines.device import choose_device, set_threads, thread_count
+from sodcli.pipelines.fetch import Supply
 from sodcli.pipelines.highres import Sizes
 from sodcli.registry import ModelSpec, Registry, default_registry
-from sodcli.weights.read import RawWeights, read_weights
-from sodcli.weights.transfer import Watch
+from sodcli.weights.watch import Watch
 
 if TYPE_CHECKING:
     from torch import nn
 
-DEFAULT_MODEL = "sdnet"
 _SMALLEST_SIDE = 32
 
 
@@ -35,7 +35,7 @@ class Predictor:
 
     Attributes:
         spec: The model's entry in models.toml.
-        module: The torch module, in eval mode; ``module(x).logits``.
+        origin: The torch module, or what it can be built from.
         backend: What runs it: normalised arrays in, logits out.
         weights: The file the weights came from; ``None`` for fresh ones.
         size_hw: Height and width in pixels at which the network sees every picture.
@@ -45,7 +45,7 @@ class Predictor:
     def __init__(
         self,
         spec: ModelSpec,
-        module: "nn.Module",
+        origin: "nn.Module | Blueprint",
         backend: Backend,
         *,
         size: int | None = None,
@@ -54,9 +54,17 @@ class Predictor:
     ) -> None:
         if size is not None and size < _SMALLEST_SIDE:
             raise UsageError(f"--size {size}: the network needs at least {_SMALLEST_SIDE} pixels")
-        self.spec, self.module, self.backend, self.weights = spec, module, backend, weights
+        self.spec, self.origin, self.backend, self.weights = spec, origin, backend, weights
         sizes = Sizes.of(spec, size=size, trained=trained)
         self.size_hw, self.large = sizes.base_hw, sizes.large
+
+    @cached_property
+    def module(self) -> "nn.Module":
+        """The torch module, in eval mode; ``module(x).logits``.
+
+        Where another backend runs the network it is built when first asked for, on the CPU.
+        """
+        return self.origin.build() if isinstance(self.origin, Blueprint) else self.origin
 
     def __call__(
         self, image: str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -115,14 +123,14 @@ class Predictor:
         return to_input(_over_white(frame), size_hw or self.size_hw, mean, std, antialias=True)
 
     def _large_hw(self, frame: Frame) -> tuple[int, int] | None:
-        if self.large is None or not isinstance(self.backend, TorchBackend):
+        if self.large is None or not isinstance(self.backend, BlendingBackend):
             return None
         return self.large.size_hw(frame.size_hw)
 
     def _blended(self, frame: Frame, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        assert isinstance(self.backend, TorchBackend)  # _large_hw's promise
+        assert isinstance(self.backend, BlendingBackend)  # _large_hw's promise
         large, small = self.prepare(frame, size_hw)[None], self.prepare(frame)[None]
-        answer: NDArray[np.float32] = self.backend.blend(large, small)[0, 0]
+        answer: Array = self.backend.blend(large, small)[0, 0]
         return answer
 
 
@@ -137,6 +145,10 @@ def load(
     offline: bool = False,
     watch: Watch | None = None,
     registry: Registry | None = None,
+    backend: str = "auto",
+    compiled: bool = False,
+    threads: int | None = None,
+    pictures: int | None = None,
 ) -> Predictor:
     """Return a predictor for the model ``name`` of models.toml.
 
@@ -155,42 +167,52 @@ def load(
         offline: Download nothing; the environment variable ``SOD_OFFLINE`` says so for good.
         watch: Is told of a download; by default it is silent.
         registry: Entries to look names up in; by default those that ship with the package.
+        backend: ``torch``, ``onnx``, ``openvino``, or ``auto``: the fastest that is installed; see
+            :func:`sodcli.pipelines.backends.choose.decide`.
+        compiled: Let ``torch.compile`` build the network.
+        threads: CPU threads; by default what PyTorch is set to, every core for other backends.
+        pictures: How many there will be, if that is known; ``auto`` heeds it.
 
     Raises:
+        UsageError: If the backend is unknown, not installed or not for this device or model.
         UnknownNameError: If there is no such model.
         MissingError: If the weights are neither here nor to be had.
         WeightsError: If they are damaged or belong to another model.
         DeviceError: If there is no such device.
     """
-    registry = registry or default_registry()
-    target = choose_device(device)
-    supply = Supply(offline=offline, watch=watch or Watch())
-    spec, raw = find_weights(name, weights, registry, supply)
-    module = restore(spec, raw, registry)
-    if reparam:
-        module = reparameterise(module)
-    backend = TorchBackend(module, target, half=half)
-    return Predictor(spec, module, backend, size=size, trained=raw.size, weights=raw.path)
+    registry, watch = registry or default_registry(), watch or Watch()
+    wish = Wish(backend, device, half, compiled, pictures)
+    check_wish(wish)
+    if backend == "torch":
+        choose_device(device)  # what is missing is told before anything is fetched
+    network = find_network(
+        name, weights, registry, Supply(offline=offline, watch=watch), reparam=reparam
+    )
+    graphs = Graphs(network, watch.note)
+    chosen = decide(wish, network.spec, graphs, reparam=reparam)
+    if chosen == "torch":
+        return _with_torch(network, wish, size, threads)
+    runner = make_backend(chosen, graphs, thread_count(threads), half=half)
+    if network.spec.clip_len == 1 and graphs.here():
+        runner.begin()  # while the first picture is read
+    elif network.spec.clip_len == 1:
+        runner.open()
+    return Predictor(
+        network.spec, network, runner, size=size, trained=network.trained, weights=network.path
+    )
 
 
-def find_weights(
-    name: str | None,
-    weights: str | Path | None,
-    registry: Registry,
-    supply: Supply | None = None,
-) -> tuple[ModelSpec, RawWeights]:
-    """Return the model that is meant and the tensors for it; see :func:`load` for the rules."""
-    if weights is None:
-        spec = registry.model(name or DEFAULT_MODEL)
-        if spec.weights is None:
-            raise MissingError(f"no weights of {spec.name!r} are known; pass a file with -w PATH")
-        return spec, read_weights(obtain(spec.weights, registry, supply))
-    spec_or_none = registry.model(name) if name is not None else None
-    raw = read_weights(obtain(str(weights), registry, supply))
-    spec_or_none = spec_or_none or identify(raw, registry)
-    if spec_or_none is None:
-        raise WeightsError(f"{raw.path}: fits no model of models.toml; name one with -m MODEL")
-    return spec_or_none, raw
+def _with_torch(network: Blueprint, wish: Wish, size: int | None, threads: int | None) -> Predictor:
+    from sodcli.pipelines.backends.torch_backend import TorchBackend
+
+    target = choose_device(wish.device)
+    if threads is not None:
+        set_threads(threads)
+    module = network.build()
+    runner = TorchBackend(module, target, half=wish.half, compiled=wish.compiled)
+    return Predictor(
+        network.spec, module, runner, size=size, trained=network.trained, weights=network.path
+    )
 
 
 def _as_frame(image: object) -> Frame:

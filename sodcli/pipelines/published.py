@@ -29,7 +29,7 @@ class PublishedPredictor(Predictor):
     """
 
     def __init__(self, inner: Predictor) -> None:
-        super().__init__(inner.spec, inner.module, inner.backend, weights=inner.weights)
+        super().__init__(inner.spec, inner.origin, inner.backend, weights=inner.weights)
         self.size_hw, self.large = inner.size_hw, inner.large
 
     def prepare(self, frame: Frame, size_hw: tuple[int, int] | None = None) -> Map:

@@ -10,7 +10,7 @@ from sodcli.errors import UsageError, WeightsError
 from sodcli.models import input_shape
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.models.restore import build_args, describe, restore
-from sodcli.pipelines.predictor import find_weights
+from sodcli.pipelines.blueprint import find_network
 from sodcli.registry import Registry
 from sodcli.weights.layouts import layout
 from sodcli.weights.save import save_published, save_weights
@@ -57,7 +57,8 @@ def fold_file(
         raise UsageError(f"{target}: weights are written as .safetensors or .pth")
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: would overwrite the checkpoint it is made from")
-    spec, raw = find_weights(model, source, registry)
+    network = find_network(model, source, registry)
+    spec, raw = network.spec, network.raw
     before = restore(spec, raw, registry)
     if is_folded(before):
         raise WeightsError(f"{source} is already reparameterised")

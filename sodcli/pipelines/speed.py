@@ -3,9 +3,11 @@
 import platform
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sodcli import __version__
 from sodcli.models import build_model, input_shape
+from sodcli.models.diffnet import absorb_shifts
 from sodcli.models.pdc import reparameterise
+from sodcli.pipelines.backends import Backend
+from sodcli.pipelines.backends.choose import make_backend
+from sodcli.pipelines.backends.graph_backend import Run
+from sodcli.pipelines.export import write_graph
 from sodcli.registry import ModelSpec
 
 
@@ -40,6 +47,7 @@ class Speed:
     reparam: bool
     half: bool
     compiled: bool
+    backend: str
     device: str
     threads: int
     runs: int
@@ -68,6 +76,7 @@ class Trial:
     half: bool = False
     reparam: bool = True
     compiled: bool = False
+    backend: str = "torch"
 
 
 def measure_speed(
@@ -83,10 +92,37 @@ def measure_speed(
     """
     module = fresh_module(spec, trial, device)
     runner: Callable[[torch.Tensor], object] = torch.compile(module) if trial.compiled else module
+    if trial.backend != "torch":
+        graph = graph_backend(spec, module, trial)
+        runner = lambda x: graph.run(x.numpy())  # noqa: E731
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     times = _times(runner, make_input(spec, trial, device), trial, report)
     return summarise(spec, "network only", module, trial, times)
+
+
+class _FreshGraph:
+    """The graph of a network that has no file."""
+
+    def __init__(self, spec: ModelSpec, module: nn.Module) -> None:
+        self._spec, self._module = spec, module
+
+    def opened(
+        self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], Run]
+    ) -> Run:
+        with tempfile.TemporaryDirectory(prefix="sod-speed-") as folder:
+            path = Path(folder, "network.onnx")
+            write_graph(path, self._spec, self._module, kind, shape)
+            return open_graph(path)
+
+
+def graph_backend(spec: ModelSpec, module: nn.Module, trial: Trial) -> Backend:
+    """Return what runs ``module`` as a graph, on ``trial.backend``."""
+    shelf = _FreshGraph(spec, module)
+    backend = make_backend(trial.backend, shelf, torch.get_num_threads(), half=trial.half)
+    if spec.clip_len == 1:
+        backend.open()
+    return backend
 
 
 def fresh_module(spec: ModelSpec, trial: Trial, device: torch.device) -> nn.Module:
@@ -94,7 +130,7 @@ def fresh_module(spec: ModelSpec, trial: Trial, device: torch.device) -> nn.Modu
     torch.manual_seed(0)
     module = build_model(spec).eval()
     if trial.reparam:
-        module = reparameterise(module)
+        module = absorb_shifts(reparameterise(module))
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -117,6 +153,7 @@ def summarise(
         reparam=trial.reparam,
         half=trial.half,
         compiled=trial.compiled,
+        backend=trial.backend,
         device=str(device),
         threads=torch.get_num_threads(),
         runs=len(times),

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from sodcli.imaging.compose import Look
 from sodcli.io.sinks import plan_outputs, save_picture
 from sodcli.io.sources import find_inputs
-from sodcli.pipelines.backends import TorchBackend
+from sodcli.pipelines.backends import Backend
+from sodcli.pipelines.backends.torch_backend import TorchBackend
 from sodcli.pipelines.infer import Outcome, Settings, infer
 from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.speed import Speed, Trial, fresh_module, summarise
+from sodcli.pipelines.speed import Speed, Trial, fresh_module, graph_backend, summarise
 from sodcli.registry import ModelSpec
 
 _PHOTO_HW: Final = (960, 1280)
@@ -31,7 +32,9 @@ def measure_pipeline(
     The figures are per picture; arguments as of :func:`sodcli.pipelines.speed.measure_speed`.
     """
     module = fresh_module(spec, trial, device)
-    backend = TorchBackend(module, device, half=trial.half)
+    backend: Backend = TorchBackend(module, device, half=trial.half, compiled=trial.compiled)
+    if trial.backend != "torch":
+        backend = graph_backend(spec, module, trial)
     predictor = Predictor(spec, module, backend, size=trial.size)
     finished: list[float] = []
 

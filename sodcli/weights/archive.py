@@ -1,10 +1,9 @@
 """Unpack archives of strangers: nothing leaves the target, nothing grows without end."""
 
+import errno
 import lzma
-import shutil
 import stat
 import tarfile
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,11 +14,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
 
 from sodcli.errors import MissingError
+from sodcli.files import workshop
 
 _BLOCK: Final = 1 << 20
 _TAIL_BLOCKS: Final = 64
 _ENCRYPTED: Final = 0x1
-_TEMPORARY: Final = ".sod-"
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -63,16 +62,14 @@ def unpack(archive: Path, target: Path, limits: Limits | None = None) -> None:
             target, a link or a device, or holds more than ``limits``.
         OSError: If it cannot be read or written.
     """
-    part = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-    part.mkdir(parents=True)
-    try:
+    with workshop(target.parent, "unpack") as shop:
+        part = shop / "content"
+        part.mkdir()
         with _readable(archive) as members:
             _extract(archive, members, part, limits or Limits())
         inside = list(part.iterdir())
         single = len(inside) == 1 and inside[0].is_dir()
         (inside[0] if single else part).rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -87,7 +84,7 @@ def _readable(archive: Path) -> Iterator[Iterator[_Member]]:
         else:
             raise MissingError(f"{archive}: neither a zip nor a tar file")
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not the archive
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # of the disk
             raise
         raise MissingError(f"{archive}: damaged archive ({error})") from error
 

@@ -9,6 +9,7 @@ from typing import Final
 import platformdirs
 
 from sodcli.errors import MissingError, UsageError
+from sodcli.files import user_path
 from sodcli.registry import Registry, WeightsSpec, did_you_mean
 from sodcli.weights.ledger import Ledger
 
@@ -18,7 +19,7 @@ _NO: Final = ("", "0", "false", "no", "off")
 def home() -> Path:
     """Return ``$SOD_HOME``, else the cache folder that the operating system gives programs."""
     chosen = os.environ.get("SOD_HOME")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("sod"))
+    return user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("sod"))
 
 
 def data_root() -> Path:
@@ -65,8 +66,8 @@ def locate(wanted: str, registry: Registry) -> Path:
             raise missing(spec)
         _demand_whole(spec, path)
         return path
-    path = Path(wanted).expanduser()
-    if path.exists():
+    path = user_path(wanted)
+    if wanted and path.exists():
         return path
     if path.suffix or path.parent != Path():
         raise MissingError(f"{wanted}: no such weights file")

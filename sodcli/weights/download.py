@@ -11,7 +11,8 @@ from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.guard import alone
 from sodcli.weights.https import TransferError
 from sodcli.weights.part import Part
-from sodcli.weights.transfer import Patience, Transfer, Watch
+from sodcli.weights.transfer import Transfer
+from sodcli.weights.watch import Patience, Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,14 @@
 """Let one process at a time do a thing, where the file system can tell them apart."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from sodcli.files import locks
+
 _PAUSE: Final = 0.1  # seconds between two looks
-
-if sys.platform == "win32":  # pragma: no cover
-    import msvcrt
-
-    def _take(file: IO[bytes]) -> None:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-else:
-    import fcntl
-
-    def _take(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -50,7 +37,7 @@ def _wait_for(file: IO[bytes], waiting: Callable[[], None]) -> bool:
     told = False
     while True:
         try:
-            _take(file)
+            locks.take(file.fileno())
         except BlockingIOError:
             if not told:
                 waiting()

@@ -109,7 +109,7 @@ def _read_safetensors(path: Path) -> RawWeights:
         with safe_open(path, framework="pt") as file:
             state = {key: _widen(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
             return RawWeights(path, state, file.metadata() or {})
-    except (SafetensorError, OSError, struct.error, ValueError) as error:
+    except (SafetensorError, OSError, struct.error, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
 
 

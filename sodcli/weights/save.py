@@ -47,8 +47,9 @@ def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
     try:
         with whole_file(path) as part:
             torch.save(dict(state), part)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to torch's writer
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise SinkError(f"cannot write {path}: {reason}") from error
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sodcli.errors import ChecksumError, MissingError, UsageError
-from sodcli.weights import guard
+from sodcli.files import locks
 from sodcli.weights.cache import by_hand, mirrors, missing, offline
 from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.download import reserved
@@ -68,7 +68,7 @@ def test_without_locks_each_process_has_a_part_of_its_own(tmp_path, monkeypatch)
     def no_locks(_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(guard, "_take", no_locks)
+    monkeypatch.setattr(locks, "take", no_locks)
     with reserved("x", tmp_path, Watch()) as part:
         assert part.path.name != "x.part"
         part.path.write_bytes(b"1")

@@ -1,28 +1,18 @@
-"""What runs the network: arrays in, arrays out, whatever lies between."""
+"""PyTorch: on any device, and the only backend that does all that the networks can."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sodcli.errors import DeviceError, WeightsError
+from sodcli.errors import DeviceError
+from sodcli.models._base import SplitNetwork
+from sodcli.pipelines.backends import Array, finite, say
+from sodcli.pipelines.device import describe_device
 
-Array = NDArray[np.float32]
-
-
-class Backend(Protocol):
-    """The one method that a predictor needs."""
-
-    def run(self, batch: Array) -> Array:
-        """Map ``(N, 3, H, W)`` float32, normalised, to logits ``(N, 1, H, W)`` float32.
-
-        For clips ``(N, T, 3, H, W)`` and ``(N, T, 1, H, W)``.
-        """
-        ...
+_MOST_LANES = 8  # each needs the memory of a picture
 
 
 class TorchBackend:
@@ -32,11 +22,27 @@ class TorchBackend:
         module: A network of this package, in eval mode.
         device: Where it runs.
         half: Compute in bfloat16 where PyTorch's autocast does.
+        compiled: Let ``torch.compile`` build the network; the first answer then takes long.
+
+    Attributes:
+        module: The network, on the device.
+        splits: Whether it is a :class:`sodcli.models._base.SplitNetwork`.
+        where: The line that tells the user about device and precision.
+        lanes: How many threads may run it side by side, each on a core of its own.
     """
 
-    def __init__(self, module: nn.Module, device: torch.device, *, half: bool) -> None:
+    def __init__(
+        self, module: nn.Module, device: torch.device, *, half: bool, compiled: bool = False
+    ) -> None:
         self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._half = device, half
+        self._network: Callable[[Tensor], Any] = torch.compile(module) if compiled else self.module
+        self.splits = isinstance(module, SplitNetwork)
+        self._threads = torch.get_num_threads()
+        self.lanes = min(_MOST_LANES, self._threads)
+        if device.type != "cpu" or compiled:
+            self.lanes = 1
+        self.where = f"{describe_device(device, half)}, torch{' compiled' if compiled else ''}"
 
     def run(self, batch: Array) -> Array:
         """Map ``(N, 3, H, W)`` float32, normalised, to logits ``(N, 1, H, W)`` float32.
@@ -47,8 +53,17 @@ class TorchBackend:
             DeviceError: If the device has not enough memory.
             WeightsError: If the answer is not finite.
         """
-        with self._running(_say(batch.shape)):
-            return _finite(self.module(self._moved(batch)).logits)
+        with self._running(say(batch.shape)):
+            return _array(self._network(self._moved(batch)).logits)
+
+    def enter_lane(self) -> None:
+        """Give the calling thread its share of the processor."""
+        torch.get_num_threads()  # sets the thread up; later that would undo the next line
+        torch.set_num_threads(self._threads // self.lanes)
+
+    def leave_lanes(self) -> None:
+        """Let threads that begin later have as many as before."""
+        torch.set_num_threads(self._threads)
 
     def blend(self, large: Array, small: Array) -> Array:
         """Return the logits of a :class:`BlendingNetwork` for the same pictures at two sizes.
@@ -57,9 +72,9 @@ class TorchBackend:
             DeviceError: If the device has not enough memory.
             WeightsError: If the answer is not finite.
         """
-        with self._running(_say(large.shape)):
+        with self._running(say(large.shape)):
             x, x_lr = self._moved(large), self._moved(small)
-            return _finite(self.module.blended(x, x_lr))
+            return _array(self.module.blended(x, x_lr))
 
     def features(self, batch: Array) -> list[Tensor]:
         """Return what a :class:`SplitNetwork` needs of each of ``(N, 3, H, W)`` frames.
@@ -67,7 +82,7 @@ class TorchBackend:
         Raises:
             DeviceError: If the device has not enough memory.
         """
-        with self._running(_say(batch.shape)):
+        with self._running(say(batch.shape)):
             features: list[Tensor] = self.module.features(self._moved(batch))
             return features
 
@@ -89,9 +104,9 @@ class TorchBackend:
             DeviceError: If the device has not enough memory.
             WeightsError: If the answer is not finite.
         """
-        with self._running(_say((len(seen) // frames, frames, *size_hw, *size_hw))):
+        with self._running(say((len(seen) // frames, frames, *size_hw, *size_hw))):
             features = [torch.cat(parts) for parts in zip(*seen, strict=True)]
-            return _finite(self.module.decode(features, frames, size_hw, newest))
+            return _array(self.module.decode(features, frames, size_hw, newest))
 
     def _moved(self, batch: Array) -> Tensor:
         x = torch.from_numpy(batch).to(self._device)
@@ -115,16 +130,8 @@ class TorchBackend:
             ) from error
 
 
-def _say(shape: tuple[int, ...]) -> str:
-    kind = "picture(s)" if len(shape) == 4 else f"clip(s) of {shape[1]} frames"
-    return f"{shape[0]} {kind} of {shape[-1]}x{shape[-2]}"
-
-
-def _finite(logits: Tensor) -> Array:
-    array: Array = logits.float().cpu().numpy()
-    if not np.isfinite(array).all():
-        raise WeightsError("the network's answer is not finite; the weights are damaged")
-    return array
+def _array(logits: Tensor) -> Array:
+    return finite(logits.float().cpu().numpy())
 
 
 def _is_memory(error: Exception) -> bool:

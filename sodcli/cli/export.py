@@ -1,0 +1,68 @@
+"""``sod export``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sodcli.cli import options, ui
+from sodcli.cli.fetch import watching
+
+_TOL = 0.0039
+
+
+def export(
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL|CKPT", help="A model of models.toml, or a weights file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="What to write.")],
+    model: options.Model = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side in pixels; film models are fixed to it. Default: its own."),
+    ] = None,
+    clip: Annotated[
+        int | None, typer.Option(min=1, help="Frames that a film model is fixed to.")
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Compute in float16.")] = False,
+    tol: Annotated[
+        float, typer.Option(min=0, help="Largest difference of the maps, from 0 to 1.")
+    ] = _TOL,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Write a model as ONNX, for other programs and devices; the extra onnx does it.
+
+    Image models take any number of pictures of any size, film models one clip of a fixed shape.
+    Both networks answer the same random input; the largest difference of the maps is printed, and
+    nothing is written when it is over --tol.
+
+    [bold]sod export sdnet -o sdnet.onnx[/]
+    """
+    from sodcli.pipelines.export_file import Order, export_file
+    from sodcli.pipelines.fetch import Supply
+    from sodcli.registry import default_registry
+
+    order = Order(source, out, model, size, clip, half, tol)
+    with watching(quiet=quiet) as watch:
+        done = export_file(order, default_registry(), Supply(offline=offline, watch=watch))
+    shape = [str(side) for side in done.shape]
+    if json:
+        ui.put_json(
+            {
+                "model": done.model,
+                "output": str(done.target),
+                "difference": done.difference,
+                "bytes": done.size,
+                "input": shape,
+            }
+        )
+        return
+    ui.note(
+        f"{done.model}: input {' x '.join(shape)}, {done.size / 1e6:.1f} MB, "
+        f"largest difference {done.difference:.2e}",
+        quiet=quiet,
+    )
+    ui.put(str(done.target))

@@ -1,0 +1,50 @@
+"""OpenVINO: the fastest on Intel's processors, slower to start; the extra ``[openvino]``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from sodcli.pipelines.backends import Array
+from sodcli.pipelines.backends.graph_backend import Engine, Run
+from sodcli.pipelines.backends.graphs import GraphError, folder
+
+
+def engine(threads: int, *, half: bool) -> Engine:
+    """Return OpenVINO on the CPU; with ``half`` in bfloat16, where the processor has that."""
+
+    def open_graph(path: Path) -> Run:
+        try:
+            compiled = _core().compile_model(str(path), "CPU", _settings(threads, half))
+        except RuntimeError as error:
+            raise GraphError(str(path)) from error
+        request = compiled.create_infer_request()
+
+        def run(inputs: Sequence[Array]) -> Array:
+            answer = request.infer(list(inputs))[compiled.output(0)]
+            return np.array(answer, np.float32)  # the next run takes the memory back
+
+        return run
+
+    return Engine("openvino", open_graph, "bfloat16" if half else "float32", threads)
+
+
+def _core() -> openvino.Core:
+    """Return the library, with its cache of compiled graphs in ours if that can be written."""
+    core = openvino.Core()
+    kept = folder() / "openvino"
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        core.set_property({"CACHE_DIR": str(kept)})
+    except (OSError, RuntimeError):
+        pass
+    return core
+
+
+def _settings(threads: int, half: bool) -> dict[str, str | int]:
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+    }

@@ -1,0 +1,174 @@
+"""``sod export``: a network as an ONNX file for other programs, proven to answer the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sodcli import __version__
+from sodcli.errors import SinkError, UsageError, WeightsError
+from sodcli.files import write_whole
+from sodcli.imaging.tensors import sigmoid
+from sodcli.models import input_shape
+from sodcli.pipelines.backends import Array
+from sodcli.pipelines.blueprint import Blueprint, find_network
+from sodcli.pipelines.fetch import Supply
+from sodcli.pipelines.graph_file import annotate, compact, require_packages, to_half
+from sodcli.registry import ModelSpec, Registry
+from sodcli.weights import cache
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SMALLEST: Final = 32
+_CHECKED_HW: Final = ((64, 64), (75, 101))  # besides the size that the network is for
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to export.
+
+    Attributes:
+        source: A model of models.toml, or a weights file.
+        target: The ``.onnx`` file to write.
+        model: The model of a weights file; by default the one it fits.
+        size: Side in pixels that film models are fixed to; of image models it goes into the
+            metadata only, as the size to use.
+        clip: Frames that film models are fixed to.
+        half: Compute in float16.
+        tol: Largest difference of the maps, in [0, 1], that is still the same network.
+    """
+
+    source: str
+    target: Path
+    model: str | None = None
+    size: int | None = None
+    clip: int | None = None
+    half: bool = False
+    tol: float = 1 / 255
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What :func:`export_file` did.
+
+    Attributes:
+        model: Name of the model.
+        target: The file that was written.
+        difference: Largest difference of the maps from PyTorch's, on random input.
+        size: Bytes of the file.
+        shape: Of its input; words stand for what is free.
+    """
+
+    model: str
+    target: Path
+    difference: float
+    size: int
+    shape: tuple[int | str, ...]
+
+
+def export_file(order: Order, registry: Registry, supply: Supply | None = None) -> Exported:
+    """Write a network as ONNX: image models for any batch and size, film models for one clip.
+
+    Raises:
+        UsageError: If a package is missing, or the order contradicts itself.
+        WeightsError: If the graph's maps differ by more than ``order.tol`` from the network's;
+            nothing is written then.
+        SinkError: If the file cannot be written.
+    """
+    require_packages()
+    if order.target.suffix != ".onnx":
+        raise UsageError(f"{order.target}: graphs are written as .onnx")
+    if order.target.is_dir():
+        raise UsageError(f"{order.target}: is a folder; name a file")
+    network = _network(order, registry, supply)
+    spec = network.spec
+    side = order.size or network.trained or spec.input_hw[0]
+    _check(spec, order, side)
+    from sodcli.pipelines.export import graph_of
+
+    shape = input_shape(spec, (side, side), clip=order.clip)
+    module = network.build()
+    data = graph_of(spec, module, shape=shape if spec.clip_len > 1 else None)
+    data = annotate(to_half(data) if order.half else compact(data), about(network, shape))
+    difference = _difference(data, module, spec, shape)
+    if not difference <= order.tol:
+        raise WeightsError(
+            f"{order.source}: the graph's maps differ by {difference:.3g}, more than "
+            f"--tol {order.tol:g}; nothing was written"
+        )
+    _write(order.target, data)
+    free = shape if spec.clip_len > 1 else ("N", 3, "H", "W")
+    return Exported(spec.name, order.target, difference, len(data), free)
+
+
+def about(network: Blueprint, shape: Sequence[int]) -> dict[str, str]:
+    """Return the metadata of a graph: how to use it, and what may be done with it.
+
+    Args:
+        network: What it is of.
+        shape: Of its input, as it is best used.
+    """
+    spec = network.spec
+    entry = network.registry.weights.get(spec.weights or "")
+    known = entry is not None and network.path == cache.stored(entry)
+    return {
+        "model": spec.name,
+        "paper": spec.paper,
+        "mean": " ".join(map(str, spec.mean)),
+        "std": " ".join(map(str, spec.std)),
+        "colours": "RGB in [0, 1], then normalised",
+        "output": "logits; the saliency is their sigmoid",
+        "size": f"{shape[-2]}x{shape[-1]}",
+        "clip": str(shape[1]) if spec.clip_len > 1 else "1",
+        "license": spec.license,
+        "weights_license": entry.license if known and entry is not None else "unknown",
+        "weights_sha256": network.sha256,
+        "sodcli": __version__,
+    }
+
+
+def _network(order: Order, registry: Registry, supply: Supply | None) -> Blueprint:
+    if order.source in registry.models:
+        if order.model not in (None, order.source):
+            raise UsageError(f"{order.source} is a model already; leave -m {order.model} out")
+        return find_network(order.source, None, registry, supply)
+    return find_network(order.model, order.source, registry, supply)
+
+
+def _check(spec: ModelSpec, order: Order, side: int) -> None:
+    if spec.task != "saliency":
+        raise UsageError(f"{spec.name!r} makes no saliency maps and cannot be exported")
+    if order.clip is not None and spec.clip_len == 1:
+        raise UsageError(f"--clip is for film models; {spec.name!r} takes pictures")
+    if side < _SMALLEST:
+        raise UsageError(f"--size {side}: the network needs at least {_SMALLEST} pixels")
+
+
+def _difference(data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[int, ...]) -> float:
+    """Return the largest difference of the maps on random input, at several sizes if it may."""
+    import onnxruntime
+    import torch
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+    film = spec.clip_len > 1
+    shapes = [shape] if film else [shape, *((2, 3, *size_hw) for size_hw in _CHECKED_HW)]
+    worst = 0.0
+    for one in shapes:
+        x = torch.randn(one, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            ours: Array = module(x).logits.numpy()
+        theirs: Array = session.run(None, {"x": x.numpy()})[0]
+        worst = max(worst, float(np.abs(sigmoid(ours) - sigmoid(theirs)).max(initial=0.0)))
+    return worst
+
+
+def _write(target: Path, data: bytes) -> None:
+    try:
+        write_whole(target, data)
+    except OSError as error:
+        raise SinkError(f"cannot write {target}: {error.strerror}") from error

@@ -1,0 +1,64 @@
+"""What a command imports: PyTorch only where it is needed, timm hardly ever."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_photo
+from tests.graph_kit import ENGINES, engine
+
+pytestmark = pytest.mark.slow
+CODE = """
+import sys
+sys.argv[0] = "sod"
+from sodcli.cli.app import app
+try:
+    app()
+except SystemExit as end:
+    assert not end.code, end.code
+found = {heavy} & set(sys.modules)
+assert not found, sorted(found)
+"""
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(draw_photo(1)[0]).save(path)
+    return path
+
+
+def run_without(heavy, *words):
+    words = [str(word) for word in words]
+    code = CODE.replace("{heavy}", repr(heavy))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("name", ["auto", *ENGINES])
+def test_a_photo_needs_no_torch(photo, name):
+    engine("onnx" if name == "auto" else name)
+    heavy = {"torch", "timm", "torchvision", "safetensors", "onnx"}
+    done = run_without(heavy, "infer", photo, "--backend", name)
+    assert "torch" not in done.stderr
+    assert photo.with_name("photo_rgba.png").is_file()
+
+
+def test_a_kept_graph_needs_no_torch_either(photo, small_weights):
+    engine("onnx")
+    words = ("infer", photo, "-m", "sdnet", "-w", small_weights, "--size", 64, "--overwrite")
+    first = run_without(set(), *words, "--backend", "onnx")
+    assert "making the graph of sdnet, once" in first.stderr
+    again = run_without({"torch", "timm"}, *words)  # auto finds it
+    assert "onnx" in again.stderr or "openvino" in again.stderr
+    assert "making" not in again.stderr
+
+
+@pytest.mark.parametrize("backend", ["torch"])
+def test_sdnet_on_torch_needs_neither_timm_nor_torchvision(photo, backend):
+    run_without({"timm", "torchvision"}, "infer", photo, "--backend", backend, "--size", 64)

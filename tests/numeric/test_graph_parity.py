@@ -1,0 +1,91 @@
+"""Every model answers the same on every backend, whatever the batch and the size."""
+
+import numpy as np
+import pytest
+import torch
+
+from sodcli.imaging.tensors import sigmoid
+from sodcli.models import build_model, input_shape
+from sodcli.models.pdc import reparameterise
+from sodcli.pipelines.backends.graph_backend import GraphBackend
+from sodcli.pipelines.backends.torch_backend import TorchBackend
+from sodcli.pipelines.export import graph_of
+from sodcli.registry import default_registry
+from tests.graph_kit import ENGINES, engine
+
+pytestmark = pytest.mark.slow
+SPECS = default_registry().models
+MODELS = sorted(name for name, spec in SPECS.items() if spec.task == "saliency")
+FILM_HW, CLIP = (48, 64), 2
+SIZES_HW = ((64, 96), (67, 71), (32, 50))
+LARGE_HW, SMALL_HW = (72, 104), (64, 64)
+
+
+class OneGraph:
+    """Stands for the cache: one file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def opened(self, kind, shape, open_graph):
+        return open_graph(self.path)
+
+
+def network(spec):
+    """Return the folded network with fresh weights."""
+    torch.manual_seed(0)
+    return reparameterise(build_model(spec).eval())
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def made(request, tmp_path_factory):
+    """A model, its network and its graph, which takes seconds to make."""
+    spec = SPECS[request.param]
+    module = network(spec)
+    film = spec.clip_len > 1
+    shape = input_shape(spec, FILM_HW, clip=CLIP) if film else None
+    path = tmp_path_factory.mktemp("graph") / "x.onnx"
+    path.write_bytes(graph_of(spec, module, shape=shape))
+    return spec, module, path
+
+
+def compare(theirs, ours):
+    """Demand maps within 1/255, and logits as near as float32 lets them be."""
+    assert theirs.shape == ours.shape
+    assert theirs.dtype == np.float32
+    assert np.abs(sigmoid(theirs) - sigmoid(ours)).max() <= 1 / 255
+    assert np.abs(theirs - ours).max() <= 1e-4 * max(1.0, np.abs(ours).max())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_graph_answers_like_the_network(made, name):
+    spec, module, path = made
+    backend = GraphBackend(OneGraph(path), engine(name))
+    reference = TorchBackend(module, torch.device("cpu"), half=False)
+    rng = np.random.default_rng(0)
+    for size_hw in [FILM_HW] if spec.clip_len > 1 else SIZES_HW:
+        shape = input_shape(spec, size_hw, batch=3, clip=CLIP)
+        x = rng.standard_normal(shape).astype(np.float32)
+        compare(backend.run(x), reference.run(x))
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory):
+    """The graph of the second look; both backbones go the same way from there."""
+    spec = SPECS["inspyrenet-res2net50"]
+    module = network(spec)
+    path = tmp_path_factory.mktemp("graph") / "x.onnx"
+    path.write_bytes(graph_of(spec, module, "blended"))
+    return module, path
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_second_look_at_large_pictures_is_the_same_too(blended, name):
+    module, path = blended
+    rng = np.random.default_rng(1)
+    large, small = (
+        rng.standard_normal((1, 3, *size_hw)).astype(np.float32) for size_hw in (LARGE_HW, SMALL_HW)
+    )
+    reference = TorchBackend(module, torch.device("cpu"), half=False)
+    backend = GraphBackend(OneGraph(path), engine(name))
+    compare(backend.blend(large, small), reference.blend(large, small))

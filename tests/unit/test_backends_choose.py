@@ -1,0 +1,152 @@
+"""Which backend runs a network, on machines that are played."""
+
+import pytest
+import torch
+
+import sodcli
+from sodcli.errors import DeviceError, UsageError
+from sodcli.pipelines import device
+from sodcli.pipelines.backends import choose
+from sodcli.pipelines.backends.choose import Wish, check_wish, decide
+
+
+class Played:
+    """Graphs of which one exists, or none."""
+
+    def __init__(self, here):
+        self._here = here
+
+    def here(self):
+        return self._here
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Say what is installed, whether there is a GPU and whether the CPU knows bfloat16."""
+
+    def play(packages=("onnx", "openvino"), gpu=False, bfloat16=False):
+        monkeypatch.setattr(choose, "installed", lambda name: name == "torch" or name in packages)
+        monkeypatch.setattr(choose, "accelerator_likely", lambda: gpu)
+        monkeypatch.setattr(choose, "choose_device", lambda: torch.device("cuda" if gpu else "cpu"))
+        monkeypatch.setattr(choose, "_has_bfloat16", lambda: bfloat16)
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("packages", "pictures", "here", "expected"),
+    [
+        ((), None, True, "torch"),
+        (("onnx",), 1, True, "onnx"),
+        (("openvino",), 1, True, "openvino"),
+        (("onnx", "openvino"), 1, True, "onnx"),  # starts faster
+        (("onnx", "openvino"), 1000, True, "openvino"),
+        (("onnx", "openvino"), None, True, "openvino"),
+        (("onnx", "openvino"), 1, False, "torch"),  # it would be needed to make the graph
+        (("onnx", "openvino"), None, False, "torch"),
+        (("onnx", "openvino"), 1000, False, "openvino"),
+    ],
+)
+def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
+    machine(packages)
+    assert decide(Wish(pictures=pictures), registry.model("sdnet"), Played(here)) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "wish", "played", "expected"),
+    [
+        ("sdnet", {}, {"gpu": True}, "torch"),
+        ("sdnet", {"device": "cpu"}, {"gpu": True}, "openvino"),
+        ("sdnet", {"device": "cuda:1"}, {}, "torch"),
+        ("sdnet", {"compiled": True}, {}, "torch"),
+        ("sdnet", {"half": True}, {}, "torch"),
+        ("sdnet", {"half": True}, {"bfloat16": True}, "openvino"),
+        ("stdnet", {}, {}, "torch"),  # computes each frame once
+        ("inspyrenet", {}, {}, "torch"),  # takes large pictures in strips
+        ("raft-small", {}, {}, "torch"),
+        ("stdnet", {"backend": "onnx"}, {}, "onnx"),
+        ("sdnet", {"backend": "torch"}, {}, "torch"),
+    ],
+)
+def test_auto_heeds_model_device_and_precision(machine, registry, model, wish, played, expected):
+    machine(**played)
+    assert decide(Wish(**wish), registry.model(model), Played(True)) == expected
+
+
+def test_a_graph_is_for_saliency_only(machine, registry):
+    machine()
+    with pytest.raises(UsageError, match="cannot run 'raft-small'; use --backend torch"):
+        decide(Wish("onnx"), registry.model("raft-small"), Played(True))
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        (Wish("onxx"), "no such backend. Did you mean 'onnx'"),
+        (Wish("onnx", "cuda"), "runs on the CPU; use --backend torch with --device cuda"),
+        (Wish("openvino", compiled=True), "--compile is for --backend torch"),
+        (Wish("onnx", half=True), "computes in float32"),
+        (Wish(device="gpu"), "no device called 'gpu'"),
+    ],
+)
+def test_a_wish_that_contradicts_itself_is_wrong_usage(machine, wish, text):
+    machine()
+    with pytest.raises(UsageError, match=text):
+        check_wish(wish)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_missing_package_is_named_with_its_command(machine, sod, name):
+    machine(())
+    result = sod("infer", "photo.jpg", "--backend", name)
+    assert result.exit_code != 0
+    with pytest.raises(UsageError, match=rf"pip install 'sodcli\[{name}\]'"):
+        sodcli.load(backend=name)
+
+
+def test_a_missing_gpu_is_no_reason_to_take_another_backend(machine):
+    machine()
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the GPU")
+    with pytest.raises(DeviceError, match="--device cuda"):
+        sodcli.load(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("platform", "hidden", "doors", "expected"),
+    [
+        ("linux", None, ["/dev/null"], True),
+        ("linux", None, ["/dev/no-such-device"], False),
+        ("linux", "-1", ["/dev/null"], False),
+        ("win32", None, [], False),
+    ],
+)
+def test_the_probe_for_a_gpu(monkeypatch, platform, hidden, doors, expected):
+    monkeypatch.setattr(device.sys, "platform", platform)
+    monkeypatch.setattr(device, "_DOORS", doors)
+    monkeypatch.setattr(device, "find_library", lambda name: None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert device.accelerator_likely() is expected
+
+
+def test_apple_silicon_is_worth_asking(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device.sys, "platform", "darwin")
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    assert device.accelerator_likely()
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "expected"), [("3", None, 3), ("3,2", None, 3), ("3", 5, 5)]
+)
+def test_threads_come_from_the_option_then_the_environment(monkeypatch, given, count, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert device.thread_count(count) == expected
+
+
+def test_threads_are_else_the_cores_of_this_process(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
+    assert device.thread_count() == 2

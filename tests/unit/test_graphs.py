@@ -1,0 +1,196 @@
+"""Graphs are made once, kept whole, and made anew when they are damaged."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import sodcli
+from sodcli.errors import DeviceError, WeightsError
+from sodcli.pipelines.backends import graphs as graphs_module
+from sodcli.pipelines.backends.graph_backend import Engine, GraphBackend
+from sodcli.pipelines.backends.graphs import GraphError, Graphs, folder, shipped
+from sodcli.pipelines.blueprint import Blueprint, find_network
+from tests.conftest import draw_photo
+from tests.graph_kit import ENGINES, engine
+
+PHOTO = draw_photo(3, (60, 80))[0]
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """Count how often a graph is made."""
+    from sodcli.pipelines import export
+
+    made, write = [], export.write_graph
+
+    def counted(path, *rest):
+        made.append(path)
+        write(path, *rest)
+
+    monkeypatch.setattr(export, "write_graph", counted)
+    return made
+
+
+def answer(weights, backend):
+    return sodcli.load(weights=weights, backend=backend, device="cpu", size=64)(PHOTO)
+
+
+@pytest.fixture(params=ENGINES)
+def backend(request):
+    return engine(request.param).name
+
+
+def test_a_graph_is_made_once_and_answers_like_torch(small_weights, exports, backend):
+    first = answer(small_weights, backend)
+    again = answer(small_weights, backend)
+    assert len(exports) == 1
+    assert np.array_equal(first, again)
+    assert np.abs(first - answer(small_weights, "torch")).max() <= 1 / 255
+
+
+def test_one_graph_serves_every_size_and_every_engine(small_weights, exports):
+    for name in ENGINES:
+        predictor = sodcli.load(weights=small_weights, backend=engine(name).name, size=64)
+        for hw in ((64, 64), (67, 90)):
+            predictor.size_hw = hw
+            assert predictor(PHOTO).shape == PHOTO.shape[:2]
+    assert len(exports) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("onnx", b""), ("onnx", b"no graph at all"), ("onnx", None), ("openvino", None)],
+)
+def test_a_damaged_graph_is_made_anew(small_weights, exports, name, damage):
+    backend = engine(name).name
+    good = answer(small_weights, backend)
+    (path,) = folder().glob("*.onnx")
+    path.write_bytes(path.read_bytes()[:100_000] if damage is None else damage)
+    assert np.array_equal(answer(small_weights, backend), good)
+    assert len(exports) == 2
+    assert answer(small_weights, backend).shape == good.shape
+    assert len(exports) == 2
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(small_weights, exports, backend):
+    home = folder().parent
+    home.mkdir(parents=True, exist_ok=True)
+    folder().write_text("a file where the folder should be")
+    assert answer(small_weights, backend).shape == PHOTO.shape[:2]
+    assert folder().is_file()
+    assert len(exports) == 2  # tried there, made elsewhere
+
+
+def test_other_weights_have_another_graph(small_weights, registry, tmp_path):
+    other = tmp_path / "other.pth"
+    other.write_bytes(small_weights.read_bytes() + b"\0")
+    spec = registry.model("sdnet")
+    names = [
+        Graphs(Blueprint(spec, path, registry))._kept("plain", None)
+        for path in (small_weights, other)
+    ]
+    assert names[0] != names[1]
+    assert hashlib.sha256(other.read_bytes()).hexdigest()[:16] in names[1].name
+
+
+@pytest.mark.slow
+def test_clip_models_run_clip_by_clip_and_film_frames_as_a_whole(registry, tmp_path):
+    backend = engine("onnx").name
+    from safetensors.torch import save_file
+
+    from sodcli.frame import Frame
+    from sodcli.models import build_model
+    from sodcli.pipelines.stream import saliency_stream
+
+    path = tmp_path / "stdnet.safetensors"
+    save_file(build_model(registry.model("stdnet")).state_dict(), path, {"model": "stdnet"})
+    frames = [Frame(draw_photo(i, (40, 56))[0], i, "") for i in range(5)]
+    maps = {}
+    for name in ("torch", backend):
+        predictor = sodcli.load(weights=path, backend=name, device="cpu", size=32)
+        maps[name] = [frame.saliency for frame in saliency_stream(predictor, frames)]
+        maps[name].append(predictor(PHOTO))
+    for ours, theirs in zip(maps["torch"], maps[backend], strict=True):
+        assert np.abs(ours - theirs).max() <= 1 / 255
+
+
+def test_the_network_itself_is_still_there(small_weights, backend):
+    predictor = sodcli.load(weights=small_weights, backend=backend)
+    assert sum(p.numel() for p in predictor.module.parameters()) == 705_725
+    assert predictor.module is predictor.module
+
+
+def test_damaged_weights_are_told_when_the_graph_is_made(tmp_path, small_weights, backend):
+    path = tmp_path / "cut.pth"
+    path.write_bytes(small_weights.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match=r"cut\.pth"):
+        sodcli.load("sdnet", weights=path, backend=backend)(PHOTO)
+
+
+class Shelf:
+    """Opens nothing."""
+
+    def opened(self, kind, shape, open_graph):
+        return open_graph(None)
+
+
+def backend_of(run):
+    return GraphBackend(Shelf(), Engine("played", lambda path: run, "float32", 1))
+
+
+def test_answers_that_are_not_finite_are_refused():
+    backend = backend_of(lambda inputs: np.full((1, 1, 8, 8), np.nan, np.float32))
+    with pytest.raises(WeightsError, match="not finite"):
+        backend.run(np.zeros((1, 3, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_memory_running_out_is_a_device_error_with_advice(error):
+    def run(inputs):
+        raise error
+
+    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 8x8; lower --batch or --size"):
+        backend_of(run).run(np.zeros((2, 3, 8, 8), np.float32))
+
+
+def test_other_errors_of_an_engine_stay_what_they_are():
+    def run(inputs):
+        raise RuntimeError("odd")
+
+    with pytest.raises(RuntimeError, match="odd"):
+        backend_of(run).run(np.zeros((2, 3, 8, 8), np.float32))
+
+
+def test_the_shipped_graph_belongs_to_the_shipped_weights(registry):
+    pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
+    from sodcli.pipelines.graph_file import metadata_of
+
+    network = find_network(None, None, registry)
+    path = shipped(network)
+    told = metadata_of(path.read_bytes())
+    remake = "run: python -m sodcli.pipelines.shipped_graph"
+    assert told["weights_sha256"] == network.sha256, remake
+    assert told["sodcli"] == sodcli.__version__, remake
+    assert path.stat().st_size < 1.7e6
+
+
+@pytest.mark.parametrize("size", [64, 208])
+def test_the_shipped_graph_gives_the_maps_of_torch(exports, backend, size):
+    ours, theirs = (
+        sodcli.load(backend=name, device="cpu", size=size)(PHOTO) for name in ("torch", backend)
+    )
+    assert np.abs(ours - theirs).max() <= 1e-3
+    assert not exports
+
+
+def test_a_damaged_shipped_graph_is_told(registry, monkeypatch, tmp_path):
+    path = tmp_path / "sdnet.onnx"
+    path.write_bytes(b"damaged")
+    monkeypatch.setattr(graphs_module, "shipped", lambda network: path)
+
+    def broken(path):
+        raise GraphError
+
+    with pytest.raises(WeightsError, match="install sodcli again"):
+        Graphs(find_network(None, None, registry)).opened("plain", None, broken)

@@ -1,0 +1,48 @@
+"""What a weights file says of itself, without PyTorch."""
+
+import os
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sodcli.errors import MissingError, WeightsError
+from sodcli.weights.header import read_metadata
+
+
+def test_the_metadata_of_our_files(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(3)}, path, {"model": "sdnet", "size": "208"})
+    assert read_metadata(path) == {"model": "sdnet", "size": "208"}
+    save_file({"a": torch.zeros(3)}, path)
+    assert read_metadata(path) == {}
+
+
+def test_other_files_say_nothing(tmp_path, small_weights):
+    assert read_metadata(small_weights) == {}
+    (tmp_path / "empty").write_bytes(b"")
+    assert read_metadata(tmp_path / "empty") == {}
+    (tmp_path / "long").write_bytes(b"\xff" * 8 + b"{")
+    assert read_metadata(tmp_path / "long") == {}
+
+
+def test_a_damaged_header_is_told(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes((6).to_bytes(8, "little") + b"{broke" + b"n")
+    with pytest.raises(WeightsError, match="damaged safetensors file"):
+        read_metadata(path)
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(MissingError, match="no such weights file"):
+        read_metadata(tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match="not a file"):
+        read_metadata(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs there")
+def test_nobody_waits_for_a_fifo(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WeightsError, match="not a file"):
+        read_metadata(tmp_path / "pipe")
