@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from sodcli import __version__
 from sodcli.cli import ui
 from sodcli.cli.evaluate import evaluate
+from sodcli.cli.export import export
 from sodcli.cli.fetch import fetch
 from sodcli.cli.infer import infer
 from sodcli.cli.options import Traceback
@@ -19,7 +20,8 @@ from sodcli.cli.pseudo_label import pseudo_label
 from sodcli.cli.testset import write_maps
 from sodcli.cli.tools import reparam, speed
 from sodcli.cli.train import train
-from sodcli.errors import SodError
+from sodcli.errors import MissingError, SodError, UsageError
+from sodcli.training.launcher import rank
 
 INTERRUPTED = 130
 
@@ -51,7 +53,8 @@ class _Boundary(TyperGroup):
         try:
             code = run(standalone_mode=False)
         except SodError as error:
-            ui.error(str(error))
+            if _is_mine(error):
+                ui.error(str(error))
             code = error.exit_code
         except typer.Abort:
             code = INTERRUPTED
@@ -62,6 +65,11 @@ class _Boundary(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _is_mine(error: SodError) -> bool:
+    """Say whether this process is to tell; of what all of a launcher's meet, the first one does."""
+    return rank() == 0 or not isinstance(error, UsageError | MissingError)
+
+
 def _explain(error: Exception) -> int:
     """Print a wrong command line, or what must be a mistake of ours, in one line."""
     if hasattr(error, "format_message"):
@@ -69,6 +77,10 @@ def _explain(error: Exception) -> int:
         path = context.command_path if context is not None else "sod"
         ui.error(f"{error.format_message()} Try '{path} --help'.")
         return int(getattr(error, "exit_code", 2))
+    if isinstance(error, OSError) and error.strerror:  # of the disk, at a place nobody foresaw
+        where = f"{error.filename}: " if error.filename is not None else ""
+        ui.error(f"{where}{error.strerror.lower()}")
+        return SodError.exit_code
     ui.error(f"internal error: {type(error).__name__}: {error}; run again with --traceback")
     return 1
 
@@ -112,4 +124,5 @@ app.command(no_args_is_help=True)(train)
 app.command(no_args_is_help=True)(pseudo_label)
 app.command(no_args_is_help=True)(fetch)
 app.command(no_args_is_help=True)(reparam)
+app.command(no_args_is_help=True)(export)
 app.command()(speed)

@@ -1,5 +1,6 @@
 """``sod eval``: scores of saliency maps."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -8,6 +9,7 @@ import typer
 from sodcli.cli import evaluate_options as opt
 from sodcli.cli import options, ui
 from sodcli.errors import BatchError, UsageError
+from sodcli.files import user_path
 
 if TYPE_CHECKING:
     from sodcli.pipelines.evaluate import Plan
@@ -72,7 +74,7 @@ def _last(folders: list[str]) -> Path:
     """Take the ground truth off the end of the arguments."""
     if len(folders) < 2:
         raise UsageError("where is the ground truth? sod eval MAPS GT, or --gt GT")
-    return Path(folders.pop()).expanduser()
+    return user_path(folders.pop())
 
 
 def _methods(folders: list[str]) -> dict[str, Path]:
@@ -81,8 +83,8 @@ def _methods(folders: list[str]) -> dict[str, Path]:
         name, equals, folder = text.partition("=")
         if not equals or Path(text).is_dir():
             name, folder = "", text
-        path = Path(folder).expanduser()
-        name = name or path.resolve().name
+        path = user_path(folder)
+        name = name or Path(os.path.realpath(path)).name
         if name in methods:
             raise UsageError(f"two methods are called {name!r}: give names, as in a=FOLDER")
         methods[name] = path
@@ -91,8 +93,6 @@ def _methods(folders: list[str]) -> dict[str, Path]:
 
 def workers_for(planned: "Plan") -> int:
     """Return how many processes pay: to begin, one takes as long as some 100 images."""
-    import os
-
     return max(1, min(os.cpu_count() or 1, planned.images * len(planned.maps) // 300))
 
 

@@ -16,7 +16,7 @@ from sodcli.registry import default_registry
 if TYPE_CHECKING:
     from sodcli.pipelines.catalogue import Entry, Item
     from sodcli.pipelines.fetch_all import Outcome
-    from sodcli.weights.transfer import Watch
+    from sodcli.weights.watch import Watch
 
 
 def fetch(
@@ -69,7 +69,7 @@ def fetch(
 @contextmanager
 def watching(*, quiet: bool) -> "Iterator[Watch]":
     """Show downloads on the screen: a bar while bytes come, and what happens in lines."""
-    from sodcli.weights.transfer import Watch
+    from sodcli.weights.watch import Watch
 
     with ui.transfer(quiet=quiet) as moved:
         yield Watch(moved, lambda text: ui.note(text, quiet=quiet))

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from sodcli.cli import ui
+from sodcli.cli.infer_style import Style
 from sodcli.errors import SinkError, SodError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sodcli.imaging.compose import Look
     from sodcli.io.camera import Camera
     from sodcli.io.sinks import Job
     from sodcli.pipelines.live import Meter
@@ -40,15 +38,15 @@ class CameraRun:
     quiet: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What results look like; ``tag`` is the word for it, ``behind`` a film in the background."""
+def camera_in(sources: list[str]) -> int | None:
+    """Return the number of the camera that ``sources`` name, if they do.
 
-    kind: str
-    look: "Look"
-    tag: str
-    behind: "Path | None"
-    threshold: float | None
+    Raises:
+        UsageError: If they name files, too.
+    """
+    from sodcli.io.camera import camera_number
+
+    return camera_number(sources)
 
 
 def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
@@ -89,7 +87,7 @@ def _plan(run: CameraRun, style: Style) -> "Job | None":
         run.out,
         f"camera{run.number}",
         style.tag,
-        alpha=style.kind == "rgba",
+        alpha=style.alpha,
         codec=run.codec,
         overwrite=run.overwrite,
     )
@@ -140,8 +138,7 @@ def _run(
     from sodcli.pipelines.recording import Recording
     from sodcli.pipelines.stream import live_predictor
 
-    kind = "picture" if style.look.background is not None else style.kind
-    settings = Settings(kind, style.look, style.threshold)
+    settings = Settings(style.kind, style.look, style.threshold)
     recording = None if job is None else Recording(job, camera.rate, run.codec)
     meter, about = Meter(), {"model": predictor.spec.name, "device": where}
     try:

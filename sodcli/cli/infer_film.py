@@ -8,9 +8,6 @@ from sodcli.errors import UsageError
 from sodcli.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sodcli.imaging.compose import Pixels
     from sodcli.io.sinks import Job
     from sodcli.pipelines.film import FilmOutcome, FilmSettings, Position
     from sodcli.pipelines.infer import Outcome, Settings
@@ -30,22 +27,6 @@ def check_codec(codec: str) -> None:
         raise UsageError(
             f"--codec {codec}: no such codec.{did_you_mean(codec, CODEC_NAMES)} Known: {known}"
         )
-
-
-def first_picture(path: "Path", max_pixels: int) -> "tuple[Pixels, Path | None]":
-    """Return the background to begin with, and the film it is from, if any.
-
-    Raises:
-        SourceError: If it cannot be read.
-    """
-    from sodcli.io.film_read import FilmReader
-    from sodcli.io.kinds import kind_of
-    from sodcli.io.pictures import read_picture
-
-    if kind_of(path) == "picture":
-        return read_picture(path, max_pixels=max_pixels).rgb, None
-    reader = FilmReader(path, frames=1, max_pixels=max_pixels)
-    return next(iter(reader)).rgb, path
 
 
 def run_films(

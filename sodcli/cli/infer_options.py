@@ -32,6 +32,30 @@ Size = Annotated[
     typer.Option(help="Side of the square the network sees, in pixels. Default: the weights' own."),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")]
+
+
+def _batch(given: str | int) -> str | int:
+    """Read ``auto`` or a number from 1 on."""
+    text = str(given)
+    if text == "auto" or (text.isdecimal() and int(text)):
+        return text
+    raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 on")
+
+
+AutoBatch = Annotated[
+    str,
+    typer.Option(
+        metavar="N",
+        parser=_batch,
+        help="Pictures per forward pass. auto finds out what is fastest; of clips it is 1.",
+    ),
+]
+Compress = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=9, help="How hard PNG is packed: 0 not at all, 9 long. Default: fast and well."
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Cut hard: keep what is at least this salient."),

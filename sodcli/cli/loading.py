@@ -1,44 +1,81 @@
 """Load a network and say what was loaded."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
 from sodcli.cli.fetch import watching
 
 if TYPE_CHECKING:
-    import torch
-
     from sodcli.pipelines.predictor import Predictor
 
 
 def load_and_tell(
     get: "Callable[..., Predictor]",
-    device: "torch.device",
-    half: bool,
     *,
     quiet: bool,
     verbose: bool,
 ) -> "tuple[Predictor, str]":
-    """Load the network onto ``device``, with a bar if it has to be fetched first.
+    """Load the network, with a bar if it has to be fetched first.
 
     Args:
-        get: ``pipelines.predictor.load`` with all but the device and the watch.
-        device: Where it will run.
-        half: Whether it computes in bfloat16.
+        get: ``pipelines.predictor.load`` with all but the watch.
         quiet: Say nothing.
         verbose: Say which weights these are, too.
 
     Returns:
         The network, and the line that says where it runs.
     """
-    from sodcli.pipelines.device import describe_device
-
     with watching(quiet=quiet) as watch:
-        predictor = get(device=str(device), watch=watch)
-    where = describe_device(device, half)
+        predictor = get(watch=watch)
+    where = predictor.backend.where
     ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
     if verbose:
         seen = "x".join(map(str, predictor.size_hw))
         ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
     return predictor, where
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """What the command line says of the network; the names are those of the options."""
+
+    model: str | None
+    weights: str | None
+    half: bool
+    size: int | None
+    threads: int | None
+    offline: bool
+    backend: str
+    compiled: bool
+    verbose: bool
+
+    def __call__(
+        self, device: str, quiet: bool, pictures: int | None = None
+    ) -> "tuple[Predictor, str]":
+        """Load the network, say so, and return it and where it runs.
+
+        Args:
+            device: As one would type it.
+            quiet: Say nothing.
+            pictures: How many it is for, if that is known.
+        """
+        from sodcli.pipelines.device import thread_count
+        from sodcli.pipelines.predictor import load
+
+        get = partial(
+            load,
+            self.model,
+            weights=self.weights,
+            device=device,
+            half=self.half,
+            size=self.size,
+            offline=self.offline,
+            backend=self.backend,
+            compiled=self.compiled,
+            threads=thread_count(self.threads),
+            pictures=pictures,
+        )
+        return load_and_tell(get, quiet=quiet, verbose=self.verbose)

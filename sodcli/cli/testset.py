@@ -4,14 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from sodcli.cli import infer_options, options, ui
 from sodcli.cli import test_options as opt
 from sodcli.cli.loading import load_and_tell
 from sodcli.cli.test_report import score_maps, tell
-from sodcli.errors import MissingError, UsageError
 from sodcli.registry import default_registry
+from sodcli.training.launcher import rank, world_size
 
 if TYPE_CHECKING:
     from sodcli.data.benchmark import BenchmarkSet
@@ -36,6 +34,7 @@ def write_maps(
     offline: options.Offline = False,
     device: options.Device = "auto",
     half: options.Half = False,
+    backend: opt.Backend = "torch",
     threads: options.Threads = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -53,23 +52,27 @@ def write_maps(
     from sodcli.pipelines.device import choose_device, set_threads
     from sodcli.pipelines.predictor import load
     from sodcli.pipelines.testrun import Order
-    from sodcli.training.distributed import join_team, rank, world_size
+    from sodcli.training.distributed import join_team
 
     leads = rank() == 0
     quiet = quiet or not leads
-    try:
-        found = _find(data, sets, model, quiet=quiet)
-        if threads is not None or world_size() == 1:  # torchrun has shared the cores out
-            set_threads(threads)
-        with join_team(choose_device(device)) as team:
-            get = partial(load, model, weights=weights, half=half, size=size, offline=offline)
-            predictor, _ = load_and_tell(get, team.device, half, quiet=quiet, verbose=verbose)
-            order = Order(out, protocol, batch, half, resume, overwrite)
-            rows = _make(found, predictor, order, team, quiet=quiet)
-    except (UsageError, MissingError) as error:
-        if not leads:  # every process meets the same error, and the first one tells
-            raise typer.Exit(error.exit_code) from error
-        raise
+    found = _find(data, sets, model, quiet=quiet)
+    if threads is not None or world_size() == 1:  # torchrun has shared the cores out
+        set_threads(threads)
+    with join_team(choose_device(device)) as team:
+        get = partial(
+            load,
+            model,
+            weights=weights,
+            device=str(team.device) if backend == "torch" else device,
+            half=half,
+            size=size,
+            offline=offline,
+            backend=backend,
+        )
+        predictor, _ = load_and_tell(get, quiet=quiet, verbose=verbose)
+        order = Order(out, protocol, batch, half, resume, overwrite)
+        rows = _make(found, predictor, order, team, quiet=quiet)
     if leads:
         scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
         tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)

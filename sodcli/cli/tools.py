@@ -73,9 +73,8 @@ def speed(
     reparam: Annotated[
         bool, typer.Option("--reparam/--no-reparam", help="Fold difference convolutions first.")
     ] = True,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Let torch.compile build the network.")
-    ] = False,
+    backend: options.Backend = "torch",
+    compiled: options.Compile = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Time sod infer from file to file instead.")
     ] = False,
@@ -90,11 +89,14 @@ def speed(
     from sodcli.registry import default_registry
 
     spec = default_registry().model(model)  # before PyTorch, so that a typo is told at once
+    from sodcli.pipelines.backends.choose import Wish, check_wish
     from sodcli.pipelines.device import choose_device, set_threads
     from sodcli.pipelines.speed import Trial, measure_speed
     from sodcli.pipelines.speed_pipeline import measure_pipeline
 
-    target = choose_device(device)
+    check_wish(Wish(backend, device, half, compiled))
+    graphs = backend not in ("torch", "auto")
+    target = choose_device("cpu" if graphs else device)
     set_threads(threads)
     trial = Trial(
         size=size or spec.input_hw[0],
@@ -105,6 +107,7 @@ def speed(
         half=half,
         reparam=reparam,
         compiled=compiled,
+        backend=backend if graphs else "torch",
     )
     measure = measure_pipeline if pipeline else measure_speed
     with ui.progress("runs", runs + warmup, quiet=quiet) as advance:
@@ -120,7 +123,8 @@ def _print_speed(result: "Speed") -> None:
     memory = "unknown" if result.peak_memory_mb is None else f"{result.peak_memory_mb:,.0f} MiB"
     for line in (
         f"{result.model} ({form}), {result.batch}x{result.clip} of {result.size}x{result.size}",
-        f"{result.scope}, {result.device}, {result.threads} threads, {result.runs} runs",
+        f"{result.scope}, {result.backend}, {result.device}, {result.threads} threads, "
+        f"{result.runs} runs",
         f"median {result.median_ms:.2f} ms, p90 {result.p90_ms:.2f} ms, {result.fps:.1f} fps",
         f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()),

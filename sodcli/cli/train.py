@@ -9,6 +9,7 @@ from sodcli.cli import options, ui
 from sodcli.cli import train_options as opt
 from sodcli.errors import SodError
 from sodcli.registry import default_registry
+from sodcli.training.launcher import rank, world_size
 
 if TYPE_CHECKING:
     from sodcli.training.config import TrainConfig
@@ -54,7 +55,6 @@ def train(
     labels = {"pseudo_labels": pseudo_labels, "label_interval": label_interval}
     numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
-    from sodcli.training.distributed import rank
     from sodcli.training.runfolder import RunFolder
     from sodcli.training.train import train as work
 
@@ -74,7 +74,6 @@ def train(
 
 def _options(device: str, threads: int | None, workers: int, save_every: float) -> "Options":
     from sodcli.pipelines.device import choose_device, set_threads
-    from sodcli.training.distributed import world_size
     from sodcli.training.setup import Options
 
     if threads is not None or world_size() == 1:  # torchrun has shared the cores out

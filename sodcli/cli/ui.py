@@ -1,9 +1,10 @@
 """Everything that people see. Only data goes to stdout; this all goes to stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -22,10 +23,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from sodcli.errors import SinkError
+
 _NO_LIMIT: Final = 1000  # columns
 FilmMove = Callable[[str, int, int | None, float], None]
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def error(text: str) -> None:
@@ -45,14 +48,17 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def put(text: str) -> None:
-    """Print one line of data to stdout, as it is."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Print one line of data to stdout: to a program as it is, to a screen on one safe line."""
+    screen = sys.stdout is not None and sys.stdout.isatty()
+    _write(f"{_one_line(text) if screen else text}\n")
 
 
 def put_json(value: Any) -> None:
     """Print one JSON document to stdout."""
-    put(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if not _is_plain(text):
+        text = json.dumps(value, indent=2, allow_nan=False)
+    _write(f"{text}\n")
 
 
 @contextmanager
@@ -136,8 +142,40 @@ def put_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(escape(_one_line(cell)) for cell in row))
-    screen = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_LIMIT)
-    screen.print(table)
+    wide = sys.stdout is None or not sys.stdout.isatty()
+    screen = Console(highlight=False, emoji=False, width=_NO_LIMIT if wide else None)
+    with screen.capture() as text:
+        screen.print(table)
+    _write(text.get())
+
+
+def _write(text: str) -> None:
+    """Write to stdout, if there is one.
+
+    Raises:
+        SinkError: If nobody reads it any more, or the disk is full.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # a file name in another encoding: its own bytes
+            sys.stdout.buffer.write(os.fsencode(text))
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # or Python would complain once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SinkError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether stdout can take a text, and no screen would obey it."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return all(c == "\n" or c.isprintable() for c in text)
 
 
 def _one_line(text: str) -> str:

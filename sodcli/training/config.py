@@ -1,5 +1,6 @@
 """What a training run is made of, from the paper's recipe, a file and the command line."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any, Final, Literal
 
 from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
+from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import OptimizerConfig
@@ -158,8 +160,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: If it is not there or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_settings(path))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -172,6 +174,8 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     wanted = merge(*layers)
     if "model" not in wanted:
         raise UsageError("no model to train; add --model NAME")
+    for key in ("model", "recipe"):
+        _require(isinstance(wanted.get(key, ""), str), f"{key} is a name")
     spec = registry.model(wanted["model"])
     if spec.task == "flow":
         raise UsageError(f"{spec.name!r} finds optical flow and is used as published, not trained")
@@ -239,20 +243,22 @@ def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:
     """Make the folders independent of where the program is started the next time."""
     fixed = dict(table)
     for key in _PATH_LISTS:
-        if key in table:
+        if isinstance(table.get(key), list | tuple):
             fixed[key] = [_absolute_folder(name) for name in table[key]]
-    if Path(table.get("init", "")).is_file():
-        fixed["init"] = str(Path(table["init"]).resolve())
+    if isinstance(table.get("init"), str) and Path(table["init"]).is_file():
+        fixed["init"] = os.path.realpath(table["init"])
     if table.get("pseudo_labels"):
         fixed["pseudo_labels"] = _absolute_folder(table["pseudo_labels"])
     return fixed
 
 
-def _absolute_folder(name: str) -> str:
-    """Resolve a folder, or the two of ``IMAGES=MASKS``."""
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser().resolve())
-    return "=".join(str(Path(part).expanduser().resolve()) for part in name.split("=", 1))
+def _absolute_folder(name: Any) -> Any:
+    """Resolve a folder, or the two of ``IMAGES=MASKS``; what is no name is refused later."""
+    if not isinstance(name, str) or "\0" in name:
+        return name
+    if user_path(name).is_dir():
+        return os.path.realpath(user_path(name))
+    return "=".join(os.path.realpath(user_path(part)) for part in name.split("=", 1))
 
 
 def _check_fit(config: TrainConfig, spec: ModelSpec) -> None:

@@ -14,10 +14,11 @@ from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from sodcli.errors import DeviceError
+from sodcli.errors import DeviceError, PipelineError
+from sodcli.training.launcher import world_size
 
-# Rank 0 validates while the others wait for it.
-_PATIENCE: Final = timedelta(hours=3)
+# Rank 0 validates, or has a long film in hand, while the others wait for it.
+_PATIENCE: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +41,31 @@ class Team:
         return self.rank == 0
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Return ``values`` summed over all processes, element by element."""
+        """Return ``values`` summed over all processes, element by element.
+
+        Raises:
+            PipelineError: If another process was lost.
+        """
         if self.world == 1:
             return list(values)
         # NCCL reduces on its GPU only; MPS, which has no float64, never has a team.
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(summed)
+        with _meeting():
+            dist.all_reduce(summed)
         return [float(value) for value in summed]
 
     def gather(self, names: Sequence[str]) -> list[str]:
-        """Return the names of all processes, in the order of their ranks."""
+        """Return the names of all processes, in the order of their ranks.
+
+        Raises:
+            PipelineError: If another process was lost.
+        """
         if self.world == 1:
             return list(names)
         lists: list[Any] = [None] * self.world
-        dist.all_gather_object(lists, list(names))
+        with _meeting():
+            dist.all_gather_object(lists, list(names))
         return [name for part in lists for name in part]
-
-
-def world_size() -> int:
-    """Return the number of processes that the launcher started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """Return this process's place among them, from 0."""
-    return int(os.environ.get("RANK", "0"))
 
 
 @contextmanager
@@ -119,6 +120,16 @@ def mean_weight(items: Tensor, batch: int, team: Team) -> float:
     weighs ``1 / batch``, in whatever process and piece it lies.
     """
     return len(items) * team.world / batch
+
+
+@contextmanager
+def _meeting() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # whatever the transport says when a peer is gone
+        raise PipelineError(
+            "another process of this run was lost; the same command goes on from here"
+        ) from error
 
 
 def _own(device: torch.device) -> torch.device:

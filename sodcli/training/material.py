@@ -15,6 +15,7 @@ from sodcli.data.pseudo import pseudo_pairs
 from sodcli.data.split import hold_out, hold_out_films
 from sodcli.data.triples import Triple, triples_of
 from sodcli.errors import MissingError
+from sodcli.files import user_path
 from sodcli.registry import DatasetSpec, ModelSpec, Registry
 from sodcli.training.config import TrainConfig
 
@@ -124,7 +125,7 @@ def _found(config: TrainConfig, known: Known) -> tuple[PairList, PairList]:
 
 
 def _films(folders: Sequence[str], known: Known) -> FilmList:
-    lists = [find_films(Path(folder).expanduser(), (), known) for folder in folders]
+    lists = [find_films(user_path(folder), (), known) for folder in folders]
     return FilmList(
         tuple(film for one in lists for film in one.films),
         tuple(remark for one in lists for remark in one.remarks),

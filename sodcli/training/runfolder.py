@@ -54,6 +54,8 @@ class RunFolder:
         Raises:
             UsageError: If there is.
         """
+        if self.root.is_dir():
+            sweep(self.root)
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise UsageError(
                 f"{self.root} exists and is not empty; choose another -o, or add --resume"

@@ -9,6 +9,7 @@ from sodcli.errors import UsageError
 from sodcli.registry import did_you_mean
 
 T = TypeVar("T")
+_FLOAT_END = 2**1023  # whole numbers from here on need not fit
 
 
 def read_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
@@ -82,10 +83,11 @@ def _fit(value: Any, hint: Any, where: str) -> Any:
         return read_table(hint, value, where)  # type: ignore[arg-type]
     if origin is Literal:
         fits = value in get_args(hint)
-    elif hint is float and type(value) is int:
+    elif hint is float and type(value) is int and abs(value) < _FLOAT_END:
         return float(value)
     else:
-        fits = isinstance(value, Mapping) if origin is not None else type(value) is hint
+        table = origin not in (None, tuple)
+        fits = isinstance(value, Mapping) if table else type(value) is hint
     if not fits:
         raise UsageError(f"{where}: {value!r} is not {_say(hint)}")
     return value

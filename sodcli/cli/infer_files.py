@@ -1,0 +1,158 @@
+"""What ``sod infer`` does with pictures and films, alone or with other processes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sodcli.cli import ui
+from sodcli.cli.infer_film import run_films
+from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
+from sodcli.cli.infer_style import Style
+from sodcli.cli.team import Crew, join_crew
+
+if TYPE_CHECKING:
+    from sodcli.io.sinks import Job
+    from sodcli.pipelines.infer import Outcome, Settings
+    from sodcli.pipelines.predictor import Predictor
+
+
+_FRAMES: Final = 1000  # of a film, before anybody has looked
+
+
+@dataclass(frozen=True, slots=True)
+class FileRun:
+    """What the command line asks of pictures and films; the names are those of the options."""
+
+    sources: list[str]
+    out: str | None
+    recursive: bool
+    batch: str
+    compress: int | None
+    max_pixels: int
+    overwrite: bool
+    fail_fast: bool
+    start: float
+    frames: int | None
+    audio: bool
+    codec: str
+    dry_run: bool
+    json: bool
+    quiet: bool
+    verbose: bool
+
+
+def infer_files(
+    run: FileRun,
+    style: Style,
+    device: str,
+    load: "Callable[[str, bool, int], tuple[Predictor, str]]",
+) -> None:
+    """Write the result of every input; the processes of ``torchrun`` share them out.
+
+    Args:
+        run: What to do.
+        style: How results look.
+        device: As typed.
+        load: Loads the network onto a device, silently or not, for so many pictures; returns it
+            and says where it runs.
+
+    Raises:
+        SodError: If nothing can be done at all.
+        typer.Exit: With the code that failures of some inputs call for.
+    """
+    jobs = _plan(run, style)
+    if run.dry_run:
+        print_plan(jobs, run.overwrite, as_json=run.json)
+        return
+    with join_crew(device) as (crew, own):
+        crew.gather([])  # nobody writes before all have looked at what is there
+        quiet = run.quiet or crew.rank > 0
+        predictor, where = load(own, quiet, _pictures(jobs))
+        begin = time.perf_counter()
+        outcomes = _work(_share(jobs, crew), predictor, run, style, quiet=quiet)
+        lines = crew.gather([Row.of(outcome).line() for outcome in outcomes])
+    if crew.rank > 0:
+        return
+    rows = [Row.parse(line) for line in lines]
+    if run.verbose or crew.world > 1:
+        took = time.perf_counter() - begin
+        ui.note(f"{len(rows)} inputs in {took:.2f} s", quiet=run.quiet)
+    if run.json:
+        put_summary(rows, predictor.spec.name, where)
+    finish(rows, len(jobs))
+
+
+def _plan(run: FileRun, style: Style) -> "list[Job]":
+    from sodcli.io.sinks import plan_outputs
+    from sodcli.io.sources import find_inputs
+
+    inputs = find_inputs(run.sources, recursive=run.recursive)
+    return plan_outputs(
+        inputs,
+        style.tag,
+        run.out,
+        alpha=style.alpha,
+        overwrite=run.overwrite,
+        codec=run.codec,
+    )
+
+
+def _pictures(jobs: "list[Job]") -> int:
+    """Return about how many pictures the network will see."""
+    return sum(1 if job.input.kind == "picture" else _FRAMES for job in jobs)
+
+
+def _share(jobs: "list[Job]", crew: Crew) -> "tuple[list[Job], list[Job]]":
+    """Return this process's pictures and films."""
+    pictures = [job for job in jobs if job.input.kind == "picture"]
+    films = [job for job in jobs if job.input.kind == "film"]
+    own = slice(crew.rank, None, crew.world)
+    return pictures[own], films[own]
+
+
+def _work(
+    jobs: "tuple[list[Job], list[Job]]",
+    predictor: "Predictor",
+    run: FileRun,
+    style: Style,
+    *,
+    quiet: bool,
+) -> "list[Outcome]":
+    """Do the pictures first, then film by film."""
+    from sodcli.pipelines.infer import infer
+
+    pictures, moving = jobs
+    settings = _settings(run, style)
+    report = partial(tell, quiet=quiet, as_json=run.json)
+    with ui.progress("pictures", len(pictures), quiet=quiet or len(pictures) < 2) as advance:
+
+        def count(outcome: "Outcome") -> None:
+            advance(1)
+            report(outcome)
+
+        outcomes = infer(pictures, predictor, settings, count)
+    if run.fail_fast and len(outcomes) < len(pictures):
+        return outcomes
+    if not moving:
+        return outcomes
+    from sodcli.pipelines.film import FilmSettings  # and all that reads films
+
+    films = FilmSettings(run.start, run.frames, run.audio, run.codec, style.behind)
+    return outcomes + run_films(moving, predictor, settings, films, report, quiet=quiet)
+
+
+def _settings(run: FileRun, style: Style) -> "Settings":
+    from sodcli.pipelines.infer import Settings
+
+    return Settings(
+        style.kind,
+        style.look,
+        style.threshold,
+        None if run.batch == "auto" else int(run.batch),
+        run.max_pixels,
+        run.overwrite,
+        run.fail_fast,
+        run.compress,
+    )

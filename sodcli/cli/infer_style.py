@@ -1,0 +1,77 @@
+"""What the results of ``sod infer`` look like."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sodcli.errors import UsageError
+from sodcli.files import user_path
+from sodcli.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from sodcli.imaging.compose import Look, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What results look like.
+
+    Attributes:
+        kind: Output type, a name of ``imaging.compose``.
+        look: Background picture and refinement.
+        tag: The word for it in file names.
+        behind: A film in the background.
+        threshold: See ``pipelines.infer.Settings``.
+    """
+
+    kind: str
+    look: "Look"
+    tag: str
+    behind: Path | None
+    threshold: float | None
+
+    @property
+    def alpha(self) -> bool:
+        """Whether results have transparency."""
+        return self.kind == "rgba"
+
+
+def choose_style(kind: str, threshold: float | None, *, refine: bool, max_pixels: int) -> Style:
+    """Return what ``--type`` means.
+
+    Args:
+        kind: An output type, or the path of a picture or film to put behind the subject.
+        threshold: As typed.
+        refine: Whether the old background's colour is taken out of soft edges.
+        max_pixels: Larger pictures are refused.
+
+    Raises:
+        UsageError: If there is neither a type nor a file of that name.
+        SourceError: If the file cannot be read.
+    """
+    from sodcli.imaging.compose import PICTURE, Look, names
+
+    known = [name for name in names() if name != PICTURE]
+    if kind in known:
+        return Style(kind, Look(refine=refine), kind, None, threshold)
+    path = user_path(kind)
+    if not path.exists():
+        raise UsageError(
+            f"--type {kind}: no output type and no picture or film of that name."
+            f"{did_you_mean(kind, known)} Known: {', '.join(known)},"
+            " or the path of a picture or film."
+        )
+    background, film = _first_picture(path, max_pixels)
+    return Style(PICTURE, Look(background=background, refine=refine), path.stem, film, threshold)
+
+
+def _first_picture(path: Path, max_pixels: int) -> "tuple[Pixels, Path | None]":
+    """Return the background to begin with, and the film it is from, if any."""
+    from sodcli.io.film_read import FilmReader
+    from sodcli.io.kinds import kind_of
+    from sodcli.io.pictures import read_picture
+
+    if kind_of(path) == "picture":
+        return read_picture(path, max_pixels=max_pixels).rgb, None
+    reader = FilmReader(path, frames=1, max_pixels=max_pixels)
+    return next(iter(reader)).rgb, path

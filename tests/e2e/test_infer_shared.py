@@ -1,0 +1,92 @@
+"""``torchrun ... -m sodcli infer``: one folder, several processes, one summary."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_photo
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+SMALL = ("--size", "32", "--device", "cpu")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals are a thing of POSIX"),
+]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    (tmp_path / "shop").mkdir()
+    for seed in range(7):
+        rgb, _ = draw_photo(seed)
+        Image.fromarray(rgb).save(tmp_path / "shop" / f"{seed}.jpg")
+    return tmp_path / "shop"
+
+
+def torchrun(*words):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, "-m", "sodcli", "infer", *map(str, words), *SMALL]
+    return subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=120)
+
+
+def written(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_two_processes_write_what_one_does_and_a_second_run_finds_it_done(sod, photos, tmp_path):
+    alone = sod("infer", photos, "-t", "map", "-o", tmp_path / "one", *SMALL)
+    assert alone.exit_code == 0
+    words = [photos, "-t", "map", "-o", tmp_path / "two"]
+    both = torchrun(*words)
+    assert both.returncode == 0, both.stderr
+    assert written(tmp_path / "two") == written(tmp_path / "one")
+    assert sorted(both.stdout.split()) == sorted(alone.stdout.replace("one", "two").split())
+    assert both.stderr.count("device:") == 1  # one process tells
+    assert "7 inputs in" in both.stderr
+    (photos / "bad.jpg").write_bytes(b"broken")
+    again = torchrun(*words, "--json")
+    document = json.loads(again.stdout)
+    assert (document["skipped"], document["failed"], document["done"]) == (7, 1, 0)
+    assert len(document["results"]) == 8
+    assert again.returncode != 0  # the launcher's own code for any failure
+    assert "warning: 1 of 8 inputs failed" in again.stderr
+
+
+def test_a_wrong_command_line_is_told_once(photos):
+    result = torchrun(photos, "-t", "mpa")
+    assert result.returncode != 0
+    assert result.stderr.count("error: --type mpa") == 1
+
+
+def test_a_process_that_is_lost_costs_a_second_run_and_no_more(sod, photos, tmp_path):
+    for seed in range(7, 60):
+        (photos / f"{seed}.jpg").write_bytes((photos / f"{seed % 7}.jpg").read_bytes())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["infer", photos, "-t", "rgba", "-o", tmp_path / "out", *SMALL[2:], "--size", 224]
+    command = [sys.executable, "-m", "sodcli", *map(str, words)]
+    team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    first, second = (
+        subprocess.Popen(command, env={**ENV, **team, "RANK": rank}, stderr=subprocess.PIPE)
+        for rank in "01"
+    )
+    end = time.monotonic() + 100
+    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < end:
+        time.sleep(0.01)
+    second.send_signal(signal.SIGKILL)
+    _, told = first.communicate(timeout=100)
+    second.communicate()
+    assert first.returncode == 1
+    assert b"error: another process of this run was lost" in told
+    assert b"Traceback" not in told
+    assert 30 <= len(list((tmp_path / "out").glob("*.png"))) < 60  # its own half is done
+    assert sod(*words).exit_code == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 60
