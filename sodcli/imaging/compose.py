@@ -17,6 +17,7 @@ from sodcli.imaging.refine import estimate_foreground, near_subject
 
 Pixels = NDArray[np.uint8]
 
+PICTURE: Final = "picture"  # the one type that needs a background
 GREEN_RGB: Final = (120, 255, 155)  # the green that InSPyReNet and RVM put behind their subjects
 
 
@@ -119,7 +120,7 @@ def overlay(frame: Frame, look: Look) -> Pixels:
     return tinted
 
 
-@composer("picture")
+@composer(PICTURE)
 def over_picture(frame: Frame, look: Look) -> Pixels:
     """Subject over another picture, which is scaled and cropped to cover the frame.
 

@@ -6,7 +6,7 @@ in two passes: M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_WIDE: Final = 90  # window of the first pass in px, on a picture of _COARSE_SIDE px
+_WIDE: Final = 23  # window of the first pass, in pixels of the coarse picture
 _NARROW: Final = 6  # window of the second pass in px
-_COARSE_SIDE: Final = 1024
+_FINE_SIDE: Final = 1024  # px: a larger picture is shrunk to this before anything is averaged
+_COARSER: Final = 4  # px of that picture to a pixel of the coarse one: its window is 90 px wide
 _NEAR: Final = 8  # px
-_TILE: Final = 256
+_TILE: Final = 128
 _VISIBLE: Final = 0.5 / 255  # what rounds to 1 of 255
 _OPAQUE: Final = 254.5 / 255  # what rounds to 255
 _EPSILON: Final = np.float32(1e-5)
@@ -44,9 +45,9 @@ def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uin
     for top, left in _tiles(wanted):
         y, x = max(top - _NARROW, 0), max(left - _NARROW, 0)
         tile = np.s_[y : top + _TILE + _NARROW, x : left + _TILE + _NARROW]
-        share = alpha[tile][..., None]
+        share = alpha[tile]
         fore, back = (_cut(c, alpha.shape, (y, x), share.shape) for c in (foreground, background))
-        colour = _narrow_pass(rgb[tile].astype(np.float32), share, fore, back)
+        colour = _narrow_pass(rgb[tile], share, fore, back)
         core = np.s_[top : top + _TILE, left : left + _TILE]
         fresh = colour[top - y :, left - x :][:_TILE, :_TILE]
         np.copyto(out[core], fresh, where=wanted[core][..., None])
@@ -65,36 +66,63 @@ def near_subject(alpha: Floats) -> NDArray[np.bool_]:
 
 
 def _wide_pass(rgb: NDArray[np.uint8], alpha: Floats) -> tuple[Floats, Floats]:
-    """Return the mean colours of subject and background around each pixel, at reduced size."""
-    scale = min(1, _COARSE_SIDE / max(alpha.shape))
-    height, width = (max(1, round(side * scale)) for side in alpha.shape)
-    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    share = np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-    share = share[..., None]
-    return _mean(small, share, _WIDE, small), _mean(small, 1 - share, _WIDE, small)
+    """Return the mean colours of subject and background around each pixel, at reduced size.
+
+    Colours are weighted by their share before they are shrunk, so that no cell mixes the two.
+    """
+    scale = min(1, _FINE_SIDE / max(alpha.shape))
+    colour, share = _shrunk(rgb, scale).astype(np.float32), _shrunk(alpha, scale)
+    scale = 1 / _COARSER
+    default, subject = _shrunk(colour, scale), _shrunk(colour * _spread(share), scale)
+    share = _shrunk(share, scale)
+    fore = _mean(subject, share, _WIDE, default)
+    return fore, _mean(default - subject, 1 - share, _WIDE, default)
 
 
-def _narrow_pass(picture: Floats, share: Floats, fore: Floats, back: Floats) -> NDArray[np.uint8]:
-    """Return the foreground colour of a tile at full size from the first pass's means."""
-    first = _explain(picture, share, fore, back)
-    fore = _mean(first, share, _NARROW, fore)
-    back = _mean(back, 1 - share, _NARROW, back)
-    return np.rint(_explain(picture, share, fore, back)).astype(np.uint8)
+def _shrunk(picture: NDArray[Any], scale: float) -> NDArray[Any]:
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    if (height, width) == picture.shape[:2]:
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _mean(colour: Floats, weight: Floats, side: int, default: Floats) -> Floats:
-    """Average over a window, each pixel counting by its weight; ``default`` if none counts."""
-    total = cv2.blur(weight, (side, side))[..., None]
-    summed = cv2.blur(colour * weight, (side, side)) + _EPSILON * default
-    mean: Floats = summed / (total + _EPSILON)
+def _narrow_pass(
+    rgb: NDArray[np.uint8], alpha: Floats, fore: Floats, back: Floats
+) -> NDArray[np.uint8]:
+    """Return the foreground colour of a tile at full size from the first pass's means.
+
+    The paper averages the background over the narrow window, too; but it is that of the wide one
+    already, which within a few pixels is the same.
+    """
+    share = _spread(alpha)
+    left = rgb - (1 - share) * back
+    first = _explain(left, share, fore)
+    first *= share
+    colour = _explain(left, share, _mean(first, alpha, _NARROW, fore))
+    return np.rint(colour, out=colour).astype(np.uint8)
+
+
+def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Floats:
+    """Average colours that are multiplied by ``weight`` over a window; no weight: ``default``."""
+    per_weight = 1 / (cv2.blur(weight, (side, side)) + _EPSILON)
+    mean = np.asarray(cv2.blur(weighted, (side, side)), np.float32)
+    mean += _EPSILON * default
+    mean *= _spread(np.asarray(per_weight, np.float32))
     return mean
 
 
-def _explain(picture: Floats, share: Floats, fore: Floats, back: Floats) -> Floats:
-    """Move ``fore`` so that, mixed with ``back``, it gives the picture."""
-    left_over = picture - share * fore - (1 - share) * back
-    moved: Floats = np.clip(fore + share * left_over, 0, 255)
-    return moved
+def _explain(left: Floats, share: Floats, fore: Floats) -> Floats:
+    """Move ``fore`` so that it gives what the background leaves of the picture."""
+    moved = share * fore
+    np.subtract(left, moved, out=moved)
+    moved *= share
+    moved += fore
+    return np.clip(moved, 0, 255, out=moved)
+
+
+def _spread(plane: Floats) -> Floats:
+    """Repeat ``(H, W)`` for three colours: products of equal shapes are twice as fast."""
+    return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
 
 
 def _tiles(wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

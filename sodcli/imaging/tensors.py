@@ -38,10 +38,13 @@ def to_input(
     if antialias and (rgb.shape[0] > 2 * size_hw[0] or rgb.shape[1] > 2 * size_hw[1]):
         height, width = min(rgb.shape[0], size_hw[0]), min(rgb.shape[1], size_hw[1])
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    scaled = rgb.astype(np.float32) / np.float32(255)
-    resized = cv2.resize(scaled, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
-    normal = (resized - np.array(mean, np.float32)) / np.array(std, np.float32)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
+    floats = rgb.astype(np.float32)
+    resized = cv2.resize(floats, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    normal = np.empty((3, *size_hw), np.float32)
+    for channel, (middle, spread) in enumerate(zip(mean, std, strict=True)):
+        np.multiply(resized[..., channel], np.float32(1 / (255 * spread)), out=normal[channel])
+        normal[channel] -= np.float32(middle / spread)
+    return normal
 
 
 def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:

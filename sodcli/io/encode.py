@@ -1,6 +1,5 @@
 """Pixels -> bytes of a picture file; the suffix decides the format."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
+from sodcli.io.png import encode_png
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class _Format:
 _JPEG: Final = _Format("JPEG", False, 65500, True, {"subsampling": "4:4:4"})
 _TIFF: Final = _Format("TIFF", options={"compression": "tiff_deflate"})
 _FORMATS: Final = {
-    # Z_RLE at level 1 gave the smallest files of all fast settings, in the shortest time.
-    ".png": _Format("PNG", options={"compress_level": 1, "compress_type": zlib.Z_RLE}),
+    ".png": _Format("PNG"),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": _Format("WEBP", max_side=16383, lossy=True),
@@ -65,7 +64,12 @@ def is_format(suffix: str) -> bool:
 
 
 def encode_picture(
-    pixels: NDArray[np.uint8], suffix: str, *, icc: bytes | None = None, quality: int = 95
+    pixels: NDArray[np.uint8],
+    suffix: str,
+    *,
+    icc: bytes | None = None,
+    quality: int = 95,
+    compress: int | None = None,
 ) -> bytes:
     """Encode pixels as a whole picture file.
 
@@ -76,6 +80,9 @@ def encode_picture(
         icc: Colour profile of the pixels; left out for grey ones, which it cannot describe, and
             by BMP, which has no place for it.
         quality: 0 to 100, for the lossy formats.
+        compress: 0 to 9, for PNG: how hard zlib tries. ``None`` is as fast as ``encode_png``, 6
+            gives files about an eighth smaller in five times the time. The other formats take no
+            notice.
 
     Raises:
         UsageError: If the suffix is unknown, or the format has no alpha and the pixels have.
@@ -89,10 +96,15 @@ def encode_picture(
             f"{chosen.name} ends at {chosen.max_side} pixels a side, this is {width}x{height};"
             " use .png or .tiff"
         )
+    icc = icc if pixels.ndim == 3 else None
+    if chosen.name == "PNG" and compress is None:
+        return encode_png(pixels, icc)
     options = dict(chosen.options)
     if chosen.lossy:
         options["quality"] = quality
-    if icc is not None and pixels.ndim == 3:
+    if chosen.name == "PNG":
+        options["compress_level"] = compress
+    if icc is not None:
         options["icc_profile"] = icc
     file = BytesIO()
     Image.fromarray(pixels).save(file, chosen.name, **options)

@@ -10,9 +10,11 @@ from sodcli.errors import SourceError
 from sodcli.io.ffmpeg import Ffmpeg
 from sodcli.io.pictures import shown
 
+_BEAT: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
+_SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
 _SIZE: Final = re.compile(r", (\d+)x(\d+)")
-_TURN: Final = re.compile(r"rotation of (-?[\d.]+) degrees")
-_LENGTH: Final = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_TURN: Final = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
+_LENGTH: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)")
 _ALPHA_PIXELS: Final = re.compile(r"\b(yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya\d+\w*|pal8)\b")
 _ALPHA_MODE: Final = re.compile(r"alpha_mode\s*: 1", re.IGNORECASE)
@@ -22,6 +24,18 @@ _FASTEST: Final = 300
 _NTSC: Final = Fraction(1001, 1000)  # 30000/1001 times this is whole
 _ROUNDED: Final = Fraction(1, 500_000)
 _USUAL_RATE: Final = Fraction(30)
+_CONTAINERS: Final = ",".join(  # all that hold a film, or sound, in one file
+    (
+        *("mov", "matroska", "avi", "gif", "apng", "ogg", "flv", "live_flv", "mpeg", "mpegts"),
+        *("mpegvideo", "asf", "asf_o", "ivf", "nut", "mxf", "mxg", "gxf", "dv", "rm", "wtv", "ty"),
+        *("h261", "h263", "h264", "hevc", "vvc", "evc", "av1", "obu", "m4v", "vc1", "vc1test"),
+        *("mjpeg", "mjpeg_2000", "mpjpeg", "cavsvideo", "avs", "avs2", "avs3", "dirac", "dnxhd"),
+        *("webp_anim", "jpegxl_anim", "yuv4mpegpipe", "swf", "pva", "nsv", "nuv", "r3d", "mlv"),
+        *("cine", "dhav", "dxa", "bink", "smk", "roq", "flic", "ea", "4xm", "film_cpk", "thp"),
+        *("wav", "w64", "aac", "mp3", "flac", "aiff", "caf", "ac3", "eac3", "dts", "amr", "au"),
+        *("tta", "wv", "ape", "tak", "mpc", "mpc8", "loas", "truehd"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,8 @@ def probe(path: Path) -> FilmInfo:
     """
     said, head, reason = _ask(path)
     picture = next((line for line in said if "Stream #0:" in line and ": Video: " in line), None)
-    beat = re.search(r"#tb 0: (\d+)/(\d+)", head)
-    if picture is None or beat is None or "#dimensions" not in head:
+    beat = _BEAT.search(head)
+    if picture is None or beat is None or not _SHOWN_SIZE.search(head):
         raise SourceError(f"{shown(path)}: {_why(said, picture, reason)}")
     text = "\n".join(said)
     rate = _exact(Fraction(int(beat[2]), int(beat[1])))
@@ -96,8 +110,11 @@ def local(path: Path) -> str:
 
 
 def source_args(path: Path) -> list[str]:
-    """Return ffmpeg's options for a film to read; playlists cannot make it open the network."""
-    return ["-protocol_whitelist", "file", "-i", local(path)]
+    """Return ffmpeg's options for a film to read, and for nothing else to be opened.
+
+    Playlists and scripts that call themselves films could name other files and addresses.
+    """
+    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", local(path)]
 
 
 def _ask(path: Path) -> tuple[list[str], str, str]:
@@ -121,6 +138,8 @@ def _ask(path: Path) -> tuple[list[str], str, str]:
 
 
 def _why(said: list[str], picture: str | None, reason: str) -> str:
+    if "not on whitelist" in reason:  # and the list follows
+        return "a playlist, a script or a rare format, not a film that sod reads"
     if picture is None and any("Input #0" in line for line in said):
         return "no picture in this film"
     if picture is None:
@@ -130,7 +149,7 @@ def _why(said: list[str], picture: str | None, reason: str) -> str:
 
 def _shown_size(head: str) -> tuple[int, int]:
     """Return the size in square pixels, after ffmpeg's rotation."""
-    width, height = map(int, re.findall(r"#dimensions 0: (\d+)x(\d+)", head)[0])
+    width, height = map(int, _SHOWN_SIZE.findall(head)[0])
     sar = re.search(r"#sar 0: (\d+)/(\d+)", head)
     ratio = Fraction(int(sar[1]), int(sar[2])) if sar and int(sar[1]) and int(sar[2]) else 1
     return max(1, round(width * ratio)), height
@@ -162,8 +181,8 @@ def _varying(picture: str, rate: Fraction) -> Fraction | None:
 
     A rate that no camera has is but the fineness of the time stamps.
     """
-    average = re.search(r" ([\d.]+) fps", picture)
-    fastest = re.search(r" ([\d.]+k?) tbr", picture)
+    average = re.search(r" (\d+(?:\.\d+)?) fps", picture)
+    fastest = re.search(r" (\d+(?:\.\d+)?k?) tbr", picture)
     told = Fraction(average[1]) if average else Fraction(0)
     if rate > _FASTEST:
         return told if 0 < told <= _FASTEST else _USUAL_RATE

@@ -1,5 +1,6 @@
 """Pixels -> a film file that appears whole, with the sound of another film."""
 
+import os
 import struct
 from contextlib import ExitStack
 from fractions import Fraction
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import SinkError, UsageError
+from sodcli.files import workshop
 from sodcli.io.ffmpeg import Ffmpeg, run
 from sodcli.io.film_formats import choose_codec, sound_args
 from sodcli.io.film_probe import local, sound_codecs, source_args
-from sodcli.io.film_temp import put_in_place, workshop
 from sodcli.io.pictures import shown
 
 _TICKS: Final = 90_000  # per second, for films of variable rate
@@ -96,7 +97,7 @@ class FilmWriter:
             SinkError: If that fails.
         """
         try:
-            self._shop = self._stack.enter_context(workshop(self._target.parent))
+            self._shop = self._stack.enter_context(workshop(self._target.parent, "film"))
         except OSError as error:
             raise self._cannot(error.strerror or str(error)) from error
         return self
@@ -216,7 +217,9 @@ class FilmWriter:
         try:
             if self._codec.work:
                 made = self._packed(made, target.suffix.lower())
-            put_in_place(made, target)
+            with made.open("rb+") as file:
+                os.fsync(file.fileno())
+            made.replace(target)
         except OSError as error:
             raise self._cannot(error.strerror or str(error)) from error
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import SinkError
+from sodcli.files import workshop
 from sodcli.io.encode import encode_picture
-from sodcli.io.film_temp import workshop
 from sodcli.io.pictures import shown
 
 _SUFFIX: Final = ".png"
@@ -35,14 +35,15 @@ class FrameFolder:
         damage: Always ``None``.
     """
 
-    def __init__(self, target: Path, *, rate: Fraction) -> None:
+    def __init__(self, target: Path, *, rate: Fraction, compress: int | None = None) -> None:
         """Nothing is touched before the ``with`` block.
 
         Args:
             target: The folder.
             rate: Frames per second, for ``seconds``.
+            compress: As of ``encode_picture``.
         """
-        self._target, self._rate = target, rate
+        self._target, self._rate, self._compress = target, rate, compress
         self._stack = ExitStack()
         self.frames = 0
         self.partial: Path | None = None
@@ -60,7 +61,9 @@ class FrameFolder:
             SinkError: If that fails.
         """
         try:
-            self._folder = self._stack.enter_context(workshop(self._target.parent)) / "frames"
+            self._folder = (
+                self._stack.enter_context(workshop(self._target.parent, "film")) / "frames"
+            )
             self._folder.mkdir()
         except OSError as error:
             raise self._cannot(error) from error
@@ -76,7 +79,7 @@ class FrameFolder:
         Raises:
             SinkError: If it cannot be written.
         """
-        data = encode_picture(pixels, _SUFFIX)
+        data = encode_picture(pixels, _SUFFIX, compress=self._compress)
         try:
             (self._folder / frame_name(self.frames)).write_bytes(data)
         except OSError as error:
@@ -104,9 +107,9 @@ class FrameFolder:
             if not target.exists():
                 self._folder.rename(target)
                 return
-            for index in range(self.frames):
-                (self._folder / frame_name(index)).replace(target / frame_name(index))
             _drop_rest(target, self.frames)
+            for index in reversed(range(self.frames)):  # the first one says that all are there
+                (self._folder / frame_name(index)).replace(target / frame_name(index))
         except OSError as error:
             raise self._cannot(error) from error
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
+from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from sodcli.errors import SourceError
@@ -54,5 +55,5 @@ def _moves(path: Path) -> bool:
     try:
         with GifImageFile(path) as image:
             return bool(image.is_animated)
-    except DAMAGE:
+    except (*DAMAGE, Image.DecompressionBombError):
         return False

@@ -118,8 +118,35 @@ def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | No
         SinkError: If it cannot be written; one line that names the file.
         UsageError: If the suffix names no format, or one that cannot hold these pixels.
     """
+    put_picture(encode_for(target, pixels, icc), target)
+
+
+def encode_for(
+    target: Path | None,
+    pixels: NDArray[np.uint8],
+    icc: bytes | None = None,
+    *,
+    compress: int | None = None,
+) -> bytes:
+    """Encode a picture in the format of its target; arguments and errors as of ``save_picture``.
+
+    Args:
+        target: Where ``put_picture`` will put it.
+        pixels: As of ``save_picture``.
+        icc: As of ``save_picture``.
+        compress: As of ``encode_picture``.
+    """
+    suffix = target.suffix if target else DEFAULT_SUFFIX
+    return encode_picture(pixels, suffix, icc=icc, compress=compress)
+
+
+def put_picture(data: bytes, target: Path | None) -> None:
+    """Write an encoded picture so that it appears whole, or not at all.
+
+    Raises:
+        SinkError: If it cannot be written; one line that names the file.
+    """
     name = "to standard output" if target is None else shown(target)
-    data = encode_picture(pixels, target.suffix if target else DEFAULT_SUFFIX, icc=icc)
     try:
         if target is None:
             sys.stdout.buffer.write(data)

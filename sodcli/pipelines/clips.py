@@ -4,22 +4,23 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import numpy as np
-import torch
 
 from sodcli.data.clips import PAPER_CUTS, extended
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map, sigmoid
-from sodcli.models._base import SplitNetwork
-from sodcli.pipelines.backends import Array, TorchBackend
+from sodcli.pipelines.backends import Array, SplitBackend
 from sodcli.pipelines.halving import in_halves
 from sodcli.pipelines.predictor import Predictor
 
+if TYPE_CHECKING:
+    import torch
+
 _SEEN_AT_ONCE: Final = 8
 
-Seen = list[torch.Tensor] | Array
+Seen: TypeAlias = "list[torch.Tensor] | Array"
 """What is kept of a frame: its features, or the network's input where it cannot be parted."""
 
 
@@ -112,7 +113,7 @@ class _Whole:
 class _Parted:
     """Computes what a frame gives to its clips once, as far as PyTorch runs the network."""
 
-    def __init__(self, predictor: Predictor, backend: TorchBackend) -> None:
+    def __init__(self, predictor: Predictor, backend: SplitBackend) -> None:
         self._predictor, self._backend = predictor, backend
 
     def see(self, frames: Sequence[Frame]) -> list[Seen]:
@@ -130,7 +131,7 @@ class _Parted:
         return [[stage[place : place + 1] for stage in stages] for place in range(len(inputs))]
 
     def _decode(self, clips: Sequence[Sequence[Seen]], newest: int) -> Array:
-        seen = cast(list[list[torch.Tensor]], [one for clip in clips for one in clip])
+        seen = cast(list["list[torch.Tensor]"], [one for clip in clips for one in clip])
         return self._backend.decode(seen, len(clips[0]), self._predictor.size_hw, newest)
 
 
@@ -154,7 +155,7 @@ class _Open:
 
 def _network(predictor: Predictor) -> _Whole | _Parted:
     backend = predictor.backend
-    if isinstance(backend, TorchBackend) and isinstance(backend.module, SplitNetwork):
+    if isinstance(backend, SplitBackend) and backend.splits:
         return _Parted(predictor, backend)
     return _Whole(predictor)
 

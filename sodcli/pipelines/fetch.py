@@ -4,16 +4,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sodcli.errors import ChecksumError, MissingError, SinkError, UsageError, WeightsError
-from sodcli.pipelines.convert import convert_weights
 from sodcli.registry import Registry, WeightsSpec
 from sodcli.weights import cache
 from sodcli.weights.checksum import Promise, check
-from sodcli.weights.download import Delivery, Order, download, reserved
 from sodcli.weights.ledger import Ledger, Record
-from sodcli.weights.part import Part
-from sodcli.weights.transfer import Patience, Watch
+from sodcli.weights.watch import Patience, Watch
+
+if TYPE_CHECKING:  # what downloads brings a web client, which most runs never need
+    from sodcli.weights.download import Delivery
+    from sodcli.weights.part import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
         raise cache.missing(entry)
     if supply.forbidden:
         raise cache.missing(entry, supply.forbidden)
+    from sodcli.weights.download import reserved
+
     with (
         in_plain_words(f"weights {entry.name!r}"),
         reserved(entry.name, cache.home(), supply.watch) as part,
@@ -102,6 +106,8 @@ def hand_in(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
         raise MissingError(
             f"{file}: {'is a folder; name the file' if file.is_dir() else 'no such file'}"
         )
+    from sodcli.weights.download import Delivery
+
     if entry.builtin:
         raise UsageError(f"weights {entry.name!r} ship with the package")
     with in_plain_words(f"weights {entry.name!r}"):
@@ -124,7 +130,11 @@ def _promise(entry: WeightsSpec) -> Promise:
     return record.published if record is not None and not promise.hashed else promise
 
 
-def _download(entry: WeightsSpec, mirrors: Sequence[str], part: Part, supply: Supply) -> Delivery:
+def _download(
+    entry: WeightsSpec, mirrors: Sequence[str], part: "Part", supply: Supply
+) -> "Delivery":
+    from sodcli.weights.download import Order, download
+
     promise = _promise(entry)
     order = Order(f"weights {entry.name!r}", mirrors, promise)
     try:
@@ -138,7 +148,9 @@ def _download(entry: WeightsSpec, mirrors: Sequence[str], part: Part, supply: Su
         raise MissingError(f"{error}; {cache.by_hand(entry)}") from error
 
 
-def _install(source: Path, entry: WeightsSpec, delivery: Delivery, registry: Registry) -> None:
+def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: Registry) -> None:
+    from sodcli.pipelines.convert import convert_weights  # brings PyTorch
+
     target = cache.stored(entry)
     convert_weights(source, target, entry, registry)
     first, ours = delivery.checksum, check(target, Promise(), str(target))

@@ -9,17 +9,20 @@ from typing import Final, cast
 
 from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
 from sodcli.frame import Frame
+from sodcli.imaging.compose import Pixels
 from sodcli.io.film_read import FilmReader, loop_film
 from sodcli.io.film_write import FilmWriter
 from sodcli.io.frames import FrameFolder
 from sodcli.io.sinks import Job
+from sodcli.pipelines.device import thread_count
 from sodcli.pipelines.infer import Outcome, Report, Settings, render
 from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stages import Writer, prefetch
+from sodcli.pipelines.stages import Writer, opencv_in_line, prefetch
 from sodcli.pipelines.stream import saliency_stream
 
 _WAITING_BYTES: Final = 2**26  # of frames between two stages
 _MOST_WAITING: Final = 16
+_MOST_HANDS: Final = 4  # threads that draw results
 _PIXEL_BYTES: Final = 7  # RGB and a float of saliency
 _OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # others concern the whole run
 
@@ -147,9 +150,12 @@ def _film(
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
     name = job.source
 
+    def draw(item: object) -> tuple[Pixels, float | None]:
+        frame, settings = cast(tuple[Frame, Settings], item)
+        return render(frame, settings), frame.seconds
+
     def write(item: object) -> None:
-        frame = cast(Frame, item)
-        sink.write(render(frame, dressed(settings)), frame.seconds)
+        sink.write(*cast(tuple[Pixels, float | None], item))
         watcher.at(Position(name, sink.frames, reader.expected, sink.seconds))
 
     try:
@@ -157,9 +163,12 @@ def _film(
             dressed = _wardrobe(stack, films.behind, reader)
             frames = stack.enter_context(closing(prefetch(reader, ahead)))
             stack.enter_context(sink)
-            writer = stack.enter_context(Writer(write, ahead))
+            stack.enter_context(opencv_in_line())
+            hands = min(_MOST_HANDS, ahead, thread_count())
+            writer = Writer(write, ahead, prepare=draw, threads=hands)
+            stack.enter_context(writer)
             for frame in saliency_stream(predictor, frames, batch=settings.batch):
-                writer.put(frame)
+                writer.put((frame, dressed(settings)))
     except PipelineError as error:
         raise _cause(error) from error
     except KeyboardInterrupt:
@@ -174,7 +183,7 @@ def _sink(
 ) -> FilmWriter | FrameFolder:
     target = cast(Path, job.target)
     if job.frames:
-        return FrameFolder(target, rate=reader.rate)
+        return FrameFolder(target, rate=reader.rate, compress=settings.compress)
     return FilmWriter(
         target,
         size_wh=reader.info.size_wh,

@@ -1,10 +1,11 @@
 """The loop of ``sod infer``: read, predict, compose and write at the same time."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import takewhile
 from typing import Final, Literal, cast
 
 from sodcli.errors import SodError
@@ -12,13 +13,15 @@ from sodcli.frame import Frame
 from sodcli.imaging.compose import Look, Pixels, compose
 from sodcli.imaging.tensors import binarise
 from sodcli.io.pictures import MAX_PIXELS
-from sodcli.io.sinks import Job, save_picture
+from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
+from sodcli.pipelines.device import thread_count
 from sodcli.pipelines.halving import in_halves
+from sodcli.pipelines.pace import paced, runner
 from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stages import Writer, prefetch
+from sodcli.pipelines.stages import Writer, opencv_in_line, ordered
 
-_AHEAD: Final = 2  # pictures waiting between two stages; more would only cost memory
+_MOST_HANDS: Final = 4  # threads that read, and that write; each holds a picture in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,21 @@ class Settings:
         look: Background picture and refinement of the output.
         threshold: Saliency from which on a pixel is wholly salient, all others not at all;
             ``None`` keeps the map soft.
-        batch: Pictures per forward pass.
+        batch: Pictures per forward pass; ``None`` takes what is fastest, see ``pipelines.pace``.
         max_pixels: Larger pictures are refused.
         overwrite: Replace outputs that exist, instead of skipping them.
         fail_fast: Stop at the first failure.
+        compress: 0 to 9, how hard PNG is packed; ``None`` is fast.
     """
 
     kind: str
     look: Look
     threshold: float | None = None
-    batch: int = 1
+    batch: int | None = 1
     max_pixels: int = MAX_PIXELS
     overwrite: bool = False
     fail_fast: bool = False
+    compress: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,11 @@ Report = Callable[[Outcome], None]
 
 @dataclass(frozen=True, slots=True)
 class _Item:
+    """A job on its way: with its picture, then with the bytes of its result, or with an error."""
+
     job: Job
-    frame: Frame | None
+    frame: Frame | None = None
+    data: bytes | None = None
     error: SodError | None = None
 
 
@@ -107,38 +115,52 @@ def infer(
 
     def write(item: object) -> None:
         if not ledger.stop.is_set():
-            ledger.add(_write(cast(_Item, item), settings))
+            ledger.add(_write(cast(_Item, item)))
 
-    items = prefetch(_read(todo, settings, ledger.stop), _AHEAD)
-    with closing(items), Writer(write, _AHEAD) as writer:
-        while group := list(islice(items, settings.batch)):
-            for item in _predict(group, predictor):
-                writer.put(item)
+    def encode(item: object) -> object:
+        return item if ledger.stop.is_set() else _encode(cast(_Item, item), settings)
+
+    wanted = takewhile(lambda job: not ledger.stop.is_set(), todo)
+    hands = min(_MOST_HANDS, thread_count())
+    items = ordered(partial(_read, settings), wanted, hands)
+    writer = Writer(write, hands + 1, prepare=encode, threads=hands)
+    work = partial(_predict, predictor)
+    with opencv_in_line(), closing(items), writer:
+        for item in paced(work, items, backend=runner(predictor), batch=settings.batch):
+            writer.put(item)
     return ledger.outcomes
 
 
-def _read(jobs: Iterable[Job], settings: Settings, stop: threading.Event) -> Iterator[_Item]:
-    for job in jobs:
-        if stop.is_set():
-            return
-        try:
-            yield _Item(job, read_input(job.input, max_pixels=settings.max_pixels))
-        except SodError as error:
-            yield _Item(job, None, error)
+def _read(settings: Settings, job: Job) -> _Item:
+    try:
+        return _Item(job, frame=read_input(job.input, max_pixels=settings.max_pixels))
+    except SodError as error:
+        return _Item(job, error=error)
 
 
-def _predict(group: list[_Item], predictor: Predictor) -> list[_Item]:
+def _predict(predictor: Predictor, group: Sequence[_Item]) -> list[_Item]:
     """Answer a group in one batch, or in halves as long as memory does not suffice."""
     frames = [item.frame for item in group if item.frame is not None]
     answers = iter(in_halves(predictor.predict, frames))
     return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
 
 
-def _write(item: _Item, settings: Settings) -> Outcome:
+def _encode(item: _Item, settings: Settings) -> _Item:
     if item.frame is None:
+        return item
+    try:
+        pixels, target = render(item.frame, settings), item.job.target
+        data = encode_for(target, pixels, item.frame.icc, compress=settings.compress)
+    except SodError as error:
+        return _Item(item.job, error=error)
+    return _Item(item.job, data=data)
+
+
+def _write(item: _Item) -> Outcome:
+    if item.data is None:
         return Outcome(item.job, "failed", item.error)
     try:
-        save_picture(render(item.frame, settings), item.job.target, item.frame.icc)
+        put_picture(item.data, item.job.target)
     except SodError as error:
         return Outcome(item.job, "failed", error)
     return Outcome(item.job, "done")

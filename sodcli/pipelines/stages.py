@@ -2,12 +2,18 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final, TypeVar
+
+import cv2
 
 from sodcli.errors import PipelineError
 
 T = TypeVar("T")
+R = TypeVar("R")
 _POLL_S: Final = 0.1
 _END: Final = object()
 
@@ -54,19 +60,71 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
         raise PipelineError(f"reading failed: {failure[0]}") from failure[0]
 
 
+def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
+    """Yield ``work(item)`` for each of ``items``, in order, while ``threads`` do it ahead.
+
+    At most two results more than there are threads wait to be taken. Leaving the loop ends the
+    threads as soon as each has finished what it is at.
+
+    Raises:
+        PipelineError: If ``work`` failed; what else was begun is dropped.
+    """
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="sod-reader")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads + 1:
+                yield _read_result(waiting.popleft())
+        while waiting:
+            yield _read_result(waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_result(future: Future[R]) -> R:
+    try:
+        return future.result()
+    except Exception as error:
+        raise PipelineError(f"reading failed: {error}") from error
+
+
+@contextmanager
+def opencv_in_line() -> Iterator[None]:
+    """Keep OpenCV's functions in the thread that calls them, for as long as threads work here.
+
+    Its own pool of threads would only wait for the same cores.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 class Writer:
     """Run ``write`` in a thread behind a bounded queue; a context manager.
 
-    The first failure stops the thread and is raised from the next ``put`` or
+    With ``prepare``, a pool of threads makes of each item what ``write`` then gets, in the order
+    of the items. The first failure stops the thread and is raised from the next ``put`` or
     from leaving the ``with`` block, unless another error is already on its way.
     """
 
-    def __init__(self, write: Callable[[object], None], size: int = 8) -> None:
-        self._write = write
+    def __init__(
+        self,
+        write: Callable[[object], None],
+        size: int = 8,
+        *,
+        prepare: Callable[[object], object] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self._write, self._prepare = write, prepare
         self._box: queue.Queue[object] = queue.Queue(maxsize=size)
         self._failure: BaseException | None = None
         self._abort = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="sod-writer", daemon=True)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sod-preparer")
 
     def __enter__(self) -> "Writer":
         self._thread.start()
@@ -74,6 +132,11 @@ class Writer:
 
     def put(self, item: object) -> None:
         """Queue ``item``; waits while the queue is full."""
+        if self._prepare is not None:
+            item = self._pool.submit(self._prepare, item)
+        self._queue(item)
+
+    def _queue(self, item: object) -> None:
         while True:
             if self._failure is not None:
                 raise PipelineError(f"writing failed: {self._failure}") from self._failure
@@ -83,11 +146,14 @@ class Writer:
                 continue
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self.put(_END)
-        else:
-            self._abort.set()
-        self._thread.join()
+        try:
+            if kind is None:
+                self._queue(_END)
+        finally:
+            if kind is not None or self._failure is not None:
+                self._abort.set()
+            self._pool.shutdown(cancel_futures=self._abort.is_set())
+            self._thread.join()
         if kind is None and self._failure is not None:
             raise PipelineError(f"writing failed: {self._failure}") from self._failure
 
@@ -100,6 +166,6 @@ class Writer:
                     continue
                 if item is _END:
                     return
-                self._write(item)
+                self._write(item.result() if isinstance(item, Future) else item)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             self._failure = error

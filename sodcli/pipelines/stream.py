@@ -1,11 +1,12 @@
 """The saliency of every frame of a film or a camera, in order, with bounded memory."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from functools import partial
 
 from sodcli.frame import Frame
 from sodcli.pipelines.clips import LiveClip, blended, chunked
 from sodcli.pipelines.halving import in_halves
+from sodcli.pipelines.pace import paced, runner
 from sodcli.pipelines.predictor import Predictor
 
 
@@ -13,7 +14,7 @@ def saliency_stream(
     predictor: Predictor,
     frames: Iterable[Frame],
     *,
-    batch: int = 1,
+    batch: int | None = 1,
     paper: bool = False,
     gap: int | None = None,
 ) -> Iterator[Frame]:
@@ -26,7 +27,8 @@ def saliency_stream(
     Args:
         predictor: The loaded network.
         frames: The film's frames; read lazily, a few clips ahead at most.
-        batch: Pictures, or clips, per forward pass; halved as often as memory asks for.
+        batch: Pictures, or clips, per forward pass; halved as often as memory asks for. ``None``
+            takes what is fastest for pictures (see :func:`.pace.paced`), and clips one by one.
         paper: Cut the film as the clip model's paper does (see :func:`.clips.chunked`), without
             overlap.
         gap: With ``paper``, from how many frames on the next frame of a clip is; by default as the
@@ -37,9 +39,9 @@ def saliency_stream(
         WeightsError: If the network's answers are not finite.
     """
     if predictor.spec.clip_len > 1 and paper:
-        return chunked(predictor, iter(frames), batch=batch, gap=gap)
+        return chunked(predictor, iter(frames), batch=batch or 1, gap=gap)
     if predictor.spec.clip_len > 1:
-        return blended(predictor, iter(frames), batch=batch)
+        return blended(predictor, iter(frames), batch=batch or 1)
     return picture_stream(predictor, frames, batch)
 
 
@@ -55,13 +57,14 @@ def live_predictor(predictor: Predictor) -> Callable[[Frame], Frame]:
     return lambda frame: predictor.predict([frame])[0]
 
 
-def picture_stream(predictor: Predictor, frames: Iterable[Frame], batch: int) -> Iterator[Frame]:
+def picture_stream(
+    predictor: Predictor, frames: Iterable[Frame], batch: int | None
+) -> Iterator[Frame]:
     """Yield every frame with its saliency, in order, each as a picture of its own.
 
     Raises:
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
-    rest = iter(frames)
-    while group := list(islice(rest, batch)):
-        yield from in_halves(predictor.predict, group)
+    work = partial(in_halves, predictor.predict)
+    return paced(work, frames, backend=runner(predictor), batch=batch)

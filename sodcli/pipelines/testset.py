@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sodcli.data.benchmark import picture_size
 from sodcli.data.clips import frames_apart
+from sodcli.data.heads import picture_size
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image
 from sodcli.errors import SourceError

@@ -28,6 +28,7 @@ from sodcli.io.sources import Input
 from sodcli.pipelines.film import FilmSettings, Watcher, infer_films
 from sodcli.pipelines.infer import Settings
 from sodcli.pipelines.predictor import load
+from sodcli.pipelines.stream import saliency_stream
 from tests.film_kit import ffmpeg
 
 SIZE, ROUNDS, WARM = "640x360", 3, 200
@@ -67,9 +68,8 @@ def decode(film, count):
 
 
 def network(predictor, frames, batch, count):
-    for start in range(0, count, batch):
-        predictor.predict([frames[n % len(frames)] for n in range(start, start + batch)])
-    return count
+    film = (frames[n % len(frames)] for n in range(count))
+    return sum(1 for _ in saliency_stream(predictor, film, batch=batch))
 
 
 def encode(folder, film, pictures, count):
@@ -141,11 +141,12 @@ def main():
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--round", type=int, default=200, help="frames a stage and round")
     parser.add_argument("--size", type=int, help="side that the network sees")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, help="default: what is fastest, found out at start")
     parser.add_argument("--type", default="blur")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
-    predictor = load(size=wanted.size, device=wanted.device)
+    predictor = load(size=wanted.size, device=wanted.device, backend=wanted.backend)
     settings = Settings(wanted.type, Look(), batch=wanted.batch, overwrite=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

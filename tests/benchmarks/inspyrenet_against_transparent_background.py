@@ -27,7 +27,7 @@ def ours(weights, side):
     from sodcli.models import build_model
     from sodcli.models.pdc import reparameterise
     from sodcli.models.undrawn import Undrawn
-    from sodcli.pipelines.backends import TorchBackend
+    from sodcli.pipelines.backends.torch_backend import TorchBackend
     from sodcli.registry import default_registry
     from sodcli.weights.layouts import layout
 

@@ -42,7 +42,7 @@ def test_every_output_type_lies_beside_the_photo(sod, photos, small_weights, kin
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{target}\n"
     threads = torch.get_num_threads()
-    assert result.stderr == f"device: cpu ({threads} threads), float32, model sdnet\n"
+    assert result.stderr == f"device: cpu ({threads} threads), float32, torch, model sdnet\n"
     shape = read(target).shape
     assert shape == ((90, 120) if channels is None else (90, 120, channels))
 
@@ -76,14 +76,34 @@ def test_a_folder_is_mirrored(sod, photos, small_weights):
 
 
 def test_batches_give_the_same_maps_as_single_pictures(sod, photos, tmp_path, small_weights):
-    for batch in (1, 3):
+    for batch in (1, 3, "auto"):
         words = ["-r", "-t", "map", "-w", small_weights, "--batch", batch]
         sod("infer", photos, *words, "-o", tmp_path / str(batch))
     ones = sorted((tmp_path / "1").rglob("*.png"))
     assert len(ones) == 3
     for one in ones:
-        many = tmp_path / "3" / one.relative_to(tmp_path / "1")
-        assert np.abs(read(one).astype(int) - read(many)).max() <= 1
+        for batch in ("3", "auto"):
+            many = tmp_path / batch / one.relative_to(tmp_path / "1")
+            assert np.abs(read(one).astype(int) - read(many)).max() <= 1
+
+
+@pytest.mark.parametrize("batch", [0, -1, "many", ""])
+def test_a_batch_is_a_number_or_auto(sod, photos, batch):
+    result = sod("infer", photos, f"--batch={batch}")
+    assert result.exit_code == 2
+    assert "neither auto nor a number from 1 on" in result.stderr
+
+
+def test_compress_makes_png_smaller_or_larger_and_changes_no_pixel(sod, photos, small_weights):
+    made = {}
+    for level in (None, 0, 9):
+        out = photos.parent / f"level {level}.png"
+        words = [] if level is None else ["--compress", level]
+        sod("infer", photos / "a.jpg", "-t", "blur", "-w", small_weights, "-o", out, *words)
+        made[level] = out
+    size = {level: path.stat().st_size for level, path in made.items()}
+    assert size[9] < size[None] < size[0]
+    assert all(np.array_equal(read(path), read(made[9])) for path in made.values())
 
 
 def test_what_exists_is_skipped_until_overwrite(sod, photos, small_weights):

@@ -22,7 +22,7 @@ def test_mix_is_exact_at_both_ends_and_takes_one_colour():
     assert (mix(top, colour, np.zeros((8, 9), np.float32)) == colour).all()
 
 
-@pytest.mark.parametrize("sigma", [3.0, 9.9, 10.0, 15.0, 46.9])
+@pytest.mark.parametrize("sigma", [3.0, 3.75, 7.5, 9.9, 15.0, 46.9])
 @pytest.mark.parametrize("size_hw", [(300, 400), (301, 397)])
 def test_blur_is_the_gaussian_to_two_grey_levels(sigma, size_hw):
     rgb = cv2.resize(noise(30, 40, 3), size_hw[::-1], interpolation=cv2.INTER_CUBIC)

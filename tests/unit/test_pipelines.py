@@ -10,7 +10,7 @@ from sodcli.imaging.compose import Look
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
-from sodcli.pipelines.backends import TorchBackend
+from sodcli.pipelines.backends.torch_backend import TorchBackend
 from sodcli.pipelines.device import choose_device, describe_device
 from sodcli.pipelines.infer import Settings, infer
 from sodcli.pipelines.predictor import Predictor
@@ -61,10 +61,26 @@ def test_too_little_memory_for_one_ends_the_run(jobs, registry):
     assert not jobs[0].exists()
 
 
-def test_fail_fast_leaves_the_rest(jobs, registry):
-    statuses = run(jobs, registry, SmallCard(5), fail_fast=True)
+def test_what_is_fastest_is_found_out_within_the_memory_there_is(jobs, registry):
+    backend = SmallCard(2)
+    assert run(jobs, registry, backend, batch=None) == ["done", "done", "failed", "done", "done"]
+    assert sum(backend.batches) == 4
+    assert max(backend.batches) <= 2
+
+
+@pytest.mark.parametrize("batch", [1, None])
+def test_fail_fast_leaves_the_rest(jobs, registry, batch):
+    statuses = run(jobs, registry, SmallCard(5), fail_fast=True, batch=batch)
     assert statuses.count("failed") == 1
     assert len(statuses) < 5
+    assert [job.exists() for job in jobs] == [True, True, False, False, False]
+
+
+def test_outcomes_come_in_the_order_of_the_inputs(jobs, registry):
+    predictor = Predictor(registry.model("sdnet"), torch.nn.Identity(), SmallCard(5), size=32)
+    seen = []
+    infer(jobs, predictor, Settings("map", Look(), batch=None), seen.append)
+    assert [outcome.job for outcome in seen] == jobs
 
 
 class Exhausted(torch.nn.Module):

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.files import whole_file, write_whole
+from sodcli.files import write_whole
 from sodcli.pipelines.report.page import as_html
-from sodcli.pipelines.report.sheet import NEEDED, write_sheet
+from sodcli.pipelines.report.sheet import NEEDED, as_sheet
 from sodcli.pipelines.report.tables import as_csv, as_dict
 from sodcli.pipelines.scoring.outcome import Evaluation
 
@@ -68,8 +68,7 @@ def _write_csv(found: Evaluation, path: Path) -> None:
 
 
 def _write_xlsx(found: Evaluation, path: Path) -> None:
-    with whole_file(path) as part:
-        write_sheet(found, part)
+    write_whole(path, as_sheet(found))
 
 
 def _write_html(found: Evaluation, path: Path) -> None:

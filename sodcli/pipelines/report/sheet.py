@@ -1,6 +1,6 @@
 """An evaluation as an Excel file, with the sheet of MINet's program (Pang et al., CVPR 2020)."""
 
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,14 +31,13 @@ _COLUMNS: Final = ("MAXF", "MEANF", "MAE")
 _OTHER_NAMES: Final = {"DUTSTE": "DUTS", "DUTO": "DUT-OMRON"}
 
 
-def write_sheet(found: Evaluation, path: Path) -> None:
-    """Write the sheet ``Results`` with MINet's columns and ``Scores`` with all scores.
+def as_sheet(found: Evaluation) -> bytes:
+    """Return an Excel file: sheet ``Results`` with MINet's columns, ``Scores`` with all scores.
 
     MINet takes MAXF from the mean precision and recall, and MEANF at the adaptive threshold.
 
     Args:
         found: With the measures of ``NEEDED``.
-        path: Is overwritten.
     """
     from openpyxl import Workbook
 
@@ -46,12 +45,20 @@ def write_sheet(found: Evaluation, path: Path) -> None:
     results = book.create_sheet("Results", 0)
     places = _head(results, found)
     for line, method in enumerate(found.methods, start=4):
-        results.cell(line, 1, method)
+        results.cell(line, 1, _text(method))
         for row in found.rows:
             if row.method == method:
                 _fill(results, line, places[_column_of(row.dataset)], row)
     _all(book.worksheets[1], found)
-    book.save(path)
+    file = BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def _text(name: str) -> str:
+    """Return a folder's name as a cell that Excel neither refuses nor computes."""
+    plain = "".join(c for c in name if c.isprintable())
+    return f"'{plain}" if plain.startswith("=") else plain
 
 
 def _column_of(dataset: str) -> str:
@@ -70,7 +77,7 @@ def _head(sheet: "Worksheet", found: Evaluation) -> dict[str, int]:
     places = {}
     for number, (name, count) in enumerate(counts.items()):
         left = places[name] = 2 + number * len(_COLUMNS)
-        for line, value in enumerate((name, count), start=1):
+        for line, value in enumerate((_text(name), count), start=1):
             sheet.cell(line, left, value)
             sheet.merge_cells(start_row=line, end_row=line, start_column=left, end_column=left + 2)
         for at, word in enumerate(_COLUMNS):
@@ -97,4 +104,6 @@ def _all(sheet: "Worksheet", found: Evaluation) -> None:
     sheet.append(["set", "method", "images", *found.names])
     for row in found.rows:
         scores = values(row)
-        sheet.append([row.dataset, row.method, counted(row), *map(scores.get, found.names)])
+        sheet.append(
+            [_text(row.dataset), _text(row.method), counted(row), *map(scores.get, found.names)]
+        )

@@ -1,0 +1,181 @@
+"""How many pictures are taken at a time; the answers and their order never depend on it."""
+
+import threading
+import time
+from itertools import count, islice
+
+import numpy as np
+import pytest
+import torch
+
+from sodcli.errors import DeviceError
+from sodcli.frame import Frame
+from sodcli.models._base import Prediction
+from sodcli.pipelines import pace
+from sodcli.pipelines.backends.torch_backend import TorchBackend
+from sodcli.pipelines.pace import paced
+from sodcli.pipelines.predictor import Predictor
+from sodcli.pipelines.stream import saliency_stream
+
+
+class Lanes:
+    """Three lanes that remember who ran in them."""
+
+    lanes = 3
+
+    def __init__(self):
+        self.entered, self.left = [], 0
+
+    def enter_lane(self):
+        self.entered.append(threading.current_thread().name)
+
+    def leave_lanes(self):
+        self.left += 1
+
+
+class Work:
+    """Squares numbers; an item takes ``each`` seconds, a call ``once`` more."""
+
+    def __init__(self, once=0.0, each=0.0, fail_at=None):
+        self.once, self.each, self.fail_at = once, each, fail_at
+        self.calls, self.threads = [], []
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, items):
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self.calls.append(len(items))
+            self.threads.append(threading.current_thread().name)
+        if self.fail_at in items:
+            raise DeviceError("out of memory")
+        time.sleep(self.once + self.each * len(items))
+        with self._lock:
+            self.now -= 1
+        return [item * item for item in items]
+
+
+def squares(number):
+    return [n * n for n in range(number)]
+
+
+def no_lane_left():
+    return not [t for t in threading.enumerate() if t.name.startswith("sod-lane")]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 9, 50])
+@pytest.mark.parametrize("backend", [None, object(), Lanes()])
+@pytest.mark.parametrize("batch", [None, 1, 4])
+def test_every_item_is_answered_once_in_order(number, backend, batch):
+    assert list(paced(Work(), range(number), backend=backend, batch=batch)) == squares(number)
+    assert no_lane_left()
+
+
+def test_a_number_that_is_asked_for_stays():
+    work = Work()
+    list(paced(work, range(10), backend=Lanes(), batch=4))
+    assert work.calls == [4, 4, 2]
+    assert set(work.threads) == {"MainThread"}
+
+
+def test_larger_batches_are_taken_where_they_pay():
+    costly_call, costly_item = Work(once=0.02), Work(each=0.005)
+    list(paced(costly_call, range(200), backend=object(), batch=None))
+    list(paced(costly_item, range(30), backend=object(), batch=None))
+    assert costly_call.calls[:4] == [1, 1, 2, 2]
+    assert costly_call.calls[-2] >= 4
+    assert costly_item.calls[5:] == [1] * len(costly_item.calls[5:])
+
+
+def test_no_more_memory_than_is_there_is_used_to_try(monkeypatch):
+    left = (2.0**34 - n * 2.0**31 for n in range(8))
+    monkeypatch.setattr(pace, "_left_bytes", lambda: next(left))
+    work = Work(once=0.002)
+    list(paced(work, range(60), backend=object(), batch=None))
+    assert max(work.calls) <= 2
+
+
+@pytest.mark.parametrize("text", ["MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "nothing", None])
+def test_free_memory_is_asked_of_the_system(monkeypatch, tmp_path, text):
+    if text:
+        (tmp_path / "meminfo").write_text(text)
+    monkeypatch.setattr(pace, "_MEMORY", tmp_path / "meminfo")
+    assert pace._left_bytes() == (2.0**21 if text and "Available" in text else 2.0**50)
+
+
+def test_lanes_work_side_by_side_one_item_a_call():
+    work, backend = Work(each=0.01), Lanes()
+    assert list(paced(work, range(30), backend=backend, batch=None)) == squares(30)
+    assert work.most == 3
+    assert set(work.calls) == {1}
+    assert set(work.threads) == set(backend.entered)
+    assert len(backend.entered) == 3
+    assert backend.left == 1
+
+
+def test_a_single_item_has_the_whole_processor():
+    work, backend = Work(), Lanes()
+    assert list(paced(work, range(1), backend=backend, batch=None)) == [0]
+    assert work.threads == ["MainThread"]
+    assert not backend.entered
+
+
+def test_without_memory_for_two_there_are_no_lanes(monkeypatch):
+    monkeypatch.setattr(pace, "_room", lambda before, items: 1)
+    work = Work()
+    assert list(paced(work, range(9), backend=Lanes(), batch=None)) == squares(9)
+    assert work.threads[1:] == ["MainThread"] * 8
+
+
+def test_items_are_read_no_further_than_needed():
+    read = []
+
+    def endless():
+        for n in count():
+            read.append(n)
+            yield n
+
+    answers = paced(Work(), endless(), backend=Lanes(), batch=None)
+    assert list(islice(answers, 40)) == squares(40)
+    assert len(read) <= 40 + 3 + 1
+    answers.close()
+    assert no_lane_left()
+
+
+def test_a_failure_comes_in_its_turn_and_ends_the_lanes():
+    answers = paced(Work(fail_at=20), range(99), backend=Lanes(), batch=None)
+    seen = []
+    with pytest.raises(DeviceError, match="out of memory"):
+        seen.extend(answers)
+    assert seen == squares(20)
+    assert no_lane_left()
+
+
+class Threads(torch.nn.Module):
+    """Answers with the number of threads that PyTorch gives the caller."""
+
+    def forward(self, x):
+        level = torch.full((len(x), 1, *x.shape[2:]), float(torch.get_num_threads()))
+        return Prediction(level)
+
+
+def test_each_lane_of_pytorch_computes_alone(registry):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        backend = TorchBackend(Threads(), torch.device("cpu"), half=False)
+        assert backend.lanes == 3
+        predictor = Predictor(registry.model("sdnet"), backend.module, backend, size=32)
+        frames = [Frame(np.zeros((32, 32, 3), np.uint8), n, "x") for n in range(12)]
+        answers = [frame.saliency[0, 0] for frame in saliency_stream(predictor, frames, batch=None)]
+        alone = [frame.saliency[0, 0] for frame in saliency_stream(predictor, frames, batch=1)]
+        assert answers == pytest.approx([1 / (1 + np.exp(-1))] * 12)
+        assert alone == pytest.approx([1 / (1 + np.exp(-3))] * 12)
+        seen = []
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert seen == [3]  # threads of others are as they would have been
+    finally:
+        torch.set_num_threads(before)
