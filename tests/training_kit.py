@@ -12,6 +12,8 @@ from sodcli.training.runfolder import RunFolder
 from sodcli.training.setup import Options
 from sodcli.training.train import train
 
+QUICK = "scales = [1.0]\nsample_every = 0\nholdout = 0.25\n"  # settings on top of a recipe
+
 
 def draw_pairs(root, count=8, side=48, seed=0):
     """Draw bright ellipses on dark noise, with their masks, as ``images`` and ``masks``."""

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from sodcli.data.heads import picture_size
 from sodcli.data.layouts import subfolders, twin_folders
 from sodcli.data.pairs import Pair, PairList, pairs_across
 from sodcli.errors import SourceError
@@ -71,19 +70,6 @@ def read_set(folder: Path, spec: DatasetSpec | None) -> BenchmarkSet | None:
     name = folder.resolve().name
     remarks += _miscounts(name, clips, spec) if spec else []
     return BenchmarkSet(name, folder, film, tuple(clips), tuple(remarks))
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Return height and width in pixels as the head of a picture file says them.
-
-    Raises:
-        SourceError: If it cannot be read.
-    """
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or 'is damaged or no picture'}") from error
 
 
 def _parts(folder: Path, spec: DatasetSpec | None) -> list[tuple[str, Path, Path]]:

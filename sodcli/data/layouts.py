@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from sodcli.files import natural_key
@@ -57,9 +58,24 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
     with os.scandir(folder) as entries:  # knows the kind of an entry without asking the disk again
         shown = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
     shown.sort(key=lambda entry: natural_key(entry.name))
-    subs = [folder / entry.name for entry in shown if entry.is_dir()]
-    files = (folder / entry.name for entry in shown if entry.is_file())
+    subs = [folder / entry.name for entry in shown if _is(entry.is_dir) and not _loops(entry)]
+    files = (folder / entry.name for entry in shown if _is(entry.is_file))
     return subs, [path for path in files if path.suffix.lower() in PICTURES]
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link to itself is nothing
+        return False
+
+
+def _loops(entry: os.DirEntry[str]) -> bool:
+    """Say whether a folder is a link to one that it lies in, which would be walked for ever."""
+    if not entry.is_symlink():
+        return False
+    there = os.path.realpath(entry.path)
+    return any(os.path.realpath(above) == there for above in Path(entry.path).absolute().parents)
 
 
 def _has_picture(folder: Path) -> bool:

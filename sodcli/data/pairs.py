@@ -13,7 +13,7 @@ from sodcli.data.layouts import (
     twin_folders,
 )
 from sodcli.errors import MissingError
-from sodcli.files import natural_key
+from sodcli.files import natural_key, user_path
 
 _NAMES_SHOWN = 5
 _ENDING = re.compile(r"(.+)_(?:map|mask|gt)", re.IGNORECASE)
@@ -87,7 +87,7 @@ def _pairs_of(source: str) -> PairList:
 
 
 def _folder(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.is_dir():
         raise MissingError(f"no folder '{name}'. Give a folder of pictures and masks.")
     return path
@@ -96,7 +96,7 @@ def _folder(name: str) -> Path:
 def _reason(found: PairList, source: str) -> str:
     if found.problems:
         return "; ".join(found.problems)
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     names = [sub.name for sub in subfolders(folder)]
     return (
         f"looked for {LOOKED_FOR}; found {len(pictures_in(folder))} pictures and "

@@ -6,6 +6,7 @@ from pathlib import Path
 from sodcli.data.films import Film, find_films
 from sodcli.data.pairs import Pair, PairList, capped
 from sodcli.errors import MissingError
+from sodcli.files import user_path
 from sodcli.registry import DatasetSpec
 
 
@@ -29,7 +30,7 @@ def pseudo_pairs(
     found: list[Pair] = []
     without: list[str] = []
     for folder in folders:
-        for film in find_films(Path(folder).expanduser(), (), known).films:
+        for film in find_films(user_path(folder), (), known).films:
             pairs = list(_pairs_of(film, labels, folder))
             found += pairs
             if not pairs:

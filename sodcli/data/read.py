@@ -7,12 +7,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli.data.heads import checked
 from sodcli.data.pairs import Pair
 from sodcli.errors import SourceError
+from sodcli.files import read_regular
 
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
+# What OpenCV says of a damaged file is for its developers.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _JPEG = b"\xff\xd8"
+_MAX_BYTES = 2**31
 
 
 def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
@@ -75,9 +80,10 @@ def read_stored(path: Path) -> Pixels:
 
 def _decoded(path: Path, flags: int) -> Pixels:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MAX_BYTES)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
+    data = checked(data, path)
     if flags == cv2.IMREAD_UNCHANGED and data.startswith(_JPEG):
         flags = cv2.IMREAD_GRAYSCALE  # no transparency to keep, and this one heeds EXIF
     try:

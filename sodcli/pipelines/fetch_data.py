@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sodcli.errors import MissingError
+from sodcli.errors import ChecksumError, MissingError
 from sodcli.pipelines.fetch import Supply, in_plain_words
 from sodcli.registry import DatasetSpec
 from sodcli.weights.archive import unpack
@@ -55,15 +55,19 @@ def fetch_dataset(entry: DatasetSpec, root: Path, supply: Supply) -> Path:
 def hand_in_dataset(archive: Path, entry: DatasetSpec, root: Path) -> Path:
     """Unpack ``archive``, a zip or tar file with the set of ``entry``, below ``root``.
 
+    Nothing is done if the set that is there came from it.
+
     Raises:
-        MissingError: If there is no such file, it is unsafe, or the set is there already.
+        MissingError: If there is no such file, it is unsafe, or another set is there already.
         ChecksumError: If it is another file than the one that came first.
     """
     target = root / entry.name
     if not archive.is_file():
         raise MissingError(f"{archive}: no such archive; a folder can be used where it lies")
-    _demand_absent(target)
     with in_plain_words(f"data set {entry.name!r}"):
+        if _is_of(archive, entry, target):
+            return target
+        _demand_absent(target)
         checksum = check(archive, _promise(entry), str(archive))
         _install(archive, entry, Delivery(archive.name, checksum), target)
     return target
@@ -80,12 +84,27 @@ def _demand_absent(target: Path) -> None:
         raise MissingError(f"{target}: exists; move it away first")
 
 
+def _is_of(archive: Path, entry: DatasetSpec, target: Path) -> bool:
+    """Say whether ``target`` came from this very archive, perhaps by a run that was killed."""
+    promise = _promise(entry)
+    if not target.exists() or not promise.hashed:
+        return False
+    try:
+        check(archive, promise, str(archive))
+    except ChecksumError:
+        return False
+    return True
+
+
 def _promise(entry: DatasetSpec) -> Promise:
     record = Ledger(home()).records().get(entry.name)
     return record.published if record is not None else Promise()
 
 
 def _install(archive: Path, entry: DatasetSpec, delivery: Delivery, target: Path) -> None:
-    unpack(archive, target)
     first = delivery.checksum
-    Ledger(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
+
+    def record() -> None:
+        Ledger(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
+
+    unpack(archive, target, on_whole=record)

@@ -51,11 +51,22 @@ class _Member:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, target: Path, limits: Limits | None = None) -> None:
+def unpack(
+    archive: Path,
+    target: Path,
+    limits: Limits | None = None,
+    on_whole: Callable[[], None] = lambda: None,
+) -> None:
     """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
 
     A single folder at the top of the archive is left out. Members are ordinary files and folders;
     their permissions are not taken over. The folder appears whole or not at all.
+
+    Args:
+        archive: The file.
+        target: Folder to make.
+        limits: What it may hold.
+        on_whole: Called when all is unpacked, before the folder appears.
 
     Raises:
         MissingError: If it is no archive or a damaged one, holds a member that would leave the
@@ -67,6 +78,7 @@ def unpack(archive: Path, target: Path, limits: Limits | None = None) -> None:
         part.mkdir()
         with _readable(archive) as members:
             _extract(archive, members, part, limits or Limits())
+        on_whole()
         inside = list(part.iterdir())
         single = len(inside) == 1 and inside[0].is_dir()
         (inside[0] if single else part).rename(target)

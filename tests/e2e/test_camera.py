@@ -286,8 +286,11 @@ def test_behind_a_camera_goes_a_picture_but_no_film(sod, camera, no_display, tmp
 
 def test_ctrl_c_is_how_a_recording_without_a_window_ends(sod, monkeypatch, tmp_path):
     class Struck(StandIn):
+        struck = False
+
         def read(self):
-            if self.reads == 8:
+            if not self.struck and any(tmp_path.iterdir()):  # the first picture is recorded
+                self.struck = True
                 signal.raise_signal(signal.SIGINT)
             return super().read()
 

@@ -9,6 +9,7 @@ import torch
 
 from sodcli.weights.read import read_pickle, read_weights
 from tests.conftest import draw_photo, manifest, rule_weights
+from tests.graph_kit import ENGINES, engine
 
 
 def test_folding_is_proved_and_changes_no_picture(sod, tmp_path, small_weights, photo):
@@ -145,3 +146,17 @@ def test_the_pipeline_is_timed_from_file_to_file(sod):
     report = json.loads(result.stdout)
     assert report["scope"].startswith("pipeline")
     assert report["runs"] == 3
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_a_graph_can_be_timed(sod, backend):
+    engine(backend)
+    words = ["--backend", backend, "--size", 32, "--runs", 2, "--warmup", 1]
+    result = sod("speed", *words, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["backend"], report["device"]) == (backend, "cpu")
+    assert backend in sod("speed", *words).stdout
+    through = sod("speed", "--pipeline", *words, "--json")
+    assert through.exit_code == 0, through.stderr
+    assert json.loads(through.stdout)["backend"] == backend

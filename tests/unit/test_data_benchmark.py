@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sodcli.data.benchmark import picture_size
 from sodcli.data.benchmarks import find_sets
+from sodcli.data.heads import picture_size
 from sodcli.errors import MissingError, SourceError
 from sodcli.registry import DatasetSpec
 

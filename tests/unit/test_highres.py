@@ -10,7 +10,7 @@ from sodcli.errors import RegistryError, WeightsError
 from sodcli.frame import Frame
 from sodcli.models._base import BlendingNetwork, Prediction
 from sodcli.models.inspyrenet import InSPyReNet
-from sodcli.pipelines.backends import TorchBackend
+from sodcli.pipelines.backends.torch_backend import TorchBackend
 from sodcli.pipelines.highres import LargePass, Sizes
 from sodcli.pipelines.predictor import Predictor
 from sodcli.pipelines.published import PublishedPredictor

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
+from sodcli.files import workshop
 from sodcli.io import film_write
 from sodcli.io.film_probe import probe
-from sodcli.io.film_temp import workshop
 from sodcli.io.film_write import FilmWriter
 from sodcli.io.frames import FrameFolder
 from tests.film_kit import ffmpeg, flash_film, onsets, pixels, render, stamps, told
@@ -350,8 +350,8 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_spared(tmp_path):
     script = f"""
 from pathlib import Path
 import os, signal
-from sodcli.io.film_temp import workshop
-with workshop(Path({str(tmp_path)!r})) as shop:
+from sodcli.files import workshop
+with workshop(Path({str(tmp_path)!r}), "film") as shop:
     (shop / "picture.mp4").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -359,9 +359,9 @@ with workshop(Path({str(tmp_path)!r})) as shop:
     assert code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".sod-")
-    with workshop(tmp_path) as first:
+    with workshop(tmp_path, "film") as first:
         assert not left.exists()
-        with workshop(tmp_path):
+        with workshop(tmp_path, "film"):
             assert first.exists()
     assert list(tmp_path.iterdir()) == []
 

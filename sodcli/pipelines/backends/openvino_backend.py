@@ -1,7 +1,10 @@
 """OpenVINO: the fastest on Intel's processors, slower to start; the extra ``[openvino]``."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import openvino
@@ -9,6 +12,9 @@ import openvino
 from sodcli.pipelines.backends import Array
 from sodcli.pipelines.backends.graph_backend import Engine, Run
 from sodcli.pipelines.backends.graphs import GraphError, folder
+from sodcli.weights.guard import alone
+
+_TURN: Final = threading.Lock()
 
 
 def engine(threads: int, *, half: bool) -> Engine:
@@ -16,7 +22,8 @@ def engine(threads: int, *, half: bool) -> Engine:
 
     def open_graph(path: Path) -> Run:
         try:
-            compiled = _core().compile_model(str(path), "CPU", _settings(threads, half))
+            with _in_turn():
+                compiled = _core().compile_model(str(path), "CPU", _settings(threads, half))
         except RuntimeError as error:
             raise GraphError(str(path)) from error
         request = compiled.create_infer_request()
@@ -28,6 +35,19 @@ def engine(threads: int, *, half: bool) -> Engine:
         return run
 
     return Engine("openvino", open_graph, "bfloat16" if half else "float32", threads)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """Let one thread and one process at a time open a graph.
+
+    The library maps files of its cache into memory, and dies if another writes them meanwhile.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_TURN)
+        with suppress(OSError):  # where no lock can be made there is no cache either
+            stack.enter_context(alone(folder() / "openvino.lock"))
+        yield
 
 
 def _core() -> openvino.Core:

@@ -1,0 +1,18 @@
+"""Files appear whole or not at all, are read no further than makes sense, and listed in order."""
+
+from sodcli.files.names import natural_key, user_path
+from sodcli.files.reading import read_regular, read_settings
+from sodcli.files.whole import TEMPORARY, sweep, whole_file, write_whole
+from sodcli.files.workshop import workshop
+
+__all__ = [
+    "TEMPORARY",
+    "natural_key",
+    "read_regular",
+    "read_settings",
+    "sweep",
+    "user_path",
+    "whole_file",
+    "workshop",
+    "write_whole",
+]

@@ -1,0 +1,66 @@
+"""Films that are broken, odd or hostile, all rendered by code."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.film_kit import ffmpeg, render
+from tests.torture.corpus import DAMAGED, EITHER, WHOLE, Case, encoded, photo
+
+PLAYLISTS = {  # each wants "secret.mp4" or the network opened
+    "concat.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
+    "concat-any.mkv": "ffconcat version 1.0\nfile 'file:/etc/passwd'\nfile http://127.0.0.1:9/x.mp4\n",
+    "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+    "hls-net.ts": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n",
+    "dash.mp4": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='static'>"
+    "<Period><AdaptationSet><Representation id='1'><BaseURL>secret.mp4</BaseURL>"
+    "</Representation></AdaptationSet></Period></MPD>",
+    "sdp.ts": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=video 9 RTP/AVP 33\n",
+    "script.avi": 'Import("secret.avs")\nDirectShowSource("secret.mp4")\n',
+    "metadata.mkv": ";FFMETADATA1\ntitle=x\n",
+    "subtitles.mp4": "1\n00:00:00,000 --> 00:00:01,000\n<b>no film</b>\n",
+}  # fmt: skip
+
+
+def small(path: Path, *words: str, seconds: float = 0.16, **how: object) -> Path:
+    """Render four frames."""
+    return render(path, *words, seconds=seconds, **how)
+
+
+def films(folder: Path) -> Iterator[Case]:
+    """Yield films; ``folder`` is for making them in."""
+    for suffix in ("mp4", "mkv", "avi", "gif", "ts"):
+        path = small(folder / f"plain.{suffix}")
+        yield Case(path.name, path.read_bytes(), WHOLE)
+    apng = small(folder / "plain.apng", "-pix_fmt", "rgb24", "-f", "apng")
+    yield Case("moving.png", apng.read_bytes(), WHOLE)
+    ffmpeg("-f", "lavfi", "-i", "sine=440", "-t", "0.2", folder / "sound.mp4")
+    yield Case("sound-only.mp4", (folder / "sound.mp4").read_bytes(), DAMAGED)
+    ffmpeg("-f", "lavfi", "-i", "sine=440", "-t", "0.2", folder / "sound.wav")
+    yield Case("sound-only.avi", (folder / "sound.wav").read_bytes(), DAMAGED)
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=s=64x48", "-frames:v", "0", "-f", "matroska", folder / "no.mkv"
+    )
+    yield Case("no-frames.mkv", (folder / "no.mkv").read_bytes(), DAMAGED)
+    yield Case("changing.ts", _changing(folder), WHOLE)
+    yield Case("other-suffix.mkv", (folder / "plain.mp4").read_bytes(), WHOLE)
+    yield Case("photo-inside.mp4", encoded(photo(), "PNG"), WHOLE)
+    yield Case("empty.mp4", b"", DAMAGED)
+    yield Case("noise.mp4", bytes(range(256)) * 40, DAMAGED)
+    yield Case("head.mp4", (folder / "plain.mp4").read_bytes()[:40], DAMAGED)
+    whole = (folder / "plain.mp4").read_bytes()
+    yield Case("holes.mp4", whole[:300] + bytes(len(whole) // 2) + whole[300 + len(whole) // 2 :])
+    meta = small(folder / "meta.mkv", "-metadata", "title=\x1b[31m[red]x\n-i /etc/passwd")
+    yield Case("metadata-words.mkv", meta.read_bytes(), WHOLE)
+    for name, text in PLAYLISTS.items():
+        yield Case(name, text.encode(), DAMAGED)
+
+
+def _changing(folder: Path) -> bytes:
+    """Return a stream whose picture changes its size on the way."""
+    first = small(folder / "a.ts")
+    second = small(folder / "b.ts", size="96x80")
+    return first.read_bytes() + second.read_bytes()
+
+
+__all__ = ["EITHER", "PLAYLISTS", "films", "small"]

@@ -1,0 +1,266 @@
+"""Kill ``sod`` at random moments: ``python -m tests.torture.kill --times 200``.
+
+Every time a command is started in a folder of its own and killed with SIGKILL, three times at
+most; then every file under its final name must be whole, and the same command, started again, must
+finish the job and leave nothing unfinished behind. Children are forked from a process that has
+imported everything, since that takes most of the time of a run this small.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+import sodcli
+from tests.conftest import draw_photo, manifest, rule_weights
+from tests.film_kit import render
+from tests.sparse_film import draw_film
+from tests.torture.trial import Run, all_whole, hold, leftovers, quick
+from tests.training_kit import draw_pairs
+
+_LIMIT_S = 120.0
+_FEW = 20  # times; the first run of a command, which warms caches up, is then timed as it is
+Words = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A command that can be killed.
+
+    Attributes:
+        words: The command, for a folder of inputs and one of outputs.
+        results: How many files it leaves under the outputs.
+        again: The command that goes on with it, where it is another one.
+    """
+
+    words: Callable[[Path, Path], Words]
+    results: int
+    again: Callable[[Path, Path], Words] | None = None
+
+    def next(self, source: Path, out: Path, *, begun: bool) -> Words:
+        return (self.again if begun and self.again else self.words)(source, out)
+
+
+def _film(source: Path, kind: str, out: object) -> Words:
+    return ("infer", source / "film.mp4", *quick("-t", kind, "-o", out))
+
+
+def _train(source: Path, out: Path) -> Words:
+    words = ("--epochs", 2, "--batch", 2, "--size", 32, "--save-every", 0)
+    return ("train", "-m", "sdnet", "--data", source / "pairs", "-o", out / "run", *words)
+
+
+def _resume(source: Path, out: Path) -> Words:
+    begun = (out / "run" / "config.toml").exists()
+    return (
+        ("train", "--resume", "-o", out / "run", "--save-every", 0)
+        if begun
+        else _train(source, out)
+    )
+
+
+def _reports(out: Path) -> Words:
+    return tuple(
+        w for kind in ("json", "csv", "xlsx", "html") for w in (f"--{kind}", out / f"r.{kind}")
+    )
+
+
+SCENES = {
+    "photos": Scene(lambda a, b: ("infer", a / "photos", *quick("-o", f"{b}/")), 10),
+    "film": Scene(lambda a, b: _film(a, "green", b / "x.mp4"), 1),
+    "frames": Scene(lambda a, b: _film(a, "rgba", f"{b}/f/"), 25),
+    "frames into a folder": Scene(lambda a, b: _film(a, "rgba", f"{b}/"), 25),
+    "test": Scene(lambda a, b: ("test", *quick("--data", a / "pairs", "-o", b, "--resume")), 7),
+    "eval": Scene(lambda a, b: ("eval", a / "pairs" / "masks", a / "pairs", *_reports(b)), 4),
+    "train": Scene(_train, 5, _resume),
+    "pseudo-label": Scene(
+        lambda a, b: ("pseudo-label", "--data", a / "films", "--warp-only", "-o", b), 11
+    ),
+    "fetch weights": Scene(
+        lambda a, b: ("fetch", "stdnet-davis", "--from", a / "stdnet.pth"), 3
+    ),
+    "fetch a set": Scene(
+        lambda a, b: ("fetch", "ECSSD", "--from", a / "set.zip", "--dir", b / "sets"), 40
+    ),
+    "reparam": Scene(lambda a, b: ("reparam", "sdnet", "-o", b / "x.safetensors"), 1),
+}  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """What happened in a run of kills."""
+
+    killed: Counter[str] = field(default_factory=Counter)
+    finished: Counter[str] = field(default_factory=Counter)
+    swept: Counter[str] = field(default_factory=Counter)
+
+
+def make_inputs(folder: Path) -> Path:
+    """Draw and render what the commands work on."""
+    (folder / "photos").mkdir(parents=True)
+    for number in range(10):
+        picture = Image.fromarray(draw_photo(seed=number, size_hw=(64, 80))[0])
+        picture.save(folder / "photos" / f"{number}.png")
+    render(folder / "film.mp4", sound=True)
+    draw_pairs(folder / "pairs", count=6)
+    film = folder / "films" / "toys" / "disc"
+    draw_film(film / "images", film / "GT", frames=26)
+    entries = manifest("stdnet/manifest_stdnet.json")["training"]
+    torch.save({f"module.{k}": v for k, v in rule_weights(entries).items()}, folder / "stdnet.pth")
+    with zipfile.ZipFile(folder / "set.zip", "w") as packed:
+        for number in range(40):
+            packed.write(folder / "photos" / f"{number % 10}.png", f"ECSSD/images/{number}.png")
+    return folder
+
+
+def _import_all() -> None:
+    """Import what a child would need, so that children spend their time at work."""
+    for module in pkgutil.walk_packages(sodcli.__path__, "sodcli."):
+        if not module.name.endswith(("_backend", "__main__")):
+            importlib.import_module(module.name)
+
+
+def start(words: Words, out: Path, log: Path) -> int:
+    """Fork a process that runs ``sod`` with ``words``; return its number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 99
+    try:
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        os.environ["SOD_HOME"] = str(out / "home")
+        from sodcli.cli.app import app
+
+        sys.argv = ["sod", *map(str, words)]
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - a forked child must not go on with the parent's work
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def wait(child: int, seconds: float, sign: Callable[[], object] | None = None) -> int | None:
+    """Wait for the end of a process, or past ``seconds`` for a sign.
+
+    Returns:
+        Its exit code (minus the signal), or nothing if it still runs.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or (sign is not None and not sign()):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        time.sleep(0.002)
+    return None
+
+
+def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
+    """Run a scene to its end and look at what it left; returns the seconds it took."""
+    words, log = scene.next(source, out, begun=begun), out.with_suffix(".log")
+    began = time.monotonic()
+    child = start(words, out, log)
+    code = wait(child, _LIMIT_S)
+    if code is None:
+        os.kill(child, signal.SIGKILL)
+        raise AssertionError(f"{words}: hangs\n{log.read_text()}")
+    run = Run(tuple(map(str, words)), code, "", log.read_text())
+    hold(run)
+    assert code == 0, run
+    assert not leftovers(out), (run, leftovers(out))
+    assert all_whole(out) >= scene.results, (run, sorted(out.rglob("*")))
+    return time.monotonic() - began
+
+
+def kill_once(scene: Scene, source: Path, out: Path, seconds: float, chance: random.Random) -> str:
+    """Start a scene, kill it at a random moment, and look at what is there; says what happened."""
+    log = out.with_suffix(".log")
+    begun = out.exists() and any(out.iterdir())
+    out.mkdir(exist_ok=True)
+    child = start(scene.next(source, out, begun=begun), out, log)
+    at_work = chance.random() < 0.5  # while a file is being written, or at any moment
+    code = wait(child, chance.uniform(0, seconds), (lambda: leftovers(out)) if at_work else None)
+    if code is None:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    else:
+        assert code == 0, log.read_text()
+    all_whole(out)
+    what = "killed with leftovers" if leftovers(out) else "killed"
+    return "finished" if code == 0 else what
+
+
+def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool = False) -> Tally:
+    """Kill the scenes in turn, ``times`` times in all; every one of them is finished afterwards."""
+    chance, tally = random.Random(seed), Tally()
+    if times > _FEW:
+        _import_all()
+    source = make_inputs(folder / "in")
+    typical: dict[str, float] = {}
+    number = 0
+    while sum(tally.killed.values()) < times:
+        name = names[number % len(names)]
+        number += 1
+        scene, out = SCENES[name], folder / f"{number}"
+        if name not in typical:
+            for _ in range(2 if times > _FEW else 1):
+                out.mkdir()
+                typical[name] = finish(scene, source, out, begun=False)
+                shutil.rmtree(out)
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            what = kill_once(scene, source, out, 1.1 * typical[name], chance)
+            tally.finished[name] += what == "finished"
+            tally.killed[name] += what != "finished"
+            tally.swept[name] += what == "killed with leftovers"
+            if what == "finished":
+                break
+        if what != "finished":
+            finish(scene, source, out, begun=True)
+        shutil.rmtree(out)
+        if echo:
+            print(f"\r{sum(tally.killed.values())} of {times} kills", end="", file=sys.stderr)
+    return tally
+
+
+def main() -> None:
+    """Kill as often as the command line says, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.kill")
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", choices=list(SCENES), default=list(SCENES))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        tally = kill(given.times, Path(folder), given.only, given.seed, echo=True)
+    print(f"\n{'command':22} {'killed':>7} {'leftovers':>10} {'was done':>9}")
+    for name in given.only:
+        print(f"{name:22} {tally.killed[name]:7} {tally.swept[name]:10} {tally.finished[name]:9}")
+    total = sum(tally.killed.values())
+    print(
+        f"{total} kills in {time.monotonic() - began:.0f} s; every file whole, every job finished"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""What several threads and processes do at the same time."""
+
+import subprocess
+import sys
+
+import pytest
+
+OPEN = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from sodcli.pipelines.backends.openvino_backend import engine
+graph = Path(str(files("sodcli").joinpath("weights", "sdnet.onnx")))
+with ThreadPoolExecutor(6) as pool:
+    opened = list(pool.map(lambda _: engine(1, half=False).open_graph(graph), range(12)))
+print(len(opened), "openvino_telemetry" in sys.modules and sys.modules["openvino_telemetry"])
+"""
+
+
+@pytest.mark.slow
+def test_graphs_are_opened_one_at_a_time():
+    """OpenVINO maps its cache into memory: were it written meanwhile, the process would die.
+
+    And nobody hears of it: the library would tell its makers of every import.
+    """
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "12 None\n"), done.stderr
