@@ -10,7 +10,8 @@ from sodcli.cli import ui
 from sodcli.cli.infer_film import run_films
 from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
 from sodcli.cli.infer_style import Style
-from sodcli.cli.team import Crew, join_crew
+from sodcli.cli.team import join_crew
+from sodcli.pipelines.crew import Crew
 
 if TYPE_CHECKING:
     from sodcli.io.sinks import Job

@@ -56,6 +56,7 @@ def pseudo_label(
     keeps one annotation of five, makes a label in the middle of every gap, writes all of them to
     labels/1_5 and prints that path. What is there already stays: the same command goes on.
     """
+    given = locals()
     from sodcli.pipelines.device import choose_device, describe_device, set_threads
     from sodcli.pipelines.labelrun import Order
 
@@ -64,16 +65,7 @@ def pseudo_label(
     set_threads(threads)
     target = choose_device(device)
     ui.note(f"{describe_device(target, half)}, flow {flow}", quiet=quiet)
-    order = Order(
-        out=folder,
-        flow=flow,
-        device=target,
-        warp_only=warp_only,
-        weights=weights,
-        size=size,
-        half=half,
-        overwrite=overwrite,
-    )
+    order = options.pick(Order, given, out=folder, device=target)
     outcomes, shares = _work(labels, order, quiet=quiet)
     if verbose:
         ui.note("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))

@@ -1,41 +1,10 @@
 """The processes that ``torchrun`` starts for one command, seen from the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
+from sodcli.pipelines.crew import Alone, Crew
 from sodcli.training.launcher import world_size
-
-
-class Crew(Protocol):
-    """This process among those that share the work."""
-
-    @property
-    def rank(self) -> int:
-        """Its number, from 0."""
-        ...
-
-    @property
-    def world(self) -> int:
-        """How many there are."""
-        ...
-
-    def gather(self, names: Sequence[str]) -> list[str]:
-        """Wait for all, and return the names of all."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """A crew of one, which needs no PyTorch."""
-
-    rank: int = 0
-    world: int = 1
-
-    def gather(self, names: Sequence[str]) -> list[str]:
-        """Return ``names``."""
-        return list(names)
 
 
 @contextmanager

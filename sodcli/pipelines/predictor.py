@@ -27,6 +27,8 @@ from sodcli.weights.watch import Watch
 if TYPE_CHECKING:
     from torch import nn
 
+    from sodcli.pipelines.backends.graph_backend import GraphBackend
+
 _SMALLEST_SIDE = 32
 
 
@@ -185,20 +187,32 @@ def load(
     check_wish(wish)
     if backend == "torch":
         choose_device(device)  # what is missing is told before anything is fetched
-    network = find_network(
-        name, weights, registry, Supply(offline=offline, watch=watch), reparam=reparam
-    )
+    supply = Supply(offline=offline, watch=watch)
+    network = find_network(name, weights, registry, supply, reparam=reparam)
     graphs = Graphs(network, watch.note)
     chosen = decide(wish, network.spec, graphs, reparam=reparam)
     if chosen == "torch":
         return _with_torch(network, wish, size, threads)
     runner = make_backend(chosen, graphs, thread_count(threads), half=half)
+    return _with_graph(network, graphs, runner, size)
+
+
+def _with_graph(
+    network: Blueprint, graphs: Graphs, runner: "GraphBackend", size: int | None
+) -> Predictor:
     if network.spec.clip_len == 1 and graphs.here():
         runner.begin()  # while the first picture is read
     elif network.spec.clip_len == 1:
         runner.open()
+    return _predictor(network, network, runner, size)
+
+
+def _predictor(
+    network: Blueprint, module: "nn.Module | Blueprint", runner: Backend, size: int | None
+) -> Predictor:
+    """Return the predictor for ``network``, built or not, with what its file says of it."""
     return Predictor(
-        network.spec, network, runner, size=size, trained=network.trained, weights=network.path
+        network.spec, module, runner, size=size, trained=network.trained, weights=network.path
     )
 
 
@@ -210,9 +224,7 @@ def _with_torch(network: Blueprint, wish: Wish, size: int | None, threads: int |
         set_threads(threads)
     module = network.build()
     runner = TorchBackend(module, target, half=wish.half, compiled=wish.compiled)
-    return Predictor(
-        network.spec, module, runner, size=size, trained=network.trained, weights=network.path
-    )
+    return _predictor(network, module, runner, size)
 
 
 def _as_frame(image: object) -> Frame:

@@ -4,33 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from sodcli.data.benchmark import BenchmarkSet
 from sodcli.errors import UsageError
+from sodcli.pipelines.crew import Crew
 from sodcli.pipelines.mapfolder import MapFolder, describe
 from sodcli.pipelines.predictor import Predictor
 from sodcli.pipelines.published import PublishedPredictor
 from sodcli.pipelines.strips import plan, share
 from sodcli.pipelines.testset import Outcome, Report, Settings, run
-
-
-class Crew(Protocol):
-    """This process among those that share the work."""
-
-    @property
-    def rank(self) -> int:
-        """Its number, from 0."""
-        ...
-
-    @property
-    def world(self) -> int:
-        """How many there are."""
-        ...
-
-    def gather(self, names: Sequence[str]) -> list[str]:
-        """Wait for all, and return the names of all."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
