@@ -1,7 +1,7 @@
 """What ``sod infer`` shows of films."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
 from sodcli.errors import UsageError
@@ -55,20 +55,6 @@ def run_films(
 
         watcher = Watcher(tell, at, lambda text: ui.note(text, quiet=quiet))
         return infer_films(jobs, predictor, settings, films, watcher)
-
-
-def facts(outcome: "Outcome") -> dict[str, Any]:
-    """Return what JSON says of a film besides what it says of a picture."""
-    from sodcli.pipelines.film import FilmOutcome
-
-    if not isinstance(outcome, FilmOutcome):
-        return {}
-    return {
-        "frames": outcome.frames,
-        "seconds": round(outcome.took_s, 3),
-        "fps": round(outcome.frames / outcome.took_s, 2),
-        "warning": outcome.warning,
-    }
 
 
 def _line(outcome: "FilmOutcome") -> str:

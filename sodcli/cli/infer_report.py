@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sodcli.cli import ui
-from sodcli.cli.infer_film import facts
 from sodcli.errors import BatchError, SodError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Row:
             "output": outcome.job.output,
             "status": outcome.status,
             "error": str(error) if error else None,
-            **facts(outcome),
+            **outcome.facts(),
         }
         return cls(about, error.exit_code if error else 0)
 

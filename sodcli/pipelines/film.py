@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
 from sodcli.frame import Frame
@@ -59,6 +59,12 @@ class FilmOutcome(Outcome):
     frames: int = 0
     took_s: float = 0.0
     warning: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what there is to say of a film besides, by its name."""
+        rate = round(self.frames / self.took_s, 2)
+        seconds = round(self.took_s, 3)
+        return {"frames": self.frames, "seconds": seconds, "fps": rate, "warning": self.warning}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from sodcli.errors import SodError
 from sodcli.frame import Frame
@@ -57,6 +57,10 @@ class Outcome:
     job: Job
     status: Literal["done", "skipped", "failed"]
     error: SodError | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what there is to say besides, by its name."""
+        return {}
 
 
 Report = Callable[[Outcome], None]
