@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import torch
 from PIL import Image
 
@@ -32,6 +33,8 @@ from tests.film_kit import render
 from tests.sparse_film import draw_film
 from tests.torture.trial import Run, all_whole, hold, leftovers, quick
 from tests.training_kit import draw_pairs
+
+cv2.setNumThreads(0)  # before its first use: a pool of threads does not survive a fork
 
 _LIMIT_S = 120.0
 _FEW = 20  # times; the first run of a command, which warms caches up, is then timed as it is
@@ -130,6 +133,10 @@ def make_inputs(folder: Path) -> Path:
 
 def _import_all() -> None:
     """Import what a child would need, so that children spend their time at work."""
+    cv2.setNumThreads(
+        1
+    )  # a pool of threads does not survive a fork: its children would wait for it
+    torch.set_num_threads(1)
     for module in pkgutil.walk_packages(sodcli.__path__, "sodcli."):
         if not module.name.endswith(("_backend", "__main__")):
             importlib.import_module(module.name)
