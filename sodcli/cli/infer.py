@@ -4,11 +4,12 @@ from functools import partial
 
 from sodcli.cli import infer_options as opt
 from sodcli.cli import options
-from sodcli.cli.infer_camera import CameraRun, camera_in, infer_camera
+from sodcli.cli.infer_camera import CameraRun, infer_camera
 from sodcli.cli.infer_files import FileRun, infer_files
 from sodcli.cli.infer_film import check_codec
 from sodcli.cli.infer_style import choose_style
 from sodcli.cli.loading import Loader
+from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.registry import default_registry
 
 
@@ -27,7 +28,7 @@ def infer(
     overwrite: opt.Overwrite = False,
     fail_fast: opt.FailFast = False,
     dry_run: opt.DryRun = False,
-    max_pixels: opt.MaxPixels = 178_956_970,
+    max_pixels: opt.MaxPixels = MAX_PIXELS,
     start: opt.Start = 0.0,
     frames: opt.Frames = None,
     audio: opt.Audio = True,
@@ -59,11 +60,13 @@ def infer(
     [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares the files out.
     """
     given = locals()
+    from sodcli.io.camera import camera_number
+
     check_codec(codec)
     style = choose_style(kind, threshold, refine=refine == "auto", max_pixels=max_pixels)
     if model is not None:
         default_registry().model(model)  # before PyTorch, so that a typo is told at once
-    number, load = camera_in(sources), options.pick(Loader, given)
+    number, load = camera_number(sources), options.pick(Loader, given)
     if number is not None:
         camera = options.pick(CameraRun, given, number=number)
         infer_camera(camera, style, partial(load, device, quiet))

@@ -38,17 +38,6 @@ class CameraRun:
     quiet: bool
 
 
-def camera_in(sources: list[str]) -> int | None:
-    """Return the number of the camera that ``sources`` name, if they do.
-
-    Raises:
-        UsageError: If they name files, too.
-    """
-    from sodcli.io.camera import camera_number
-
-    return camera_number(sources)
-
-
 def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
     """Show or record a camera until the user has enough.
 

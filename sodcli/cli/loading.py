@@ -1,8 +1,6 @@
 """Load a network and say what was loaded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
@@ -10,32 +8,6 @@ from sodcli.cli.fetch import watching
 
 if TYPE_CHECKING:
     from sodcli.pipelines.predictor import Predictor
-
-
-def load_and_tell(
-    get: "Callable[..., Predictor]",
-    *,
-    quiet: bool,
-    verbose: bool,
-) -> "tuple[Predictor, str]":
-    """Load the network, with a bar if it has to be fetched first.
-
-    Args:
-        get: ``pipelines.predictor.load`` with all but the watch.
-        quiet: Say nothing.
-        verbose: Say which weights these are, too.
-
-    Returns:
-        The network, and the line that says where it runs.
-    """
-    with watching(quiet=quiet) as watch:
-        predictor = get(watch=watch)
-    where = predictor.backend.where
-    ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
-    if verbose:
-        seen = "x".join(map(str, predictor.size_hw))
-        ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
-    return predictor, where
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +27,36 @@ class Loader:
     def __call__(
         self, device: str, quiet: bool, pictures: int | None = None
     ) -> "tuple[Predictor, str]":
-        """Load the network, say so, and return it and where it runs.
+        """Load the network, with a bar if it has to be fetched first, and say so.
 
         Args:
             device: As one would type it.
             quiet: Say nothing.
             pictures: How many it is for, if that is known.
+
+        Returns:
+            The network, and the line that says where it runs.
         """
         from sodcli.pipelines.device import thread_count
         from sodcli.pipelines.predictor import load
 
-        get = partial(
-            load,
-            self.model,
-            weights=self.weights,
-            device=device,
-            half=self.half,
-            size=self.size,
-            offline=self.offline,
-            backend=self.backend,
-            compiled=self.compiled,
-            threads=thread_count(self.threads),
-            pictures=pictures,
-        )
-        return load_and_tell(get, quiet=quiet, verbose=self.verbose)
+        with watching(quiet=quiet) as watch:
+            predictor = load(
+                self.model,
+                weights=self.weights,
+                device=device,
+                half=self.half,
+                size=self.size,
+                offline=self.offline,
+                watch=watch,
+                backend=self.backend,
+                compiled=self.compiled,
+                threads=thread_count(self.threads),
+                pictures=pictures,
+            )
+        where = predictor.backend.where
+        ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
+        if self.verbose:
+            seen = "x".join(map(str, predictor.size_hw))
+            ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
+        return predictor, where

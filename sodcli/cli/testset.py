@@ -1,22 +1,22 @@
 """``sod test``: saliency maps of benchmark sets."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sodcli.cli import infer_options, options, ui
 from sodcli.cli import test_options as opt
-from sodcli.cli.loading import load_and_tell
+from sodcli.cli.loading import Loader
+from sodcli.cli.team import join_crew
 from sodcli.cli.test_report import score_maps, tell
+from sodcli.pipelines.crew import Crew
 from sodcli.registry import default_registry
-from sodcli.training.launcher import rank, world_size
+from sodcli.training.launcher import rank
 
 if TYPE_CHECKING:
     from sodcli.data.benchmark import BenchmarkSet
     from sodcli.pipelines.predictor import Predictor
     from sodcli.pipelines.testrun import Order, Row
     from sodcli.pipelines.testset import Outcome
-    from sodcli.training.distributed import Team
 
 
 def write_maps(
@@ -49,30 +49,16 @@ def write_maps(
 
     [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
     """
-    from sodcli.pipelines.device import choose_device, set_threads
-    from sodcli.pipelines.predictor import load
+    load = options.pick(Loader, locals(), compiled=False)
     from sodcli.pipelines.testrun import Order
-    from sodcli.training.distributed import join_team
 
     leads = rank() == 0
     quiet = quiet or not leads
     found = _find(data, sets, model, quiet=quiet)
-    if threads is not None or world_size() == 1:  # torchrun has shared the cores out
-        set_threads(threads)
-    with join_team(choose_device(device)) as team:
-        get = partial(
-            load,
-            model,
-            weights=weights,
-            device=str(team.device) if backend == "torch" else device,
-            half=half,
-            size=size,
-            offline=offline,
-            backend=backend,
-        )
-        predictor, _ = load_and_tell(get, quiet=quiet, verbose=verbose)
+    with join_crew(device) as (crew, own):
+        predictor, _ = load(own if backend == "torch" else device, quiet)
         order = Order(out, protocol, batch, half, resume, overwrite)
-        rows = _make(found, predictor, order, team, quiet=quiet)
+        rows = _make(found, predictor, order, crew, quiet=quiet)
     if leads:
         scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
         tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
@@ -94,13 +80,13 @@ def _make(
     found: "list[BenchmarkSet]",
     predictor: "Predictor",
     order: "Order",
-    team: "Team",
+    crew: Crew,
     *,
     quiet: bool,
 ) -> "list[Row]":
     from sodcli.pipelines.testrun import make_maps
 
-    share = -(-sum(one.pictures for one in found) // team.world)
+    share = -(-sum(one.pictures for one in found) // crew.world)
     with ui.progress("maps", share, quiet=quiet) as advance:
 
         def report(outcome: "Outcome") -> None:
@@ -108,4 +94,4 @@ def _make(
             if outcome.error is not None:
                 ui.error(str(outcome.error))
 
-        return make_maps(found, predictor, order, team, report)
+        return make_maps(found, predictor, order, crew, report)

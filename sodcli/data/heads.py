@@ -9,10 +9,10 @@ from typing import Final
 from PIL import Image
 
 from sodcli.errors import SourceError
+from sodcli.imaging.limits import MAX_PIXELS
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"tRNS", b"eXIf")  # transparency and orientation
-MAX_PIXELS: Final = 178_956_970  # as of sod infer, and from where on Pillow speaks of a bomb
 
 
 def picture_size(path: Path) -> tuple[int, int]:

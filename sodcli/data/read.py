@@ -11,13 +11,13 @@ from sodcli.data.heads import checked
 from sodcli.data.pairs import Pair
 from sodcli.errors import SourceError
 from sodcli.files import read_regular
+from sodcli.imaging.limits import MAX_BYTES
 
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
 # What OpenCV says of a damaged file is for its developers.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _JPEG = b"\xff\xd8"
-_MAX_BYTES = 2**31
 
 
 def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
@@ -80,7 +80,7 @@ def read_stored(path: Path) -> Pixels:
 
 def _decoded(path: Path, flags: int) -> Pixels:
     try:
-        data = read_regular(path, _MAX_BYTES)
+        data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
     data = checked(data, path)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
+from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.io.ffmpeg import Ffmpeg, tell
 from sodcli.io.film_probe import probe, source_args
-from sodcli.io.pictures import MAX_PIXELS, shown
+from sodcli.io.pictures import shown
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d+)/(\d+)")
 _SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d+|NOPTS) ")

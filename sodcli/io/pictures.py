@@ -6,10 +6,9 @@ from typing import BinaryIO, Final
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
+from sodcli.imaging.limits import MAX_BYTES, MAX_PIXELS
 from sodcli.io.decode import HEAD_BYTES, decode, reader_of
 
-MAX_PIXELS: Final = 178_956_970  # from where on Pillow, too, speaks of a decompression bomb
-MAX_BYTES: Final = 2**31  # more than any picture under MAX_PIXELS takes, 16-bit RGBA included
 _CHUNK_BYTES: Final = 2**20
 
 

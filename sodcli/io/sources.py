@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
+from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.io.kinds import Kind, kind_of
-from sodcli.io.pictures import MAX_PIXELS, read_picture, read_stream
+from sodcli.io.pictures import read_picture, read_stream
 from sodcli.io.search import files_matching, media_in
 
 

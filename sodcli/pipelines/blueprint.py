@@ -28,12 +28,14 @@ class Blueprint:
         path: The file of its weights.
         registry: Where the model is known.
         reparam: Whether difference convolutions and norms are to be folded (DCR).
+        read: The tensors, if they had to be read already.
     """
 
     spec: ModelSpec
     path: Path
     registry: Registry
     reparam: bool = True
+    read: "RawWeights | None" = None
 
     def build(self) -> "nn.Module":
         """Return the network with its weights, in eval mode, on the CPU.
@@ -57,7 +59,7 @@ class Blueprint:
         """
         from sodcli.weights.read import read_weights
 
-        return read_weights(self.path)
+        return self.read or read_weights(self.path)
 
     @cached_property
     def trained(self) -> int | None:
@@ -105,14 +107,13 @@ def find_network(
     named = registry.model(name) if name is not None else None
     path = obtain(str(weights), registry, supply)
     named = named or registry.models.get(read_metadata(path).get("model", ""))
-    return Blueprint(named or _identified(path, registry), path, registry, reparam)
-
-
-def _identified(path: Path, registry: Registry) -> ModelSpec:
+    if named is not None:
+        return Blueprint(named, path, registry, reparam)
     from sodcli.models.restore import identify
     from sodcli.weights.read import read_weights
 
-    spec = identify(read_weights(path), registry)
-    if spec is None:
+    raw = read_weights(path)
+    fitting = identify(raw, registry)
+    if fitting is None:
         raise WeightsError(f"{path}: fits no model of models.toml; name one with -m MODEL")
-    return spec
+    return Blueprint(fitting, path, registry, reparam, raw)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx.symbolic_helper import parse_args
 
-from sodcli.errors import SinkError
-from sodcli.files import write_whole
+from sodcli.pipelines.graph_file import put_graph
 from sodcli.registry import ModelSpec
 
 OPSET: Final = 17
@@ -56,11 +55,7 @@ def write_graph(
     Raises:
         SinkError: If the file cannot be written.
     """
-    data = graph_of(spec, module, kind, shape)
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+    put_graph(path, graph_of(spec, module, kind, shape))
 
 
 def graph_of(

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sodcli import __version__
-from sodcli.errors import SinkError, UsageError, WeightsError
-from sodcli.files import write_whole
+from sodcli.errors import UsageError, WeightsError
 from sodcli.imaging.tensors import sigmoid
 from sodcli.models import input_shape
 from sodcli.pipelines.backends import Array
 from sodcli.pipelines.blueprint import Blueprint, find_network
 from sodcli.pipelines.fetch import Supply
-from sodcli.pipelines.graph_file import annotate, compact, require_packages, to_half
+from sodcli.pipelines.graph_file import annotate, compact, put_graph, require_packages, to_half
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights import cache
 
@@ -99,7 +98,7 @@ def export_file(order: Order, registry: Registry, supply: Supply | None = None) 
             f"{order.source}: the graph's maps differ by {difference:.3g}, more than "
             f"--tol {order.tol:g}; nothing was written"
         )
-    _write(order.target, data)
+    put_graph(order.target, data)
     free = shape if spec.clip_len > 1 else ("N", 3, "H", "W")
     return Exported(spec.name, order.target, difference, len(data), free)
 
@@ -165,10 +164,3 @@ def _difference(data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[
         theirs: Array = session.run(None, {"x": x.numpy()})[0]
         worst = max(worst, float(np.abs(sigmoid(ours) - sigmoid(theirs)).max(initial=0.0)))
     return worst
-
-
-def _write(target: Path, data: bytes) -> None:
-    try:
-        write_whole(target, data)
-    except OSError as error:
-        raise SinkError(f"cannot write {target}: {error.strerror}") from error

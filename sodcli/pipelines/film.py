@@ -14,15 +14,13 @@ from sodcli.io.film_read import FilmReader, loop_film
 from sodcli.io.film_write import FilmWriter
 from sodcli.io.frames import FrameFolder
 from sodcli.io.sinks import Job
-from sodcli.pipelines.device import thread_count
 from sodcli.pipelines.infer import Outcome, Report, Settings, render
 from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stages import Writer, opencv_in_line, prefetch
+from sodcli.pipelines.stages import Writer, helping_hands, opencv_in_line, prefetch
 from sodcli.pipelines.stream import saliency_stream
 
 _WAITING_BYTES: Final = 2**26  # of frames between two stages
 _MOST_WAITING: Final = 16
-_MOST_HANDS: Final = 4  # threads that draw results
 _PIXEL_BYTES: Final = 7  # RGB and a float of saliency
 _OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # others concern the whole run
 
@@ -170,8 +168,7 @@ def _film(
             frames = stack.enter_context(closing(prefetch(reader, ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
-            hands = min(_MOST_HANDS, ahead, thread_count())
-            writer = Writer(write, ahead, prepare=draw, threads=hands)
+            writer = Writer(write, ahead, prepare=draw, threads=min(ahead, helping_hands()))
             stack.enter_context(writer)
             for frame in saliency_stream(predictor, frames, batch=settings.batch):
                 writer.put((frame, dressed(settings)))

@@ -1,11 +1,13 @@
 """What is done to a graph once it is written: smaller, in half precision, with words about it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sodcli.errors import UsageError
+from sodcli.errors import SinkError, UsageError
+from sodcli.files import write_whole
 
 _FEW: Final = 64  # values that are not worth a node
 _PACKAGES: Final = ("onnx", "onnxruntime")
@@ -22,6 +24,18 @@ def require_packages() -> None:
     for name in _PACKAGES:
         if find_spec(name) is None:
             raise UsageError(f"{name} is not installed; run: pip install 'sodcli[onnx]'")
+
+
+def put_graph(path: Path, data: bytes) -> None:
+    """Write an ONNX file so that it appears whole, or not at all.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:

@@ -6,22 +6,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 from sodcli.errors import SodError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import Look, Pixels, compose
+from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.imaging.tensors import binarise
-from sodcli.io.pictures import MAX_PIXELS
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
-from sodcli.pipelines.device import thread_count
 from sodcli.pipelines.halving import in_halves
 from sodcli.pipelines.pace import paced, runner
 from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stages import Writer, opencv_in_line, ordered
-
-_MOST_HANDS: Final = 4  # threads that read, and that write; each holds a picture in memory
+from sodcli.pipelines.stages import Writer, helping_hands, opencv_in_line, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ def infer(
         return item if ledger.stop.is_set() else _encode(cast(_Item, item), settings)
 
     wanted = takewhile(lambda job: not ledger.stop.is_set(), todo)
-    hands = min(_MOST_HANDS, thread_count())
+    hands = helping_hands()
     items = ordered(partial(_read, settings), wanted, hands)
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
     work = partial(_predict, predictor)

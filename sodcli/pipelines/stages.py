@@ -11,11 +11,18 @@ from typing import Final, TypeVar
 import cv2
 
 from sodcli.errors import PipelineError
+from sodcli.pipelines.device import thread_count
 
 T = TypeVar("T")
 R = TypeVar("R")
 _POLL_S: Final = 0.1
 _END: Final = object()
+_MOST_HANDS: Final = 4  # each holds a picture in memory
+
+
+def helping_hands() -> int:
+    """Return how many threads are worth having to read, or to draw, beside the network."""
+    return min(_MOST_HANDS, thread_count())
 
 
 def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:

@@ -20,8 +20,6 @@ def read_metadata(path: Path) -> Mapping[str, str]:
     """
     if not path.exists():
         raise MissingError(f"{path}: no such weights file")
-    if not path.is_file():  # one would wait for a FIFO for ever
-        raise WeightsError(f"{path}: not a file")
     if not path.is_file():  # opening a FIFO would wait for ever
         raise WeightsError(f"{path}: not a file")
     try:
