@@ -98,10 +98,9 @@ def cut_out(frame: Frame, look: Look) -> Pixels:
     draw a dark rim.
     """
     alpha = _saliency(frame)
-    rgba = np.empty((*frame.size_hw, 4), np.uint8)
-    np.multiply(_subject(frame, look), near_subject(alpha)[..., None], out=rgba[..., :3])
-    rgba[..., 3] = _to_8bit(alpha)
-    return rgba
+    opaque = cv2.cvtColor(_subject(frame, look), cv2.COLOR_RGB2RGBA)
+    rgba = cv2.copyTo(opaque, near_subject(alpha).view(np.uint8))
+    return np.asarray(cv2.insertChannel(_to_8bit(alpha), rgba, 3), np.uint8)
 
 
 @composer("blur")

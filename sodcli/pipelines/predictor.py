@@ -27,8 +27,6 @@ from sodcli.weights.watch import Watch
 if TYPE_CHECKING:
     from torch import nn
 
-    from sodcli.pipelines.backends.graph_backend import GraphBackend
-
 _SMALLEST_SIDE = 32
 
 
@@ -194,16 +192,10 @@ def load(
     if chosen == "torch":
         return _with_torch(network, wish, size, threads)
     runner = make_backend(chosen, graphs, thread_count(threads), half=half)
-    return _with_graph(network, graphs, runner, size)
-
-
-def _with_graph(
-    network: Blueprint, graphs: Graphs, runner: "GraphBackend", size: int | None
-) -> Predictor:
-    if network.spec.clip_len == 1 and graphs.here():
-        runner.begin()  # while the first picture is read
-    elif network.spec.clip_len == 1:
-        runner.open()
+    if network.spec.clip_len == 1:
+        # While the first picture is read, but what making a graph may raise is told at once.
+        ready = runner.begin if graphs.here() else runner.open
+        ready(many=(pictures or 1) > 1)
     return _predictor(network, network, runner, size)
 
 

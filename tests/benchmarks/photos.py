@@ -18,10 +18,9 @@ from pathlib import Path
 from sodcli.imaging.compose import Look
 from sodcli.io.sinks import encode_for, plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
-from sodcli.pipelines.device import thread_count
-from sodcli.pipelines.infer import _MOST_HANDS, Settings, infer, render
+from sodcli.pipelines.infer import Settings, infer, render
 from sodcli.pipelines.predictor import load
-from sodcli.pipelines.stages import Writer, opencv_in_line, ordered
+from sodcli.pipelines.stages import Writer, helping_hands, opencv_in_line, ordered
 from sodcli.pipelines.stream import saliency_stream
 from tests.benchmarks.film_throughput import timed
 from tests.conftest import SHARED
@@ -105,9 +104,9 @@ def main():
     parser.add_argument("--batch", type=int, help="default: what is fastest, found out at start")
     parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
-    predictor = load(backend=wanted.backend)
+    predictor = load(backend=wanted.backend, pictures=wanted.count)
     settings = Settings(wanted.type, Look(), batch=wanted.batch)
-    run = Run(wanted.folder, wanted.count, predictor, settings, min(_MOST_HANDS, thread_count()))
+    run = Run(wanted.folder, wanted.count, predictor, settings, helping_hands())
     names = ("decode", "network", "draw", "encode", "whole")
     taken = {name: [] for name in names}
     for _ in range(wanted.rounds):

@@ -13,7 +13,7 @@ from pathlib import Path
 from sodcli.pipelines.backends.openvino_backend import engine
 graph = Path(str(files("sodcli").joinpath("weights", "sdnet.onnx")))
 with ThreadPoolExecutor(6) as pool:
-    opened = list(pool.map(lambda _: engine(1, half=False).open_graph(graph), range(12)))
+    opened = list(pool.map(lambda _: engine(1, half=False).open_graph(graph, 1), range(12)))
 print(len(opened), "openvino_telemetry" in sys.modules and sys.modules["openvino_telemetry"])
 """
 

@@ -7,10 +7,13 @@ import pytest
 
 import sodcli
 from sodcli.errors import DeviceError, WeightsError
+from sodcli.frame import Frame
 from sodcli.pipelines.backends import graphs as graphs_module
 from sodcli.pipelines.backends.graph_backend import Engine, GraphBackend
 from sodcli.pipelines.backends.graphs import GraphError, Graphs, folder, shipped
 from sodcli.pipelines.blueprint import Blueprint, find_network
+from sodcli.pipelines.pace import paced
+from sodcli.pipelines.stream import picture_stream, saliency_stream
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
 
@@ -99,9 +102,7 @@ def test_clip_models_run_clip_by_clip_and_film_frames_as_a_whole(registry, tmp_p
     backend = engine("onnx").name
     from safetensors.torch import save_file
 
-    from sodcli.frame import Frame
     from sodcli.models import build_model
-    from sodcli.pipelines.stream import saliency_stream
 
     path = tmp_path / "stdnet.safetensors"
     save_file(build_model(registry.model("stdnet")).state_dict(), path, {"model": "stdnet"})
@@ -136,7 +137,7 @@ class Shelf:
 
 
 def backend_of(run):
-    return GraphBackend(Shelf(), Engine("played", lambda path: run, "float32", 1))
+    return GraphBackend(Shelf(), Engine("played", lambda path, lanes: run, "float32", 1))
 
 
 def test_answers_that_are_not_finite_are_refused():
@@ -194,3 +195,30 @@ def test_a_damaged_shipped_graph_is_told(registry, monkeypatch, tmp_path):
 
     with pytest.raises(WeightsError, match="install sodcli again"):
         Graphs(find_network(None, None, registry)).opened("plain", None, broken)
+
+
+def test_each_lane_runs_a_graph_that_was_opened_for_its_share_of_the_threads():
+    opened = []
+
+    def open_graph(path, lanes):
+        opened.append(lanes)
+        return lambda inputs: np.full((1, 1, 8, 8), lanes, np.float32)
+
+    backend = GraphBackend(Shelf(), Engine("played", open_graph, "float32", 3))
+    item = np.zeros((1, 3, 8, 8), np.float32)
+    answers = list(
+        paced(lambda items: [backend.run(items[0])], [item] * 30, backend=backend, batch=None)
+    )
+    assert len(answers) == 30
+    assert answers[0].max() == 3  # the first, too, was answered in a lane
+    assert backend.run(item).max() == 1  # who is in no lane has all threads
+    assert opened == [3, 1]
+
+
+def test_lanes_answer_as_one_does(small_weights, backend):
+    photos = [Frame(draw_photo(n, (40, 56))[0], n, "") for n in range(24)]
+    predictor = sodcli.load(weights=small_weights, backend=backend, size=64, threads=2, pictures=24)
+    assert predictor.backend.lanes == 2
+    many = [frame.saliency for frame in picture_stream(predictor, photos, None)]
+    for photo, saliency in zip(photos, many, strict=True):
+        assert np.abs(predictor(photo.rgb) - saliency).max() < 1e-5

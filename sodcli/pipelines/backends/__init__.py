@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from sodcli.errors import WeightsError
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 Array = NDArray[np.float32]
+MOST_LANES: Final = 8  # threads that run a network side by side; each needs a picture's memory
 
 
 class Backend(Protocol):

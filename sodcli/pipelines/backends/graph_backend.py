@@ -1,5 +1,6 @@
 """Runs exported graphs, on whichever engine."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Final, Protocol
 import numpy as np
 
 from sodcli.errors import DeviceError
-from sodcli.pipelines.backends import Array, finite, say
+from sodcli.pipelines.backends import MOST_LANES, Array, finite, say
 
 Run = Callable[[Sequence[Array]], Array]
 """Maps the inputs of a graph to its one output, float32."""
 
+_Key = tuple[str, tuple[int, ...] | None, int]  # kind, shape, and for how many lanes
 _CLIP_AXES: Final = 5
 
 
@@ -23,13 +25,14 @@ class Engine:
 
     Attributes:
         name: As after ``--backend``.
-        open_graph: Reads the file; raises :class:`.GraphError` if it cannot.
+        open_graph: Reads the file, for so many threads that will run it side by side, each with its
+            share of ``threads``; raises :class:`.GraphError` if it cannot.
         precision: In words.
         threads: CPU threads that it uses.
     """
 
     name: str
-    open_graph: Callable[[Path], Run]
+    open_graph: Callable[[Path, int], Run]
     precision: str
     threads: int
 
@@ -51,25 +54,43 @@ class GraphBackend:
 
     Attributes:
         where: The line that tells the user about device and precision.
+        lanes: How many threads may run it side by side, each on a core of its own.
     """
 
     def __init__(self, graphs: Shelf, engine: Engine) -> None:
         self._graphs, self._engine = graphs, engine
-        self._open: dict[tuple[str, tuple[int, ...] | None], Run] = {}
-        self._ahead: Future[Run] | None = None
+        self._open: dict[_Key, Run] = {}
+        self._ahead: dict[_Key, Future[Run]] = {}
+        self._opening, self._here = threading.Lock(), threading.local()
+        self.lanes = min(MOST_LANES, engine.threads)
         self.where = f"device: cpu ({engine.threads} threads), {engine.precision}, {engine.name}"
 
-    def open(self) -> None:
-        """Open the graph for pictures now; raises what making it may raise."""
-        self._open["plain", None] = self._opened("plain", None)
+    def open(self, *, many: bool = False) -> None:
+        """Open the graph for pictures now; raises what making it may raise.
 
-    def begin(self) -> None:
-        """Open the graph for pictures in a thread, while the caller does something else."""
+        Args:
+            many: Whether lanes will run it.
+        """
+        key = self._key("plain", None, many)
+        self._open[key] = self._opened(key)
+
+    def begin(self, *, many: bool) -> None:
+        """Open the graph for pictures in a thread, while the caller does something else.
+
+        Args:
+            many: Whether lanes will run it.
+        """
+        key = self._key("plain", None, many)
         pool = ThreadPoolExecutor(1, "graph")
-        self._ahead = pool.submit(
-            lambda: self._graphs.opened("plain", None, self._engine.open_graph)
-        )
+        self._ahead[key] = pool.submit(self._opened, key)
         pool.shutdown(wait=False)
+
+    def enter_lane(self) -> None:
+        """Let the calling thread run a graph of its share of the threads."""
+        self._here.in_lane = True
+
+    def leave_lanes(self) -> None:
+        """Do nothing: other threads are not concerned."""
 
     def run(self, batch: Array) -> Array:
         """Map ``(N, 3, H, W)`` float32, normalised, to logits ``(N, 1, H, W)`` float32.
@@ -95,10 +116,7 @@ class GraphBackend:
         return self._answer("blended", None, [large, small])
 
     def _answer(self, kind: str, shape: tuple[int, ...] | None, inputs: Sequence[Array]) -> Array:
-        run = self._open.get((kind, shape))
-        if run is None:
-            run = self._opened(kind, shape)
-            self._open[kind, shape] = run
+        run = self._graph(kind, shape)
         try:
             return finite(run(inputs))
         except (RuntimeError, MemoryError) as error:
@@ -108,10 +126,20 @@ class GraphBackend:
                 f"cpu: out of memory for {say(inputs[0].shape)}; lower --batch or --size"
             ) from error
 
-    def _opened(self, kind: str, shape: tuple[int, ...] | None) -> Run:
-        if self._ahead is not None and (kind, shape) == ("plain", None):
-            return self._ahead.result()
-        return self._graphs.opened(kind, shape, self._engine.open_graph)
+    def _graph(self, kind: str, shape: tuple[int, ...] | None) -> Run:
+        key = self._key(kind, shape, getattr(self._here, "in_lane", False))
+        with self._opening:
+            if key not in self._open:
+                ahead = self._ahead.get(key)
+                self._open[key] = ahead.result() if ahead else self._opened(key)
+            return self._open[key]
+
+    def _key(self, kind: str, shape: tuple[int, ...] | None, many: bool) -> _Key:
+        return kind, shape, self.lanes if many else 1
+
+    def _opened(self, key: _Key) -> Run:
+        kind, shape, lanes = key
+        return self._graphs.opened(kind, shape, lambda path: self._engine.open_graph(path, lanes))
 
 
 def _is_memory(error: Exception) -> bool:

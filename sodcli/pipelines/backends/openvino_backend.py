@@ -20,16 +20,19 @@ _TURN: Final = threading.Lock()
 def engine(threads: int, *, half: bool) -> Engine:
     """Return OpenVINO on the CPU; with ``half`` in bfloat16, where the processor has that."""
 
-    def open_graph(path: Path) -> Run:
+    def open_graph(path: Path, lanes: int) -> Run:
+        settings = _settings(threads, lanes, half=half)
         try:
             with _in_turn():
-                compiled = _core().compile_model(str(path), "CPU", _settings(threads, half))
+                compiled = _core().compile_model(str(path), "CPU", settings)
         except RuntimeError as error:
             raise GraphError(str(path)) from error
-        request = compiled.create_infer_request()
+        own = threading.local()
 
         def run(inputs: Sequence[Array]) -> Array:
-            answer = request.infer(list(inputs))[compiled.output(0)]
+            if not hasattr(own, "request"):  # one cannot be shared by threads
+                own.request = compiled.create_infer_request()
+            answer = own.request.infer(list(inputs))[compiled.output(0)]
             return np.array(answer, np.float32)  # the next run takes the memory back
 
         return run
@@ -62,9 +65,10 @@ def _core() -> openvino.Core:
     return core
 
 
-def _settings(threads: int, half: bool) -> dict[str, str | int]:
+def _settings(threads: int, lanes: int, *, half: bool) -> dict[str, str | int]:
     return {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": lanes,
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
     }

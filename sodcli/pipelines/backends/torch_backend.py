@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from sodcli.errors import DeviceError
 from sodcli.models._base import SplitNetwork
-from sodcli.pipelines.backends import Array, finite, say
+from sodcli.pipelines.backends import MOST_LANES, Array, finite, say
 from sodcli.pipelines.device import describe_device
-
-_MOST_LANES = 8  # each needs the memory of a picture
 
 
 class TorchBackend:
@@ -39,7 +37,7 @@ class TorchBackend:
         self._network: Callable[[Tensor], Any] = torch.compile(module) if compiled else self.module
         self.splits = isinstance(module, SplitNetwork)
         self._threads = torch.get_num_threads()
-        self.lanes = min(_MOST_LANES, self._threads)
+        self.lanes = min(MOST_LANES, self._threads)
         if device.type != "cpu" or compiled:
             self.lanes = 1
         self.where = f"{describe_device(device, half)}, torch{' compiled' if compiled else ''}"
