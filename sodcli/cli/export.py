@@ -8,8 +8,6 @@ import typer
 from sodcli.cli import options, ui
 from sodcli.cli.fetch import watching
 
-_TOL = 0.0039
-
 
 def export(
     source: Annotated[
@@ -25,9 +23,21 @@ def export(
         int | None, typer.Option(min=1, help="Frames that a film model is fixed to.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Compute in float16.")] = False,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PHOTOS",
+            help="Compute in 8-bit integers; photos like those to come, which set the ranges.",
+        ),
+    ] = None,
     tol: Annotated[
-        float, typer.Option(min=0, help="Largest difference of the maps, from 0 to 1.")
-    ] = _TOL,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Largest difference of the maps, from 0 to 1; the mean one of --int8. "
+            "Default: 1/255, or 5/255 of --int8.",
+        ),
+    ] = None,
     offline: options.Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -36,8 +46,8 @@ def export(
     """Write a model as ONNX, for other programs and devices; the extra onnx does it.
 
     Image models take any number of pictures of any size, film models one clip of a fixed shape.
-    Both networks answer the same random input; the largest difference of the maps is printed, and
-    nothing is written when it is over --tol.
+    Both networks answer the same random input (with --int8: the photos); the difference of the maps
+    is printed, and nothing is written when it is over --tol.
 
     [bold]sod export sdnet -o sdnet.onnx[/]
     """
@@ -45,7 +55,7 @@ def export(
     from sodcli.pipelines.fetch import Supply
     from sodcli.registry import default_registry
 
-    order = Order(source, out, model, size, clip, half, tol)
+    order = Order(source, out, model, size, clip, half, int8, tol)
     with watching(quiet=quiet) as watch:
         done = export_file(order, default_registry(), Supply(offline=offline, watch=watch))
     shape = [str(side) for side in done.shape]
@@ -62,7 +72,7 @@ def export(
         return
     ui.note(
         f"{done.model}: input {' x '.join(shape)}, {done.size / 1e6:.1f} MB, "
-        f"largest difference {done.difference:.2e}",
+        f"{'mean' if int8 else 'largest'} difference {done.difference:.2e}",
         quiet=quiet,
     )
     ui.put(str(done.target))

@@ -15,6 +15,7 @@ from sodcli.pipelines.backends import Array
 from sodcli.pipelines.blueprint import Blueprint, find_network
 from sodcli.pipelines.fetch import Supply
 from sodcli.pipelines.graph_file import annotate, compact, put_graph, require_packages, to_half
+from sodcli.pipelines.quantise import calibration_pictures, mean_difference, to_int8
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights import cache
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SMALLEST: Final = 32
+_GREY_LEVEL: Final = 1 / 255
 _CHECKED_HW: Final = ((64, 64), (75, 101))  # besides the size that the network is for
 
 
@@ -37,7 +39,9 @@ class Order:
             metadata only, as the size to use.
         clip: Frames that film models are fixed to.
         half: Compute in float16.
-        tol: Largest difference of the maps, in [0, 1], that is still the same network.
+        int8: Compute in 8-bit integers, with ranges measured on the photos of this folder.
+        tol: Largest difference of the maps, in [0, 1], that is still the same network; of ``int8``
+            the mean one. By default one grey level, and five of ``int8``.
     """
 
     source: str
@@ -46,7 +50,8 @@ class Order:
     size: int | None = None
     clip: int | None = None
     half: bool = False
-    tol: float = 1 / 255
+    int8: Path | None = None
+    tol: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class Exported:
     Attributes:
         model: Name of the model.
         target: The file that was written.
-        difference: Largest difference of the maps from PyTorch's, on random input.
+        difference: Of the maps from PyTorch's: the largest on random input, or of ``int8`` the
+            mean on the photos.
         size: Bytes of the file.
         shape: Of its input; words stand for what is free.
     """
@@ -91,13 +97,9 @@ def export_file(order: Order, registry: Registry, supply: Supply | None = None) 
     shape = input_shape(spec, (side, side), clip=order.clip)
     module = network.build()
     data = graph_of(spec, module, shape=shape if spec.clip_len > 1 else None)
-    data = annotate(to_half(data) if order.half else compact(data), about(network, shape))
-    difference = _difference(data, module, spec, shape)
-    if not difference <= order.tol:
-        raise WeightsError(
-            f"{order.source}: the graph's maps differ by {difference:.3g}, more than "
-            f"--tol {order.tol:g}; nothing was written"
-        )
+    data, difference = _finished(data, module, spec, shape, order)
+    _check_difference(difference, order)
+    data = annotate(data, about(network, shape))
     put_graph(order.target, data)
     free = shape if spec.clip_len > 1 else ("N", 3, "H", "W")
     return Exported(spec.name, order.target, difference, len(data), free)
@@ -142,8 +144,33 @@ def _check(spec: ModelSpec, order: Order, side: int) -> None:
         raise UsageError(f"{spec.name!r} makes no saliency maps and cannot be exported")
     if order.clip is not None and spec.clip_len == 1:
         raise UsageError(f"--clip is for film models; {spec.name!r} takes pictures")
+    if order.int8 is not None and (order.half or spec.clip_len > 1):
+        raise UsageError("--int8 is for models of pictures, and without --half")
     if side < _SMALLEST:
         raise UsageError(f"--size {side}: the network needs at least {_SMALLEST} pixels")
+
+
+def _finished(
+    data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[int, ...], order: Order
+) -> tuple[bytes, float]:
+    """Return the graph in the precision that is wanted, and the difference of its maps."""
+    if order.int8 is not None:
+        pictures = calibration_pictures(order.int8, spec, module, shape[-1])
+        data = to_int8(data, pictures)
+        return data, mean_difference(data, module, pictures)
+    data = to_half(data) if order.half else compact(data)
+    return data, _difference(data, module, spec, shape)
+
+
+def _check_difference(difference: float, order: Order) -> None:
+    tol = order.tol
+    if tol is None:
+        tol = _GREY_LEVEL if order.int8 is None else 5 * _GREY_LEVEL
+    if not difference <= tol:
+        raise WeightsError(
+            f"{order.source}: the graph's maps differ by {difference:.3g}, more than "
+            f"--tol {tol:.2g}; nothing was written"
+        )
 
 
 def _difference(data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[int, ...]) -> float:

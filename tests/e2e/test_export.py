@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sodcli
 from sodcli.errors import UsageError
+from sodcli.imaging.tensors import sigmoid
 from sodcli.pipelines import export_file, graph_file
+from tests.conftest import draw_photo
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
@@ -59,6 +62,38 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(sod, target, small_
     assert session_of(target).run(None, {"x": x})[0].dtype == np.float32
 
 
+@pytest.mark.slow
+def test_eight_bits_are_a_third_of_the_size_and_set_by_photos(sod, target, tmp_path):
+    for n in range(4):
+        Image.fromarray(draw_photo(n, (60, 80))[0]).save(tmp_path / f"{n}.png")
+    words = ["export", "sdnet", "-o", target, "--size", 96, "--int8", tmp_path]
+    result = sod(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert 0 < report["difference"] < 5 / 255
+    assert report["bytes"] == target.stat().st_size < 1.1e6
+    session, photo = session_of(target), draw_photo(9, (96, 64))[0]
+    mean, std = (
+        np.array(session.get_modelmeta().custom_metadata_map[name].split(), np.float32)
+        for name in ("mean", "std")
+    )
+    x = ((photo / np.float32(255) - mean) / std).transpose(2, 0, 1)[None]
+    ours = session.run(None, {"x": x})[0]
+    with torch.inference_mode():
+        theirs = sodcli.load("sdnet").module(torch.from_numpy(x)).logits.numpy()
+    assert np.abs(sigmoid(ours) - sigmoid(theirs)).mean() < 10 / 255
+    target.unlink()
+    refused = sod(*words, "--tol", 1e-6)
+    assert (refused.exit_code, target.exists()) == (1, False)
+
+
+def test_eight_bits_need_pictures(sod, target, tmp_path):
+    tmp_path.joinpath("empty").mkdir()
+    result = sod("export", "sdnet", "-o", target, "--int8", tmp_path / "empty")
+    assert result.exit_code == 1
+    assert "no pictures" in result.stderr
+
+
 def test_a_film_model_is_fixed_to_its_clip(sod, target, tmp_path, registry):
     from safetensors.torch import save_file
 
@@ -83,6 +118,7 @@ def test_over_the_tolerance_nothing_is_written(sod, target, small_weights):
     [
         (["sdnet", "-o", "x.pth"], "graphs are written as .onnx"),
         (["sdnet", "-o", "x.onnx", "--clip", "3"], "--clip is for film models"),
+        (["sdnet", "-o", "x.onnx", "--half", "--int8", "."], "without --half"),
         (["sdnet", "-m", "minet", "-o", "x.onnx"], "is a model already"),
     ],
 )
