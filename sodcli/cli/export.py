@@ -8,36 +8,42 @@ import typer
 from sodcli.cli import options, ui
 from sodcli.cli.fetch import watching
 
+Source = Annotated[
+    str, typer.Argument(metavar="MODEL|CKPT", help="A model of models.toml, or a weights file.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="What to write.")]
+Size = Annotated[
+    int | None,
+    typer.Option(min=32, help="Side in pixels; film models are fixed to it. Default: its own."),
+]
+Clip = Annotated[int | None, typer.Option(min=1, help="Frames that a film model is fixed to.")]
+Half = Annotated[bool, typer.Option("--half", help="Compute in float16.")]
+Int8 = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PHOTOS",
+        help="Compute in 8-bit integers; photos like those to come, which set the ranges.",
+    ),
+]
+Tol = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Largest difference of the maps, from 0 to 1; the mean one of --int8. "
+        "Default: 1/255, or 5/255 of --int8.",
+    ),
+]
+
 
 def export(
-    source: Annotated[
-        str, typer.Argument(metavar="MODEL|CKPT", help="A model of models.toml, or a weights file.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="What to write.")],
+    source: Source,
+    out: Out,
     model: options.Model = None,
-    size: Annotated[
-        int | None,
-        typer.Option(min=32, help="Side in pixels; film models are fixed to it. Default: its own."),
-    ] = None,
-    clip: Annotated[
-        int | None, typer.Option(min=1, help="Frames that a film model is fixed to.")
-    ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Compute in float16.")] = False,
-    int8: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PHOTOS",
-            help="Compute in 8-bit integers; photos like those to come, which set the ranges.",
-        ),
-    ] = None,
-    tol: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Largest difference of the maps, from 0 to 1; the mean one of --int8. "
-            "Default: 1/255, or 5/255 of --int8.",
-        ),
-    ] = None,
+    size: Size = None,
+    clip: Clip = None,
+    half: Half = False,
+    int8: Int8 = None,
+    tol: Tol = None,
     offline: options.Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -27,6 +27,8 @@ from sodcli.weights.watch import Watch
 if TYPE_CHECKING:
     from torch import nn
 
+    from sodcli.pipelines.backends.graph_backend import GraphBackend
+
 _SMALLEST_SIDE = 32
 
 
@@ -192,10 +194,16 @@ def load(
     if chosen == "torch":
         return _with_torch(network, wish, size, threads)
     runner = make_backend(chosen, graphs, thread_count(threads), half=half)
+    return _with_graph(network, graphs, runner, size, many=(pictures or 1) > 1)
+
+
+def _with_graph(
+    network: Blueprint, graphs: Graphs, runner: "GraphBackend", size: int | None, *, many: bool
+) -> Predictor:
     if network.spec.clip_len == 1:
         # While the first picture is read, but what making a graph may raise is told at once.
         ready = runner.begin if graphs.here() else runner.open
-        ready(many=(pictures or 1) > 1)
+        ready(many=many)
     return _predictor(network, network, runner, size)
 
 

@@ -1,7 +1,7 @@
 """All benchmarks, one after the other, under a description of the machine.
 
 Run ``python -m tests.benchmarks [NAME...] [--python PYTHON]``; nothing else may run beside it.
-PYTHON is the interpreter of a side environment with transparent-background and pysodmetrics in it;
+PYTHON is the interpreter of a side environment with transparent-background, pysodmetrics and rembg;
 without one, what compares with them is left out, and said so.
 """
 
@@ -26,6 +26,7 @@ OURS = {
 THEIRS = {
     "inspyrenet_against_transparent_background": "transparent_background",
     "metrics_against_pysodmetrics": "py_sod_metrics",
+    "cutouts_against_rembg": "rembg",
 }
 PACKAGES = ("torch", "onnxruntime", "openvino", "opencv-python", "numpy", "imageio-ffmpeg")
 
