@@ -96,6 +96,21 @@ def test_no_more_memory_than_is_there_is_used_to_try(monkeypatch):
     assert max(work.calls) <= 2
 
 
+def test_memory_is_reckoned_by_the_items_that_took_it(monkeypatch):
+    """At first 33 GiB are free; a call takes 4 GiB for each item, and a quarter of the rest is ours."""
+    taken = [0]
+
+    class Hungry(Work):
+        def __call__(self, items):
+            taken[0] = max(taken[0], len(items))
+            return super().__call__(items)
+
+    monkeypatch.setattr(pace, "_left_bytes", lambda: 2.0**30 * (33 - 4 * taken[0]))
+    work = Hungry(once=0.002)
+    list(paced(work, range(60), backend=object(), batch=None))
+    assert max(work.calls) == 1
+
+
 @pytest.mark.parametrize("text", ["MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "nothing", None])
 def test_free_memory_is_asked_of_the_system(monkeypatch, tmp_path, text):
     if text:
