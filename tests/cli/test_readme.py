@@ -55,6 +55,19 @@ def test_a_command_of_the_readme_runs(sod, desk, monkeypatch, line):
     assert result.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("code", re.findall(r"^```python\n(.+?)^```", README, re.M | re.S))
+def test_python_of_the_readme_runs(sod, desk, monkeypatch, code):
+    monkeypatch.chdir(desk)
+    if "onnxruntime" in code:
+        pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+        assert sod("export", "sdnet", "-o", "sdnet.onnx").exit_code == 0
+    found = {}
+    exec(code, found)  # it is ours
+    assert found["saliency"].shape == np.asarray(Image.open("photo.jpg")).shape[:2]
+    assert 0 <= found["saliency"].min() < found["saliency"].max() <= 1
+
+
 def test_the_readme_speaks_of_every_command():
     assert {line.split()[1] for line in COMMANDS} == get_command(app).commands.keys()
 

@@ -97,7 +97,7 @@ def test_no_more_memory_than_is_there_is_used_to_try(monkeypatch):
 
 
 def test_memory_is_reckoned_by_the_items_that_took_it(monkeypatch):
-    """At first 33 GiB are free; a call takes 4 GiB for each item, and a quarter of the rest is ours."""
+    """33 GiB are free at first; a call takes 4 for each item, and a quarter of the rest is ours."""
     taken = [0]
 
     class Hungry(Work):
