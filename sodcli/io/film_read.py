@@ -18,8 +18,8 @@ from sodcli.io.ffmpeg import Ffmpeg, tell
 from sodcli.io.film_probe import probe, source_args
 from sodcli.io.pictures import shown
 
-_BEAT: Final = re.compile(r"\bconfig in time_base: (\d+)/(\d+)")
-_SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d+|NOPTS) ")
+_BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
+_SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) ")
 _STAMP_WAIT_S: Final = 10.0
 _EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
@@ -293,6 +293,7 @@ BEAT = "[showinfo] config in time_base: 1/25, frame_rate: 25/1"
 
 
 @fuzz
+@example([BEAT.replace("1/25", "1/0"), TIME, BEAT.replace("25,", "9" * 5000 + ",")])
 @given(st.lists(mangled(TIME) | mangled(BEAT), max_size=4))
 def test_times_of_frames(lines):
     stamps = _Stamps()
