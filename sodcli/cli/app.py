@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from sodcli import __version__
 from sodcli.cli import ui
 from sodcli.cli.evaluate import evaluate
 from sodcli.cli.export import export
+from sodcli.cli.faults import explain
 from sodcli.cli.fetch import fetch
 from sodcli.cli.infer import infer
 from sodcli.cli.options import Traceback
@@ -28,6 +30,11 @@ INTERRUPTED = 130
 
 class _Boundary(TyperGroup):
     """Turns every error into one line and an exit code, unless a traceback is asked for."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for command in (self, *self.commands.values()):
+            command.help = _flowing(command.help)
 
     def main(
         self,
@@ -59,10 +66,14 @@ class _Boundary(TyperGroup):
         except typer.Abort:
             code = INTERRUPTED
         except Exception as error:  # noqa: BLE001 - a user must never meet a traceback
-            code = _explain(error)
+            code = explain(error, self._screen(words))
         if code == INTERRUPTED:
             ui.note("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _screen(self, words: Sequence[str]) -> str:
+        """Return the command that ``words`` begin with, as one would type it to get its help."""
+        return " ".join(["sod", *[word for word in words if word in self.commands][:1]])
 
 
 def _is_mine(error: SodError) -> bool:
@@ -70,19 +81,11 @@ def _is_mine(error: SodError) -> bool:
     return rank() == 0 or not isinstance(error, UsageError | MissingError)
 
 
-def _explain(error: Exception) -> int:
-    """Print a wrong command line, or what must be a mistake of ours, in one line."""
-    if hasattr(error, "format_message"):
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "sod"
-        ui.error(f"{error.format_message()} Try '{path} --help'.")
-        return int(getattr(error, "exit_code", 2))
-    if isinstance(error, OSError) and error.strerror:  # of the disk, at a place nobody foresaw
-        where = f"{error.filename}: " if error.filename is not None else ""
-        ui.error(f"{where}{error.strerror.lower()}")
-        return SodError.exit_code
-    ui.error(f"internal error: {type(error).__name__}: {error}; run again with --traceback")
-    return 1
+def _flowing(text: str | None) -> str | None:
+    """Leave the breaks between paragraphs only, so that a screen of any width breaks the lines."""
+    if text is None:
+        return None
+    return "\n\n".join(part.replace("\n", " ") for part in cleandoc(text).split("\n\n"))
 
 
 app = typer.Typer(

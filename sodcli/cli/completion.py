@@ -3,19 +3,51 @@
 from collections.abc import Iterable
 from typing import Final
 
+from sodcli.imaging.colours import COLOURS
+from sodcli.io.film_formats import CODEC_NAMES
 from sodcli.registry import default_registry
 
+_METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")
+_DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 _TYPES: Final = ("map", "green", "rgba", "blur", "overlay")  # imaging.compose brings OpenCV along
 
 
 def models(incomplete: str) -> list[str]:
-    """Return the models whose names begin with ``incomplete``."""
-    return _matching(default_registry().models, incomplete)
+    """Return the models that make saliency maps."""
+    return _matching(_models("saliency"), incomplete)
+
+
+def trainable(incomplete: str) -> list[str]:
+    """Return the models that ``sod train`` takes."""
+    return _matching(_models("saliency", "pseudo-label"), incomplete)
+
+
+def flows(incomplete: str) -> list[str]:
+    """Return what finds optical flow."""
+    return _matching(("dis", *_models("flow")), incomplete)
 
 
 def weights(incomplete: str) -> list[str]:
-    """Return the named weights; the shell adds files by itself where none match."""
-    return _matching(default_registry().weights, incomplete)
+    """Return the named weights that make saliency maps.
+
+    The shell adds files by itself where none match; here and wherever else there are names.
+    """
+    return _matching(_weights("saliency"), incomplete)
+
+
+def generators(incomplete: str) -> list[str]:
+    """Return the named weights that make pseudo labels."""
+    return _matching(_weights("pseudo-label"), incomplete)
+
+
+def networks(incomplete: str) -> list[str]:
+    """Return models and named weights that make saliency maps."""
+    return _matching({*_models("saliency"), *_weights("saliency")}, incomplete)
+
+
+def beginnings(incomplete: str) -> list[str]:
+    """Return the named weights that a training run may start from, backbones among them."""
+    return _matching(default_registry().weights.keys() - _weights("flow"), incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -31,8 +63,35 @@ def downloads(incomplete: str) -> list[str]:
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the output types that are words."""
-    return _matching(_TYPES, incomplete)
+    """Return the output types that are words, and the colours that have names."""
+    return _matching((*_TYPES, *COLOURS), incomplete)
+
+
+def codecs(incomplete: str) -> list[str]:
+    """Return how films are written."""
+    return _matching(CODEC_NAMES, incomplete)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Return where networks run."""
+    return _matching(_DEVICES, incomplete)
+
+
+def metrics(incomplete: str) -> list[str]:
+    """Return the measures not yet in a list with commas, each with the list before it."""
+    before, comma, start = incomplete.rpartition(",")
+    left = set(_METRICS).difference(before.split(","))
+    return [f"{before}{comma}{name}" for name in _matching(left, start)]
+
+
+def _models(*tasks: str) -> set[str]:
+    return {name for name, spec in default_registry().models.items() if spec.task in tasks}
+
+
+def _weights(task: str) -> set[str]:
+    """Return the names of whole weights, no backbones, of models for that task."""
+    entries, of_use = default_registry().weights, _models(task)
+    return {name for name, spec in entries.items() if spec.model in of_use and not spec.partial}
 
 
 def _matching(names: Iterable[str], start: str) -> list[str]:

@@ -63,9 +63,11 @@ def evaluate(
         found = work.run(planned, strict=strict, workers=count, advance=advance)
     for line in found.warnings():
         ui.warn(line)
-    for path in reports.write(found):
-        ui.note(f"wrote {path}", quiet=quiet)
-    show(found, as_json=json == "-")
+    try:
+        show(found, as_json=json == "-")
+    finally:  # although nobody may read the table any more
+        for path in reports.write(found):
+            ui.note(f"wrote {path}", quiet=quiet)
     if found.damaged:
         raise typer.Exit(BatchError.exit_code)
 

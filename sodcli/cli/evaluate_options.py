@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from sodcli.cli import completion
+
 _REPORTS: Final = "Reports"
 
 Maps = Annotated[
@@ -19,7 +21,11 @@ Truth = Annotated[
     typer.Option("--gt", help="Ground truth: a folder of masks, a data set, or a root of sets."),
 ]
 Measures = Annotated[
-    str, typer.Option(help="Which to take: mae, f, wf, s, e, mba, with commas. Default: all.")
+    str,
+    typer.Option(
+        help="Which to take: mae, f, wf, s, e, mba, with commas. Default: all.",
+        autocompletion=completion.metrics,
+    ),
 ]
 Video = Annotated[
     Literal["stdnet", "rcrnet"] | None,

@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
-from sodcli.cli import options, ui
+from sodcli.cli import completion, options, ui
 from sodcli.cli.fetch import watching
 
 Source = Annotated[
-    str, typer.Argument(metavar="MODEL|CKPT", help="A model of models.toml, or a weights file.")
+    str,
+    typer.Argument(
+        metavar="MODEL|CKPT",
+        help="A model of models.toml, or a weights file.",
+        autocompletion=completion.networks,
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="What to write.")]
 Size = Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -12,14 +12,18 @@ from sodcli.errors import MissingError
 if TYPE_CHECKING:
     from sodcli.pipelines.catalogue import Entry, Item
 
+_HEADERS: Final = ("name", "for", "trained on, or what it is", "size", "licence and terms", "here?")
+
 
 def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
-    """Print everything that there is to fetch."""
+    """Print everything that there is to fetch: a table for people, cells and tabs for programs."""
     if as_json:
         ui.put_json({"items": [_plain(item) for item in items]})
-        return
-    headers = ("name", "for", "trained on, or what it is", "size", "licence and terms", "here?")
-    ui.put_table(headers, [_row(item) for item in items])
+    elif ui.on_screen():
+        ui.put_table(("name", "here?", "what it is"), [_short_row(item) for item in items])
+    else:
+        for row in (_HEADERS, *map(_row, items)):
+            ui.put("\t".join(row))
 
 
 def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) -> None:
@@ -60,6 +64,13 @@ def _row(item: "Item") -> tuple[str, ...]:
     terms = item.license + (f"; data: {item.terms}" if item.terms else "")
     state = item.way if item.way == "built in" else "yes" if item.here else f"no, {item.way}"
     return item.name, item.model or "test data", item.about, _size(item), terms, state
+
+
+def _short_row(item: "Item") -> tuple[str, str, str]:
+    """Return all of it in three cells, the last of which a narrow screen breaks between words."""
+    name, _, about, size, terms, state = _row(item)
+    purpose = f"for {item.model}" if item.model else "test data"
+    return name, state, "; ".join(filter(None, (purpose, about, size, f"licence {terms}")))
 
 
 def _size(item: "Item") -> str:

@@ -17,6 +17,7 @@ def infer(
     sources: opt.Sources,
     kind: opt.Kind = "rgba",
     out: opt.Out = None,
+    form: opt.Format = None,
     model: options.Model = None,
     weights: options.Weights = None,
     size: opt.Size = None,
@@ -50,7 +51,7 @@ def infer(
 
     [bold]sod infer photo.jpg[/] writes photo_rgba.png beside it and prints that path.
 
-    [bold]sod infer shop/ -t white.jpg[/] puts the subject of every picture on another one.
+    [bold]sod infer shop/ -t white --format jpg[/] puts every subject on white, -t beach.jpg there.
 
     [bold]sod infer clip.mp4 -t blur[/] writes clip_blur.mp4, with its sound. A cut-out film is a
     .mov with real transparency; -o clip.webm and -o FOLDER/ (PNG frames) have it, too.

@@ -28,6 +28,7 @@ class CameraRun:
 
     number: int
     out: str | None
+    form: str | None
     codec: str
     overwrite: bool
     frames: int | None
@@ -68,8 +69,10 @@ def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
 
 
 def _plan(run: CameraRun, style: Style) -> "Job | None":
+    from sodcli.io.naming import picture_suffix
     from sodcli.pipelines.recording import plan_recording
 
+    picture_suffix(run.form, films_only=True, alpha=style.alpha)  # a camera gives no pictures
     if run.out is None:
         return None
     return plan_recording(

@@ -12,6 +12,7 @@ from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
 from sodcli.cli.infer_style import Style
 from sodcli.cli.team import join_crew
 from sodcli.pipelines.crew import Crew
+from sodcli.training.launcher import rank
 
 if TYPE_CHECKING:
     from sodcli.io.sinks import Job
@@ -28,6 +29,7 @@ class FileRun:
 
     sources: list[str]
     out: str | None
+    form: str | None
     recursive: bool
     batch: str
     compress: int | None
@@ -64,32 +66,43 @@ def infer_files(
         typer.Exit: With the code that failures of some inputs call for.
     """
     jobs = _plan(run, style)
+    skips = run.verbose or len(jobs) == 1  # otherwise their number says it
     if run.dry_run:
-        print_plan(jobs, run.overwrite, as_json=run.json)
+        print_plan(jobs, run.overwrite, quiet=run.quiet, as_json=run.json, skips=skips)
         return
+    from sodcli.pipelines.infer import sift
+
+    settings = _settings(run, style)
+    about: dict[str, str | None] = {"model": None, "device": None}
     with join_crew(device) as (crew, own):
+        known, todo = sift(jobs, settings)
         crew.gather([])  # nobody writes before all have looked at what is there
         quiet = run.quiet or crew.rank > 0
-        predictor, where = load(own, quiet, _pictures(jobs))
-        begin = time.perf_counter()
-        outcomes = _work(_share(jobs, crew), predictor, run, style, quiet=quiet)
+        report = partial(tell, quiet=quiet, as_json=run.json, skips=skips)
+        outcomes = known if crew.rank == 0 else []
+        for outcome in outcomes:
+            report(outcome)
+        share, begin = _share(todo, crew), time.perf_counter()
+        if any(share):
+            predictor, where = load(own, quiet, _pictures(todo))
+            about, begin = {"model": predictor.spec.name, "device": where}, time.perf_counter()
+            outcomes += _work(share, predictor, run, style, settings, report, quiet=quiet)
         lines = crew.gather([Row.of(outcome).line() for outcome in outcomes])
     if crew.rank > 0:
         return
     rows = [Row.parse(line) for line in lines]
-    if run.verbose or crew.world > 1:
-        took = time.perf_counter() - begin
-        ui.note(f"{len(rows)} inputs in {took:.2f} s", quiet=run.quiet)
+    took = time.perf_counter() - begin if run.verbose or crew.world > 1 else None
     if run.json:
-        put_summary(rows, predictor.spec.name, where)
-    finish(rows, len(jobs))
+        put_summary(rows, about)
+    finish(rows, jobs, took, quiet=run.quiet)
 
 
 def _plan(run: FileRun, style: Style) -> "list[Job]":
     from sodcli.io.sinks import plan_outputs
     from sodcli.io.sources import find_inputs
 
-    inputs = find_inputs(run.sources, recursive=run.recursive)
+    warn = None if run.quiet or rank() > 0 else ui.warn
+    inputs = find_inputs(run.sources, recursive=run.recursive, out=run.out, warn=warn)
     return plan_outputs(
         inputs,
         style.tag,
@@ -97,6 +110,7 @@ def _plan(run: FileRun, style: Style) -> "list[Job]":
         alpha=style.alpha,
         overwrite=run.overwrite,
         codec=run.codec,
+        form=run.form,
     )
 
 
@@ -118,6 +132,8 @@ def _work(
     predictor: "Predictor",
     run: FileRun,
     style: Style,
+    settings: "Settings",
+    report: "Callable[[Outcome], None]",
     *,
     quiet: bool,
 ) -> "list[Outcome]":
@@ -125,8 +141,6 @@ def _work(
     from sodcli.pipelines.infer import infer
 
     pictures, moving = jobs
-    settings = _settings(run, style)
-    report = partial(tell, quiet=quiet, as_json=run.json)
     with ui.progress("pictures", len(pictures), quiet=quiet or len(pictures) < 2) as advance:
 
         def count(outcome: "Outcome") -> None:
@@ -134,9 +148,8 @@ def _work(
             report(outcome)
 
         outcomes = infer(pictures, predictor, settings, count)
-    if run.fail_fast and len(outcomes) < len(pictures):
-        return outcomes
-    if not moving:
+    failed = any(outcome.error for outcome in outcomes)
+    if not moving or (failed and run.fail_fast):
         return outcomes
     from sodcli.pipelines.film import FilmSettings  # and all that reads films
 

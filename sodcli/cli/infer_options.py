@@ -19,13 +19,21 @@ Kind = Annotated[
         "--type",
         "-t",
         metavar="TYPE",
-        help="map, green, rgba, blur, overlay, or a PICTURE or film to put behind the subject.",
+        help="map, green, rgba, blur, overlay; or what to put behind the subject: white, black, "
+        "grey, '#rrggbb', or a PICTURE or film.",
         autocompletion=completion.types,
     ),
 ]
 Out = Annotated[
     str | None,
     typer.Option("--out", "-o", help="A file, a folder, or - for standard output."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="How pictures are written: png, jpg, webp, avif, tiff or bmp. Default: png, or as -o.",
+    ),
 ]
 Size = Annotated[
     int | None,
@@ -110,6 +118,7 @@ Codec = Annotated[
     str,
     typer.Option(
         help="auto, h264, h265, vp9, av1, prores, ffv1, gif, webp, apng, or png for frames.",
+        autocompletion=completion.codecs,
         rich_help_panel=FILM,
     ),
 ]

@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from sodcli.pipelines.infer import Outcome
 
 
-def tell(outcome: "Outcome", *, quiet: bool, as_json: bool) -> None:
-    """Say what became of one input as soon as it is known."""
+_WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")
+
+
+def tell(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> None:
+    """Say what became of one input as soon as it is known; of skipped ones only if ``skips``."""
     if outcome.status == "failed":
         ui.error(str(outcome.error))
     elif outcome.status == "skipped":
-        ui.note(f"{outcome.job.output}: exists, skipped (--overwrite replaces)", quiet=quiet)
+        text = f"{outcome.job.output}: exists, skipped (--overwrite replaces)"
+        ui.note(text, quiet=quiet or not skips)
     elif outcome.job.target is not None and not as_json:
         ui.put(outcome.job.output)
 
 
-def print_plan(jobs: "list[Job]", overwrite: bool, *, as_json: bool) -> None:
-    """Say what would become of every input."""
+def print_plan(
+    jobs: "list[Job]", overwrite: bool, *, quiet: bool, as_json: bool, skips: bool
+) -> None:
+    """Say what would become of every input; of those to skip only if ``skips``."""
     rows = [
         {
             "input": job.source,
@@ -41,9 +47,11 @@ def print_plan(jobs: "list[Job]", overwrite: bool, *, as_json: bool) -> None:
         return
     for row in rows:
         if row["status"] == "skip":
-            ui.note(f"{row['output']}: exists, would be skipped")
+            ui.note(f"{row['output']}: exists, would be skipped", quiet=quiet or not skips)
         else:
             ui.put(row["output"])
+    if len(jobs) > 1:
+        ui.note(_counted(jobs, [f"to {row['status']}" for row in rows]), quiet=quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +89,45 @@ class Row:
         return json.dumps([self.about, self.exit_code])
 
 
-def put_summary(rows: Sequence[Row], model: str, device: str) -> None:
-    """Print the run as one JSON document."""
+def put_summary(rows: Sequence[Row], about: Mapping[str, str | None]) -> None:
+    """Print the run as one JSON document; ``about`` names the network, if one was needed."""
     counts = Counter(row.about["status"] for row in rows)
     words = ("done", "skipped", "failed")
     results = {"results": [row.about for row in rows], **{word: counts[word] for word in words}}
-    ui.put_json({"model": model, "device": device, **results})
+    ui.put_json({**about, **results})
 
 
-def finish(rows: Sequence[Row], jobs: int) -> None:
-    """End with the exit code that the rows call for; each error is on the screen already.
+def finish(rows: Sequence[Row], jobs: "Sequence[Job]", took: float | None, *, quiet: bool) -> None:
+    """Count what became of several inputs, and end with the exit code that calls for.
 
     Args:
-        rows: Of all inputs that were looked at.
-        jobs: Number of inputs.
+        rows: Of all inputs that were looked at; each error is on the screen already.
+        jobs: All inputs.
+        took: How long the work took, in seconds, if that is to be told.
+        quiet: Do not count.
 
     Raises:
         typer.Exit: If any failed.
     """
+    if len(jobs) > 1 or took is not None:
+        time = "" if took is None else f" in {took:.2f} s"
+        ui.note(_counted(jobs, [row.about["status"] for row in rows], time), quiet=quiet)
     failed = [row.exit_code for row in rows if row.exit_code]
-    if failed and jobs == 1:
+    if failed and len(jobs) == 1:
         raise typer.Exit(failed[0])
-    if failed and len(rows) < jobs:
+    if failed and len(rows) < len(jobs):
         raise typer.Exit(SodError.exit_code)
     if failed:
-        ui.warn(f"{len(failed)} of {jobs} inputs failed (listed above)")
         raise typer.Exit(BatchError.exit_code)
+
+
+def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], time: str = "") -> str:
+    """Say ``5 pictures and 2 films: 4 done, 3 failed``."""
+    kinds, counts = Counter(job.input.kind for job in jobs), Counter(statuses)
+    counts["not begun"] = len(jobs) - len(statuses)
+    whole = " and ".join(
+        f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)
+    )
+    parts = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
+    return f"{whole}{time}: {parts}{hint}"

@@ -40,25 +40,32 @@ def choose_style(kind: str, threshold: float | None, *, refine: bool, max_pixels
     """Return what ``--type`` means.
 
     Args:
-        kind: An output type, or the path of a picture or film to put behind the subject.
+        kind: An output type, or what to put behind the subject: a colour, or the path of a
+            picture or film. A file called as a colour has a path with a slash, too.
         threshold: As typed.
         refine: Whether the old background's colour is taken out of soft edges.
         max_pixels: Larger pictures are refused.
 
     Raises:
-        UsageError: If there is neither a type nor a file of that name.
+        UsageError: If there is no type, colour or file of that name.
         SourceError: If the file cannot be read.
     """
-    from sodcli.imaging.compose import PICTURE, Look, names
+    from sodcli.imaging.colours import COLOURS, colour_of
+    from sodcli.imaging.compose import PICTURE, Look, flat, names
 
     known = [name for name in names() if name != PICTURE]
     if kind in known:
         return Style(kind, Look(refine=refine), kind, None, threshold)
+    colour = colour_of(kind)
+    if colour is not None:
+        tag = kind.removeprefix("#").lower()
+        return Style(PICTURE, Look(flat(colour), refine), tag, None, threshold)
     path = user_path(kind)
     if not path.exists():
+        known += COLOURS
         raise UsageError(
-            f"--type {kind}: no output type and no picture or film of that name."
-            f"{did_you_mean(kind, known)} Known: {', '.join(known)},"
+            f"--type {kind}: no output type, colour, picture or film of that name."
+            f"{did_you_mean(kind, known)} Known: {', '.join(known)}, '#rrggbb',"
             " or the path of a picture or film."
         )
     background, film = _first_picture(path, max_pixels)

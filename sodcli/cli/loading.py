@@ -35,7 +35,7 @@ class Loader:
             pictures: How many it is for, if that is known.
 
         Returns:
-            The network, and the line that says where it runs.
+            The network, and where it runs, in words.
         """
         from sodcli.pipelines.device import thread_count
         from sodcli.pipelines.predictor import load
@@ -55,7 +55,7 @@ class Loader:
                 pictures=pictures,
             )
         where = predictor.backend.where
-        ui.note(f"{where}, model {predictor.spec.name}", quiet=quiet)
+        ui.note(f"device: {where}, model {predictor.spec.name}", quiet=quiet)
         if self.verbose:
             seen = "x".join(map(str, predictor.size_hw))
             ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)

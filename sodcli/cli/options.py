@@ -33,7 +33,10 @@ Weights = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        envvar="SOD_DEVICE", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON
+        envvar="SOD_DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        rich_help_panel=COMMON,
+        autocompletion=completion.devices,
     ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=COMMON)]

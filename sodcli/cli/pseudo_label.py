@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sodcli.cli import options, test_options, ui
+from sodcli.cli import completion, options, test_options, ui
 from sodcli.cli.infer_options import Size
 from sodcli.errors import BatchError
 from sodcli.registry import default_registry
@@ -37,9 +37,21 @@ def pseudo_label(
         bool, typer.Option("--warp-only", help="Average the warped labels; needs no weights.")
     ] = False,
     flow: Annotated[
-        str, typer.Option(help="Optical flow: dis, or raft-small or raft-large (sod fetch).")
+        str,
+        typer.Option(
+            help="Optical flow: dis, or raft-small or raft-large (sod fetch).",
+            autocompletion=completion.flows,
+        ),
     ] = "dis",
-    weights: options.Weights = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            help="A name of models.toml or a file. Default: fgplg.",
+            autocompletion=completion.generators,
+        ),
+    ] = None,
     size: Size = None,
     overwrite: test_options.Overwrite = False,
     device: options.Device = "auto",
@@ -64,7 +76,7 @@ def pseudo_label(
     labels = _plan(data, sets, label_interval, between, folder, quiet=quiet)
     set_threads(threads)
     target = choose_device(device)
-    ui.note(f"{describe_device(target, half)}, flow {flow}", quiet=quiet)
+    ui.note(f"device: {describe_device(target, half)}, flow {flow}", quiet=quiet)
     order = options.pick(Order, given, out=folder, device=target)
     outcomes, shares = _work(labels, order, quiet=quiet)
     if verbose:

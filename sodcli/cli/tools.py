@@ -1,25 +1,42 @@
 """``sod reparam`` and ``sod speed``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sodcli.cli import options, ui
+from sodcli.cli import completion, options, ui
 
 if TYPE_CHECKING:
     from sodcli.pipelines.speed import Speed
 
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help="A model of models.toml.", autocompletion=completion.models),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(
+        help="What runs the network. auto: PyTorch; with --pipeline what sod infer takes.",
+        rich_help_panel=options.COMMON,
+    ),
+]
+
 
 def reparam(
-    checkpoint: Annotated[str, typer.Argument(help="A weights file, or a name of models.toml.")],
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            help="A weights file, or a name of models.toml.", autocompletion=completion.weights
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
             help=".safetensors is our layout, .pth the published one. "
-            "Default: CHECKPOINT_reparam beside it.",
+            "Default: FILE_reparam beside the file, NAME_reparam.safetensors in this folder.",
         ),
     ] = None,
     model: options.Model = None,
@@ -35,10 +52,8 @@ def reparam(
     """
     from sodcli.pipelines.reparam import fold_file
     from sodcli.registry import default_registry
-    from sodcli.weights.cache import locate
 
-    registry = default_registry()
-    done = fold_file(locate(checkpoint, registry), out, model, tol, registry)
+    done = fold_file(checkpoint, out, model, tol, default_registry())
     before, after = done.parameters
     if json:
         ui.put_json(
@@ -60,7 +75,7 @@ def reparam(
 
 
 def speed(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model of models.toml.")] = "sdnet",
+    model: Model = "sdnet",
     size: Annotated[
         int | None, typer.Option(min=32, help="Side of the input. Default: the model's.")
     ] = None,
@@ -73,7 +88,7 @@ def speed(
     reparam: Annotated[
         bool, typer.Option("--reparam/--no-reparam", help="Fold difference convolutions first.")
     ] = True,
-    backend: options.Backend = "torch",
+    backend: Backend = "auto",
     compiled: options.Compile = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Time sod infer from file to file instead.")
@@ -85,7 +100,11 @@ def speed(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Time a model on this machine: the network only, unless --pipeline is given."""
+    """Time a model on this machine: the network only, unless --pipeline is given.
+
+    --pipeline takes the backend and the size that sod infer takes, unless they are named.
+    """
+    given = locals()
     from sodcli.registry import default_registry
 
     spec = default_registry().model(model)  # before PyTorch, so that a typo is told at once
@@ -95,20 +114,9 @@ def speed(
     from sodcli.pipelines.speed_pipeline import measure_pipeline
 
     check_wish(Wish(backend, device, half, compiled))
-    graphs = backend not in ("torch", "auto")
-    target = choose_device("cpu" if graphs else device)
+    target = choose_device(device if backend in ("auto", "torch") else "cpu")
     set_threads(threads)
-    trial = Trial(
-        size=size or spec.input_hw[0],
-        batch=batch,
-        clip=clip or spec.clip_len,
-        runs=runs,
-        warmup=warmup,
-        half=half,
-        reparam=reparam,
-        compiled=compiled,
-        backend=backend if graphs else "torch",
-    )
+    trial = options.pick(Trial, given, clip=clip or spec.clip_len)
     measure = measure_pipeline if pipeline else measure_speed
     with ui.progress("runs", runs + warmup, quiet=quiet) as advance:
         result = measure(spec, trial, target, advance)
@@ -119,12 +127,14 @@ def speed(
 
 
 def _print_speed(result: "Speed") -> None:
+    from sodcli.pipelines.device import number_of
+
     form = "folded" if result.reparam else "training form"
     memory = "unknown" if result.peak_memory_mb is None else f"{result.peak_memory_mb:,.0f} MiB"
     for line in (
         f"{result.model} ({form}), {result.batch}x{result.clip} of {result.size}x{result.size}",
-        f"{result.scope}, {result.backend}, {result.device}, {result.threads} threads, "
-        f"{result.runs} runs",
+        f"{result.scope}, {result.backend}, {result.device}, "
+        f"{number_of(result.threads, 'thread')}, {number_of(result.runs, 'run')}",
         f"median {result.median_ms:.2f} ms, p90 {result.p90_ms:.2f} ms, {result.fps:.1f} fps",
         f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()),

@@ -64,6 +64,10 @@ def train(
         chosen = _settings(folder, config, {**what, **labels, **numbers}, resume=resume)
         with TrainProgress(quiet=quiet or rank() > 0) as reporter:
             work(chosen, folder, default_registry(), how, reporter, resume=resume)
+    except KeyboardInterrupt:
+        if folder.checkpoint.exists():
+            ui.note(f"go on with: sod train --resume -o {out}", quiet=quiet or rank() > 0)
+        raise
     except SodError as error:
         if rank() > 0:  # every process meets the same error, and the first one tells
             raise typer.Exit(error.exit_code) from error
@@ -89,7 +93,7 @@ def _settings(
     layers = [config.read_toml(file)] if file else []
     layers.append({key: value for key, value in flags.items() if value is not None})
     if resume:
-        return config.resume(folder.read(), *layers)
+        return config.resume(folder.read(), *layers, weights=folder.last)
     return config.resolve(default_registry(), *layers)
 
 

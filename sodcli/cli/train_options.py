@@ -12,7 +12,9 @@ Out = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A model of models.toml.", autocompletion=completion.models),
+    typer.Option(
+        "--model", "-m", help="A model of models.toml.", autocompletion=completion.trainable
+    ),
 ]
 Data = Annotated[
     list[str] | None,
@@ -47,7 +49,11 @@ Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentati
 Amp = Annotated[str | None, typer.Option(help="Forward pass in none, bf16 or fp16. Default: none.")]
 Init = Annotated[
     str | None,
-    typer.Option(metavar="WEIGHTS", help="Start from these: a name or a file, backbones too."),
+    typer.Option(
+        metavar="WEIGHTS",
+        help="Start from these: a name or a file, backbones too.",
+        autocompletion=completion.beginnings,
+    ),
 ]
 Resume = Annotated[
     bool,

@@ -13,6 +13,7 @@ from rich.progress import (
 )
 
 from sodcli.cli import ui
+from sodcli.pipelines.device import number_of
 from sodcli.training.report import Plan, Reporter, StepReport
 
 
@@ -46,9 +47,9 @@ class TrainProgress(Reporter):
         """Say what is being trained on what, and start the bar."""
         ui.note(
             f"{plan.model}: {plan.parameters:,} parameters, {plan.train} pairs to train on, "
-            f"{plan.held} to validate on, {plan.epochs} epochs of {plan.steps // plan.epochs} "
-            f"steps on {plan.processes} x {plan.device}"
-            + (f", going on at step {plan.done + 1}" if plan.done else ""),
+            f"{plan.held} to validate on, {number_of(plan.epochs, 'epoch')} of "
+            f"{number_of(plan.steps // plan.epochs, 'step')} on "
+            f"{plan.processes} x {plan.device}{_start(plan)}",
             quiet=self._quiet,
         )
         self._task = self._bar.add_task(
@@ -88,3 +89,10 @@ class TrainProgress(Reporter):
         """Warn."""
         if not self._quiet:
             ui.warn(text)
+
+
+def _start(plan: Plan) -> str:
+    """Say where a run that is taken up again begins."""
+    if plan.done >= plan.steps:
+        return f"; finished already, at step {plan.steps}"
+    return f", going on at step {plan.done + 1}" if plan.done else ""

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from sodcli.errors import SinkError
 
@@ -47,10 +47,14 @@ def note(text: str, *, quiet: bool = False) -> None:
         stderr.print(f"[dim]{escape(_one_line(text))}[/]")
 
 
+def on_screen() -> bool:
+    """Say whether a person reads stdout, not a program."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def put(text: str) -> None:
     """Print one line of data to stdout: to a program as it is, to a screen on one safe line."""
-    screen = sys.stdout is not None and sys.stdout.isatty()
-    _write(f"{_one_line(text) if screen else text}\n")
+    _write(f"{_one_line(text) if on_screen() else text}\n")
 
 
 def put_json(value: Any) -> None:
@@ -138,12 +142,16 @@ def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], Non
 
 
 def put_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout; as wide as it needs to be where no screen limits it."""
-    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    """Print a table to stdout; as wide as it needs to be where no screen limits it.
+
+    On a narrow screen the names in the first column stay whole, and the others give way.
+    """
+    name = Column(headers[0], no_wrap=True)
+    table = Table(name, *headers[1:], box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(escape(_one_line(cell)) for cell in row))
-    wide = sys.stdout is None or not sys.stdout.isatty()
-    screen = Console(highlight=False, emoji=False, width=_NO_LIMIT if wide else None)
+    width = None if on_screen() else _NO_LIMIT
+    screen = Console(highlight=False, emoji=False, width=width)
     with screen.capture() as text:
         screen.print(table)
     _write(text.get())

@@ -8,6 +8,7 @@ from sodcli.data.heads import picture_size
 from sodcli.data.layouts import subfolders, twin_folders
 from sodcli.data.pairs import Pair, PairList, pairs_across
 from sodcli.errors import SourceError
+from sodcli.files import own_name
 from sodcli.registry import DatasetSpec
 
 
@@ -29,7 +30,7 @@ class BenchmarkSet:
     """A data set that was found.
 
     Attributes:
-        name: Name of its folder.
+        name: Name of its folder, or of the link to it.
         folder: Where it lies.
         film: Whether each of its clips is a sequence of frames.
         clips: What it holds; a flat set of pictures is one clip.
@@ -67,7 +68,7 @@ def read_set(folder: Path, spec: DatasetSpec | None) -> BenchmarkSet | None:
     if not clips:
         return None
     film = all(map(_moves, clips)) if spec is None else spec.kind == "film"
-    name = folder.resolve().name
+    name = own_name(folder)
     remarks += _miscounts(name, clips, spec) if spec else []
     return BenchmarkSet(name, folder, film, tuple(clips), tuple(remarks))
 

@@ -1,6 +1,6 @@
 """Benchmark sets under a root, found by name or all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,11 +8,16 @@ from sodcli.data.benchmark import BenchmarkSet, read_set
 from sodcli.data.layouts import LOOKED_FOR, subfolders
 from sodcli.data.pairs import capped
 from sodcli.errors import MissingError, SourceError
+from sodcli.files import own_name
 from sodcli.registry import DatasetSpec, did_you_mean, plain_name
 
 Known = Mapping[str, DatasetSpec]
 
 _DEEP: Final = 2  # how far below the root a set may lie: ROOT/DIS5K/DIS-TE1
+_NAMES: Final[tuple[Callable[[Path], str], ...]] = (  # a link's own comes before its target's
+    own_name,
+    lambda folder: folder.resolve().name,
+)
 
 
 def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkSet]:
@@ -43,14 +48,15 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
 
 
 def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
-    """Return the first folder of that name that is a set."""
+    """Return the first folder of that name that is a set; else the first link to one of it."""
     spec = _spec_of(name, known)
-    for folder in _folders(root):
-        called = folder.resolve().name
-        if plain_name(called) == plain_name(name) or (spec is not None and spec.is_called(called)):
-            found = read_set(folder, spec)
-            if found:
-                return found
+    for called in _NAMES:
+        for folder in _folders(root):
+            plain = plain_name(called(folder)) == plain_name(name)
+            if plain or (spec is not None and spec.is_called(called(folder))):
+                found = read_set(folder, spec)
+                if found:
+                    return found
     return None
 
 
@@ -64,7 +70,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
-    spec = _spec_of(root.resolve().name, known)
+    spec = next(filter(None, (_spec_of(called(root), known) for called in _NAMES)), None)
     found = read_set(root, spec)
     if found and (spec or found.film or not found.clips[0].name):  # else it is a folder of sets
         return [found]

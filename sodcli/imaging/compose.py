@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sodcli.frame import Frame
 from sodcli.imaging.blend import blur, cover, mix
+from sodcli.imaging.colours import Rgb
 from sodcli.imaging.refine import estimate_foreground, near_subject
 
 Pixels = NDArray[np.uint8]
@@ -40,6 +41,11 @@ Composer = Callable[[Frame, Look], Pixels]
 _COMPOSERS: Final[dict[str, Composer]] = {}
 _USUAL: Final = Look()
 _GREEN: Final = np.array(GREEN_RGB, np.uint8)
+
+
+def flat(colour: Rgb) -> Pixels:
+    """Return a background of one colour: a picture of one pixel, which covers every frame."""
+    return np.array([[colour]], np.uint8)
 
 
 def composer(name: str) -> Callable[[Composer], Composer]:

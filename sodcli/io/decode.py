@@ -98,7 +98,7 @@ def reader_of(head: bytes, label: str) -> type[ImageFile]:
         if pattern.match(head):
             return reader
     known = "PNG, JPEG, WebP, AVIF, TIFF, BMP"
-    raise SourceError(f"{label}: not a picture sod can read ({known})")
+    raise SourceError(f"{label}: not a picture sod can read ({known}); convert it to one first")
 
 
 def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:

@@ -55,7 +55,10 @@ def check_format(name: str, suffix: str, *, alpha: bool) -> None:
         formats = ", ".join(_FORMATS)
         raise UsageError(f"{name}: no picture format has this suffix; use one of {formats}")
     if alpha and not known.alpha:
-        raise UsageError(f"cannot write alpha to {name}; use .png, .webp, .avif or .tiff")
+        raise UsageError(
+            f"cannot write alpha to {name}; use .png, .webp, .avif or .tiff,"
+            " or a type without transparency, such as white"
+        )
 
 
 def is_format(suffix: str) -> bool:

@@ -16,7 +16,7 @@ from sodcli.frame import Frame
 from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.io.ffmpeg import Ffmpeg, tell
 from sodcli.io.film_probe import probe, source_args
-from sodcli.io.pictures import shown
+from sodcli.io.pictures import check_file, shown
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
 _SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) ")
@@ -59,7 +59,7 @@ class FilmReader:
         Raises:
             SourceError: If it is missing, no film, or too large.
         """
-        _check_file(path)
+        check_file(path, picture=False)  # ffmpeg has more words for what no film can be
         self.path, self.info = path, probe(path)
         width, height = self.info.size_wh
         if width * height > max_pixels:
@@ -189,15 +189,3 @@ def _expected(
         return frames
     left = max(1, round((duration_s - start_s) * rate))
     return left if frames is None else min(left, frames)
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what no film can be: ffmpeg's own words for these cases are longer."""
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise SourceError(f"{shown(path)}: empty file")
-    except FileNotFoundError as error:
-        raise SourceError(f"{shown(path)}: no such file") from error
-    except OSError as error:
-        raise SourceError(f"{shown(path)}: {(error.strerror or str(error)).lower()}") from error

@@ -14,7 +14,7 @@ from sodcli.io.search import FILM_SUFFIXES
 Kind = Literal["picture", "film"]
 
 _FILM_HEADS: Final = re.compile(
-    rb".{4}ftyp(?!hei|mif1|msf1|avi)"  # MP4, QuickTime, 3GP; not HEIC and AVIF
+    rb".{4}ftyp(?!hei|mif1|msf1|avi|crx)"  # MP4, QuickTime, 3GP; not HEIC, AVIF, CR3
     rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
     rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01\xba|\x30\x26\xb2\x75",
     re.DOTALL,

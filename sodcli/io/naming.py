@@ -7,26 +7,52 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import UsageError
+from sodcli.io.encode import check_format
 from sodcli.io.pictures import shown
 from sodcli.io.sources import Input
 
 DEFAULT_SUFFIX: Final = ".png"
 
 
+def picture_suffix(form: str | None, *, films_only: bool, alpha: bool) -> str:
+    """Return the suffix of pictures whose file is not named.
+
+    Args:
+        form: As typed after ``--format``: ``jpg``; ``None`` gives the usual one.
+        films_only: There are no pictures.
+        alpha: Whether the pictures have transparency.
+
+    Raises:
+        UsageError: If there is no such format, or it has no alpha, or there are no pictures.
+    """
+    if form is None:
+        return DEFAULT_SUFFIX
+    if films_only:
+        raise UsageError("--format is for pictures; films take --codec, or -o with the file's name")
+    suffix = f".{form.lower().removeprefix('.')}"
+    check_format(f"--format {form}", suffix, alpha=alpha)
+    return suffix
+
+
 def name_outputs(
-    inputs: Sequence[Input], tag: str, folder: Path | None, film_suffix: str = ".mp4"
+    inputs: Sequence[Input],
+    tag: str,
+    folder: Path | None,
+    film_suffix: str = ".mp4",
+    suffix: str = DEFAULT_SUFFIX,
 ) -> list[Path]:
     """Name the result of each input, so that no two are the same.
 
-    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``; a film's result ends in
-    ``film_suffix``, which is empty for a folder of frames. A folder ``in`` gives
-    ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that would clash, on a disk
-    that ignores capitals too, keep their old extension: ``a.jpg_<tag>.png``.
+    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``, or with another
+    ``suffix``; a film's result ends in ``film_suffix``, which is empty for a folder of frames. A
+    folder ``in`` gives ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that
+    would clash, on a disk that ignores capitals too, keep their old extension:
+    ``a.jpg_<tag>.png``.
 
     Raises:
         UsageError: If two results would have one name even so.
     """
-    ends = [f"_{tag}{film_suffix if i.kind == 'film' else DEFAULT_SUFFIX}" for i in inputs]
+    ends = [f"_{tag}{film_suffix if i.kind == 'film' else suffix}" for i in inputs]
     targets = [_place(item, end, tag, folder) for item, end in zip(inputs, ends, strict=True)]
     longer = [
         target if item.path is None else target.with_name(f"{item.path.name}{end}")

@@ -1,6 +1,8 @@
 """Reading pictures: from a file, from a pipe, from memory."""
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -29,15 +31,26 @@ def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) ->
         SourceError: If it cannot be read; one line that begins with the path.
     """
     label = shown(path)
-    try:
-        _check_regular(path, label)
-        with path.open("rb") as file:
-            data = _slurp(file, label)
-    except FileNotFoundError as error:
-        raise SourceError(f"{label}: no such file") from error
-    except OSError as error:
-        raise SourceError(f"{label}: {(error.strerror or str(error)).lower()}") from error
+    with _opened(path, label) as file:
+        data = _slurp(file, label)
     return decode_picture(data, name=path.stem, index=index, origin=path, max_pixels=max_pixels)
+
+
+def check_file(path: Path, *, picture: bool) -> None:
+    """Look whether a file is there and can be what it should be, without reading it all.
+
+    Args:
+        path: A picture or film.
+        picture: It must begin as a picture does.
+
+    Raises:
+        SourceError: As ``read_picture``.
+    """
+    label = shown(path)
+    with _opened(path, label) as file:
+        head = _head(file, label)
+    if picture:
+        reader_of(head, label)
 
 
 def read_stream(
@@ -77,6 +90,19 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
+@contextmanager
+def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
+    """Open a file; what goes wrong with it, then or later, is one line."""
+    try:
+        _check_regular(path, label)
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise SourceError(f"{label}: no such file") from error
+    except OSError as error:
+        raise SourceError(f"{label}: {(error.strerror or str(error)).lower()}") from error
+
+
 def _check_regular(path: Path, label: str) -> None:
     """Refuse what is not a plain file: opening a FIFO would wait for ever."""
     mode = path.stat().st_mode
@@ -86,11 +112,16 @@ def _check_regular(path: Path, label: str) -> None:
         raise SourceError(f"{label}: not a regular file")
 
 
-def _slurp(stream: BinaryIO, label: str) -> bytes:
-    """Read it all, but no further than its beginning if that is no picture's."""
+def _head(stream: BinaryIO, label: str) -> bytes:
     head = stream.read(HEAD_BYTES)
     if not head:
         raise SourceError(f"{label}: empty file")
+    return head
+
+
+def _slurp(stream: BinaryIO, label: str) -> bytes:
+    """Read it all, but no further than its beginning if that is no picture's."""
+    head = _head(stream, label)
     reader_of(head, label)
     chunks = [head]
     left = MAX_BYTES - len(head)

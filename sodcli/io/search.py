@@ -3,16 +3,18 @@
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from sodcli.errors import SourceError
 from sodcli.files import natural_key
+from sodcli.imaging.compose import PICTURE, names
 from sodcli.io.pictures import shown
 
 PICTURE_SUFFIXES: Final = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 )
 FILM_SUFFIXES: Final = frozenset(
     (
@@ -21,36 +23,101 @@ FILM_SUFFIXES: Final = frozenset(
     )
 )
 _SUFFIXES: Final = PICTURE_SUFFIXES | FILM_SUFFIXES
+_FOREIGN: Final = frozenset(  # pictures and films that sod has no reader for
+    (
+        *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".psd", ".svg", ".exr", ".hdr", ".tga"),
+        *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        *(".braw", ".r3d"),
+    )
+)
 
 
-def media_in(folder: Path, recursive: bool) -> list[Path]:
+def media_in(
+    folder: Path,
+    recursive: bool,
+    *,
+    out: str | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> list[Path]:
     """List a folder's pictures and films by suffix, ``2.jpg`` before ``10.jpg``.
 
-    Hidden names are left out, and with them temporary files of our own.
+    Hidden names are left out, and with them temporary files of our own; so are results of ours
+    that lie beside their source, and what lies in ``out``.
+
+    Args:
+        folder: Where to look.
+        recursive: Look into its sub-folders, too.
+        out: Folder of the results, which are no sources even if it lies within ``folder``.
+        warn: Told in a line of pictures that cannot be read, and of results left out.
 
     Raises:
         SourceError: If there is none, or a folder cannot be listed.
     """
-    found = [
-        Path(at, name)
-        for at, names in _walk(folder, recursive)
-        for name in names
-        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
-    ]
+    found: list[Path] = []
+    results: list[Path] = []
+    foreign: Counter[str] = Counter()
+    for at, files in _walk(folder, recursive, out):
+        media = {name for name in files if _suffix(name) in _SUFFIXES}
+        own = _results_among(media)
+        found += (Path(at, name) for name in media - own)
+        results += (Path(at, name) for name in own)
+        foreign.update(suffix for name in files if (suffix := _suffix(name)) in _FOREIGN)
+    remarks = [*_remarks(folder, foreign, results)]
     if not found:
         hint = "" if recursive else "; -r looks into its sub-folders"
-        raise SourceError(f"{shown(folder)}: no pictures or films in this folder{hint}")
+        none = f"{shown(folder)}: no pictures or films in this folder{hint}"
+        raise SourceError(remarks[0] if remarks else none)
+    if warn is not None:
+        for remark in remarks:
+            warn(remark)
     return sorted(found, key=_natural)
 
 
-def _walk(folder: Path | str, recursive: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield folders with the names of their files, without hidden folders.
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _results_among(media: Collection[str]) -> set[str]:
+    """Return the names that ``io.naming`` gives to results beside one of the other files."""
+    sources = {*media, *(Path(name).stem for name in media)}
+    types = {*names()} - {PICTURE}
+    splits = {name: Path(name).stem.rpartition("_") for name in media}
+    return {
+        name for name, (source, _, kind) in splits.items() if kind in types and source in sources
+    }
+
+
+def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]) -> Iterator[str]:
+    """Yield a line on the files that cannot be read, and one on our own, if there are any."""
+    if count := sum(foreign.values()):
+        what = "file in {} is a picture" if count == 1 else "files in {} are pictures"
+        kinds = ", ".join(f"{suffix} ({foreign[suffix]})" for suffix in sorted(foreign))
+        yield (
+            f"{count} {what.format(shown(folder))} that sod cannot read: {kinds}; "
+            "convert to JPEG or PNG first"
+        )
+    if results:
+        first = shown(min(results, key=_natural))
+        yield f"left out what sod made beside its sources: {first} ({len(results)} in all)"
+
+
+def _walk(
+    folder: Path | str, recursive: bool, out: str | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with the names of their files, without what is hidden and without ``out``.
 
     Links to folders are not followed, so that no loop of links can hold the walk.
     """
+    own = None if out is None else os.path.realpath(out)
     for at, folders, files in os.walk(folder, onerror=_cannot_list):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        yield at, files
+        folders[:] = [
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and (own is None or os.path.realpath(Path(at, name)) != own)
+        ]
+        yield at, [name for name in files if not name.startswith(".")]
 
 
 def _cannot_list(error: OSError) -> None:

@@ -14,7 +14,7 @@ from sodcli.files import write_whole
 from sodcli.io.encode import check_format, encode_picture, is_format
 from sodcli.io.film_formats import FRAMES, choose_codec, is_film_format, usual_suffix
 from sodcli.io.frames import frame_name
-from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs
+from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
 from sodcli.io.pictures import shown
 from sodcli.io.sources import Input
 
@@ -27,11 +27,13 @@ class Job:
         input: The picture or film.
         target: The file, or the folder of a film's frames; ``None`` for standard output.
         frames: ``target`` is such a folder.
+        piped: The format of a picture on standard output, as a suffix.
     """
 
     input: Input
     target: Path | None
     frames: bool = False
+    piped: str = DEFAULT_SUFFIX
 
     @property
     def source(self) -> str:
@@ -59,6 +61,7 @@ def plan_outputs(
     alpha: bool,
     overwrite: bool = False,
     codec: str | None = None,
+    form: str | None = None,
 ) -> list[Job]:
     """Decide where every result goes, before any work is done.
 
@@ -74,18 +77,18 @@ def plan_outputs(
         alpha: Whether the results have transparency.
         overwrite: Whether existing files may be replaced.
         codec: How films are written, as after ``--codec``; ``png`` gives folders of frames.
+        form: How pictures are written, as after ``--format``; what ``out`` says, or PNG.
 
     Raises:
         UsageError: If the format cannot be written or has no place for alpha, if ``out`` is a file
-            but there are several inputs, if two results would have one name, or if a result would
-            replace its own input unasked or another input at all.
+            but there are several inputs or another ``form``, if two results would have one name,
+            or if a result would replace its own input unasked or another input at all.
     """
+    films_only = all(item.kind == "film" for item in inputs)
+    suffix = picture_suffix(form, films_only=films_only, alpha=alpha)
     piped = any(item.path is None for item in inputs)
     if out == "-" or (out is None and piped):
-        _require_one(inputs, "standard output")
-        if inputs[0].kind == "film":
-            raise UsageError("a film cannot go to standard output; use -o FILE")
-        return [Job(inputs[0], None)]
+        return [_piped_job(inputs, suffix)]
     frames = codec == FRAMES
     if out is not None and _means_file(out, inputs):
         _require_one(inputs, shown(out))
@@ -93,14 +96,14 @@ def plan_outputs(
     elif out is not None and _means_frames(inputs, alpha, codec):
         targets, frames = [Path(out)], True
     else:
-        folder, suffix = None if out is None else Path(out), usual_suffix(codec, alpha=alpha)
-        targets = name_outputs(inputs, tag, folder, suffix)
+        folder = None if out is None else Path(out)
+        targets = name_outputs(inputs, tag, folder, usual_suffix(codec, alpha=alpha), suffix)
     jobs = [
         Job(item, target, frames and item.kind == "film")
         for item, target in zip(inputs, targets, strict=True)
     ]
     for job in jobs:
-        _check_job(job, alpha, codec)
+        _check_job(job, alpha, codec, form and suffix)
     _spare_inputs(jobs, overwrite)
     return jobs
 
@@ -127,6 +130,7 @@ def encode_for(
     icc: bytes | None = None,
     *,
     compress: int | None = None,
+    piped: str = DEFAULT_SUFFIX,
 ) -> bytes:
     """Encode a picture in the format of its target; arguments and errors as of ``save_picture``.
 
@@ -135,8 +139,9 @@ def encode_for(
         pixels: As of ``save_picture``.
         icc: As of ``save_picture``.
         compress: As of ``encode_picture``.
+        piped: The format for standard output, as a suffix.
     """
-    suffix = target.suffix if target else DEFAULT_SUFFIX
+    suffix = target.suffix if target else piped
     return encode_picture(pixels, suffix, icc=icc, compress=compress)
 
 
@@ -157,13 +162,22 @@ def put_picture(data: bytes, target: Path | None) -> None:
         raise SinkError(f"cannot write {name}: {error.strerror or error}") from error
 
 
-def _check_job(job: Job, alpha: bool, codec: str | None) -> None:
+def _piped_job(inputs: Sequence[Input], suffix: str) -> Job:
+    _require_one(inputs, "standard output")
+    if inputs[0].kind == "film":
+        raise UsageError("a film cannot go to standard output; use -o FILE")
+    return Job(inputs[0], None, piped=suffix)
+
+
+def _check_job(job: Job, alpha: bool, codec: str | None, wanted: str | None) -> None:
     """Refuse a name that its kind of result cannot have."""
     if job.target is None or job.frames:
         return
     name, suffix = shown(job.target), job.target.suffix
     if job.input.kind == "film":
         choose_codec(name, suffix, alpha=alpha, wanted=codec)
+    elif wanted and wanted != suffix.lower():
+        raise UsageError(f"{name}: --format {wanted[1:]} does not go with this name; leave it out")
     else:
         check_format(name, suffix, alpha=alpha)
 

@@ -3,8 +3,9 @@
 import glob
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sodcli.errors import SourceError
@@ -31,7 +32,13 @@ class Input:
     kind: Kind = "picture"
 
 
-def find_inputs(sources: Sequence[str], *, recursive: bool) -> list[Input]:
+def find_inputs(
+    sources: Sequence[str],
+    *,
+    recursive: bool,
+    out: str | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> list[Input]:
     """Expand files, folders, globs and ``-`` into inputs, each once, in the order given.
 
     A name that exists is taken literally, even if it looks like a glob. A missing file stays in
@@ -40,14 +47,17 @@ def find_inputs(sources: Sequence[str], *, recursive: bool) -> list[Input]:
     Args:
         sources: What the user typed.
         recursive: Look into the sub-folders of folders, too.
+        out: Folder of the results, as typed; it is left out of the folders it lies in.
+        warn: Told in a line what a folder holds that cannot be read or is a result of ours.
 
     Raises:
         SourceError: If a folder holds neither picture nor film or cannot be listed, or a glob
             matches no file.
     """
+    look_into = partial(media_in, recursive=recursive, out=out, warn=warn)
     seen: dict[str | None, Input] = {}
     for source in sources:
-        for item in _expand(source, recursive):
+        for item in _expand(source, look_into):
             seen.setdefault(_identity(item.path), item)
     return list(seen.values())
 
@@ -63,14 +73,14 @@ def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> 
     return read_picture(item.path, index=index, max_pixels=max_pixels)
 
 
-def _expand(source: str, recursive: bool) -> Iterable[Input]:
+def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[Input]:
     if source == "-":
         return [Input(None)]
     if not source:  # an unset variable of the shell, which Path would take for this folder
         raise SourceError("an empty name is no source; name a picture, a film or a folder")
     if os.path.isdir(source):  # noqa: PTH112 - unlike Path.is_dir it never raises
         root = Path(source)
-        return [Input(found, root, kind_of(found)) for found in media_in(root, recursive)]
+        return [Input(found, root, kind_of(found)) for found in look_into(root)]
     if glob.has_magic(source) and not os.path.lexists(source):
         return [Input(found, kind=kind_of(found)) for found in files_matching(source)]
     return [Input(Path(source), kind=kind_of(Path(source)))]

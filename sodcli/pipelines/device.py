@@ -66,15 +66,25 @@ def choose_device(wanted: str = "auto") -> "torch.device":
 
 
 def describe_device(device: "torch.device", half: bool) -> str:
-    """Return one line for the user: the device and the precision."""
+    """Return the device and the precision in words."""
     import torch
 
     precision = "bfloat16" if half else "float32"
     if device.type == "cuda":
-        return f"device: {device} ({torch.cuda.get_device_name(device)}), {precision}"
+        return f"{device} ({torch.cuda.get_device_name(device)}), {precision}"
     if device.type == "cpu":
-        return f"device: cpu ({torch.get_num_threads()} threads), {precision}"
-    return f"device: {device}, {precision}"
+        return f"{processor(torch.get_num_threads())}, {precision}"
+    return f"{device}, {precision}"
+
+
+def processor(threads: int) -> str:
+    """Return in words that so many threads of the processor work."""
+    return f"cpu ({number_of(threads, 'thread')})"
+
+
+def number_of(count: int, thing: str) -> str:
+    """Return ``1 thread`` or ``4 threads``."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def set_threads(count: int | None) -> None:

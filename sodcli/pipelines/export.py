@@ -18,7 +18,7 @@ OPSET: Final = 17
 # Odd sides, so that every resize and padding that any size may need is in the graph.
 _TRACED_HW: Final = (67, 71)
 _SMALL_HW: Final = (96, 96)
-_ANY: Final = {0: "pictures", 2: "height", 3: "width"}
+_ANY: Final = {0: "N", 2: "H", 3: "W"}
 
 
 class Plain(nn.Module):
@@ -77,7 +77,7 @@ def graph_of(
     wrapped = Blended(module) if kind == "blended" else Plain(module)
     axes = {} if shape is not None else dict.fromkeys((*names, "logits"), _ANY)
     if "x_lr" in axes:
-        axes["x_lr"] = {0: "pictures", 2: "height_lr", 3: "width_lr"}
+        axes["x_lr"] = {0: "N", 2: "H_lr", 3: "W_lr"}
     buffer = io.BytesIO()
     inputs = tuple(torch.randn(one, generator=torch.Generator().manual_seed(0)) for one in shapes)
     with _calmly(), plain_padding(wrapped), torch.no_grad():

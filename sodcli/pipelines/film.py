@@ -94,7 +94,7 @@ def infer_films(
     """Work through the films of ``jobs``, one after the other; one that fails leaves the others.
 
     Args:
-        jobs: Films with their outputs.
+        jobs: Films with their outputs, which are replaced if they exist; see ``sift``.
         predictor: The loaded network; image models answer frame by frame, clip models clip by clip.
         settings: As for pictures; ``batch`` is in frames, or in clips.
         films: See :class:`FilmSettings`.
@@ -110,10 +110,7 @@ def infer_films(
     """
     outcomes: list[Outcome] = []
     for job in jobs:
-        if job.exists() and not settings.overwrite:
-            outcome = Outcome(job, "skipped")
-        else:
-            outcome = _outcome(job, predictor, settings, films, watcher)
+        outcome = _outcome(job, predictor, settings, films, watcher)
         outcomes.append(outcome)
         watcher.report(outcome)
         if settings.fail_fast and outcome.status == "failed":

@@ -39,10 +39,12 @@ def put_graph(path: Path, data: bytes) -> None:
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
-    """Return an ONNX file with ``about`` as its metadata."""
+    """Return an ONNX file with ``about`` as its metadata, and its one map per picture told."""
     import onnx
 
     model = onnx.load_from_string(data)
+    channels = model.graph.output[0].type.tensor_type.shape.dim[-3]
+    channels.dim_value = 1  # which the exporter does not see behind a resize
     onnx.helper.set_model_props(model, dict(about))
     return bytes(model.SerializeToString())
 

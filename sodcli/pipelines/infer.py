@@ -13,6 +13,7 @@ from sodcli.frame import Frame
 from sodcli.imaging.compose import Look, Pixels, compose
 from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.imaging.tensors import binarise
+from sodcli.io.pictures import check_file
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
 from sodcli.pipelines.halving import in_halves
@@ -88,16 +89,35 @@ class _Ledger:
             self.stop.set()
 
 
+def sift(jobs: Sequence[Job], settings: Settings) -> tuple[list[Outcome], list[Job]]:
+    """Part the jobs that need no network from those to do: loading one takes seconds.
+
+    Returns:
+        What becomes of those whose output is there, or whose input is missing or can be no
+        picture, in order; and the others: with ``fail_fast`` none, if one has failed already.
+    """
+    known, todo = [], []
+    for job in jobs:
+        outcome = _foregone(job, settings)
+        if outcome is None:
+            todo.append(job)
+            continue
+        known.append(outcome)
+        if settings.fail_fast and outcome.status == "failed":
+            return known, []
+    return known, todo
+
+
 def infer(
     jobs: Sequence[Job], predictor: Predictor, settings: Settings, report: Report
 ) -> list[Outcome]:
     """Work through ``jobs``; one that fails leaves the others as they are.
 
     Args:
-        jobs: Inputs with their outputs.
+        jobs: Inputs with their outputs, which are replaced if they exist; see :func:`sift`.
         predictor: The loaded network.
         settings: See :class:`Settings`.
-        report: Called with each outcome as it becomes known; skips come first.
+        report: Called with each outcome as it becomes known.
 
     Returns:
         All outcomes; with ``fail_fast`` those up to the first failure.
@@ -107,12 +127,6 @@ def infer(
         WeightsError: If the network's answers are not finite.
     """
     ledger = _Ledger(report, settings.fail_fast)
-    todo = []
-    for job in jobs:
-        if settings.overwrite or not job.exists():
-            todo.append(job)
-        else:
-            ledger.add(Outcome(job, "skipped"))
 
     def write(item: object) -> None:
         if not ledger.stop.is_set():
@@ -121,7 +135,7 @@ def infer(
     def encode(item: object) -> object:
         return item if ledger.stop.is_set() else _encode(cast(_Item, item), settings)
 
-    wanted = takewhile(lambda job: not ledger.stop.is_set(), todo)
+    wanted = takewhile(lambda job: not ledger.stop.is_set(), jobs)
     hands = helping_hands()
     items = ordered(partial(_read, settings), wanted, hands)
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
@@ -130,6 +144,17 @@ def infer(
         for item in paced(work, items, backend=runner(predictor), batch=settings.batch):
             writer.put(item)
     return ledger.outcomes
+
+
+def _foregone(job: Job, settings: Settings) -> Outcome | None:
+    if job.exists() and not settings.overwrite:
+        return Outcome(job, "skipped")
+    try:
+        if job.input.path is not None:
+            check_file(job.input.path, picture=job.input.kind == "picture")
+    except SodError as error:
+        return Outcome(job, "failed", error)
+    return None
 
 
 def _read(settings: Settings, job: Job) -> _Item:
@@ -150,8 +175,8 @@ def _encode(item: _Item, settings: Settings) -> _Item:
     if item.frame is None:
         return item
     try:
-        pixels, target = render(item.frame, settings), item.job.target
-        data = encode_for(target, pixels, item.frame.icc, compress=settings.compress)
+        pixels, job, icc = render(item.frame, settings), item.job, item.frame.icc
+        data = encode_for(job.target, pixels, icc, compress=settings.compress, piped=job.piped)
     except SodError as error:
         return _Item(item.job, error=error)
     return _Item(item.job, data=data)

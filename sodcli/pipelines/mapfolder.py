@@ -34,15 +34,15 @@ class MapFolder:
             return
         for name, targets in _targets(strips).items():
             count = sum(target.exists() for target in targets)
+            if count and self._read(name) != self._about:
+                raise UsageError(
+                    f"{self._out / name} holds {count} maps that were not made with these weights "
+                    "and settings; choose another -o, or --overwrite to replace them"
+                )
             if count and not resume:
                 raise UsageError(
                     f"{self._out / name} holds {count} of these maps already; --resume goes on "
                     "with them, --overwrite makes them anew"
-                )
-            if count and self._read(name) != self._about:
-                raise UsageError(
-                    f"{self._out / name}: its maps were not made with these weights and settings; "
-                    "use --overwrite or another -o"
                 )
 
     def begin(self, strips: Sequence[Strip], *, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.models.restore import build_args, describe, restore
 from sodcli.pipelines.blueprint import find_network
 from sodcli.registry import Registry
+from sodcli.weights.cache import locate
 from sodcli.weights.layouts import layout
 from sodcli.weights.save import save_published, save_weights
 
@@ -34,24 +35,29 @@ class Folding:
 
 
 def fold_file(
-    source: Path, target: Path | None, model: str | None, tol: float, registry: Registry
+    wanted: str, target: Path | None, model: str | None, tol: float, registry: Registry
 ) -> Folding:
-    """Write the folded form of ``source``.
+    """Write the folded form of a weights file.
 
     Args:
-        source: A weights file in our layout or in a published one.
-        target: Where to; by default beside ``source``, with ``_reparam`` after its stem.
-            ``.safetensors`` is our layout, ``.pth`` the published one.
+        wanted: The file, in our layout or in a published one, or a name of models.toml.
+        target: Where to; by default beside the file, with ``_reparam`` after its stem, and for a
+            name into the working folder. ``.safetensors`` is our layout, ``.pth`` the published
+            one.
         model: Its model; by default the one whose keys and shapes it fits.
         tol: Largest difference of the logits that is still the same network.
         registry: Where models are looked up.
 
     Raises:
-        UsageError: If ``target`` is ``source``, or of another suffix.
+        UsageError: If ``target`` is the file itself, or of another suffix.
+        MissingError: If there is no such file.
         WeightsError: If there is nothing to fold, or the two networks differ by more than ``tol``;
             nothing is written then.
         SinkError: If the file cannot be written.
     """
+    source = locate(wanted, registry)
+    if target is None and wanted in registry.weights:
+        target = Path(f"{wanted}_reparam.safetensors")
     target = target or source.with_name(f"{source.stem}_reparam{source.suffix}")
     if target.suffix not in (".safetensors", ".pth", ".pt"):
         raise UsageError(f"{target}: weights are written as .safetensors or .pth")

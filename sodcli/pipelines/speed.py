@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,14 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What to measure; sizes in pixels, ``half`` is bfloat16."""
+    """What to measure; sizes in pixels, ``half`` is bfloat16.
 
-    size: int
+    Attributes:
+        size: Side of the input; ``None`` for the model's own.
+        backend: ``auto`` is what ``sod infer`` would take, and PyTorch for the network alone.
+    """
+
+    size: int | None = None
     batch: int = 1
     clip: int = 1
     runs: int = 200
@@ -76,7 +81,11 @@ class Trial:
     half: bool = False
     reparam: bool = True
     compiled: bool = False
-    backend: str = "torch"
+    backend: str = "auto"
+
+    def side(self, spec: ModelSpec) -> int:
+        """Return the side of the input of ``spec``'s network, in pixels."""
+        return self.size or spec.input_hw[0]
 
 
 def measure_speed(
@@ -90,6 +99,8 @@ def measure_speed(
         device: Where it runs.
         report: Called with 1 after every run, warm-up included.
     """
+    if trial.backend == "auto":
+        trial = replace(trial, backend="torch")
     module = fresh_module(spec, trial, device)
     runner: Callable[[torch.Tensor], object] = torch.compile(module) if trial.compiled else module
     if trial.backend != "torch":
@@ -147,7 +158,7 @@ def summarise(
     return Speed(
         model=spec.name,
         scope=scope,
-        size=trial.size,
+        size=trial.side(spec),
         batch=trial.batch,
         clip=trial.clip,
         reparam=trial.reparam,
@@ -179,7 +190,7 @@ def versions() -> dict[str, str]:
 
 def make_input(spec: ModelSpec, trial: Trial, device: torch.device) -> torch.Tensor:
     """Return random input of the shape that ``spec``'s network takes."""
-    size_hw = (trial.size, trial.size)
+    size_hw = (trial.side(spec), trial.side(spec))
     shape = input_shape(spec, size_hw, batch=trial.batch, clip=trial.clip)
     x = torch.randn(shape, device=device)
     pictures = x.flatten(0, -4).contiguous(memory_format=torch.channels_last)

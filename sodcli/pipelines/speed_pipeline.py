@@ -11,15 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sodcli.errors import MissingError
 from sodcli.imaging.compose import Look
 from sodcli.io.sinks import plan_outputs, save_picture
 from sodcli.io.sources import find_inputs
 from sodcli.pipelines.backends import Backend
+from sodcli.pipelines.backends.choose import Wish, decide
+from sodcli.pipelines.backends.graphs import Graphs
 from sodcli.pipelines.backends.torch_backend import TorchBackend
+from sodcli.pipelines.blueprint import find_network
+from sodcli.pipelines.fetch import Supply
 from sodcli.pipelines.infer import Outcome, Settings, infer
-from sodcli.pipelines.predictor import Predictor
+from sodcli.pipelines.predictor import Predictor, load
 from sodcli.pipelines.speed import Speed, Trial, fresh_module, graph_backend, summarise
-from sodcli.registry import ModelSpec
+from sodcli.registry import ModelSpec, default_registry
 
 _PHOTO_HW: Final = (960, 1280)
 
@@ -29,13 +34,11 @@ def measure_pipeline(
 ) -> Speed:
     """Time reading, network, cutting out and writing of drawn JPEG photos of 1280x960.
 
-    The figures are per picture; arguments as of :func:`sodcli.pipelines.speed.measure_speed`.
+    Backend and size are those that ``sod infer`` takes for so many photos, unless the trial names
+    others. The figures are per picture; arguments as of :func:`.measure_speed`.
     """
-    module = fresh_module(spec, trial, device)
-    backend: Backend = TorchBackend(module, device, half=trial.half, compiled=trial.compiled)
-    if trial.backend != "torch":
-        backend = graph_backend(spec, module, trial)
-    predictor = Predictor(spec, module, backend, size=trial.size)
+    photos_in_all = trial.warmup + trial.runs + 1
+    chosen, predictor = _as_infer_does(spec, trial, device, photos_in_all)
     finished: list[float] = []
 
     def note(outcome: Outcome) -> None:
@@ -46,13 +49,52 @@ def measure_pipeline(
 
     with tempfile.TemporaryDirectory(prefix="sod-speed-") as folder:
         photos = Path(folder, "photos")
-        for number in range(trial.warmup + trial.runs + 1):
+        for number in range(photos_in_all):
             save_picture(_photo(number), photos / f"{number}.jpg", None)
         jobs = plan_outputs(find_inputs([str(photos)], recursive=False), "rgba", None, alpha=True)
         infer(jobs, predictor, Settings(kind="rgba", look=Look(), batch=trial.batch), note)
     times = np.diff(finished)[trial.warmup :].tolist()
-    single = replace(trial, batch=1)
-    return summarise(spec, "pipeline: read, network, cut out, write", module, single, times)
+    single = replace(trial, batch=1, clip=1, backend=chosen, size=predictor.size_hw[0])
+    scope = "pipeline: read, network, cut out, write"
+    return summarise(spec, scope, predictor.module, single, times)
+
+
+def _as_infer_does(
+    spec: ModelSpec, trial: Trial, device: torch.device, pictures: int
+) -> tuple[str, Predictor]:
+    """Return the name of the backend, and the network with its weights, or fresh ones."""
+    wish = Wish(trial.backend, str(device), trial.half, trial.compiled, pictures)
+    registry = default_registry()
+    try:
+        network = find_network(
+            spec.name, None, registry, Supply(offline=True), reparam=trial.reparam
+        )
+    except MissingError:
+        return _fresh(spec, trial, device)
+    chosen = decide(wish, spec, Graphs(network, lambda _: None), reparam=trial.reparam)
+    predictor = load(
+        spec.name,
+        device=wish.device,
+        half=wish.half,
+        reparam=trial.reparam,
+        size=trial.size,
+        offline=True,
+        backend=chosen,
+        compiled=wish.compiled,
+        threads=torch.get_num_threads(),
+        pictures=pictures,
+    )
+    return chosen, predictor
+
+
+def _fresh(spec: ModelSpec, trial: Trial, device: torch.device) -> tuple[str, Predictor]:
+    """Return the network with fresh weights, which cost what trained ones cost."""
+    module = fresh_module(spec, trial, device)
+    if trial.backend in ("auto", "torch"):
+        runner: Backend = TorchBackend(module, device, half=trial.half, compiled=trial.compiled)
+        return "torch", Predictor(spec, module, runner, size=trial.size)
+    runner = graph_backend(spec, module, trial)
+    return trial.backend, Predictor(spec, module, runner, size=trial.size)
 
 
 def _photo(number: int) -> NDArray[np.uint8]:

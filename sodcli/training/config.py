@@ -169,7 +169,7 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     """Lay ``layers`` (file, flags) over the recipe that they or the model's entry name.
 
     Raises:
-        UsageError: If no model is named, or a key or value is wrong.
+        UsageError: If no model or no data is named, or a key or value is wrong.
     """
     wanted = merge(*layers)
     if "model" not in wanted:
@@ -182,13 +182,22 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     recipe = wanted.get("recipe") or spec.recipe or ""
     own = {"recipe": recipe, "clip_len": spec.clip_len}
     table = merge(own, recipe_table(registry, recipe), *layers)
+    if "data" not in table:
+        raise UsageError("no pictures to train on; add --data FOLDER")
     config = read_table(TrainConfig, _absolute(table), "settings")
     _check_fit(config, spec)
     return config
 
 
-def resume(saved: TrainConfig, *layers: Mapping[str, Any]) -> TrainConfig:
+def resume(
+    saved: TrainConfig, *layers: Mapping[str, Any], weights: Path | None = None
+) -> TrainConfig:
     """Return ``saved`` after making sure that ``layers`` (file, flags) do not contradict it.
+
+    Args:
+        saved: The config of the run.
+        layers: What is asked for now.
+        weights: Of the run, which a new one may start from, if they are there.
 
     Raises:
         UsageError: If they do; the message names what differs.
@@ -196,9 +205,11 @@ def resume(saved: TrainConfig, *layers: Mapping[str, Any]) -> TrainConfig:
     table = merge(asdict(saved), _absolute(merge(*layers)))
     differing = differences(saved, read_table(TrainConfig, table, "--resume"))
     if differing:
+        there = weights is not None and weights.exists()
+        again = f" from its weights: -o NEW --init {weights}" if there else ""
         raise UsageError(
             f"cannot resume with another configuration: {'; '.join(differing)}; "
-            "leave the options out, or start a new run"
+            f"leave the options out, or start a new run{again}"
         )
     return saved
 

@@ -1,11 +1,17 @@
 """What Tab offers, asked as each shell asks."""
 
+import inspect
 import os
 import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from sodcli.cli import completion
+from sodcli.cli.app import app
+from sodcli.cli.evaluate import evaluate
+from sodcli.imaging.colours import COLOURS
 from sodcli.imaging.compose import PICTURE, names
 from sodcli.registry import default_registry
 
@@ -36,7 +42,8 @@ def test_commands_and_options_are_offered(shell):
 
 
 def test_values_are_offered(registry):
-    assert offered("bash", "infer", "--type", "").split() == sorted(set(names()) - {PICTURE})
+    types = sorted({*names(), *COLOURS} - {PICTURE})
+    assert offered("bash", "infer", "--type", "").split() == types
     assert offered("bash", "test", "--model", "std").split() == ["stdnet", "stdnet-a"]
     assert offered("bash", "train", "--recipe", "sdnet").split() == sorted(
         name for name in registry.recipes if name.startswith("sdnet")
@@ -44,6 +51,39 @@ def test_values_are_offered(registry):
     assert offered("bash", "fetch", "DAVI").split() == ["DAVIS", "DAVIS-S"]
     assert offered("bash", "infer", "-w", "insp").split()
     assert default_registry().weights.keys() >= set(offered("bash", "infer", "-w", "").split())
+
+
+CASES = [
+    ("export", "r", "rcrnet rcrnet-image"),
+    ("export", "sdnet-", "sdnet-a sdnet-a-duts sdnet-duts"),
+    ("reparam", "sd", "sdnet sdnet-a-duts sdnet-duts"),
+    ("speed", "-m", "i", "inspyrenet inspyrenet-res2net50"),
+    ("train", "-m", "r", "rcrnet rcrnet-image"),
+    ("train", "-m", "f", "fgplg"),
+    ("train", "--init", "sdnet-st", "sdnet-stage1-backbone"),
+    ("infer", "-w", "sdnet-st", ""),
+    ("infer", "-w", "raft", ""),
+    ("infer", "--device", "c", "cpu cuda"),
+    ("infer", "--codec", "h", "h264 h265"),
+    ("eval", "--metrics", "mae,w", "mae,wf"),
+    ("pseudo-label", "--flow", "", "dis raft-large raft-small"),
+    ("pseudo-label", "-w", "f", "fgplg"),
+]
+
+
+@pytest.mark.parametrize(("words", "names"), [(case[:-1], case[-1]) for case in CASES])
+def test_only_what_the_command_takes_is_offered(monkeypatch, words, names):
+    for key, value in ASKING["bash"](["sod", *words]).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("_SOD_COMPLETE", "complete_bash")
+    shown = CliRunner().invoke(app, prog_name="sod").stdout
+    assert shown.split() == names.split()
+
+
+def test_the_measures_offered_are_those_that_are_taken_by_default():
+    default = inspect.signature(evaluate).parameters["metrics"].default
+    assert completion.metrics("") == sorted(default.split(","))
+    assert completion.metrics("mae,s,") == [f"mae,s,{name}" for name in ("e", "f", "mba", "wf")]
 
 
 def test_completion_is_quick_because_nothing_heavy_is_loaded():

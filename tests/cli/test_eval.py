@@ -1,9 +1,16 @@
 """``sod eval``: what it prints, and how it ends."""
 
+import errno
 import json
+import re
+import sys
 
 import pytest
 
+from sodcli.cli import ui
+from sodcli.errors import SinkError
+from sodcli.pipelines import evaluate as evaluation
+from sodcli.pipelines.report import files
 from tests.scoring_kit import draw_films, draw_set
 
 COLUMNS = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
@@ -52,6 +59,39 @@ def test_reports_go_where_they_are_told(sod, data):
     assert all(f"wrote {path}" in result.stderr for path in files.values())
     assert sod("eval", data / "a", data / "S", *words, "-q").stderr == ""
     assert json.loads(files["json"].read_text())["results"][0]["images"] == 4
+
+
+def test_the_table_is_printed_even_where_a_report_then_fails(sod, data, monkeypatch):
+    """What was scored for minutes is not lost by a disk that fills up meanwhile."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_whole", full)
+    result = sod("eval", data / "a", data / "S", "--csv", data / "a.csv")
+    assert result.exit_code == 1
+    assert result.stdout.count("\n") == 3
+    assert result.stderr == f"error: cannot write {data / 'a.csv'}: no space left on device\n"
+
+
+def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkeypatch):
+    def closed(*_):
+        raise SinkError("cannot write to standard output: Broken pipe")
+
+    monkeypatch.setattr(ui, "put_table", closed)
+    result = sod("eval", data / "a", data / "S", "--csv", data / "a.csv")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("error: cannot write to standard output: Broken pipe\n")
+    assert (data / "a.csv").read_text().startswith("set,method")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
+def test_a_place_for_no_report_is_told_before_anything_is_scored(sod, data, monkeypatch):
+    monkeypatch.setattr(evaluation, "run", lambda *_, **__: pytest.fail("was scored"))
+    for place in ("/proc/x.csv", "/proc/new/x.csv"):  # where even root cannot write
+        result = sod("eval", data / "a", data / "S", "--csv", place)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert re.fullmatch(rf"error: cannot write {place}: .+\n", result.stderr)
 
 
 def test_missing_maps_warn_and_with_strict_fail(sod, data):

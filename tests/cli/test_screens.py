@@ -74,10 +74,11 @@ def test_help_costs_little_more_than_python_and_typer():
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["infer"], "Missing argument"),
         (["infer", "x.jpg", "--bogus"], "No such option: --bogus"),
         (["infer", "x.jpg", "--batch", "0"], "--batch"),
         (["infer", "x.jpg", "--refine", "hard"], "--refine"),
+        (["infer", "x.jpg", "--threshold", "3"], "or equal to 1. Try 'python -m sodcli infer --"),
+        (["infer", "x.jpg", "-t"], "requires an argument. Try 'sod infer --help'."),
         (["nothing"], "No such command 'nothing'"),
         (["speed", "-m", "sdnt"], "Did you mean 'sdnet'? Known: "),
         (["speed", "--device", "gpu"], "use auto, cpu, cuda, cuda:N or mps"),
@@ -85,14 +86,40 @@ def test_help_costs_little_more_than_python_and_typer():
 )
 def test_wrong_usage_is_one_line_and_exit_2(words, text):
     result = program(*words)
-    if words == ["infer"]:  # nothing at all asks for help
-        assert "Usage: " in result.stdout + result.stderr
-        return
     assert result.returncode == 2
     assert text in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert not result.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "speed"])
+def test_without_any_words_a_command_shows_its_help_and_no_error(sod, name):
+    result = sod(name)
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert "Usage: " in result.stdout
+
+
+def test_paragraphs_of_help_flow(sod, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert " and nothing is written when it is over --tol. " in sod("reparam", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [("torchvision.ops", "torchvision; run: pip install torchvision"),
+     ("cv2", "opencv-python; run: pip install opencv-python")],
+)  # fmt: skip
+def test_a_package_that_is_not_installed_is_named(sod, module, says):
+    @app.command("fail-for-test", hidden=True)
+    def fail():
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    try:
+        result = sod("fail-for-test")
+    finally:
+        app.registered_commands.pop()
+    assert (result.exit_code, result.stderr) == (2, f"error: this needs {says}\n")
 
 
 def test_cuda_without_cuda_is_exit_5(sod):

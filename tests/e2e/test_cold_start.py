@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
+from tests.scoring_kit import draw_set
 
 pytestmark = pytest.mark.slow
 CODE = """
@@ -62,3 +63,28 @@ def test_a_kept_graph_needs_no_torch_either(photo, small_weights):
 @pytest.mark.parametrize("backend", ["torch"])
 def test_sdnet_on_torch_needs_neither_timm_nor_torchvision(photo, backend):
     run_without({"timm", "torchvision"}, "infer", photo, "--backend", backend, "--size", 64)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "infer {photo} --backend torch",
+        "infer {photo} -w {weights} --backend onnx",
+        "infer {photo} --device cuda",
+        "test --data {folder}/S -m sdnet -o {folder}/maps",
+        "speed",
+        "train --data {folder}/S -o {folder}/run",
+        "reparam sdnet",
+    ],
+)
+def test_what_needs_pytorch_says_so_where_it_is_not(photo, tmp_path, small_weights, line):
+    engine("onnx")
+    draw_set(tmp_path / "S", [], 2)
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'sod'\n"
+    code += "from sodcli.cli.app import app; app()"
+    line = line.format(photo=photo, weights=small_weights, folder=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line.split()], capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr.splitlines()[-1] == "error: this needs PyTorch; run: pip install torch"
+    assert (done.returncode, done.stdout) == (2, "")

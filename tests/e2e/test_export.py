@@ -32,6 +32,10 @@ def test_an_image_model_takes_any_batch_and_size(sod, target, small_weights):
     report = json.loads(result.stdout)
     assert report["difference"] < 1e-4
     assert report["input"] == ["N", "3", "H", "W"]
+    assert [(one.name, one.shape) for one in session_of(target).get_inputs()] == [
+        ("x", ["N", 3, "H", "W"])
+    ]
+    assert session_of(target).get_outputs()[0].shape == ["N", 1, "H", "W"]
     session, module = session_of(target), sodcli.load(weights=small_weights).module
     for shape in ((1, 3, 64, 96), (3, 3, 33, 70)):
         x = torch.randn(shape)
@@ -104,6 +108,7 @@ def test_a_film_model_is_fixed_to_its_clip(sod, target, tmp_path, registry):
     result = sod("export", path, "-o", target, "--clip", 3, "--size", 48, "--json")
     assert result.exit_code == 0, result.stderr
     assert session_of(target).get_inputs()[0].shape == [1, 3, 3, 48, 48]
+    assert session_of(target).get_outputs()[0].shape == [1, 3, 1, 48, 48]
 
 
 def test_over_the_tolerance_nothing_is_written(sod, target, small_weights):

@@ -353,6 +353,7 @@ def test_the_list_shows_everything(sod, registry):
     result = sod("fetch", "--list")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
+    assert {line.count("\t") for line in lines} == {5}
     for name in (*registry.weights, *registry.datasets):
         assert sum(line.split()[:1] == [name] for line in lines) == 1, name
     (line,) = [line for line in lines if line.split()[:1] == ["inspyrenet-dis5k"]]
@@ -460,3 +461,15 @@ def test_a_bar_shows_what_comes_on_a_screen_only(monkeypatch):
             shown = screen.file.getvalue()
             assert ("2.0/2.0 MB" in shown) is (terminal and not quiet)
             assert terminal or not shown
+
+
+@pytest.mark.parametrize("columns", [80, 100, 300])
+def test_a_screen_cuts_no_name_that_one_must_type(sod, registry, monkeypatch, columns):
+    monkeypatch.setattr("sodcli.cli.ui.on_screen", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = sod("fetch", "--list").stdout.splitlines()
+    first = {line.partition(" ")[0] for line in lines[lines.index("─" * len(lines[0])) + 1 :]}
+    assert first - {""} == {*registry.weights, *registry.datasets}
+    words = {word.rstrip(";") for line in lines for word in line.split()}
+    assert words >= {entry.model for entry in registry.weights.values()}
+    assert max(map(len, lines)) <= columns

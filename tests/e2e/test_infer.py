@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageCms
 
 import sodcli
+from sodcli.pipelines.device import processor
 from sodcli.weights.save import save_weights
 from tests.conftest import draw_photo
 
@@ -42,7 +43,7 @@ def test_every_output_type_lies_beside_the_photo(sod, photos, small_weights, kin
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{target}\n"
     threads = torch.get_num_threads()
-    assert result.stderr == f"device: cpu ({threads} threads), float32, torch, model sdnet\n"
+    assert result.stderr == f"device: {processor(threads)}, float32, torch, model sdnet\n"
     shape = read(target).shape
     assert shape == ((90, 120) if channels is None else (90, 120, channels))
 
@@ -55,6 +56,18 @@ def test_any_picture_can_be_put_behind(sod, tmp_path, photos, small_weights):
     saliency = sodcli.load(weights=small_weights)(photos / "a.jpg")
     assert np.abs(out[saliency < 0.01] - (30, 200, 10)).max(initial=0) <= 3
     assert (saliency < 0.01).sum() + (saliency > 0.01).sum() == saliency.size
+
+
+def test_a_folder_goes_onto_white_as_jpeg(sod, photos, small_weights):
+    words = [photos, "-t", "#FFFFFF", "--format", "jpg", "-w", small_weights]
+    result = sod("infer", *words)
+    made = photos.with_name("in_ffffff")
+    assert result.stdout.split() == [str(made / "a_ffffff.jpg"), str(made / "b_ffffff.jpg")]
+    with Image.open(made / "a_ffffff.jpg") as picture:
+        assert picture.format == "JPEG"
+    Image.fromarray(draw_photo(4)[0]).save(photos / "white", "PNG")
+    result = sod("infer", photos / "a.jpg", "-t", photos / "white", "--dry-run", "--format", "jpg")
+    assert result.stdout == f"{photos / 'a_white.jpg'}\n"
 
 
 def test_the_map_is_what_the_python_api_answers(sod, photos, small_weights):
@@ -118,6 +131,28 @@ def test_what_exists_is_skipped_until_overwrite(sod, photos, small_weights):
     assert read(target).shape == (90, 120, 4)
 
 
+def test_of_many_that_exist_only_the_number_is_told_and_no_network_is_loaded(sod, photos):
+    made = photos.with_name("in_rgba")
+    made.mkdir()
+    (made / "a_rgba.png").touch()
+    words = ["infer", photos, photos / "no.jpg", "-o", made, "-w", "none.pth"]
+    plan = sod(*words[:3], "-o", made, "--dry-run")
+    assert plan.stderr == "3 pictures: 2 to write, 1 to skip\n"
+    (made / "b_rgba.png").touch()
+    result = sod(*words)
+    assert result.exit_code == 3
+    error, count = result.stderr.splitlines()
+    assert error == f"error: {photos / 'no.jpg'}: no such file"
+    assert count == "3 pictures: 2 skipped, 1 failed; --overwrite replaces what exists"
+    assert sod(*words, "-q").stderr == f"{error}\n"
+    assert sod(*words, "-v").stderr.count("exists, skipped (--overwrite replaces)") == 2
+    report = json.loads(sod(*words, "--json").stdout)
+    assert (report["model"], report["device"], report["skipped"]) == (None, None, 2)
+    stopped = sod(*words, "--fail-fast", "--overwrite", "-w", "none.pth")
+    assert stopped.exit_code == 1
+    assert stopped.stderr.endswith("\n3 pictures: 1 failed, 2 not begun\n")
+
+
 def test_a_dry_run_needs_no_weights_and_writes_nothing(sod, photos):
     before = sorted(photos.rglob("*"))
     result = sod("infer", photos, "-r", "--dry-run")
@@ -150,7 +185,7 @@ def test_one_bad_picture_leaves_the_others_done(sod, photos, small_weights):
     assert result.exit_code == 3
     for name in ("empty.png", "cut.jpg", "text.png", "missing.jpg"):
         assert sum(f"{name}: " in line for line in result.stderr.splitlines()) == 1
-    assert "4 of 6 inputs failed" in result.stderr
+    assert result.stderr.endswith("\n6 pictures: 2 done, 4 failed\n")
     assert sorted(p.name for p in (photos / "out").iterdir()) == ["a_rgba.png", "b_rgba.png"]
 
 
@@ -171,6 +206,8 @@ def test_fail_fast_stops_at_the_first(sod, tmp_path, photos, small_weights):
         (["a.jpg", "b.png", "-o", "x.png"], 2, "x.png"),
         (["a.jpg", "-t", "grean"], 2, "Did you mean 'green'?"),
         (["a.jpg", "-t", "picture"], 2, "no output type"),
+        (["a.jpg", "-t", "whit"], 2, "Did you mean 'white'?"),
+        (["a.jpg", "b.png", "--format", "jpg"], 2, "or a type without transparency, such as white"),
         (["a.jpg", "-t", "map", "-o", "a.jpg"], 2, "is the input itself; --overwrite replaces it"),
         (["*.tiff"], 1, "no file matches"),
         (["a.jpg", "-m", "sdnt"], 2, "Did you mean 'sdnet'?"),
@@ -301,3 +338,20 @@ def test_the_python_api_takes_every_pil_mode(small_weights, mode):
     saliency = predictor(picture)
     assert saliency.shape == (90, 120)
     assert 0 <= saliency.min() <= saliency.max() <= 1
+
+
+def test_results_do_not_become_sources(sod, photos, small_weights):
+    (photos / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    words = ("infer", photos, "-r", "-o", photos / "cut", "-w", small_weights)
+    sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights)
+    first, again = sod(*words), sod(*words)
+    assert first.exit_code == again.exit_code == 0, first.stderr
+    made = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*_rgba.png"))
+    assert made == ["cut/a_rgba.png", "cut/b_rgba.png", "cut/sub/c_rgba.png"]
+    assert f"1 file in {photos} is a picture that sod cannot read: .heic (1)" in first.stderr
+    assert f"left out what sod made beside its sources: {photos / 'a_map.png'}" in first.stderr
+    named = sod("infer", photos / "IMG_1.heic", "-w", small_weights, "-q")
+    assert "not a picture sod can read" in named.stderr
+    assert "convert it" in named.stderr
+    quiet = sod(*words, "-q")
+    assert not quiet.stderr

@@ -101,7 +101,7 @@ def test_a_folder_of_pictures_and_films_is_mirrored(sod, film, tmp_path, small_w
     (folder / "bad.mkv").write_bytes(b"not a film")
     result = sod("infer", folder, "-r", "--json", *options(small_weights))
     assert result.exit_code == 3
-    assert "warning: 1 of 5 inputs failed" in result.stderr
+    assert result.stderr.endswith("\n2 pictures and 3 films: 4 done, 1 failed\n")
     data = json.loads(result.stdout)
     assert (data["done"], data["failed"]) == (4, 1)
     rows = {row["output"].removeprefix(f"{tmp_path}/"): row for row in data["results"]}

@@ -156,9 +156,11 @@ def test_maps_of_two_makers_are_never_mixed(sod, root, tmp_path, small_weights):
     other = tmp_path / "other.pth"
     entries = manifest("stdnet/manifest_sdnet.json")["training"]
     torch.save(rule_weights(entries, seed=1), other)
-    mixed = sod(*words, "-w", other, "--resume")
-    assert mixed.exit_code == 2
-    assert "were not made with these weights and settings" in mixed.stderr
+    mixed, unasked = sod(*words, "-w", other, "--resume"), sod(*words, "-w", other)
+    assert mixed.exit_code == unasked.exit_code == 2
+    assert mixed.stderr.splitlines()[-1] == unasked.stderr.splitlines()[-1]
+    assert "3 maps that were not made with these weights and settings" in mixed.stderr
+    assert "choose another -o, or --overwrite" in mixed.stderr
     (root / "Toys" / "images" / "toy_0.jpg").write_bytes(b"broken")
     assert sod(*words, "-w", other, "--overwrite").exit_code == 3
     assert sorted(files(out)) == ["Toys/toy_1.png", "Toys/toy_2.png"]  # none of the first maker

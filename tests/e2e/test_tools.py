@@ -43,6 +43,14 @@ def test_a_pth_is_written_in_the_published_layout(sod, tmp_path, small_weights):
     assert {k: list(v.shape) for k, v in state.items()} == {k: shape for k, shape, _ in baseline}
 
 
+def test_a_name_is_folded_into_the_working_folder(sod, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = sod("reparam", "sdnet")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "sdnet_reparam.safetensors\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["sdnet_reparam.safetensors"]
+
+
 def test_what_is_folded_is_refused(sod, small_weights, tmp_path):
     folded = tmp_path / "folded.safetensors"
     sod("reparam", small_weights, "-o", folded)
@@ -146,6 +154,23 @@ def test_the_pipeline_is_timed_from_file_to_file(sod):
     report = json.loads(result.stdout)
     assert report["scope"].startswith("pipeline")
     assert report["runs"] == 3
+
+
+def test_the_pipeline_runs_as_infer_does(sod, tmp_path):
+    """With the engine that is taken for so many photos, at the size of the built-in weights."""
+    cv2.imwrite(str(tmp_path / "a.png"), draw_photo(5)[0])
+    cv2.imwrite(str(tmp_path / "b.png"), draw_photo(6)[0])
+    seen = sod("infer", tmp_path, "-v").stderr
+    report = json.loads(sod("speed", "--pipeline", "--runs", 1, "--warmup", 0, "--json").stdout)
+    assert f", {report['backend']}, model sdnet" in seen
+    assert f"seen at {report['size']}x{report['size']}" in seen
+    assert report["fps"] == pytest.approx(1000 / report["median_ms"])
+
+
+def test_the_pipeline_of_a_model_without_weights_is_timed_with_fresh_ones(sod, tmp_path):
+    words = ["-m", "sdnet-a", "--size", 64, "--runs", 1, "--warmup", 0, "--json"]
+    report = json.loads(sod("speed", "--pipeline", *words).stdout)
+    assert (report["backend"], report["size"], report["model"]) == ("torch", 64, "sdnet-a")
 
 
 @pytest.mark.parametrize("backend", ENGINES)

@@ -1,5 +1,8 @@
 """Benchmark sets are found in the folder layouts that they are published in."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,6 +77,26 @@ def test_a_set_is_found_by_name_whatever_its_capitals(tmp_path, name):
 def test_a_root_named_after_the_set_is_the_set(tmp_path):
     flat(tmp_path / "toy")
     assert found(tmp_path / "toy", "TOY")["toy"].folder == tmp_path / "toy"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_linked_set_goes_by_the_name_of_the_link(tmp_path, monkeypatch):
+    flat(tmp_path / "elsewhere" / "Toy-dev")
+    movie = tmp_path / "elsewhere" / "Movie"
+    for name in ("bear", "goat", "training"):
+        flat(movie / name, images="Imgs", masks="GT_object_level")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "TOY").symlink_to("../elsewhere/Toy-dev")
+    (tmp_path / "sets" / "films").symlink_to("../elsewhere/Movie")
+    assert found(tmp_path / "sets", "TOY")["TOY"].folder == tmp_path / "sets" / "TOY"
+    assert found(tmp_path / "sets", "toy-dev").keys() == {"TOY"}
+    both = found(tmp_path / "sets")
+    assert list(both) == ["films", "TOY"]
+    assert len(both["films"].clips) == 2  # the split of the set it is a link to
+    monkeypatch.chdir(tmp_path / "elsewhere" / "Toy-dev" / "GT")
+    assert list(found(Path("..")) | found(Path("../../../sets/TOY/."))) == ["Toy-dev", "TOY"]
+    monkeypatch.chdir(tmp_path / "elsewhere" / "Toy-dev")
+    assert list(found(Path())) == ["Toy-dev"]
 
 
 def test_frames_in_a_folder_each_make_a_film(tmp_path):

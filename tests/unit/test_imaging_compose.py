@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from sodcli.frame import Frame
-from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, names
+from sodcli.imaging.colours import colour_of
+from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, names
 
 RAW = Look(refine=False)
 
@@ -131,6 +132,18 @@ def test_picture_covers_without_stretching(frame):
     out = compose("picture", empty, Look(background=tall))
     want = cv2.resize(tall[120:180], (60, 40), interpolation=cv2.INTER_AREA)
     assert np.array_equal(out, want)
+
+
+@pytest.mark.parametrize(
+    ("text", "rgb"),
+    [("white", (255, 255, 255)), ("black", (0, 0, 0)), ("gray", (128, 128, 128)),
+     ("#0aFF10", (10, 255, 16)), ("#fff", None), ("ffffff", None), ("./white", None)],
+)  # fmt: skip
+def test_a_colour_has_a_name_or_six_digits(frame, text, rgb):
+    assert colour_of(text) == rgb
+    if rgb:
+        empty = frame.with_saliency(np.zeros((40, 60), np.float32))
+        assert (compose("picture", empty, Look(background=flat(rgb))) == rgb).all()
 
 
 def test_what_is_missing_is_named(frame):

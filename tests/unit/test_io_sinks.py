@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.io.sinks import Job, plan_outputs, save_picture
+from sodcli.io.sinks import Job, encode_for, plan_outputs, save_picture
 from sodcli.io.sources import Input, find_inputs
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
@@ -108,6 +108,32 @@ def test_what_cannot_be_is_said_before_any_work(names, out, message):
 
 def test_without_alpha_a_jpeg_is_fine():
     assert targets(files("a.jpg"), "x.jpg", tag="green", alpha=False) == ["x.jpg"]
+
+
+def test_pictures_get_the_format_that_is_asked_for_and_films_their_own():
+    inputs = [*files("a.png", "b.jpg"), Input(Path("c.mp4"), kind="film")]
+    asked = {"tag": "white", "alpha": False, "form": "jpg"}
+    assert targets(inputs, **asked) == ["a_white.jpg", "b_white.jpg", "c_white.mp4"]
+    assert targets(files("a.png"), "x.JPG", **asked) == ["x.JPG"]
+    assert targets(files("a.png"), form=".WEBP") == ["a_rgba.webp"]
+    (piped,) = plan_outputs(files("-"), "white", None, alpha=False, form="jpg")
+    assert Image.open(io.BytesIO(encode_for(None, RGB, piped=piped.piped))).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "form", "message"),
+    [
+        ("a.png", None, "jpg", "cannot write alpha to --format jpg; use .png, .webp, .avif or"),
+        ("a.png", None, "gif", "--format gif: no picture format has this suffix; use one of .png"),
+        ("a.png", "x.png", "webp", "x.png: --format webp does not go with this name; leave it"),
+        ("a.mp4", None, "png", "--format is for pictures; films take --codec, or -o with"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused(name, out, form, message):
+    inputs = [Input(Path(name), kind="film" if name.endswith("mp4") else "picture")]
+    with pytest.raises(UsageError) as caught:
+        targets(inputs, out, form=form)
+    assert str(caught.value).startswith(message)
 
 
 def test_on_a_stem_clash_the_old_extension_stays():

@@ -164,3 +164,37 @@ def test_an_input_is_read_from_where_it_is(here, monkeypatch):
         assert np.array_equal(frame.rgb, rgb)
     with pytest.raises(SourceError, match="--max-pixels"):
         read_input(Input(Path("a.png")), max_pixels=29)
+
+
+def test_results_beside_their_source_are_no_sources(here):
+    touch("in/p.jpg", "in/p_map.png", "in/p_map_rgba.png", "in/p.jpg_green.png", "in/film.mp4")
+    touch("in/film_blur.mp4", "in/sky_blur.jpg", "in/p_view.png", "in/q_rgba.png", "in/q.txt")
+    told = []
+    found = find_inputs(["in"], recursive=False, warn=told.append)
+    kept = ["in/film.mp4", "in/p.jpg", "in/p_view.png", "in/q_rgba.png", "in/sky_blur.jpg"]
+    assert [item.path.as_posix() for item in found] == kept
+    first = Path("in/film_blur.mp4")
+    assert told == [f"left out what sod made beside its sources: {first} (4 in all)"]
+    assert paths("in/p_map.png", "in/*_blur.mp4") == ["in/p_map.png", "in/film_blur.mp4"]
+
+
+@pytest.mark.parametrize("out", ["in/cut", "in/cut/", "./in/../in/cut"])
+def test_the_folder_of_the_results_is_not_walked(here, out):
+    touch("in/a.jpg", "in/sub/b.jpg", "in/cut/a_rgba.png", "in/cut/sub/b_rgba.png")
+    found = find_inputs(["in"], recursive=True, out=out)
+    assert [item.path.as_posix() for item in found] == ["in/a.jpg", "in/sub/b.jpg"]
+    assert len(find_inputs(["in"], recursive=True, out="in")) == 4
+    assert len(find_inputs(["in/cut"], recursive=True, out=out)) == 2
+
+
+def test_pictures_that_cannot_be_read_are_told(here):
+    touch("shop/a.jpg", "shop/b.HEIC", "shop/c.heic", "shop/d.cr3", "shop/._e.heic", "shop/f.txt")
+    told = []
+    assert len(find_inputs(["shop"], recursive=False, warn=told.append)) == 1
+    assert told == [
+        "3 files in shop are pictures that sod cannot read: .cr3 (1), .heic (2); "
+        "convert to JPEG or PNG first"
+    ]
+    touch("phone/a.heic")
+    with pytest.raises(SourceError, match=r"^1 file in phone is a picture that sod cannot read"):
+        find_inputs(["phone"], recursive=False)

@@ -11,7 +11,7 @@ from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
 from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.device import choose_device, describe_device
+from sodcli.pipelines.device import choose_device, describe_device, processor
 from sodcli.pipelines.infer import Settings, infer
 from sodcli.pipelines.predictor import Predictor
 from tests.conftest import draw_photo
@@ -169,4 +169,5 @@ def test_a_word_that_is_no_device_is_wrong_usage():
 
 def test_the_device_line_names_device_and_precision():
     line = describe_device(torch.device("cpu"), half=True)
-    assert line == f"device: cpu ({torch.get_num_threads()} threads), bfloat16"
+    assert line == f"{processor(torch.get_num_threads())}, bfloat16"
+    assert [processor(1), processor(8)] == ["cpu (1 thread)", "cpu (8 threads)"]

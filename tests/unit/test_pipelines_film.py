@@ -15,7 +15,7 @@ from sodcli.io.film_probe import probe
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.pipelines.film import FilmOutcome, FilmSettings, Watcher, infer_films
-from sodcli.pipelines.infer import Settings
+from sodcli.pipelines.infer import Settings, sift
 from tests.film_kit import echo_predictor, ffmpeg, flash_film, onsets, pixels, render, stamps
 
 
@@ -129,8 +129,8 @@ def test_a_threshold_cuts_hard(registry, tmp_path):
     infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), Watcher(lambda o: None))
     alpha = pixels(tmp_path / "film_rgba.mov", 4)[..., 3]
     assert set(np.unique(alpha)) <= {0, 1, 254, 255}
-    again = infer_films(jobs, None, settings, FilmSettings(), Watcher(lambda outcome: None))
-    assert [outcome.status for outcome in again] == ["skipped"]
+    again, todo = sift(jobs, settings)
+    assert ([outcome.status for outcome in again], todo) == (["skipped"], [])
 
 
 def test_a_damaged_film_is_done_with_a_warning(registry, tmp_path):

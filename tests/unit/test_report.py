@@ -105,15 +105,27 @@ def test_excel_has_minets_columns_and_formulas(found, tmp_path):
     assert [n for n in rows[1] if n] == ["num_dataset", 5019, 5168, 1447, 12, 850, 1200, 3]
     assert rows[2] == ["metrics", *["MAXF", "MEANF", "MAE"] * 7]
     assert "B1:D1" in map(str, sheet.merged_cells.ranges)
-    assert [row[0] for row in rows[3:]] == ["fine", "rough"]
+    assert [row[0] for row in rows[3:6]] == ["fine", "rough", None]
+    assert "MAXF: the largest F-measure of the set's mean precision and mean recall" in rows[6][0]
     at = rows[0].index("ECSSD")
     f = found.rows[0].scores.f
     best = (1.3 * f.precision * f.recall / (0.3 * f.precision + f.recall)).max()
     assert rows[3][at : at + 3] == pytest.approx([best, f.adaptive, found.rows[0].scores.mae])
     assert rows[3][1:4] == [None] * 3
-    scores = list(book["Scores"].iter_rows(values_only=True))
-    assert list(scores[0]) == ["set", "method", "images", *NAMES]
-    assert scores[2][:3] == ("ECSSD", "rough", "10 of 12")
+
+
+def test_excel_opens_on_our_scores_which_are_numbers(found, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
+    Reports(xlsx=tmp_path / "result.xlsx").write(found)
+    book = openpyxl.load_workbook(tmp_path / "result.xlsx")
+    assert book.sheetnames == ["Scores", "Results"]
+    assert book.active.title == "Scores"
+    head, *lines = book.active.iter_rows(values_only=True)
+    counts = ["images", "expected", "missing", "damaged", "resized"]
+    assert list(head) == ["set", "method", *counts, *NAMES]
+    assert lines[1][:7] == ("ECSSD", "rough", 10, 12, 1, 1, 0)
+    assert lines[0][head.index("maxF")] == pytest.approx(found.rows[0].scores.f.max)
+    assert all(isinstance(cell, int | float) for line in lines for cell in line[2:])
 
 
 def test_reports_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 import json
+import signal
 
 import pytest
 import torch
 
 from sodcli.cli.app import app
+from sodcli.cli.train_progress import TrainProgress
 from tests.training_kit import draw_pairs
 
 pytestmark = pytest.mark.slow
@@ -54,7 +56,7 @@ def test_it_prints_the_best_weights_and_tells_the_rest_on_stderr(sod, small, tmp
     outcome = json.loads(out)
     assert outcome["weights"] == str(run / "best.safetensors")
     assert [row["epoch"] for row in outcome["epochs"]] == [1]
-    assert "going on at step 5" in err[0]
+    assert err[0].endswith("; finished already, at step 4")
 
 
 def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
@@ -64,7 +66,8 @@ def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
     assert (code, out) == (2, "")
     assert err == [
         "error: cannot resume with another configuration: lr was 0.001, now 0.5; seed was 0, "
-        "now 3; leave the options out, or start a new run"
+        "now 3; leave the options out, or start a new run from its weights: "
+        f"-o NEW --init {run / 'last.safetensors'}"
     ]
     code, _, err = sod(*small, "-o", run)
     assert code == 2
@@ -76,7 +79,7 @@ def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
     [
         (["-o", "RUN"], 2, "no model to train; add --model NAME"),
         (["-o", "RUN", "-m", "sdnt"], 2, "no model named 'sdnt'. Did you mean 'sdnet'?"),
-        (["-o", "RUN", "-m", "sdnet"], 2, "settings: 'data' is missing"),
+        (["-o", "RUN", "-m", "sdnet"], 2, "no pictures to train on; add --data FOLDER"),
         (["-o", "RUN", "-m", "sdnet", "--data", "gone"], 4, "no folder '"),
         (["-o", "RUN", "--resume"], 2, "nothing to resume in "),
         (["-o", "RUN", "-m", "sdnet", "--recipe", "sdnett"], 2, "no recipe named 'sdnett'"),
@@ -90,6 +93,23 @@ def test_mistakes_end_in_one_line(sod, tmp_path, words, code, message):
     assert (got, out, len(err)) == (code, "", 1)
     assert err[0].startswith(f"error: {message}")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_run_says_how_to_go_on(sod, small, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+
+    def press(self, report):
+        if report.step == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(TrainProgress, "on_step", press)
+    code, out, err = sod(*small, "-o", run)
+    assert (code, out) == (130, "")
+    assert err[-2:] == [f"go on with: sod train --resume -o {run}", "interrupted"]
+    monkeypatch.undo()
+    code, out, err = sod("-o", run, "--resume")
+    assert code == 0
+    assert err[0].endswith(", going on at step 3")
 
 
 def test_a_bad_photo_is_told_once(sod, tmp_path):

@@ -20,7 +20,7 @@ class Backend(Protocol):
     """What a predictor needs.
 
     Attributes:
-        where: The line that tells the user about device, precision and backend.
+        where: Device, precision and backend in words.
     """
 
     where: str

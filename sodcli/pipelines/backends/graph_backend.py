@@ -11,6 +11,7 @@ import numpy as np
 
 from sodcli.errors import DeviceError
 from sodcli.pipelines.backends import MOST_LANES, Array, finite, say
+from sodcli.pipelines.device import processor
 
 Run = Callable[[Sequence[Array]], Array]
 """Maps the inputs of a graph to its one output, float32."""
@@ -53,7 +54,7 @@ class GraphBackend:
     Graphs are opened when they are first needed, unless they are asked for before.
 
     Attributes:
-        where: The line that tells the user about device and precision.
+        where: Device, precision and engine in words.
         lanes: How many threads may run it side by side, each on a core of its own.
     """
 
@@ -63,7 +64,7 @@ class GraphBackend:
         self._ahead: dict[_Key, Future[Run]] = {}
         self._opening, self._here = threading.Lock(), threading.local()
         self.lanes = min(MOST_LANES, engine.threads)
-        self.where = f"device: cpu ({engine.threads} threads), {engine.precision}, {engine.name}"
+        self.where = f"{processor(engine.threads)}, {engine.precision}, {engine.name}"
 
     def open(self, *, many: bool = False) -> None:
         """Open the graph for pictures now; raises what making it may raise.

@@ -25,7 +25,7 @@ class TorchBackend:
     Attributes:
         module: The network, on the device.
         splits: Whether it is a :class:`sodcli.models._base.SplitNetwork`.
-        where: The line that tells the user about device and precision.
+        where: Device, precision and backend in words.
         lanes: How many threads may run it side by side, each on a core of its own.
     """
 

@@ -1,9 +1,12 @@
 """Where the reports of an evaluation go."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import write_whole
@@ -28,10 +31,11 @@ class Reports:
         Raises:
             UsageError: If Excel files need another package, or measures that are not taken; or a
                 report is to go where a folder is.
+            SinkError: If nothing can be written at a report's place.
         """
         for path in (self.json, self.csv, self.xlsx, self.html):
-            if path is not None and path.is_dir():
-                raise UsageError(f"{path}: is a folder; give the report a file name")
+            if path is not None:
+                _check_place(path)
         if self.xlsx is not None and find_spec("openpyxl") is None:
             raise UsageError("--xlsx needs openpyxl: pip install 'sodcli[xlsx]'")
         if self.xlsx is not None and not which >= NEEDED:
@@ -51,12 +55,28 @@ class Reports:
             (self.html, _write_html),
         ):
             if path is not None:
-                try:
+                with _told(path):
                     write(found, path)
-                except OSError as error:
-                    raise SinkError(f"{path}: {error.strerror or error}") from error
                 written.append(path)
         return written
+
+
+def _check_place(path: Path) -> None:
+    """Try to make a file where ``path`` will be, or, as yet without a folder, that folder will."""
+    with _told(path):
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; give the report a file name")
+        folder = next(folder for folder in path.parents if folder.exists())
+        with TemporaryFile(dir=folder):  # permissions alone tell too little
+            pass
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _write_json(found: Evaluation, path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from sodcli.metrics.region import BETA_SQUARED
 from sodcli.metrics.scores import FScores
-from sodcli.pipelines.report.tables import counted
-from sodcli.pipelines.scoring.outcome import Evaluation, Row, values
+from sodcli.pipelines.report.tables import cells, columns
+from sodcli.pipelines.scoring.outcome import Evaluation, Row
 from sodcli.registry import plain_name
 
 if TYPE_CHECKING:
@@ -28,11 +28,18 @@ NEEDED: Final = frozenset({"mae", "f"})
 """Measures without which that sheet would be empty."""
 
 _COLUMNS: Final = ("MAXF", "MEANF", "MAE")
+_FOUR_DIGITS: Final = "0.0000"  # as they are shown; the cells hold all
+_NOTE: Final = (
+    "The sheet of MINet's authors (Pang et al., CVPR 2020), computed as they do. MAXF: the largest "
+    "F-measure of the set's mean precision and mean recall; maxF of the sheet Scores is the "
+    "maximum of the mean F-measure instead. MEANF: adpF of Scores. MAE: the same. Sets that were "
+    "not scored stay empty."
+)
 _OTHER_NAMES: Final = {"DUTSTE": "DUTS", "DUTO": "DUT-OMRON"}
 
 
 def as_sheet(found: Evaluation) -> bytes:
-    """Return an Excel file: sheet ``Results`` with MINet's columns, ``Scores`` with all scores.
+    """Return an Excel file: sheet ``Scores`` with all scores, ``Results`` with MINet's columns.
 
     MINet takes MAXF from the mean precision and recall, and MEANF at the adaptive threshold.
 
@@ -42,14 +49,15 @@ def as_sheet(found: Evaluation) -> bytes:
     from openpyxl import Workbook
 
     book = Workbook()
-    results = book.create_sheet("Results", 0)
+    _all(book.worksheets[0], found)
+    results = book.create_sheet("Results")
     places = _head(results, found)
     for line, method in enumerate(found.methods, start=4):
         results.cell(line, 1, _text(method))
         for row in found.rows:
             if row.method == method:
                 _fill(results, line, places[_column_of(row.dataset)], row)
-    _all(book.worksheets[1], found)
+    results.cell(len(found.methods) + 5, 1, _NOTE)
     file = BytesIO()
     book.save(file)
     return file.getvalue()
@@ -101,9 +109,10 @@ def _max_f(f: FScores) -> float:
 
 def _all(sheet: "Worksheet", found: Evaluation) -> None:
     sheet.title = "Scores"
-    sheet.append(["set", "method", "images", *found.names])
+    sheet.append(columns(found))
     for row in found.rows:
-        scores = values(row)
-        sheet.append(
-            [_text(row.dataset), _text(row.method), counted(row), *map(scores.get, found.names)]
-        )
+        sheet.append([_text(one) if isinstance(one, str) else one for one in cells(found, row)])
+    for line in sheet.iter_rows(min_row=2):
+        for cell in line:
+            if isinstance(cell.value, float):
+                cell.number_format = _FOUR_DIGITS

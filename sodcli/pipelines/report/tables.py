@@ -34,19 +34,26 @@ def is_best(found: Evaluation, row: Row, name: str) -> bool:
     return values(row)[name] == best
 
 
+def columns(found: Evaluation) -> list[str]:
+    """Return the names of what :func:`cells` returns."""
+    return ["set", "method", "images", "expected", "missing", "damaged", "resized", *found.names]
+
+
+def cells(found: Evaluation, row: Row) -> list[str | int | float | None]:
+    """Return a row for a spreadsheet: names, counts and scores; None where there is no score."""
+    have, scores = row.scores.images if row.scores else 0, values(row)
+    counts = (len(row.images), len(row.missing), len(row.damaged), len(row.odd("resized")))
+    return [row.dataset, row.method, have, *counts, *map(scores.get, found.names)]
+
+
 def as_csv(found: Evaluation) -> str:
     """Return the table with a row per set and method, means and counts."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["set", "method", "images", "expected", "missing", "damaged", "resized", *found.names]
-    )
+    writer.writerow(columns(found))
     for row in found.rows:
-        counts = (len(row.images), len(row.missing), len(row.damaged), len(row.odd("resized")))
-        scores = values(row)
-        have = row.scores.images if row.scores else 0
-        cells = [f"{scores[name]:.{_DIGITS}f}" if name in scores else "" for name in found.names]
-        writer.writerow([row.dataset, row.method, have, *counts, *cells])
+        line = cells(found, row)
+        writer.writerow(f"{one:.{_DIGITS}f}" if isinstance(one, float) else one for one in line)
     return text.getvalue()
 
 
