@@ -118,11 +118,15 @@ def test_a_window_shows_colours_greys_and_chequers_under_alpha(screen):
 
 
 def test_a_window_is_no_larger_than_the_screen_of_a_small_laptop(screen):
+    pixels = np.full((2160, 3840, 3), 99, np.uint8)
     with Window("large") as window:
-        window.show(np.full((2160, 3840, 3), 99, np.uint8))
-        assert until(lambda: window.wanted() and (screen.pixels()[700, 1000] == 99).all())
-        _, _, width, height = cv2.getWindowImageRect("large")
-    assert (width, height) == (1280, 720)
+
+        def size():
+            window.show(pixels)
+            assert window.wanted()
+            return cv2.getWindowImageRect("large")[2:]
+
+        assert until(lambda: size() == (1280, 720))
 
 
 def test_a_note_stands_in_the_corner_and_not_in_the_pixels(screen):
