@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from sodcli.errors import DeviceError
-from sodcli.pipelines.backends import MOST_LANES, Array, finite, say
+from sodcli.pipelines.backends import Array, finite, say
 from sodcli.pipelines.device import processor
 
 Run = Callable[[Sequence[Array]], Array]
@@ -30,12 +30,14 @@ class Engine:
             share of ``threads``; raises :class:`.GraphError` if it cannot.
         precision: In words.
         threads: CPU threads that it uses.
+        lanes: How many threads may run a graph side by side.
     """
 
     name: str
     open_graph: Callable[[Path, int], Run]
     precision: str
     threads: int
+    lanes: int = 1
 
 
 class Shelf(Protocol):
@@ -63,7 +65,7 @@ class GraphBackend:
         self._open: dict[_Key, Run] = {}
         self._ahead: dict[_Key, Future[Run]] = {}
         self._opening, self._here = threading.Lock(), threading.local()
-        self.lanes = min(MOST_LANES, engine.threads)
+        self.lanes = engine.lanes
         self.where = f"{processor(engine.threads)}, {engine.precision}, {engine.name}"
 
     def open(self, *, many: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import onnxruntime
 
-from sodcli.pipelines.backends import Array
+from sodcli.pipelines.backends import MOST_LANES, Array
 from sodcli.pipelines.backends.graph_backend import Engine, Run
 from sodcli.pipelines.backends.graphs import GraphError
 
@@ -35,4 +35,4 @@ def engine(threads: int) -> Engine:
 
         return run
 
-    return Engine("onnx", open_graph, "float32", threads)
+    return Engine("onnx", open_graph, "float32", threads, min(MOST_LANES, threads))

@@ -18,7 +18,10 @@ _TURN: Final = threading.Lock()
 
 
 def engine(threads: int, *, half: bool) -> Engine:
-    """Return OpenVINO on the CPU; with ``half`` in bfloat16, where the processor has that."""
+    """Return OpenVINO on the CPU; with ``half`` in bfloat16, where the processor has that.
+
+    One lane only: a process that ran several of it died when it next started another program.
+    """
 
     def open_graph(path: Path, lanes: int) -> Run:
         settings = _settings(threads, lanes, half=half)
