@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     from sodcli.pipelines.pseudo_label import Label, Outcome
 
 
+Flow = Annotated[
+    str,
+    typer.Option(
+        help="Optical flow: dis, or raft-small or raft-large (sod fetch).",
+        autocompletion=completion.flows,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="A name of models.toml or a file. Default: fgplg.",
+        autocompletion=completion.generators,
+    ),
+]
+
+
 def pseudo_label(
     data: test_options.Data,
     out: Annotated[
@@ -36,22 +54,8 @@ def pseudo_label(
     warp_only: Annotated[
         bool, typer.Option("--warp-only", help="Average the warped labels; needs no weights.")
     ] = False,
-    flow: Annotated[
-        str,
-        typer.Option(
-            help="Optical flow: dis, or raft-small or raft-large (sod fetch).",
-            autocompletion=completion.flows,
-        ),
-    ] = "dis",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            "-w",
-            help="A name of models.toml or a file. Default: fgplg.",
-            autocompletion=completion.generators,
-        ),
-    ] = None,
+    flow: Flow = "dis",
+    weights: Weights = None,
     size: Size = None,
     overwrite: test_options.Overwrite = False,
     device: options.Device = "auto",

@@ -1,8 +1,9 @@
 """``sod export``: a network as an ONNX file for other programs, proven to answer the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from sodcli.pipelines.backends import Array
 from sodcli.pipelines.blueprint import Blueprint, find_network
 from sodcli.pipelines.fetch import Supply
 from sodcli.pipelines.graph_file import annotate, compact, put_graph, require_packages, to_half
-from sodcli.pipelines.quantise import calibration_pictures, mean_difference, to_int8
+from sodcli.pipelines.quantise import calibration_pictures, to_int8
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights import cache
 
@@ -155,11 +156,13 @@ def _finished(
 ) -> tuple[bytes, float]:
     """Return the graph in the precision that is wanted, and the difference of its maps."""
     if order.int8 is not None:
-        pictures = calibration_pictures(order.int8, spec, module, shape[-1])
+        pictures = calibration_pictures(order.int8, spec, shape[-1])
         data = to_int8(data, pictures)
-        return data, mean_difference(data, module, pictures)
+        apart = _differences(data, module, pictures)
+        return data, fmean(float(one.mean()) for one in apart)
     data = to_half(data) if order.half else compact(data)
-    return data, _difference(data, module, spec, shape)
+    apart = _differences(data, module, _random_inputs(spec, shape))
+    return data, max(float(one.max(initial=0.0)) for one in apart)
 
 
 def _check_difference(difference: float, order: Order) -> None:
@@ -173,21 +176,26 @@ def _check_difference(difference: float, order: Order) -> None:
         )
 
 
-def _difference(data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[int, ...]) -> float:
-    """Return the largest difference of the maps on random input, at several sizes if it may."""
+def _random_inputs(spec: ModelSpec, shape: tuple[int, ...]) -> list[Array]:
+    """Return the same numbers every time, for pictures at several sizes."""
+    import torch
+
+    shapes = [shape]
+    if spec.clip_len == 1:
+        shapes += ((2, 3, *size_hw) for size_hw in _CHECKED_HW)
+    return [torch.randn(one, generator=torch.Generator().manual_seed(0)).numpy() for one in shapes]
+
+
+def _differences(data: bytes, module: "nn.Module", inputs: Sequence[Array]) -> Iterator[Array]:
+    """Yield how far the maps of a graph are from those of a network, for each input, in [0, 1]."""
     import onnxruntime
     import torch
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
-    film = spec.clip_len > 1
-    shapes = [shape] if film else [shape, *((2, 3, *size_hw) for size_hw in _CHECKED_HW)]
-    worst = 0.0
-    for one in shapes:
-        x = torch.randn(one, generator=torch.Generator().manual_seed(0))
+    for x in inputs:
         with torch.inference_mode():
-            ours: Array = module(x).logits.numpy()
-        theirs: Array = session.run(None, {"x": x.numpy()})[0]
-        worst = max(worst, float(np.abs(sigmoid(ours) - sigmoid(theirs)).max(initial=0.0)))
-    return worst
+            ours: Array = module(torch.from_numpy(x)).logits.numpy()
+        theirs: Array = session.run(None, {"x": x})[0]
+        yield np.abs(sigmoid(ours) - sigmoid(theirs))

@@ -121,8 +121,7 @@ class Predictor:
 
     def prepare(self, frame: Frame, size_hw: tuple[int, int] | None = None) -> NDArray[np.float32]:
         """Return what the network sees of ``frame``: ``(3, h, w)`` float32, normalised."""
-        mean, std = self.spec.mean, self.spec.std
-        return to_input(_over_white(frame), size_hw or self.size_hw, mean, std, antialias=True)
+        return prepared(frame, self.spec, size_hw or self.size_hw)
 
     def _large_hw(self, frame: Frame) -> tuple[int, int] | None:
         if self.large is None or not isinstance(self.backend, BlendingBackend):
@@ -225,6 +224,11 @@ def _with_torch(network: Blueprint, wish: Wish, size: int | None, threads: int |
     module = network.build()
     runner = TorchBackend(module, target, half=wish.half, compiled=wish.compiled)
     return _predictor(network, module, runner, size)
+
+
+def prepared(frame: Frame, spec: ModelSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Return what the network of ``spec`` sees of ``frame``: ``(3, *size_hw)``, normalised."""
+    return to_input(_over_white(frame), size_hw, spec.mean, spec.std, antialias=True)
 
 
 def _as_frame(image: object) -> Frame:

@@ -5,28 +5,18 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Any, Final
 
 from sodcli.errors import SourceError
-from sodcli.imaging.tensors import sigmoid
 from sodcli.io.sources import find_inputs, read_input
 from sodcli.pipelines.backends import Array
-from sodcli.pipelines.predictor import Predictor
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sodcli.registry import ModelSpec
+from sodcli.pipelines.predictor import prepared
+from sodcli.registry import ModelSpec
 
 _MOST: Final = 100  # photos; more of them change little
-_INPUT: Final = "x"
 
 
-def calibration_pictures(
-    folder: Path, spec: "ModelSpec", module: "nn.Module", side: int
-) -> list[Array]:
+def calibration_pictures(folder: Path, spec: ModelSpec, side: int) -> list[Array]:
     """Return what the network sees of up to 100 photos of a folder, spread over all of them.
 
     Returns:
@@ -35,17 +25,11 @@ def calibration_pictures(
     Raises:
         SourceError: If the folder holds no pictures, or one that cannot be read.
     """
-    import torch
-
-    from sodcli.pipelines.backends.torch_backend import TorchBackend
-
-    backend = TorchBackend(module, torch.device("cpu"), half=False)
-    predictor = Predictor(spec, module, backend, size=side)
     photos = [one for one in find_inputs([str(folder)], recursive=True) if one.kind == "picture"]
     if not photos:
         raise SourceError(f"{folder}: no pictures")
     chosen = photos[:: -(-len(photos) // _MOST)]
-    return [predictor.prepare(read_input(one))[None] for one in chosen]
+    return [prepared(read_input(one), spec, (side, side))[None] for one in chosen]
 
 
 def to_int8(data: bytes, pictures: Sequence[Array]) -> bytes:
@@ -73,21 +57,6 @@ def to_int8(data: bytes, pictures: Sequence[Array]) -> bytes:
         return small.read_bytes()
 
 
-def mean_difference(data: bytes, module: "nn.Module", pictures: Sequence[Array]) -> float:
-    """Return how far the maps of a graph are from those of a network on average, in [0, 1]."""
-    import onnxruntime
-    import torch
-
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    apart = []
-    for x in pictures:
-        with torch.inference_mode():
-            ours: Array = module(torch.from_numpy(x)).logits.numpy()
-        theirs: Array = session.run(None, {_INPUT: x})[0]
-        apart.append(float(np.abs(sigmoid(ours) - sigmoid(theirs)).mean()))
-    return sum(apart) / len(apart)
-
-
 def _reader(pictures: Sequence[Array]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
@@ -97,7 +66,7 @@ def _reader(pictures: Sequence[Array]) -> Any:
 
         def get_next(self) -> dict[str, Array] | None:
             x = next(self._rest, None)
-            return None if x is None else {_INPUT: x}
+            return None if x is None else {"x": x}
 
     return Reader()
 

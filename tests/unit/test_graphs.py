@@ -137,7 +137,7 @@ class Shelf:
 
 
 def backend_of(run):
-    return GraphBackend(Shelf(), Engine("played", lambda path, lanes: run, "float32", 1))
+    return GraphBackend(Shelf(), Engine("played", lambda path, threads: run, "float32", 1))
 
 
 def test_answers_that_are_not_finite_are_refused():
@@ -200,9 +200,9 @@ def test_a_damaged_shipped_graph_is_told(registry, monkeypatch, tmp_path):
 def test_each_lane_runs_a_graph_that_was_opened_for_its_share_of_the_threads():
     opened = []
 
-    def open_graph(path, lanes):
-        opened.append(lanes)
-        return lambda inputs: np.full((1, 1, 8, 8), lanes, np.float32)
+    def open_graph(path, threads):
+        opened.append(threads)
+        return lambda inputs: np.full((1, 1, 8, 8), threads, np.float32)
 
     backend = GraphBackend(Shelf(), Engine("played", open_graph, "float32", 3, 3))
     item = np.zeros((1, 3, 8, 8), np.float32)
@@ -210,9 +210,9 @@ def test_each_lane_runs_a_graph_that_was_opened_for_its_share_of_the_threads():
         paced(lambda items: [backend.run(items[0])], [item] * 30, backend=backend, batch=None)
     )
     assert len(answers) == 30
-    assert answers[0].max() == 3  # the first, too, was answered in a lane
-    assert backend.run(item).max() == 1  # who is in no lane has all threads
-    assert opened == [3, 1]
+    assert answers[0].max() == 1  # the first, too, was answered in a lane
+    assert backend.run(item).max() == 3  # who is in no lane has all threads
+    assert opened == [1, 3]
 
 
 def test_lanes_answer_as_one_does(small_weights, backend):

@@ -16,7 +16,7 @@ from sodcli.pipelines.device import processor
 Run = Callable[[Sequence[Array]], Array]
 """Maps the inputs of a graph to its one output, float32."""
 
-_Key = tuple[str, tuple[int, ...] | None, int]  # kind, shape, and for how many lanes
+_Key = tuple[str, tuple[int, ...] | None, int]  # kind, shape, and on how many threads
 _CLIP_AXES: Final = 5
 
 
@@ -26,8 +26,8 @@ class Engine:
 
     Attributes:
         name: As after ``--backend``.
-        open_graph: Reads the file, for so many threads that will run it side by side, each with its
-            share of ``threads``; raises :class:`.GraphError` if it cannot.
+        open_graph: Reads the file, to be run on so many threads; raises :class:`.GraphError` if it
+            cannot.
         precision: In words.
         threads: CPU threads that it uses.
         lanes: How many threads may run a graph side by side.
@@ -138,11 +138,11 @@ class GraphBackend:
             return self._open[key]
 
     def _key(self, kind: str, shape: tuple[int, ...] | None, many: bool) -> _Key:
-        return kind, shape, self.lanes if many else 1
+        return kind, shape, self._engine.threads // (self.lanes if many else 1)
 
     def _opened(self, key: _Key) -> Run:
-        kind, shape, lanes = key
-        return self._graphs.opened(kind, shape, lambda path: self._engine.open_graph(path, lanes))
+        kind, shape, threads = key
+        return self._graphs.opened(kind, shape, lambda path: self._engine.open_graph(path, threads))
 
 
 def _is_memory(error: Exception) -> bool:

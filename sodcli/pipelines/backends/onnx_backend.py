@@ -16,9 +16,9 @@ _ERRORS_ONLY: Final = 3
 def engine(threads: int) -> Engine:
     """Return ONNX Runtime on the CPU, float32."""
 
-    def open_graph(path: Path, lanes: int) -> Run:
+    def open_graph(path: Path, threads: int) -> Run:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads // lanes, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = _ERRORS_ONLY
         try:
             session = onnxruntime.InferenceSession(

@@ -23,19 +23,16 @@ def engine(threads: int, *, half: bool) -> Engine:
     One lane only: a process that ran several of it died when it next started another program.
     """
 
-    def open_graph(path: Path, lanes: int) -> Run:
-        settings = _settings(threads, lanes, half=half)
+    def open_graph(path: Path, threads: int) -> Run:
         try:
             with _in_turn():
-                compiled = _core().compile_model(str(path), "CPU", settings)
+                compiled = _core().compile_model(str(path), "CPU", _settings(threads, half))
         except RuntimeError as error:
             raise GraphError(str(path)) from error
-        own = threading.local()
+        request = compiled.create_infer_request()
 
         def run(inputs: Sequence[Array]) -> Array:
-            if not hasattr(own, "request"):  # one cannot be shared by threads
-                own.request = compiled.create_infer_request()
-            answer = own.request.infer(list(inputs))[compiled.output(0)]
+            answer = request.infer(list(inputs))[compiled.output(0)]
             return np.array(answer, np.float32)  # the next run takes the memory back
 
         return run
@@ -68,10 +65,9 @@ def _core() -> openvino.Core:
     return core
 
 
-def _settings(threads: int, lanes: int, *, half: bool) -> dict[str, str | int]:
+def _settings(threads: int, half: bool) -> dict[str, str | int]:
     return {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": lanes,
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
     }
