@@ -97,6 +97,13 @@ class Screen:
             self._test.XTestFakeKeyEvent(self._display, code, down, ctypes.c_ulong(0))
         self._x.XFlush(self._display)
 
+    def reopen(self, title):
+        """Hide a window and have it appear again."""
+        window = ctypes.c_ulong(self.windows()[title])
+        for change in (self._x.XUnmapWindow, self._x.XMapWindow):
+            change(self._display, window)
+            self._x.XSync(self._display, 0)
+
     def windows(self):
         """Return the windows by their titles."""
         found, stack = {}, [self._root.value]

@@ -1,5 +1,6 @@
 """``sod infer 0``: a real window on a real X server, real keys; only the camera is a stand-in."""
 
+import itertools
 import json
 import os
 import shutil
@@ -85,8 +86,12 @@ def lit(seen):
 def shown(screen, window, pixels, hoped, note=""):
     """Show ``pixels`` until the window is as hoped, for the server draws when it likes.
 
+    Without a window manager Qt now and then misses that a new window can be seen, and leaves it
+    dark until it appears again.
+
     Returns what stands in the window; where it stands is Qt's affair.
     """
+    turns = itertools.count(1)
 
     def look():
         left, top, _, _ = cv2.getWindowImageRect(window.title)
@@ -95,6 +100,8 @@ def shown(screen, window, pixels, hoped, note=""):
     def turn():
         window.show(pixels, note)
         assert window.wanted()
+        if next(turns) % 50 == 0:
+            screen.reopen(window.title)
         return hoped(look())
 
     assert until(turn)

@@ -7,6 +7,7 @@ imported everything, since that takes most of the time of a run this small.
 """
 
 import argparse
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -133,9 +134,6 @@ def make_inputs(folder: Path) -> Path:
 
 def _import_all() -> None:
     """Import what a child would need, so that children spend their time at work."""
-    cv2.setNumThreads(
-        1
-    )  # a pool of threads does not survive a fork: its children would wait for it
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(sodcli.__path__, "sodcli."):
         if not module.name.endswith(("_backend", "__main__")):
@@ -153,6 +151,7 @@ def start(words: Words, out: Path, log: Path) -> int:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        faulthandler.enable()
         os.environ["SOD_HOME"] = str(out / "home")
         from sodcli.cli.app import app
 
@@ -189,7 +188,8 @@ def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
     child = start(words, out, log)
     code = wait(child, _LIMIT_S)
     if code is None:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, signal.SIGABRT)  # which makes it say where it stands
+        os.waitpid(child, 0)
         raise AssertionError(f"{words}: hangs\n{log.read_text()}")
     run = Run(tuple(map(str, words)), code, "", log.read_text())
     hold(run)
