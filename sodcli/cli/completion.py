@@ -9,6 +9,7 @@ from sodcli.registry import default_registry
 
 _METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+_FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
 _TYPES: Final = ("map", "green", "rgba", "blur", "overlay")  # imaging.compose brings OpenCV along
 
 
@@ -65,6 +66,11 @@ def downloads(incomplete: str) -> list[str]:
 def types(incomplete: str) -> list[str]:
     """Return the output types that are words, and the colours that have names."""
     return _matching((*_TYPES, *COLOURS), incomplete)
+
+
+def formats(incomplete: str) -> list[str]:
+    """Return how pictures are written."""
+    return _matching(_FORMATS, incomplete)
 
 
 def codecs(incomplete: str) -> list[str]:

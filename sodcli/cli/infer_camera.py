@@ -31,6 +31,7 @@ class CameraRun:
     form: str | None
     codec: str
     overwrite: bool
+    start: float
     frames: int | None
     show: bool | None
     show_fps: bool
@@ -57,6 +58,8 @@ def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
 
     if style.behind is not None:
         raise UsageError(f"{style.behind}: behind a camera goes a picture, not a film")
+    if run.start:
+        raise UsageError("--start is for films: a camera begins now")
     job = _plan(run, style)
     if run.dry_run:
         _print_plan(run, job)

@@ -33,6 +33,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         help="How pictures are written: png, jpg, webp, avif, tiff or bmp. Default: png, or as -o.",
+        autocompletion=completion.formats,
     ),
 ]
 Size = Annotated[

@@ -13,6 +13,7 @@ from sodcli.cli.app import app
 from sodcli.cli.evaluate import evaluate
 from sodcli.imaging.colours import COLOURS
 from sodcli.imaging.compose import PICTURE, names
+from sodcli.io.encode import is_format
 from sodcli.registry import default_registry
 
 ASKING = {
@@ -48,6 +49,7 @@ def test_values_are_offered(registry):
     assert offered("bash", "train", "--recipe", "sdnet").split() == sorted(
         name for name in registry.recipes if name.startswith("sdnet")
     )
+    assert offered("bash", "infer", "--format", "j").split() == ["jpg"]
     assert offered("bash", "fetch", "DAVI").split() == ["DAVIS", "DAVIS-S"]
     assert offered("bash", "infer", "-w", "insp").split()
     assert default_registry().weights.keys() >= set(offered("bash", "infer", "-w", "").split())
@@ -84,6 +86,15 @@ def test_the_measures_offered_are_those_that_are_taken_by_default():
     default = inspect.signature(evaluate).parameters["metrics"].default
     assert completion.metrics("") == sorted(default.split(","))
     assert completion.metrics("mae,s,") == [f"mae,s,{name}" for name in ("e", "f", "mba", "wf")]
+
+
+def test_the_formats_offered_are_those_that_help_names_and_pictures_are_written_in():
+    offered = completion.formats("")
+    told = " ".join(CliRunner().invoke(app, ["infer", "--help"]).stdout.split())
+    for name in offered:
+        assert is_format(f".{name}")
+        assert name in told
+    assert {"png", "jpg", "webp"} <= set(offered)
 
 
 def test_completion_is_quick_because_nothing_heavy_is_loaded():
