@@ -8,7 +8,7 @@ reparameterisation (DCR) writes that one kernel down.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -150,25 +150,22 @@ class PixelDifferenceConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
-        if self.norm_in is not None:
-            x = self.norm_in(x)
         if self.norm == "operator":
             return self.branches(x)
-        y = self._conv(x, self.mixed_kernel())
-        for norm in self.norms:
-            y = norm(y)
-        return y
+        return self._after_mix(self._conv(self._before_mix(x), self.mixed_kernel()))
 
     def branches(self, x: Tensor) -> Tensor:
         """Run every operator on its own, then mix: the published training form.
 
         Batch norm after each operator needs each operator's own statistics.
         """
+        x = self._before_mix(x)
         outputs = [self._conv(x, kernel) for kernel in self.operator_kernels()]
-        if self.norms:
+        if self.norm == "operator":
             outputs = [norm(y) for norm, y in zip(self.norms, outputs, strict=True)]
         weights = self.scales.softmax(0)
-        return torch.stack([w * y for w, y in zip(weights, outputs, strict=True)]).sum(0)
+        mixed = torch.stack([w * y for w, y in zip(weights, outputs, strict=True)]).sum(0)
+        return self._after_mix(mixed)
 
     def folded(self) -> FoldedConv:
         """Return the plain convolution this equals in eval mode, borders included (DCR)."""
@@ -189,6 +186,12 @@ class PixelDifferenceConv(nn.Module):
             if conv.bias is not None:
                 conv.bias.copy_(bias)
         return FoldedConv(conv, shift, over_time=self.over_time)
+
+    def _before_mix(self, x: Tensor) -> Tensor:
+        return x if self.norm_in is None else self.norm_in(x)
+
+    def _after_mix(self, y: Tensor) -> Tensor:
+        return self.norms[0](y) if self.norm == "sum" else y
 
     def _conv(self, x: Tensor, kernel: Tensor) -> Tensor:
         x = hold_ends(x) if self.over_time else x
@@ -223,19 +226,46 @@ class PixelDifferenceConv(nn.Module):
         return (sigma * beta / gamma - mean).view(1, -1, 1, 1), gamma / sigma
 
 
+class SpelledOut(nn.Module):
+    """A :class:`PixelDifferenceConv` that runs every operator on its own, whatever its norms are.
+
+    What folding is checked against: the mix itself computes with the kernel that DCR stores.
+    """
+
+    def __init__(self, mix: PixelDifferenceConv) -> None:
+        super().__init__()
+        self.mix = mix
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        return self.mix.branches(x)
+
+
 def reparameterise(module: M) -> M:
     """Return a copy of ``module`` with every difference convolution folded; in eval mode."""
-    folded = copy.deepcopy(module).eval()
-    for parent in list(folded.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, Foldable):
-                setattr(parent, name, child.folded().eval())
-    return folded
+    return _replaced(module, lambda child: child.folded() if isinstance(child, Foldable) else None)
+
+
+def spelled_out(module: M) -> M:
+    """Return a copy of ``module`` in which no operators share a convolution; in eval mode."""
+    return _replaced(
+        module, lambda child: SpelledOut(child) if isinstance(child, PixelDifferenceConv) else None
+    )
 
 
 def is_folded(module: nn.Module) -> bool:
     """Say whether nothing is left in ``module`` that :func:`reparameterise` would change."""
     return not any(isinstance(child, Foldable) for child in module.modules())
+
+
+def _replaced(module: M, other: Callable[[nn.Module], nn.Module | None]) -> M:
+    """Return a copy in eval mode in which children stand that ``other`` gave for the old ones."""
+    changed = copy.deepcopy(module).eval()
+    for parent in list(changed.modules()):
+        for name, child in list(parent.named_children()):
+            if (new := other(child)) is not None:
+                setattr(parent, name, new.eval())
+    return changed
 
 
 def _kaiming(channels_out: int, channels_in: int) -> nn.Parameter:

@@ -8,7 +8,7 @@ from torch import nn
 
 from sodcli.errors import UsageError, WeightsError
 from sodcli.models import input_shape
-from sodcli.models.pdc import is_folded, reparameterise
+from sodcli.models.pdc import is_folded, reparameterise, spelled_out
 from sodcli.models.restore import build_args, describe, restore
 from sodcli.pipelines.blueprint import find_network
 from sodcli.registry import Registry
@@ -69,7 +69,7 @@ def fold_file(
     if is_folded(before):
         raise WeightsError(f"{source} is already reparameterised")
     after = reparameterise(before)
-    difference = _difference(before, after, input_shape(spec, spec.input_hw))
+    difference = _difference(spelled_out(before), after, input_shape(spec, spec.input_hw))
     if not difference <= tol:
         raise WeightsError(
             f"{source}: the folded network differs by {difference:.3g}, more than --tol {tol:g}; "

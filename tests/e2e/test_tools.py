@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sodcli.models.pdc import PixelDifferenceConv
 from sodcli.weights.read import read_pickle, read_weights
 from tests.conftest import draw_photo, manifest, rule_weights
 from tests.graph_kit import ENGINES, engine
@@ -89,6 +90,20 @@ def test_a_difference_over_the_tolerance_stops_it(sod, tmp_path):
     assert result.exit_code == 1
     assert "nothing was written" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_a_wrong_kernel_is_noticed(sod, tmp_path, monkeypatch, small_weights):
+    """The network as it is trained computes with that kernel, too: both would be wrong alike."""
+    right = PixelDifferenceConv.mixed_kernel
+
+    def wrong(mix):
+        return right(mix) + 0.001
+
+    monkeypatch.setattr(PixelDifferenceConv, "mixed_kernel", wrong)
+    result = sod("reparam", small_weights, "-o", tmp_path / "x.safetensors")
+    assert result.exit_code == 1
+    assert "nothing was written" in result.stderr
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_a_missing_checkpoint_is_exit_4(sod):
