@@ -23,6 +23,7 @@ LAYERS = {
     "registry": 3,
     "frame": 2,
     "files": 1,
+    "environment": 1,
     "errors": 0,
 }
 SOURCES = sorted(ROOT.rglob("*.py"))

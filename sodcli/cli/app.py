@@ -1,10 +1,10 @@
 """The ``sod`` program: commands are registered here, errors end here."""
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from inspect import cleandoc
+from traceback import print_exc
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +22,7 @@ from sodcli.cli.pseudo_label import pseudo_label
 from sodcli.cli.testset import write_maps
 from sodcli.cli.tools import reparam, speed
 from sodcli.cli.train import train
+from sodcli.environment import switched_on
 from sodcli.errors import MissingError, SodError, UsageError
 from sodcli.training.launcher import rank
 
@@ -29,7 +30,7 @@ INTERRUPTED = 130
 
 
 class _Boundary(TyperGroup):
-    """Turns every error into one line and an exit code, unless a traceback is asked for."""
+    """Turns every error into one line and an exit code; before it the traceback, if wanted."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -54,18 +55,22 @@ class _Boundary(TyperGroup):
             windows_expand_args=windows_expand_args,
             **extra,
         )
-        bare = "--traceback" in words or bool(os.environ.get("SOD_DEBUG"))
-        if bare or not standalone_mode:
-            return run(standalone_mode=standalone_mode)
+        if not standalone_mode:
+            return run(standalone_mode=False)
+        traced = "--traceback" in words or switched_on("SOD_DEBUG")
         try:
             code = run(standalone_mode=False)
         except SodError as error:
+            if traced:
+                print_exc()
             if _is_mine(error):
                 ui.error(str(error))
             code = error.exit_code
         except typer.Abort:
             code = INTERRUPTED
-        except Exception as error:  # noqa: BLE001 - a user must never meet a traceback
+        except Exception as error:  # noqa: BLE001 - a user must never meet a traceback unasked
+            if traced:
+                print_exc()
             code = explain(error, self._screen(words))
         if code == INTERRUPTED:
             ui.note("interrupted")

@@ -62,11 +62,11 @@ def infer(
     """
     given = locals()
     from sodcli.io.camera import camera_number
+    from sodcli.pipelines.blueprint import require_maps
 
     check_codec(codec)
     style = choose_style(kind, threshold, refine=refine == "auto", max_pixels=max_pixels)
-    if model is not None:
-        default_registry().model(model)  # before PyTorch, so that a typo is told at once
+    require_maps(model, weights, default_registry())  # before PyTorch: a typo is told at once
     number, load = camera_number(sources), options.pick(Loader, given)
     if number is not None:
         camera = options.pick(CameraRun, given, number=number)

@@ -11,6 +11,7 @@ from sodcli.cli.infer_film import run_films
 from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
 from sodcli.cli.infer_style import Style
 from sodcli.cli.team import join_crew
+from sodcli.errors import UsageError
 from sodcli.pipelines.crew import Crew
 from sodcli.training.launcher import rank
 
@@ -103,7 +104,7 @@ def _plan(run: FileRun, style: Style) -> "list[Job]":
 
     warn = None if run.quiet or rank() > 0 else ui.warn
     inputs = find_inputs(run.sources, recursive=run.recursive, out=run.out, warn=warn)
-    return plan_outputs(
+    jobs = plan_outputs(
         inputs,
         style.tag,
         run.out,
@@ -112,6 +113,11 @@ def _plan(run: FileRun, style: Style) -> "list[Job]":
         codec=run.codec,
         form=run.form,
     )
+    if run.json and any(job.target is None for job in jobs):
+        raise UsageError(
+            "the picture and --json cannot both go to standard output; name a file: -o FILE"
+        )
+    return jobs
 
 
 def _pictures(jobs: "list[Job]") -> int:

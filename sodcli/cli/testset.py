@@ -50,11 +50,13 @@ def write_maps(
     [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
     """
     load = options.pick(Loader, locals(), compiled=False)
+    from sodcli.pipelines.blueprint import require_maps
     from sodcli.pipelines.testrun import Order
 
     leads = rank() == 0
     quiet = quiet or not leads
-    found = _find(data, sets, model, quiet=quiet)
+    require_maps(model, weights, default_registry())  # a typo is told at once
+    found = _find(data, sets, quiet=quiet)
     with join_crew(device) as (crew, own):
         predictor, _ = load(own if backend == "torch" else device, quiet)
         order = Order(out, protocol, batch, half, resume, overwrite)
@@ -64,13 +66,10 @@ def write_maps(
         tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
 
 
-def _find(data: Path, sets: str | None, model: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
+def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
     from sodcli.data.benchmarks import find_sets
 
-    registry = default_registry()
-    if model is not None:
-        registry.model(model)  # before the folders are searched, so that a typo is told at once
-    found = find_sets(data, opt.set_names(sets), registry.datasets)
+    found = find_sets(data, opt.set_names(sets), default_registry().datasets)
     for remark in () if quiet else [remark for one in found for remark in one.remarks]:
         ui.warn(remark)
     return found

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sodcli.errors import MissingError, WeightsError
+from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.pipelines.fetch import Supply, obtain
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights.header import read_metadata
@@ -79,6 +79,24 @@ class Blueprint:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise WeightsError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def require_maps(name: str | None, weights: str | None, registry: Registry) -> None:
+    """Refuse what is known to make no saliency maps, before anything is fetched or loaded.
+
+    Args:
+        name: The model, if it is named.
+        weights: A name of models.toml, or a file, of which nothing is known yet.
+        registry: Where names are looked up.
+
+    Raises:
+        UnknownNameError: If there is no such model.
+        UsageError: If it is no model of saliency maps.
+    """
+    entry = registry.weights.get(weights or "")
+    for model in filter(None, (name, entry.model if entry else None)):
+        if registry.model(model).task != "saliency":
+            raise UsageError(f"{model!r} makes no saliency maps of its own; choose another model")
 
 
 def find_network(

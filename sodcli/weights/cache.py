@@ -4,16 +4,14 @@ import os
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
 import platformdirs
 
+from sodcli.environment import switched_on
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import user_path
 from sodcli.registry import Registry, WeightsSpec, did_you_mean
 from sodcli.weights.ledger import Ledger
-
-_NO: Final = ("", "0", "false", "no", "off")
 
 
 def home() -> Path:
@@ -29,7 +27,7 @@ def data_root() -> Path:
 
 def offline() -> bool:
     """Return whether ``SOD_OFFLINE`` forbids downloads."""
-    return os.environ.get("SOD_OFFLINE", "").strip().casefold() not in _NO
+    return switched_on("SOD_OFFLINE")
 
 
 def stored(spec: WeightsSpec) -> Path:

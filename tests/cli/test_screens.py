@@ -163,9 +163,14 @@ def test_a_mistake_of_ours_is_one_line_too(sod, error):
 
 
 def test_a_traceback_comes_on_request(sod, monkeypatch):
-    assert type(sod("speed", "-m", "sdnt", "--traceback").exception).__name__ == "UnknownNameError"
-    monkeypatch.setenv("SOD_DEBUG", "1")
-    assert type(sod("speed", "-m", "sdnt").exception).__name__ == "UnknownNameError"
+    plain = sod("speed", "-m", "sdnt")
+    asked = sod("speed", "-m", "sdnt", "--traceback")
+    assert asked.exit_code == plain.exit_code == 2
+    assert asked.stderr.startswith("Traceback (most recent call last):")
+    assert asked.stderr.endswith(plain.stderr)
+    for value, told in (("0", plain), ("1", asked)):
+        monkeypatch.setenv("SOD_DEBUG", value)
+        assert sod("speed", "-m", "sdnt").stderr.startswith(told.stderr[:9])
 
 
 def test_an_interrupt_is_exit_130(sod):

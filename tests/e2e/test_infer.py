@@ -164,6 +164,27 @@ def test_a_dry_run_needs_no_weights_and_writes_nothing(sod, photos):
     assert sorted(photos.rglob("*")) == before
 
 
+@pytest.mark.parametrize("words", [["b.png", "-o", "-"], ["-"]])
+def test_json_and_a_picture_do_not_share_standard_output(sod, photos, monkeypatch, words):
+    monkeypatch.chdir(photos)
+    result = sod("infer", *words, "--json", stdin=(photos / "b.png").read_bytes())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "cannot both go to standard output" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["-m", "raft-small"], ["-m", "fgplg"], ["-w", "raft-small"]])
+@pytest.mark.parametrize("command", [["infer", "b.png"], ["test", "--data", ".", "-o", "maps"]])
+def test_what_makes_no_maps_is_refused_before_anything_is_fetched(
+    sod, photos, monkeypatch, command, words
+):
+    monkeypatch.chdir(photos)
+    result = sod(*command, *words)
+    assert result.exit_code == 2
+    assert "makes no saliency maps of its own" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_json_tells_everything(sod, photos, small_weights):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photo")
     result = sod("infer", photos, "--json", "-w", small_weights)
