@@ -61,7 +61,8 @@ def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> N
 
 
 def _row(item: "Item") -> tuple[str, ...]:
-    terms = item.license + (f"; data: {item.terms}" if item.terms else "")
+    more = {"data": item.terms, "code": item.code}
+    terms = "; ".join([item.license, *(f"{of}: {what}" for of, what in more.items() if what)])
     state = item.way if item.way == "built in" else "yes" if item.here else f"no, {item.way}"
     return item.name, item.model or "test data", item.about, _size(item), terms, state
 

@@ -27,6 +27,8 @@ class Item:
         size: Bytes of the published file, if known.
         license: Licence of the weights; of a data set its terms.
         terms: Terms of the training data, where they bind who uses the weights.
+        code: Licence of the program that the weights were published with.
+        sha256: Digest that a download must have; ``None`` if the first one is to be trusted.
         paper: Where it was published.
         page: Where a person finds it.
         way: How it gets here.
@@ -42,6 +44,8 @@ class Item:
     size: int | None
     license: str
     terms: str | None
+    code: str | None
+    sha256: str | None
     paper: str
     page: str | None
     way: Way
@@ -77,6 +81,8 @@ def describe(entry: Entry, registry: Registry, root: Path) -> Item:
         size=entry.size,
         license=entry.license,
         terms=entry.terms,
+        code=registry.models[entry.model].license,
+        sha256=entry.sha256,
         paper=registry.models[entry.model].paper,
         page=entry.page,
         way="built in" if entry.builtin else "download" if mirrors else "by hand",
@@ -96,6 +102,8 @@ def _of_dataset(entry: DatasetSpec, path: Path) -> Item:
         size=None,
         license=entry.terms,
         terms=None,
+        code=None,
+        sha256=None,
         paper=entry.paper,
         page=entry.page,
         way="download" if mirrors else "by hand",

@@ -359,11 +359,13 @@ def test_the_list_shows_everything(sod, registry):
     (line,) = [line for line in lines if line.split()[:1] == ["inspyrenet-dis5k"]]
     assert "DIS-TR" in line
     assert "DIS5K's own terms of use" in line
+    assert "code: MIT" in line
     assert "no, download" in line
     items = {
         item["name"]: item for item in json.loads(sod("fetch", "--list", "--json").stdout)["items"]
     }
     assert items["sdnet-duts"]["size"] == 3031139
+    assert items["sdnet-duts"]["sha256"] == registry.weights["sdnet-duts"].sha256 is not None
     assert items["sdnet"]["here"]
     assert items["sdnet"]["way"] == "built in"
     assert items["minet"]["way"] == "by hand"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sodcli.data.read import read_image
 from sodcli.errors import SourceError
+from sodcli.io.encode import encode_picture
 from sodcli.pipelines.report.tables import SMALL_IS_GOOD
 from sodcli.pipelines.scoring.outcome import Image, Row
 from sodcli.pipelines.scoring.read import read_map, read_truth
@@ -95,7 +96,7 @@ def _photo(image: Image) -> str | None:
         rgb = read_image(image.photo)
     except SourceError:
         return None
-    return _embedded(cv2.cvtColor(_small(rgb), cv2.COLOR_RGB2BGR), ".jpg")
+    return _embedded(_small(rgb), ".jpg")
 
 
 def _grey(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> str | None:
@@ -120,7 +121,7 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _embedded(pixels: cv2.typing.MatLike, suffix: str) -> str:
+def _embedded(pixels: NDArray[np.uint8], suffix: str) -> str:
     kind = {".jpg": "jpeg", ".png": "png"}[suffix]
-    data = cv2.imencode(suffix, pixels)[1].tobytes()
+    data = encode_picture(pixels, suffix)
     return f"data:image/{kind};base64,{b64encode(data).decode()}"
