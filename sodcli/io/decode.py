@@ -22,6 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sodcli.errors import SourceError
 from sodcli.io.colour import Raster, to_raster
+from sodcli.io.heic import begins_heic, heic_reader
 
 HEAD_BYTES: Final = 64
 
@@ -92,11 +93,13 @@ def reader_of(head: bytes, label: str) -> type[ImageFile]:
     """Return the reader for a file by its first ``HEAD_BYTES`` bytes.
 
     Raises:
-        SourceError: If no kind of picture begins like this.
+        SourceError: If no kind of picture begins like this, or its reader is not installed.
     """
     for pattern, reader in _READERS:
         if pattern.match(head):
             return reader
+    if begins_heic(head):
+        return heic_reader(label)
     known = "PNG, JPEG, WebP, AVIF, TIFF, BMP"
     raise SourceError(f"{label}: not a picture sod can read ({known}); convert it to one first")
 

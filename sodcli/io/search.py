@@ -11,6 +11,7 @@ from typing import Final
 from sodcli.errors import SourceError
 from sodcli.files import natural_key
 from sodcli.imaging.compose import PICTURE, names
+from sodcli.io import heic
 from sodcli.io.pictures import shown
 
 PICTURE_SUFFIXES: Final = frozenset(
@@ -22,10 +23,9 @@ FILM_SUFFIXES: Final = frozenset(
         *(".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".apng"),
     )
 )
-_SUFFIXES: Final = PICTURE_SUFFIXES | FILM_SUFFIXES
 _FOREIGN: Final = frozenset(  # pictures and films that sod has no reader for
     (
-        *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".psd", ".svg", ".exr", ".hdr", ".tga"),
+        *(".jxl", ".jp2", ".psd", ".svg", ".exr", ".hdr", ".tga"),
         *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
         *(".braw", ".r3d"),
     )
@@ -55,13 +55,14 @@ def media_in(
     """
     found: list[Path] = []
     results: list[Path] = []
+    ours, others = _suffixes()
     foreign: Counter[str] = Counter()
     for at, files in _walk(folder, recursive, out):
-        media = {name for name in files if _suffix(name) in _SUFFIXES}
+        media = {name for name in files if _suffix(name) in ours}
         own = _results_among(media)
         found += (Path(at, name) for name in media - own)
         results += (Path(at, name) for name in own)
-        foreign.update(suffix for name in files if (suffix := _suffix(name)) in _FOREIGN)
+        foreign.update(suffix for name in files if (suffix := _suffix(name)) in others)
     remarks = [*_remarks(folder, foreign, results)]
     if not found:
         hint = "" if recursive else "; -r looks into its sub-folders"
@@ -71,6 +72,14 @@ def media_in(
         for remark in remarks:
             warn(remark)
     return sorted(found, key=_natural)
+
+
+def _suffixes() -> tuple[frozenset[str], frozenset[str]]:
+    """Return those of pictures and films that can be read, and of those that cannot."""
+    known = PICTURE_SUFFIXES | FILM_SUFFIXES
+    if heic.readable():
+        return known | heic.SUFFIXES, _FOREIGN
+    return known, _FOREIGN | heic.SUFFIXES
 
 
 def _suffix(name: str) -> str:
@@ -94,11 +103,15 @@ def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]
         kinds = ", ".join(f"{suffix} ({foreign[suffix]})" for suffix in sorted(foreign))
         yield (
             f"{count} {what.format(shown(folder))} that sod cannot read: {kinds}; "
-            "convert to JPEG or PNG first"
+            f"convert to JPEG or PNG first{_advice(foreign)}"
         )
     if results:
         first = shown(min(results, key=_natural))
         yield f"left out what sod made beside its sources: {first} ({len(results)} in all)"
+
+
+def _advice(foreign: Mapping[str, int]) -> str:
+    return ", or run: pip install pillow-heif" if heic.SUFFIXES & foreign.keys() else ""
 
 
 def _walk(

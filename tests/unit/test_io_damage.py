@@ -111,7 +111,8 @@ def test_a_bad_apng_header_only_costs_the_animation():
         (b"hello, this is no picture", "not a picture sod can read (PNG, JPEG, WebP, AVIF, TIFF, "),
         (b"%PDF-1.7\n", "not a picture"),
         (b"\0" * 5000, "not a picture"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a picture"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\0crx isom", "not a picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "truncated or corrupt"),
         (b"II*\0\x08\0\0\0\0\0\0\0\0\0", "truncated or corrupt, or a kind of TIFF"),
     ],
 )

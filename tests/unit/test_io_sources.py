@@ -188,13 +188,13 @@ def test_the_folder_of_the_results_is_not_walked(here, out):
 
 
 def test_pictures_that_cannot_be_read_are_told(here):
-    touch("shop/a.jpg", "shop/b.HEIC", "shop/c.heic", "shop/d.cr3", "shop/._e.heic", "shop/f.txt")
+    touch("shop/a.jpg", "shop/b.JXL", "shop/c.jxl", "shop/d.cr3", "shop/._e.jxl", "shop/f.txt")
     told = []
     assert len(find_inputs(["shop"], recursive=False, warn=told.append)) == 1
     assert told == [
-        "3 files in shop are pictures that sod cannot read: .cr3 (1), .heic (2); "
+        "3 files in shop are pictures that sod cannot read: .cr3 (1), .jxl (2); "
         "convert to JPEG or PNG first"
     ]
-    touch("phone/a.heic")
+    touch("phone/a.dng")
     with pytest.raises(SourceError, match=r"^1 file in phone is a picture that sod cannot read"):
         find_inputs(["phone"], recursive=False)
