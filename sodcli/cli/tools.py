@@ -127,14 +127,16 @@ def speed(
 
 
 def _print_speed(result: "Speed") -> None:
-    from sodcli.pipelines.device import number_of
+    import torch
 
+    from sodcli.pipelines.device import describe_device, number_of
+
+    device = describe_device(torch.device(result.device), result.half)
     form = "folded" if result.reparam else "training form"
     memory = "unknown" if result.peak_memory_mb is None else f"{result.peak_memory_mb:,.0f} MiB"
     for line in (
         f"{result.model} ({form}), {result.batch}x{result.clip} of {result.size}x{result.size}",
-        f"{result.scope}, {result.backend}, {result.device}, "
-        f"{number_of(result.threads, 'thread')}, {number_of(result.runs, 'run')}",
+        f"{result.scope}, {result.backend}, {device}, {number_of(result.runs, 'run')}",
         f"median {result.median_ms:.2f} ms, p90 {result.p90_ms:.2f} ms, {result.fps:.1f} fps",
         f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()),

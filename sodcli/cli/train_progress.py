@@ -1,7 +1,7 @@
 """What ``sod train`` shows while it works."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from rich.progress import (
     BarColumn,
@@ -15,6 +15,8 @@ from rich.progress import (
 from sodcli.cli import ui
 from sodcli.pipelines.device import number_of
 from sodcli.training.report import Plan, Reporter, StepReport
+
+_PRECISION: Final = {"none": "float32", "bf16": "bfloat16 (AMP)", "fp16": "float16 (AMP)"}
 
 
 class TrainProgress(Reporter):
@@ -49,7 +51,7 @@ class TrainProgress(Reporter):
             f"{plan.model}: {plan.parameters:,} parameters, {plan.train} pairs to train on, "
             f"{plan.held} to validate on, {number_of(plan.epochs, 'epoch')} of "
             f"{number_of(plan.steps // plan.epochs, 'step')} on "
-            f"{plan.processes} x {plan.device}{_start(plan)}",
+            f"{plan.processes} x {plan.device}, {_PRECISION[plan.amp]}{_start(plan)}",
             quiet=self._quiet,
         )
         self._task = self._bar.add_task(

@@ -1,7 +1,7 @@
 """A benchmark set as it lies on the disk: pictures, or sequences of frames, with ground truth."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sodcli.data.heads import picture_size
@@ -30,7 +30,8 @@ class BenchmarkSet:
     """A data set that was found.
 
     Attributes:
-        name: Name of its folder, or of the link to it.
+        name: Name of its folder, or of the link to it; where several sets share that, the path
+            from the folder that was searched, such as ``DUTS/test``.
         folder: Where it lies.
         film: Whether each of its clips is a sequence of frames.
         clips: What it holds; a flat set of pictures is one clip.
@@ -47,6 +48,14 @@ class BenchmarkSet:
     def pictures(self) -> int:
         """Number of pictures, or frames, with ground truth."""
         return sum(len(clip.pairs) for clip in self.clips)
+
+    def called(self, name: str) -> "BenchmarkSet":
+        """Return the set under another name."""
+        own = f"{self.name}: "
+        remarks = (
+            f"{name}: {r.removeprefix(own)}" if r.startswith(own) else r for r in self.remarks
+        )
+        return replace(self, name=name, remarks=tuple(remarks))
 
 
 def read_set(folder: Path, spec: DatasetSpec | None) -> BenchmarkSet | None:

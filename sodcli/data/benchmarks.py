@@ -1,13 +1,16 @@
 """Benchmark sets under a root, found by name or all of them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from sodcli.data.benchmark import BenchmarkSet, read_set
 from sodcli.data.layouts import LOOKED_FOR, subfolders
 from sodcli.data.pairs import capped
-from sodcli.errors import MissingError, SourceError
+from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import own_name
 from sodcli.registry import DatasetSpec, did_you_mean, plain_name
 
@@ -26,10 +29,15 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
     Args:
         root: A data set, or a folder of data sets.
         names: Those wanted, by their published name or by that of their folder; capitals, ``-``
-            and ``_`` aside. Without names, all there are.
+            and ``_`` aside. Of several the first is taken, and a remark names the others by their
+            paths below ``root``, which are names as well: ``DUTS/test``. Without names, all.
         known: The data sets of models.toml.
 
+    Returns:
+        The sets, no two of one name: see :func:`told_apart`.
+
     Raises:
+        UsageError: If two sets cannot be told apart by their paths.
         MissingError: If one of them is not there, or there is none; it says what was looked for.
         SourceError: If a folder cannot be listed.
     """
@@ -44,19 +52,71 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
         raise SourceError(f"{error.filename}: {error.strerror}") from error
     if not sets:
         raise MissingError(f"no data set under {root}: looked for {LOOKED_FOR}")
-    return list({one.folder: one for one in sets if one is not None}.values())
+    return told_apart(list({one.folder: one for one in sets if one is not None}.values()), root)
+
+
+def told_apart(sets: Sequence[BenchmarkSet], root: Path) -> list[BenchmarkSet]:
+    """Return ``sets`` so that each can have a folder of its name.
+
+    Those of one name, capitals aside, go by their paths below ``root``: ``a/TE`` and ``b/TE``.
+
+    Raises:
+        UsageError: If two paths differ by capitals only.
+    """
+    count = Counter(one.name.casefold() for one in sets)
+    apart: dict[str, BenchmarkSet] = {}
+    for one in sets:
+        shared = count[one.name.casefold()] > 1 and one.folder != root
+        path = one.folder.relative_to(root).as_posix()
+        found = one.called(path) if shared else one
+        other = apart.setdefault(found.name.casefold(), found)
+        if other is not found:
+            raise UsageError(
+                f"{other.folder} and {one.folder} go by one name; rename one of the folders"
+            )
+    return list(apart.values())
 
 
 def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
     """Return the first folder of that name that is a set; else the first link to one of it."""
+    placed = _at(root, name, known) if "/" in name else None
+    if placed is not None:
+        return placed
     spec = _spec_of(name, known)
     for called in _NAMES:
-        for folder in _folders(root):
-            plain = plain_name(called(folder)) == plain_name(name)
-            if plain or (spec is not None and spec.is_called(called(folder))):
-                found = read_set(folder, spec)
-                if found:
-                    return found
+        sets = (
+            read_set(folder, spec)
+            for folder in _folders(root)
+            if plain_name(called(folder)) == plain_name(name)
+            or (spec is not None and spec.is_called(called(folder)))
+        )
+        found = next(filter(None, sets), None)
+        if found is not None:
+            return _beside(found, filter(None, sets), root)
+    return None
+
+
+def _beside(one: BenchmarkSet, others: Iterator[BenchmarkSet], root: Path) -> BenchmarkSet:
+    """Return the set with a remark about those that are called the same and lie elsewhere."""
+    places = []
+    with suppress(OSError):  # nobody asked for what cannot be listed
+        for other in others:
+            same = other.name.casefold() == one.name.casefold()
+            if same and one.folder not in other.folder.parents:
+                places.append(other.folder.relative_to(root).as_posix())
+    if not places:
+        return one
+    remark = f"{one.name}: this is {one.folder}; as other sets name {capped(places)}"
+    return replace(one, remarks=(*one.remarks, remark))
+
+
+def _at(root: Path, place: str, known: Known) -> BenchmarkSet | None:
+    """Return the set at ``place`` below ``root``, such as ``DUTS/test``, under that name."""
+    for folder in _folders(root):
+        path = folder.relative_to(root).as_posix()
+        if path.casefold() == place.strip("/").casefold():
+            found = read_set(folder, _spec_at(folder, known))
+            return found.called(path) if found else None
     return None
 
 
@@ -70,7 +130,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
-    spec = next(filter(None, (_spec_of(called(root), known) for called in _NAMES)), None)
+    spec = _spec_at(root, known)
     found = read_set(root, spec)
     if found and (spec or found.film or not found.clips[0].name):  # else it is a folder of sets
         return [found]
@@ -79,12 +139,16 @@ def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
     return [one for sub in subfolders(root) for one in _all_under(sub, known, deep - 1)]
 
 
+def _spec_at(folder: Path, known: Known) -> DatasetSpec | None:
+    return next(filter(None, (_spec_of(called(folder), known) for called in _NAMES)), None)
+
+
 def _spec_of(name: str, known: Known) -> DatasetSpec | None:
     return next((spec for spec in known.values() if spec.is_called(name)), None)
 
 
 def _not_found(root: Path, missing: Sequence[str], known: Known) -> str:
-    there = [one.name for one in _all_under(root, known, _DEEP)]
+    there = [one.name for one in told_apart(_all_under(root, known, _DEEP), root)]
     words = ", ".join(repr(name) for name in missing)
     spec = _spec_of(missing[0], known)
     page = f" {spec.name} is at {spec.page}." if spec and spec.page else ""

@@ -33,7 +33,8 @@ class Speed:
         scope: What was timed: the network only, without reading, resizing or writing.
         median_ms: Median time in milliseconds.
         p90_ms: Time that nine of ten runs stay under, in milliseconds.
-        fps: Pictures (or frames of a clip) per second at the median time.
+        fps: Pictures (or frames of a clip) per second: of the network alone at the median time,
+            of the pipeline over all of it.
         parameters: Number of trainable values, in the form that was timed.
         gflops: Billions of floating point operations per forward pass, 2 per multiply-add.
         peak_memory_mb: Most memory held: of the process on a CPU, of the allocator on a GPU.

@@ -35,9 +35,12 @@ def measure_pipeline(
     """Time reading, network, cutting out and writing of drawn JPEG photos of 1280x960.
 
     Backend and size are those that ``sod infer`` takes for so many photos, unless the trial names
-    others. The figures are per picture; arguments as of :func:`.measure_speed`.
+    others. ``runs`` and ``warmup`` are photos, rounded up to whole batches, as a batch comes out
+    all at once. The times are of a batch, from end to end; ``fps`` is of all the time that was
+    taken. Arguments as of :func:`.measure_speed`.
     """
-    photos_in_all = trial.warmup + trial.runs + 1
+    warmup, runs = (_whole(count, trial.batch) for count in (trial.warmup + 1, trial.runs))
+    photos_in_all = warmup + runs
     chosen, predictor = _as_infer_does(spec, trial, device, photos_in_all)
     finished: list[float] = []
 
@@ -53,10 +56,16 @@ def measure_pipeline(
             save_picture(_photo(number), photos / f"{number}.jpg", None)
         jobs = plan_outputs(find_inputs([str(photos)], recursive=False), "rgba", None, alpha=True)
         infer(jobs, predictor, Settings(kind="rgba", look=Look(), batch=trial.batch), note)
-    times = np.diff(finished)[trial.warmup :].tolist()
-    single = replace(trial, batch=1, clip=1, backend=chosen, size=predictor.size_hw[0])
+    ends = finished[warmup - 1 :: trial.batch]
+    seen = replace(trial, clip=1, backend=chosen, size=predictor.size_hw[0])
     scope = "pipeline: read, network, cut out, write"
-    return summarise(spec, scope, predictor.module, single, times)
+    speed = summarise(spec, scope, predictor.module, seen, np.diff(ends).tolist())
+    return replace(speed, runs=runs, fps=runs / (ends[-1] - ends[0]))
+
+
+def _whole(count: int, batch: int) -> int:
+    """Return ``count`` rounded up to whole batches."""
+    return -(-count // batch) * batch
 
 
 def _as_infer_does(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sodcli.data.benchmark import BenchmarkSet
 from sodcli.data.pairs import Pair
+from sodcli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[Strip]
         sets: What to go through.
         out: Folder of the maps.
         clips: Whether the model takes clips of a film; then a sequence stays together.
+
+    Raises:
+        UsageError: If two maps would be one file.
     """
     strips = []
     for one in sets:
@@ -51,6 +55,7 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[Strip]
             strips += [Strip(tasks, film=True) for tasks in parts]
         else:
             strips.append(Strip(tuple(task for tasks in parts for task in tasks), film=False))
+    _check_targets(strips)
     return strips
 
 
@@ -59,6 +64,17 @@ def share(strips: Sequence[Strip], rank: int, world: int) -> list[Strip]:
     films = [strip for strip in strips if strip.film][rank::world]
     stills = [Strip(strip.tasks[rank::world], film=False) for strip in strips if not strip.film]
     return [strip for strip in (*stills, *films) if strip.tasks]
+
+
+def _check_targets(strips: Sequence[Strip]) -> None:
+    first: dict[Path, Task] = {}
+    for task in (task for strip in strips for task in strip.tasks):
+        other = first.setdefault(task.target, task)
+        if other is not task:
+            raise UsageError(
+                f"{other.pair.image} and {task.pair.image} would both become {task.target}; "
+                "rename one of them, or its folder"
+            )
 
 
 def _target(folder: Path, pair: Pair) -> Path:

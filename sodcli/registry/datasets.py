@@ -61,8 +61,12 @@ class DatasetSpec:
                 raise RegistryError(f"a folder must lie inside the set, {folder!r} does not")
 
     def is_called(self, name: str) -> bool:
-        """Say whether a folder ``name`` is this set; case, spaces, ``-`` and ``_`` aside."""
-        return plain_name(name) in map(plain_name, (self.name, *self.folders))
+        """Say whether a folder ``name`` is this set; case, spaces, ``-`` and ``_`` aside.
+
+        Of a set that goes by its place, such as ``old/DAVIS``, the last folder counts.
+        """
+        own = name.rpartition("/")[2]
+        return plain_name(own) in map(plain_name, (self.name, *self.folders))
 
 
 def plain_name(name: str) -> str:

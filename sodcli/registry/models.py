@@ -1,5 +1,6 @@
 """What models.toml says about a network and about a training run."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,10 +102,20 @@ class ModelSpec:
                 raise RegistryError(
                     f"{key} must be one of {', '.join(known)}, not {getattr(self, key)!r}"
                 )
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
         if len(self.input_hw) != 2 or min(self.input_hw) < 1:
             raise RegistryError(f"input_hw must be two sides in pixels, not {self.input_hw}")
+        for key in ("clip_len", "frame_gap"):
+            if getattr(self, key) < 1:
+                raise RegistryError(f"{key} must be at least 1, not {getattr(self, key)}")
         if len(self.mean) != 3 or len(self.std) != 3:
             raise RegistryError("mean and std must have three values")
+        if not all(map(math.isfinite, self.mean)):
+            raise RegistryError(f"mean must be finite, not {list(self.mean)}")
+        if not all(0 < value < math.inf for value in self.std):
+            raise RegistryError(f"std must be above 0, not {list(self.std)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

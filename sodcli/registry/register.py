@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sodcli.errors import RegistryError, UnknownNameError
+from sodcli.registry.check import check_table
 from sodcli.registry.datasets import DatasetSpec
 from sodcli.registry.models import ModelSpec, RecipeSpec
 from sodcli.registry.weights import WeightsSpec
@@ -17,7 +18,11 @@ Spec = TypeVar("Spec")
 
 
 class Registry:
-    """All entries of one models.toml."""
+    """All entries of one models.toml.
+
+    Raises:
+        RegistryError: If an entry names another one that is not there, or is of another model.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,8 @@ class Registry:
             if entry.model not in self.models:
                 where = f"models.toml [weights.{entry.name}]"
                 raise RegistryError(f"{where}: no model named {entry.model!r}")
+        for spec in self.models.values():
+            self._check_defaults(spec)
 
     @classmethod
     def read(cls, path: Path) -> "Registry":
@@ -39,7 +46,7 @@ class Registry:
 
         Raises:
             RegistryError: If it is not TOML, or an entry has unknown, missing or wrong keys; the
-                message names the entry.
+                message names the entry and the key.
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -51,7 +58,7 @@ class Registry:
         return cls(
             _entries(raw, "models", ModelSpec),
             _entries(raw, "weights", WeightsSpec),
-            _entries(raw, "recipes", lambda name, **table: RecipeSpec(name=name, table=table)),
+            {name: RecipeSpec(name=name, table=one) for name, one in _tables(raw, "recipes")},
             _entries(raw, "datasets", DatasetSpec),
         )
 
@@ -70,6 +77,20 @@ class Registry:
             UnknownNameError: If there is none; the message suggests the nearest.
         """
         return _find(self.recipes, "recipe", name)
+
+    def _check_defaults(self, spec: ModelSpec) -> None:
+        """Refuse defaults of a model that are not there; they may stand anywhere in the file."""
+        where = f"models.toml [models.{spec.name}]"
+        if spec.weights is not None:
+            entry = self.weights.get(spec.weights)
+            if entry is None:
+                hint = did_you_mean(spec.weights, self.weights)
+                raise RegistryError(f"{where}: weights: no weights named {spec.weights!r}.{hint}")
+            if entry.model != spec.name:
+                raise RegistryError(f"{where}: weights: {entry.name!r} are of {entry.model!r}")
+        if spec.recipe is not None and spec.recipe not in self.recipes:
+            hint = did_you_mean(spec.recipe, self.recipes)
+            raise RegistryError(f"{where}: recipe: no recipe named {spec.recipe!r}.{hint}")
 
 
 @cache
@@ -95,16 +116,23 @@ def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:
     raise UnknownNameError(f"no {kind} named {name!r}.{hint} Known: {known}.")
 
 
-def _entries(raw: Mapping[str, Any], kind: str, make: Callable[..., Spec]) -> dict[str, Spec]:
+def _entries(raw: Mapping[str, Any], kind: str, entry: Callable[..., Spec]) -> dict[str, Spec]:
     specs = {}
-    table = raw.get(kind, {})
-    if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
-        raise RegistryError(f"models.toml: [{kind}] must hold tables")
-    for name, entry in table.items():
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+    for name, table in _tables(raw, kind):
         try:
-            specs[name] = make(name=name, **values)
-        except (TypeError, RegistryError) as error:
-            reason = str(error).removeprefix(f"{getattr(make, '__name__', '')}.__init__() ")
-            raise RegistryError(f"models.toml [{kind}.{name}]: {reason}") from error
+            check_table(entry, table)
+            specs[name] = entry(name=name, **table)
+        except RegistryError as error:
+            raise RegistryError(f"models.toml [{kind}.{name}]: {error}") from error
     return specs
+
+
+def _tables(raw: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the entries under ``[kind]`` by name, the lists in them as tuples."""
+    tables = raw.get(kind, {})
+    if not isinstance(tables, dict) or not all(isinstance(v, dict) for v in tables.values()):
+        raise RegistryError(f"models.toml: [{kind}] must hold tables")
+    return [
+        (name, {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+        for name, table in tables.items()
+    ]

@@ -62,6 +62,9 @@ class WeightsSpec:
             value = getattr(self, key)
             if value is not None and not pattern.fullmatch(value):
                 raise RegistryError(f"{key} must be {form}, not {value!r}")
+        for key in ("size", "input_size"):
+            if (number := getattr(self, key)) is not None and number < 1:
+                raise RegistryError(f"{key} must be at least 1, not {number}")
         for mirror in self.mirrors:
             if not _MIRROR.fullmatch(mirror):
                 raise RegistryError(f"mirrors must be https or gdrive addresses, not {mirror!r}")

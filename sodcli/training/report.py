@@ -19,6 +19,7 @@ class Plan:
         done: Steps taken before this start.
         device: Where it runs, in words.
         processes: How many work on it.
+        amp: Number format of the forward pass, as in the recipe.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Plan:
     done: int
     device: str
     processes: int
+    amp: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ class Trainer:
                 done=self._progress.step,
                 device=str(self._team.device),
                 processes=self._team.world,
+                amp=config.amp,
             )
         )
 

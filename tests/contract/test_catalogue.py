@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from sodcli.errors import RegistryError
 from sodcli.models import build_model
 from sodcli.models.undrawn import Undrawn
 from sodcli.registry import default_registry
@@ -111,3 +112,8 @@ def is_of_backbone(key):
 def test_every_model_of_saliency_is_checked():
     salient = {entry.model for entry in REGISTRY.weights.values()}
     assert {name for name in salient if REGISTRY.models[name].task != "flow"} == MANIFESTS.keys()
+
+
+def test_a_layout_that_is_not_there_is_named():
+    with pytest.raises(RegistryError, match=r"no sodcli/weights/layouts/nosuch\.py$"):
+        layout("nosuch")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -226,3 +227,20 @@ def test_warped_labels_alone_already_fit_real_films(sod, shared_data, tmp_path):
         scores += [measure(grey(film / path.name), grey(path)) for path in between]
     assert len(scores) == 32
     assert summarise(scores).as_dict()["maxF"] >= 0.75
+
+
+def test_films_of_two_sets_of_one_name_have_labels_of_their_own(sod, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    for first, name in ((0, "a"), (100, "b")):
+        film = data / name / "DAVIS" / "disc"
+        draw_film(film / "images", film / "GT", frames=6, first=first)
+        shutil.copytree(film, film.with_name("bear"))
+    words = ["--data", data, "--warp-only", "--label-interval", 5, "-o", out, "--json"]
+    result = sod("pseudo-label", *words)
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)["sets"]
+    assert [(row["set"], row["films"], row["made"]) for row in rows] == [
+        ("a/DAVIS", 2, 2),
+        ("b/DAVIS", 2, 2),
+    ]
+    assert names(out / "1_5" / "b" / "DAVIS" / "disc") == ["00100.png", "00102.png", "00105.png"]

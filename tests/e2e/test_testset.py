@@ -279,6 +279,70 @@ def test_scores_follow_on_request(sod, root, tmp_path, small_weights):
     assert "1 of 3 maps are missing: toy_2" in table.stderr
 
 
+@pytest.fixture
+def twins(tmp_path):
+    """Two sets of one name, with other pictures under the same names."""
+    for seed, name in enumerate("ab"):
+        for at in range(2):
+            draw_pair(tmp_path / "dup" / name / "TE", f"{at}", 10 * seed + at, (60 + at, 80))
+    return tmp_path / "dup"
+
+
+def test_sets_of_one_name_keep_maps_and_scores_apart(sod, twins, tmp_path, small_weights):
+    words = ["test", "--data", twins, "-w", small_weights, *SIZE]
+    both = sod(*words, "-o", tmp_path / "maps", "--eval", "--json")
+    assert both.exit_code == 0, both.stderr
+    document = json.loads(both.stdout)
+    assert [(one["set"], one["done"]) for one in document["sets"]] == [("a/TE", 2), ("b/TE", 2)]
+    assert {one["output"] for one in document["sets"]} == {
+        str(tmp_path / "maps" / name / "TE") for name in "ab"
+    }
+    scores = [(one["set"], one["scores"]) for one in document["evaluation"]["results"]]
+    for name, found in scores:
+        alone = ["test", "--data", twins / name, "-w", small_weights, *SIZE, "--eval", "--json"]
+        result = json.loads(sod(*alone, "-o", tmp_path / name[0]).stdout)
+        assert files(tmp_path / name[0] / "TE") == files(tmp_path / "maps" / name)
+        assert result["evaluation"]["results"][0]["scores"] == found
+    assert scores[0][1] != scores[1][1]
+
+
+def test_a_run_over_sets_of_one_name_is_resumed(sod, twins, tmp_path, small_weights):
+    out = tmp_path / "maps"
+    words = ["test", "--data", twins, "-w", small_weights, "-o", out, *SIZE]
+    assert sod(*words, "--sets", "b/te").stdout == f"{out / 'b' / 'TE'}\n"
+    assert sorted(files(out)) == ["b/TE/0.png", "b/TE/1.png"]
+    assert sod(*words).exit_code == 2
+    resumed = sod(*words, "--resume")
+    assert "a/TE: 2 maps written, 0 were there" in resumed.stderr
+    assert "b/TE: 0 maps written, 2 were there" in resumed.stderr
+    assert resumed.stdout == "".join(f"{out / name / 'TE'}\n" for name in "ab")
+    assert "b/TE: 2 maps written, 0 were there" in sod(*words, "--overwrite").stderr
+    first = sod(*words, "-o", tmp_path / "first", "--sets", "TE")
+    assert "as other sets name b/TE" in first.stderr
+
+
+def test_every_report_tells_sets_of_one_name_apart(sod, twins, tmp_path, small_weights):
+    openpyxl = pytest.importorskip("openpyxl")
+    maps, report = tmp_path / "maps", tmp_path / "report"
+    words = ["--data", twins, "-w", small_weights, *SIZE]
+    assert sod("test", *words, "-o", maps).exit_code == 0
+    words = [word for kind in ("csv", "xlsx", "html") for word in (f"--{kind}", f"{report}.{kind}")]
+    result = sod("eval", maps, twins, *words, "--json", "-")
+    assert (result.exit_code, result.stderr.count("warning")) == (0, 0), result.stderr
+    found = {one["set"]: one["scores"]["MAE"] for one in json.loads(result.stdout)["results"]}
+    assert found["a/TE"] != found["b/TE"]
+    lines = report.with_suffix(".csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["a/TE", "b/TE"]
+    page = report.with_suffix(".html").read_text()
+    assert page.count("<h2>a/TE</h2>") == page.count("<h2>b/TE</h2>") == 1
+    book = openpyxl.load_workbook(report.with_suffix(".xlsx"))
+    assert [row[0].value for row in book["Scores"].iter_rows(min_row=2)] == ["a/TE", "b/TE"]
+    heads = [cell.value for cell in book["Results"][1]]
+    for name, mae in found.items():
+        cell = book["Results"].cell(4, heads.index(name.upper()) + 3)
+        assert cell.value == pytest.approx(mae)
+
+
 @pytest.mark.slow
 def test_two_processes_make_the_maps_of_one(sod, root, tmp_path, film_weights):
     (root / "Toys" / "images" / "toy_1.jpg").write_bytes(b"broken")

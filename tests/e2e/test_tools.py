@@ -1,6 +1,9 @@
 """``sod reparam`` and ``sod speed`` on real files."""
 
 import json
+import re
+from itertools import count
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -156,11 +159,22 @@ def test_a_film_model_folds_and_takes_a_photo_for_a_still(sod, tmp_path, photo):
     assert target.stat().st_size > 0
 
 
+@pytest.fixture
+def _threads_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_threads_as_before")
 def test_speed_speaks_to_people_too(sod):
     result = sod("speed", "--size", 64, "--runs", 2, "--warmup", 0, "--batch", 2, "--half")
     assert result.exit_code == 0, result.stderr
     assert "network only" in result.stdout
     assert "2x1 of 64x64" in result.stdout
+    assert re.search(r"^network only, torch, .*, bfloat16, 2 runs$", result.stdout, re.MULTILINE)
+    whole = sod("speed", "--size", 64, "--runs", 1, "--warmup", 0, "--threads", 1)
+    assert "\nnetwork only, torch, cpu (1 thread), float32, 1 run\n" in whole.stdout
 
 
 def test_the_pipeline_is_timed_from_file_to_file(sod):
@@ -169,6 +183,19 @@ def test_the_pipeline_is_timed_from_file_to_file(sod):
     report = json.loads(result.stdout)
     assert report["scope"].startswith("pipeline")
     assert report["runs"] == 3
+
+
+def test_the_pipeline_counts_batches_that_come_out_at_once(sod, monkeypatch):
+    """One photo warms up and three are timed: in twos, that is one batch and two."""
+    ticks = (at // 2 + at % 2 / 1000 for at in count())  # a batch a second
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr("sodcli.pipelines.speed_pipeline.time", clock)
+    words = ["--pipeline", "--size", 64, "--runs", 3, "--warmup", 0, "--batch", 2, "--json"]
+    report = json.loads(sod("speed", *words).stdout)
+    assert next(ticks) == 3  # after six photos
+    assert (report["batch"], report["runs"]) == (2, 4)
+    assert report["fps"] == pytest.approx(2)
+    assert [report["median_ms"], report["p90_ms"]] == pytest.approx([1000, 1000])
 
 
 def test_the_pipeline_runs_as_infer_does(sod, tmp_path):

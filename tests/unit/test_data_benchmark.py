@@ -9,7 +9,7 @@ from PIL import Image
 
 from sodcli.data.benchmarks import find_sets
 from sodcli.data.heads import picture_size
-from sodcli.errors import MissingError, SourceError
+from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.registry import DatasetSpec
 
 KNOWN = {
@@ -164,6 +164,46 @@ def test_an_empty_root_and_none_at_all(tmp_path):
 def test_a_set_named_twice_is_one(tmp_path):
     flat(tmp_path / "TOY")
     assert len(find_sets(tmp_path, ["TOY", "toy"], KNOWN)) == 1
+
+
+def test_sets_of_one_name_go_by_their_paths(tmp_path):
+    for name in ("a/TE", "b/te", "b/own"):
+        flat(tmp_path / name)
+    sets = find_sets(tmp_path, [], KNOWN)
+    assert [one.name for one in sets] == ["a/TE", "own", "b/te"]
+    assert [one.folder for one in sets] == [tmp_path / name for name in ("a/TE", "b/own", "b/te")]
+    assert found(tmp_path, "own", "b/TE/").keys() == {"own", "b/te"}
+    assert found(tmp_path, "b/te", "te").keys() == {"b/te", "TE"}
+    with pytest.raises(MissingError, match=r"no set 'TF' .* Found a/TE, own, b/te\."):
+        found(tmp_path, "TF")
+
+
+def test_the_first_of_several_says_how_to_name_the_others(tmp_path):
+    for name in ("a/TE", "b/te", "b/te/TE"):
+        flat(tmp_path / name)
+    first = found(tmp_path, "TE")["TE"]
+    assert first.folder == tmp_path / "a" / "TE"
+    assert first.remarks == (f"TE: this is {first.folder}; as other sets name b/te",)
+    assert found(tmp_path, "b/te")["b/te"].remarks == ()
+
+
+def test_the_remarks_of_a_set_that_goes_by_its_path_name_it(tmp_path):
+    for name in ("a/TOY", "b/TOY"):
+        flat(tmp_path / name)
+    assert [one.remarks for one in find_sets(tmp_path, [], KNOWN)] == [
+        (f"{name}: 2 pictures with ground truth, TOY was published with 3",)
+        for name in ("a/TOY", "b/TOY")
+    ]
+    assert KNOWN["TOY"].is_called("b/toy-2k")  # as the films to learn from are told
+
+
+def test_sets_whose_paths_differ_by_capitals_only_are_refused(tmp_path):
+    flat(tmp_path / "Own")
+    flat(tmp_path / "own")
+    if (tmp_path / "OWN").exists():
+        pytest.skip("this disk takes both for one folder")
+    with pytest.raises(UsageError, match=r"Own and .*own go by one name; rename one"):
+        find_sets(tmp_path, [], KNOWN)
 
 
 def test_damaged_frames_make_no_film(tmp_path):

@@ -127,6 +127,27 @@ def test_sets_have_folders_of_their_own(tmp_path):
     assert alone["SOD"] == ({"GT/a.png": "SOD/a.png"}, [])
 
 
+def test_sets_of_one_name_go_by_their_paths_and_so_do_their_maps(tmp_path):
+    data, maps = tmp_path / "data", tmp_path / "maps"
+    for name in ("a", "b"):
+        draw_set(data / name / "TE", [maps / name / "te"], count=2)
+    touch(data, "c/TE/GT/0.png", "c/GT/TF/0.png", "d/TE/GT/0.png")
+    touch(maps, "c/TE/0.png", "TF/0.png", "d/TE/0.png")
+    found = matched(maps, data)
+    assert list(found) == ["a/TE", "b/TE", "TF", "c/TE", "d/TE"]
+    for name, (of, unused) in found.items():
+        assert unused == []
+        assert {path.rpartition("/")[0].casefold() for path in of.values()} == {name.casefold()}
+
+
+def test_near_names_take_no_maps_of_another_set(tmp_path):
+    data, maps = tmp_path / "data", tmp_path / "maps"
+    touch(data, "a-b/GT/0.png", "a_b/GT/0.png", "夜/GT/0.png", "海/GT/0.png")
+    touch(maps, "a_b/0.png", "海/0.png")
+    found = {name: list(of.values()) for name, (of, _) in matched(maps, data).items()}
+    assert found == {"a-b": [], "a_b": ["a_b/0.png"], "夜": [], "海": ["海/0.png"]}
+
+
 def test_frames_are_found_in_their_clips(tmp_path):
     root = draw_films(tmp_path / "films", tmp_path / "maps", {"bear": 3, "cat": 3})
     touch(tmp_path / "mirrored", "bear/images/0000_map.png", "cat/images/0001_map.png")

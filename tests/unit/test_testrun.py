@@ -83,6 +83,11 @@ def test_maps_that_cannot_be_written_end_the_run(sets, registry, tmp_path, monke
     assert not list(tmp_path.glob("maps/*/*"))
 
 
+def test_two_maps_are_never_one_file(sets, tmp_path):
+    with pytest.raises(UsageError, match=r"a\.png and .*a\.png would both become .*Toys.a\.png;"):
+        plan([*sets, *sets], tmp_path, clips=False)
+
+
 def test_shares_are_disjoint_and_whole(sets, registry, tmp_path):
     strips = plan(sets, tmp_path, clips=False)
     parts = [share(strips, rank, 3) for rank in range(3)]

@@ -48,6 +48,7 @@ def test_it_prints_the_best_weights_and_tells_the_rest_on_stderr(sod, small, tmp
     assert code == 0
     assert out == f"{run / 'best.safetensors'}\n"
     assert "sdnet: 745,197 parameters, 7 pairs to train on, 1 to validate on" in err[0]
+    assert err[0].endswith(" on 1 x cpu, float32")
     assert err[-1].startswith("epoch 1: loss ")
     assert "maxF" in err[-1]
 

@@ -32,6 +32,8 @@ class Maps:
 def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
     """Find a method's maps of every set, in ``root/SET`` or, for a single set, ``root`` itself.
 
+    A set that is called by its path, ``a/TE``, has its maps in ``root/a/TE``.
+
     A map is found by its place and stem, whatever its suffix; ``photo_map.png`` is as good as
     ``photo.png``, and folders named ``maps`` or the like do not count.
 
@@ -42,7 +44,13 @@ def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
     if not root.is_dir():
         raise MissingError(f"no folder '{root}'. Give the folder of a method's maps.")
     try:
-        found = [_match(_folder(root, one.name, alone=len(sets) == 1), one) for one in sets]
+        owned = frozenset(root / one.name for one in sets)
+        folders = [_folder(root, one.name, owned) for one in sets]
+        alone = root if len(sets) == 1 else None
+        found = [
+            _match(folder or alone or root / one.name, one)
+            for folder, one in zip(folders, sets, strict=True)
+        ]
     except OSError as error:
         raise SourceError(f"{error.filename}: {error.strerror}") from error
     if not any(maps.of for maps in found):
@@ -50,10 +58,19 @@ def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
     return found
 
 
-def _folder(root: Path, name: str, *, alone: bool) -> Path:
-    """Return the folder of the set ``name``; it need not be there."""
-    named = [sub for sub in subfolders(root) if plain_name(sub.name) == plain_name(name)]
-    return named[0] if named else root if alone else root / name
+def _folder(root: Path, name: str, owned: frozenset[Path]) -> Path | None:
+    """Return the folder of the set ``name``; of those in ``owned`` only the one called just so."""
+    folder: Path | None = root
+    for part in name.split("/"):
+        folder = folder and _below(folder, part, owned)
+    return folder
+
+
+def _below(folder: Path, name: str, owned: frozenset[Path]) -> Path | None:
+    """Return the folder ``name``, else one that differs by capitals, ``-`` or ``_``, if any."""
+    subs, plain = subfolders(folder), plain_name(name)
+    near = [sub for sub in subs if plain_name(sub.name) == plain and plain and sub not in owned]
+    return next((sub for sub in subs if sub.name == name), near[0] if near else None)
 
 
 def _match(folder: Path, one: BenchmarkSet) -> Maps:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sodcli.data.benchmark import BenchmarkSet, Clip
-from sodcli.data.benchmarks import find_sets
+from sodcli.data.benchmarks import find_sets, told_apart
 from sodcli.data.layouts import pictures_under, subfolders
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError
@@ -22,6 +22,7 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
         clips: Whether folders of bare masks are clips of one film set; else each is a set.
 
     Raises:
+        UsageError: If two sets cannot be told apart by their paths.
         MissingError: If the folder does not exist, or holds no picture.
         SourceError: If a folder cannot be listed.
     """
@@ -39,7 +40,7 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
         raise SourceError(f"{error.filename}: {error.strerror}") from error
     if not sets:
         raise MissingError(f"no ground truth in {root}: not a single picture")
-    return sets
+    return told_apart(sets, root)
 
 
 def _left(root: Path, sets: list[BenchmarkSet]) -> list[Path]:
@@ -62,7 +63,7 @@ def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
     return [
         BenchmarkSet(
             name=name,
-            folder=root,
+            folder=root if name == called else root / name,
             film=clips and "" not in group,
             clips=tuple(Clip(clip, _pairs(files, root)) for clip, files in group.items()),
             remarks=(),

@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol, cast
 
 from torch import Tensor
 
+from sodcli.errors import RegistryError
+
 Form = Literal["training", "folded"]
 
 
@@ -38,5 +40,15 @@ class Layout(Protocol):
 
 
 def layout(name: str) -> Layout:
-    """Return the layout of that name, a module of this package."""
-    return cast(Layout, import_module(f"{__name__}.{name}"))
+    """Return the layout of that name, a module of this package.
+
+    Raises:
+        RegistryError: If there is no such module.
+    """
+    module = f"{__name__}.{name}"
+    try:
+        return cast(Layout, import_module(module))
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise RegistryError(f"models.toml: no sodcli/weights/layouts/{name}.py") from error
