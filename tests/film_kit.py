@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import torch
+from PIL import Image, ImageSequence
 
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD
 from sodcli.io.ffmpeg import executable
@@ -71,6 +72,37 @@ def stamps(path):
     beat = re.search(r"#tb 0: (\d+)/(\d+)", told)
     rows = [line.split(",") for line in told.splitlines() if line.startswith("0,")]
     return sorted(int(row[2]) * int(beat[1]) / int(beat[2]) for row in rows)
+
+
+def lengths(path):
+    """Return for how long each frame is shown, in seconds, as ffmpeg's decoder tells it."""
+    words = ["-nostats", "-i", path, "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    done = subprocess.run([executable(), *words], capture_output=True, text=True, check=False)
+    return [float(length) for length in re.findall(r" duration_time:(\S+)", done.stderr)]
+
+
+def picture_lengths(path):
+    """Return for how long each frame of an animated picture is shown, in seconds."""
+    with Image.open(path) as image:
+        frames = ImageSequence.Iterator(image)
+        return [frame.load() and frame.info["duration"] / 1000 for frame in frames]
+
+
+def paused_picture(path, last_s=3.0):
+    """Write ten frames, a tenth of a second each but the last one."""
+    shades = [Image.fromarray(np.full((48, 64, 3), 20 * n, np.uint8)) for n in range(10)]
+    each = [100] * 9 + [round(last_s * 1000)]
+    shades[0].save(path, save_all=True, append_images=shades[1:], duration=each, loop=0)
+    return path
+
+
+def late_film(path):
+    """Write sound from 0 to 4 s, and a picture of variable rate that begins at 1 s."""
+    chosen = "select='not(between(n,15,24))',setpts=PTS+1/TB"
+    args = ["-f", "lavfi", "-i", "sine=440", "-f", "lavfi", "-i", "testsrc=s=64x48:r=10"]
+    args += ["-map", "0", "-map", "1", "-t", 4, "-vf", chosen, "-fps_mode", "passthrough"]
+    ffmpeg(*args, "-enc_time_base", "1/90000", "-pix_fmt", "yuv420p", path)
+    return path
 
 
 def onsets(path):

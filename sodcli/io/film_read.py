@@ -19,9 +19,12 @@ from sodcli.io.film_probe import probe, source_args
 from sodcli.io.pictures import check_file, shown
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
-_SHOWN_AT: Final = re.compile(r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) ")
+_SHOWN_AT: Final = re.compile(
+    r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) (?: *pts_time:\S+ +duration: *(\d{1,19})\b)?"
+)
 _STAMP_WAIT_S: Final = 10.0
 _EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
+_TOLD_WITHIN_S: Final = 0.01  # containers' lengths are told in hundredths
 
 
 class FilmReader:
@@ -35,6 +38,7 @@ class FilmReader:
         timed: Frames carry their own times.
         rate: Frames per second, on average if ``timed``.
         expected: About how many frames will come; ``None`` if nobody knows.
+        end_s: After the last frame: when it stops being shown, in seconds, if ``timed`` and known.
         damage: After the last frame: what was wrong with the file, or ``None``.
     """
 
@@ -71,13 +75,14 @@ class FilmReader:
         self.rate = rate or self.info.average
         self._start_s, self._limit = start_s, frames
         self.expected = _expected(self.info.duration_s, self.rate, start_s, frames)
+        self.end_s: float | None = None
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; ``seconds`` is set if the rate varies.
 
         Raises:
-            SourceError: If not one frame can be decoded.
+            SourceError: If not one frame can be decoded, or something ends ffmpeg on the way.
         """
         stamps = _Stamps()
         level = "info" if self.timed else "error"
@@ -88,8 +93,8 @@ class FilmReader:
                 seconds = stamps.next(count / float(self.rate)) if self.timed else None
                 yield self._frame(pixels, count, seconds)
                 count += 1
-            process.finish()
-            self._judge(count, [line for line in process.lines if "[error]" in line])
+            self._judge(count, process.finish(), process)
+            self.end_s = self._end(stamps)
         finally:
             process.stop()
 
@@ -130,26 +135,51 @@ class FilmReader:
         name = self.path.stem
         return Frame(pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds)
 
-    def _judge(self, count: int, errors: list[str]) -> None:
-        """Say after the end what was wrong, if anything."""
+    def _end(self, stamps: "_Stamps") -> float | None:
+        """Return when the last frame stops being shown, if that is known.
+
+        It is not shown much longer than the container lasts: in films that store their frames in
+        another order, ffmpeg may tell the length of another frame.
+        """
+        if stamps.last is None or stamps.lasts is None:
+            return None
+        lasts, duration = stamps.lasts, self.info.duration_s
+        if duration is not None:
+            left = duration + _TOLD_WITHIN_S - self._start_s - stamps.last
+            lasts = min(lasts, max(left, float(1 / self.rate)))
+        return stamps.last + lasts
+
+    def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
+        """Say after the end what was wrong, if anything; ``code`` is ffmpeg's exit status."""
         name = shown(self.path)
+        if code < 0:
+            raise SourceError(f"{name}: {process.reason()} after {count} frames")
+        errors = [line for line in process.lines if "[error]" in line]
         if not count and self._start_s:
             raise SourceError(f"{name}: no frame after --start {self._start_s:g}")
         if not count:
             raise SourceError(f"{name}: no frame can be decoded ({tell(errors) or 'empty'})")
-        if not errors:
+        if not errors and not code:
             return
+        why = tell(errors) or process.reason()
         short = self.expected is not None and count < self.expected * (1 - _EARLY_END) - 1
         where = f"ends after {count} of about {self.expected} frames" if short else "has bad places"
-        self.damage = f"{name}: the file is damaged and {where} ({tell(errors)})"
+        self.damage = f"{name}: the file is damaged and {where} ({why})"
 
 
 class _Stamps:
-    """Times of frames, as ffmpeg's filter ``showinfo`` tells them on standard error."""
+    """Times of frames, as ffmpeg's filter ``showinfo`` tells them on standard error.
+
+    Attributes:
+        last: When the last frame asked for is shown, in seconds; ``None`` if it has no time.
+        lasts: For how long, in seconds; ``None`` if that is not told.
+    """
 
     def __init__(self) -> None:
         self._beat = Fraction(0)
-        self._told: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[tuple[float | None, float | None]] = queue.SimpleQueue()
+        self.last: float | None = None
+        self.lasts: float | None = None
 
     def take(self, line: str) -> bool:
         """Note the time in a line; false if the line holds anything else."""
@@ -158,17 +188,17 @@ class _Stamps:
         if beat := _BEAT.search(line):
             self._beat = Fraction(int(beat[1]), int(beat[2]))
         elif shown_at := _SHOWN_AT.search(line):
-            known = shown_at[1] != "NOPTS"
-            self._told.put(float(int(shown_at[1]) * self._beat) if known else None)
+            time = None if shown_at[1] == "NOPTS" else float(int(shown_at[1]) * self._beat)
+            self._told.put((time, float(int(shown_at[2] or 0) * self._beat) or None))
         return True
 
     def next(self, default: float) -> float:
         """Return the next frame's time in seconds, or ``default`` if it has none."""
         try:
-            told = self._told.get(timeout=_STAMP_WAIT_S)
+            self.last, self.lasts = self._told.get(timeout=_STAMP_WAIT_S)
         except queue.Empty:
-            return default
-        return default if told is None else told
+            self.last = None
+        return default if self.last is None else self.last
 
 
 def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:

@@ -15,6 +15,7 @@ from sodcli.errors import SinkError, UsageError
 from sodcli.files import workshop
 from sodcli.io.ffmpeg import Ffmpeg, run
 from sodcli.io.film_formats import choose_codec, sound_args
+from sodcli.io.film_hold import hold_last
 from sodcli.io.film_probe import local, sound_codecs, source_args
 from sodcli.io.pictures import shown
 
@@ -78,7 +79,8 @@ class FilmWriter:
         self._encoder: Ffmpeg | None = None
         self._timed = False
         self._channels = 0
-        self._last = -1
+        self._first, self._last = 0, -1
+        self._end_s: float | None = None
         self.frames = 0
         self.partial: Path | None = None
         self.damage: str | None = None
@@ -88,7 +90,7 @@ class FilmWriter:
         """How long the film lasts so far."""
         if not self._timed:
             return float(self.frames / self._rate)
-        return self._last / _TICKS + float(1 / self._rate)
+        return self._end_s or self._last / _TICKS + float(1 / self._rate)
 
     def __enter__(self) -> Self:
         """Make the hidden folder.
@@ -124,10 +126,21 @@ class FilmWriter:
             raise ValueError("all frames of a film are of one kind, with times or without")
         tick = self.frames if seconds is None else round(seconds * _TICKS)
         self._last = max(tick, self._last + 1)
+        self._first = self._first if self.frames else self._last
         pixels = self._evened(pixels)
         self._send(struct.pack("<IQ", pixels.nbytes, self._last))
         self._send(np.ascontiguousarray(pixels).reshape(-1).data)
         self.frames += 1
+
+    def hold_until(self, seconds: float) -> None:
+        """Let the last frame be shown until then; otherwise it is shown for ``1 / rate``.
+
+        To be called once, after the last frame; changes nothing unless frames have times.
+
+        Args:
+            seconds: Counted from the start of the film.
+        """
+        self._end_s = max(seconds, (self._last + 1) / _TICKS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -190,8 +203,10 @@ class FilmWriter:
         args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
         args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
         args += codec.options(alpha=self._alpha)
-        if self._timed and codec.rate_option:  # without it the level would be that of 90,000 fps
-            args += [codec.rate_option, f"fps={self._rate}"]
+        if self._timed and codec.rate_option:
+            # Without the rate the level would be that of 90,000 fps. With B-frames the last frame
+            # would not be the last one in the file, and MP4 could not tell how long it is shown.
+            args += [codec.rate_option, f"fps={self._rate}:bframes=0"]
         return Ffmpeg([*args, "-y", local(self._work)], writes=True)
 
     @property
@@ -217,6 +232,8 @@ class FilmWriter:
         try:
             if self._codec.work:
                 made = self._packed(made, target.suffix.lower())
+            elif self._timed:
+                made = self._held(made)
             with made.open("rb+") as file:
                 os.fsync(file.fileno())
             made.replace(target)
@@ -226,30 +243,50 @@ class FilmWriter:
     def _packed(self, picture: Path, suffix: str) -> Path:
         """Put the encoded picture and the sound into the container."""
         packed = self._shop / f"film{suffix}"
-        end = ["-r", str(self._rate)] if self._timed and suffix in _KNOWS_RATE else []
+        end = []
+        if self._timed and suffix in _KNOWS_RATE:  # and the rate shall not be the fineness of times
+            end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
         end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
-        for sound in self._sound_args(suffix):
-            args = ["-i", local(picture), *sound, "-c:v", "copy", *end]
-            failed = run([*args, "-y", local(packed)])
+        end += self._last_frame() if self._timed else []
+        for inputs in self._inputs(picture, suffix):
+            failed = run([*inputs, "-c:v", "copy", *end, "-y", local(packed)])
             if failed is None:
                 return packed
             why = failed.reason()
             self.damage = f"{shown(self._target)}: written without sound ({why})"
         raise self._cannot(why)
 
-    def _sound_args(self, suffix: str) -> list[list[str]]:
+    def _last_frame(self) -> list[str]:
+        """Return the options that let the last frame be shown until ``seconds``."""
+        lasts = self.seconds - self._last / _TICKS
+        length = f"if(eq(N\\,{self.frames - 1})\\,{lasts:.6f}/TB\\,DURATION)"
+        return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration={length}"]
+
+    def _held(self, picture: Path) -> Path:
+        """Let the last frame of an animated picture be shown until ``seconds``."""
+        if self._codec.name != "gif":
+            hold_last(picture, self.seconds - self._first / _TICKS)
+            return picture
+        held = self._shop / "film.gif"
+        args = ["-i", local(picture), "-c:v", "copy", "-loop", "0", *self._last_frame()]
+        if failed := run([*args, "-y", local(held)]):
+            raise self._cannot(failed.reason())
+        return held
+
+    def _inputs(self, picture: Path, suffix: str) -> list[list[str]]:
         """Return the ways to take the sound along, the last of them without: hours of work count.
 
-        Each maps the picture, which is input 0.
+        ffmpeg lets a picture begin at 0. Beside sound it begins when its first frame is shown.
         """
-        silent = ["-map", "0:v"]
+        silent = ["-i", local(picture), "-map", "0:v"]
         if self._sound is None:
             return [silent]
+        late = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if self._timed and self._first else []
         start = ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
         how = sound_args(suffix, sound_codecs(self._sound))
         length = ["-copypriorss", "0", "-t", f"{self.seconds:.6f}"]
-        along = [*start, *source_args(self._sound), *silent, "-map", "1:a?", *how, *length]
-        return [along, silent]
+        inputs = [*late, "-i", local(picture), *start, *source_args(self._sound)]
+        return [[*inputs, "-map", "0:v", "-map", "1:a?", *how, *length], silent]
 
     def _cannot(self, why: str) -> SinkError:
         return SinkError(f"cannot write {shown(self._target)}: {why}")

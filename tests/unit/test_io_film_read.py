@@ -1,5 +1,8 @@
 """Films in: what a film is like, and its frames."""
 
+import os
+import signal
+import time
 from fractions import Fraction
 from itertools import islice
 
@@ -13,7 +16,7 @@ from sodcli.io.film_probe import probe
 from sodcli.io.film_read import FilmReader, _Stamps, loop_film
 from sodcli.io.kinds import kind_of
 from tests.conftest import draw_photo
-from tests.film_kit import ffmpeg, pixels, render, stamps
+from tests.film_kit import ffmpeg, late_film, paused_picture, pixels, render, stamps
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".apng"])
@@ -82,6 +85,37 @@ def test_frames_of_variable_rate_carry_their_times(tmp_path):
     assert len(steady) == pytest.approx(60, abs=3)
 
 
+@pytest.mark.parametrize(("name", "last_s"), [("a.gif", 3.0), ("a.gif", 0.05), ("a.png", 3.0),
+                                              ("a.webp", 3.0), ("a.mp4", 3.0)])  # fmt: skip
+def test_it_is_known_when_the_last_frame_stops_being_shown(tmp_path, name, last_s):
+    film = paused_picture(tmp_path / ("in.gif" if name == "a.mp4" else name), last_s)
+    if name == "a.mp4":  # with sound that is longer
+        sound = ["-f", "lavfi", "-t", 6, "-i", "sine=440"]
+        ffmpeg("-i", film, *sound, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p",
+               tmp_path / name)  # fmt: skip
+    reader = FilmReader(tmp_path / name)
+    assert reader.timed
+    assert len(list(reader)) == 10
+    assert reader.end_s == pytest.approx(0.9 + last_s, abs=1e-6)
+
+
+def test_the_last_frame_is_not_held_longer_than_the_film_lasts(tmp_path):
+    """H.264 with B-frames in MP4: ffmpeg tells the pause of another frame for the last one."""
+    chosen = "select='lt(n,16)+gt(n,27)'"
+    film = render(tmp_path / "film.mp4", "-vf", chosen, "-fps_mode", "passthrough", rate="10",
+                  seconds=3.2)  # fmt: skip
+    reader = FilmReader(film)
+    last = [frame.seconds for frame in reader][-1]
+    assert 0.09 < reader.end_s - last < 0.2  # not 1.3
+
+
+def test_a_late_picture_is_told_as_late(tmp_path):
+    reader = FilmReader(late_film(tmp_path / "film.mp4"))
+    assert next(iter(reader)).seconds == pytest.approx(1.0)
+    reader = FilmReader(tmp_path / "film.mp4", start_s=2.7)
+    assert next(iter(reader)).seconds == pytest.approx(3.5 - 2.7, abs=1e-4)
+
+
 def test_start_and_frames_cut_a_piece_out(tmp_path):
     film = render(tmp_path / "film.mp4", seconds=2)
     whole = [f.rgb for f in FilmReader(film)]
@@ -115,17 +149,51 @@ def test_the_alpha_that_vp9_keeps_beside_the_picture_is_read(tmp_path, suffix):
     assert alpha[:, 34:].min() > 247
 
 
-def test_reading_may_end_early_without_leaving_a_process(tmp_path, monkeypatch):
-    started = []
-    start = tool.subprocess.Popen
+@pytest.fixture
+def started(monkeypatch):
+    """Return a list that every process is put into when it starts."""
+    processes, start = [], tool.subprocess.Popen
     monkeypatch.setattr(
-        tool.subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1]
+        tool.subprocess, "Popen", lambda *a, **k: processes.append(start(*a, **k)) or processes[-1]
     )
-    frames = iter(FilmReader(render(tmp_path / "film.mkv", seconds=20)))
+    return processes
+
+
+def test_reading_may_end_early_without_leaving_a_process(tmp_path, started):
+    reader = FilmReader(render(tmp_path / "film.mkv", seconds=20))
+    frames = iter(reader)
     next(frames)
     frames.close()
     assert len(started) >= 2
     assert all(process.returncode is not None for process in started)
+    assert reader.damage is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
+@pytest.mark.parametrize("suffix", [".mkv", ".gif"])
+def test_the_death_of_ffmpeg_is_not_the_end_of_the_film(tmp_path, started, suffix):
+    film = render(tmp_path / f"film{suffix}", seconds=8)
+    frames = iter(FilmReader(film))
+    next(frames)
+    os.kill(started[-1].pid, signal.SIGKILL)
+    message = rf"film{suffix}: ffmpeg was ended by SIGKILL after \d+ frames$"
+    with pytest.raises(SourceError, match=message):
+        list(frames)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM on Windows")
+def test_a_failure_that_ffmpeg_does_not_explain_is_told(tmp_path, started):
+    reader = FilmReader(render(tmp_path / "film.mkv", seconds=60))
+    frames = iter(reader)
+    next(frames)
+    os.kill(started[-1].pid, signal.SIGTERM)  # it leaves in good order, with a status of 255
+    time.sleep(1)  # its pipe is full, and it looks for signals twice a second
+    count = 1 + len(list(frames))
+    assert count < 1400
+    assert reader.damage == (
+        f"{tmp_path / 'film.mkv'}: the file is damaged and ends after {count} of about 1500 frames"
+        " (ffmpeg ended with status 255)"
+    )
 
 
 def test_a_film_can_go_round_and_round(tmp_path):
@@ -193,9 +261,14 @@ def test_time_stamps_fall_back_on_the_rate():
     stamps = _Stamps()
     assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] config in time_base: 1/4, frame_rate: 4/1")
     assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:      6 pts_time:1.5  ")
-    assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   1 pts: NOPTS pts_time:NOPTS ")
+    assert stamps.take(
+        "[Parsed_showinfo_0 @ 0x1] [info] n:   1 pts:      7 pts_time:1.75    duration:      2 dur"
+    )
+    assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   2 pts: NOPTS pts_time:NOPTS ")
     assert not stamps.take("[h264 @ 0x1] [error] bad")
-    assert (stamps.next(9.0), stamps.next(9.0)) == (1.5, 9.0)
+    assert (stamps.next(9.0), stamps.last, stamps.lasts) == (1.5, 1.5, None)
+    assert (stamps.next(9.0), stamps.last, stamps.lasts) == (1.75, 1.75, 0.5)
+    assert (stamps.next(9.0), stamps.last, stamps.lasts) == (9.0, None, None)
 
 
 def test_a_playlist_dressed_as_a_film_opens_nothing_else(tmp_path):

@@ -1,6 +1,7 @@
 """Films out: every container, with sound and alpha, whole or not at all."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,17 @@ from sodcli.io import film_write
 from sodcli.io.film_probe import probe
 from sodcli.io.film_write import FilmWriter
 from sodcli.io.frames import FrameFolder
-from tests.film_kit import ffmpeg, flash_film, onsets, pixels, render, stamps, told
+from tests.film_kit import (
+    ffmpeg,
+    flash_film,
+    lengths,
+    onsets,
+    picture_lengths,
+    pixels,
+    render,
+    stamps,
+    told,
+)
 
 RATE = Fraction(30000, 1001)
 SLOPE = np.arange(96)[None] * 255 // 95 * np.ones((64, 1), int)  # 0 on the left, 255 on the right
@@ -124,6 +135,81 @@ def test_frames_are_shown_when_they_are_meant_to_be(tmp_path, name, within):
     assert stamps(target) == pytest.approx(TIMES, abs=within)
     if name in ("a.mkv", "a.webm"):
         assert "10 fps" in told(target)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "b.mp4", "b.mkv", "a.gif"])
+@pytest.mark.parametrize("last_s", [3.0, 0.05])
+def test_the_last_frame_is_shown_as_long_as_it_is_meant_to_be(tmp_path, name, last_s):
+    codec = {"b.mp4": "h265", "b.mkv": "ffv1"}.get(name)
+    options = {"size_wh": (96, 64), "rate": Fraction(10), "codec": codec}
+    with FilmWriter(tmp_path / name, **options) as film:
+        for index, time in enumerate(TIMES):
+            film.write(picture(index), time)
+        film.hold_until(TIMES[-1] + last_s)
+    assert film.seconds == pytest.approx(TIMES[-1] + last_s)
+    assert lengths(tmp_path / name)[-1] == pytest.approx(last_s, abs=2e-3)
+    assert len(pixels(tmp_path / name)) == len(TIMES)  # nothing is added
+    assert stamps(tmp_path / name) == pytest.approx(TIMES, abs=6e-3)
+    assert probe(tmp_path / name).duration_s == pytest.approx(TIMES[-1] + last_s, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.PNG", "a.webp"])
+def test_the_last_frame_of_an_animated_picture_too(tmp_path, name):
+    times = [1.0, 1.1, 1.3, 1.4]  # it begins with its first frame
+    with FilmWriter(tmp_path / name, size_wh=(96, 64), rate=Fraction(10)) as film:
+        for time in times:
+            film.write(picture(0), time)  # equal frames may be put together
+        film.write(picture(20), 1.5)
+        film.hold_until(4.5)
+    each = picture_lengths(tmp_path / name)
+    assert each[-1] == pytest.approx(3.0, abs=1e-3)
+    assert sum(each) == pytest.approx(3.5, abs=1e-3)
+    with Image.open(tmp_path / name) as image:
+        assert image.info["loop"] == 0  # for ever
+
+
+def test_without_a_word_the_last_frame_is_shown_for_one_frame(tmp_path):
+    assert lengths(write(tmp_path / "a.mp4", times=TIMES, rate=Fraction(4)))[-1] == 0.25
+    with opened(tmp_path / "b.mp4") as film:
+        film.write(picture(0))
+        film.hold_until(9.0)  # frames without times last as long as the rate says
+    assert film.seconds == pytest.approx(1.001 / 30)
+
+
+def test_sound_lasts_as_long_as_the_last_frame(tmp_path):
+    source = render(tmp_path / "in.mp4", sound=True, seconds=6)
+    with FilmWriter(tmp_path / "a.mp4", size_wh=(96, 64), rate=Fraction(10), sound=source) as film:
+        film.write(picture(0), 0.0)
+        film.write(picture(1), 0.1)
+        film.hold_until(4.0)
+    ffmpeg("-i", tmp_path / "a.mp4", "-map", "0:a", "-c", "copy", tmp_path / "a.mka")
+    assert probe_length(tmp_path / "a.mka") == pytest.approx(4.0, abs=0.05)
+
+
+def probe_length(path):
+    hours, minutes, seconds = re.search(r"Duration: (\d+):(\d+):([\d.]+)", told(path)).groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+def test_a_picture_that_begins_after_its_sound_does_so_in_the_output(tmp_path, name):
+    source = render(tmp_path / "in.mp4", sound=True, seconds=4)
+    times = [1 + time for time in TIMES]
+    target = write(tmp_path / name, times=times, rate=Fraction(10), sound=source)
+    assert probe(target).sound
+    assert stamps(target) == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif"])
+def test_without_sound_a_film_begins_with_its_first_frame(tmp_path, name):
+    target = write(tmp_path / name, times=[1 + time for time in TIMES], rate=Fraction(10))
+    assert stamps(target) == pytest.approx(TIMES, abs=6e-3)
+
+
+def test_a_pause_before_the_last_frame_counts_in_the_length_of_an_mp4(tmp_path):
+    times = [index / 10 for index in range(10)] + [5.0]
+    info = probe(write(tmp_path / "a.mp4", count=11, times=times, rate=Fraction(10)))
+    assert info.duration_s == pytest.approx(5.1, abs=0.02)
 
 
 def test_alpha_with_times_keeps_both(tmp_path):

@@ -1,0 +1,93 @@
+"""How long the last frame of an animated PNG or WebP is shown; ffmpeg would guess it."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+_RIFF: Final = struct.Struct("<4sI")
+_WEBP_LENGTH_AT: Final = 12  # in a frame's chunk: after place and size
+_WEBP_LONGEST: Final = 2**24 - 1  # ms
+_PNG: Final = struct.Struct(">I4s")
+_PNG_LENGTH: Final = struct.Struct(">HH")  # a fraction of seconds
+_PNG_LENGTH_AT: Final = 20
+_PNG_CONTROL_BYTES: Final = 26
+_PNG_LONGEST: Final = 2**16 - 1
+
+
+def hold_last(path: Path, total_s: float) -> None:
+    """Change the length of the last frame so that the whole animation lasts ``total_s``, in place.
+
+    Formats: https://developers.google.com/speed/webp/docs/riff_container (ANMF) and
+    https://www.w3.org/TR/png-3/#fcTL-chunk. A picture that does not move stays as it is.
+
+    Args:
+        path: An animated ``.webp``, or an animated PNG under any other suffix.
+        total_s: From the first frame to the end of the last one, in seconds.
+
+    Raises:
+        OSError: If the file cannot be read or written.
+    """
+    with path.open("rb+") as file:
+        if path.suffix.lower() == ".webp":
+            _hold_webp(file, total_s)
+        else:
+            _hold_png(file, total_s)
+
+
+def _hold_webp(file: IO[bytes], total_s: float) -> None:
+    lengths = []
+    for kind, at in _riff_chunks(file):
+        if kind == b"ANMF":
+            file.seek(at + _WEBP_LENGTH_AT)
+            lengths.append(int.from_bytes(file.read(3), "little"))
+            last = file.tell() - 3
+    if lengths:
+        wanted = round(total_s * 1000) - sum(lengths[:-1])
+        file.seek(last)
+        file.write(min(max(wanted, 1), _WEBP_LONGEST).to_bytes(3, "little"))
+
+
+def _hold_png(file: IO[bytes], total_s: float) -> None:
+    lengths = []
+    for kind, at in _png_chunks(file):
+        if kind == b"fcTL":
+            file.seek(at)
+            last, control = at, file.read(_PNG_CONTROL_BYTES)
+            count, beat = _PNG_LENGTH.unpack_from(control, _PNG_LENGTH_AT)
+            lengths.append(count / (beat or 100))  # the specification says so
+    if lengths:
+        changed = bytearray(control)
+        _PNG_LENGTH.pack_into(changed, _PNG_LENGTH_AT, *_png_length(total_s - sum(lengths[:-1])))
+        file.seek(last)
+        file.write(changed + zlib.crc32(b"fcTL" + changed).to_bytes(4, "big"))
+
+
+def _png_length(seconds: float) -> tuple[int, int]:
+    """Return a length as numerator and denominator, as fine as it fits."""
+    beat = next((beat for beat in (1000, 100) if seconds * beat <= _PNG_LONGEST), 1)
+    return min(max(round(seconds * beat), 1), _PNG_LONGEST), beat
+
+
+def _riff_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind of each chunk and where its content begins."""
+    at = 12  # after "RIFF", size, "WEBP"
+    while len(head := _read(file, at)) == _RIFF.size:
+        kind, size = _RIFF.unpack(head)
+        yield kind, at + _RIFF.size
+        at += _RIFF.size + size + size % 2
+
+
+def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind of each chunk and where its content begins."""
+    at = 8  # after the signature
+    while len(head := _read(file, at)) == _PNG.size:
+        size, kind = _PNG.unpack(head)
+        yield kind, at + _PNG.size
+        at += _PNG.size + size + 4  # and the checksum
+
+
+def _read(file: IO[bytes], at: int) -> bytes:
+    file.seek(at)
+    return file.read(_PNG.size)

@@ -1,0 +1,38 @@
+"""The last frame of an animated picture gets the length that is asked for."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.io.film_hold import hold_last
+from tests.film_kit import paused_picture, picture_lengths
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+@pytest.mark.parametrize("last_s", [0.02, 0.25, 65.535, 70.0, 600.0, 10_000.0])
+def test_only_the_last_length_changes(tmp_path, name, last_s):
+    path = paused_picture(tmp_path / name)
+    with Image.open(path) as image:
+        image.seek(9)
+        before = np.asarray(image.convert("RGB"))
+    hold_last(path, 0.9 + last_s)
+    assert picture_lengths(path) == pytest.approx([0.1] * 9 + [last_s], abs=1e-6)
+    with Image.open(path) as image:  # it would notice a wrong checksum
+        image.seek(9)
+        assert np.array_equal(np.asarray(image.convert("RGB")), before)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("a.webp", (2**24 - 1) / 1000), ("a.png", 65535)])
+@pytest.mark.parametrize("total_s", [0.0, 1e9])
+def test_lengths_that_do_not_fit_are_brought_to_the_nearest(tmp_path, name, longest, total_s):
+    path = paused_picture(tmp_path / name)
+    hold_last(path, total_s)
+    assert picture_lengths(path)[-1] == pytest.approx(longest if total_s else 0.001)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+def test_a_picture_that_does_not_move_stays_as_it_is(tmp_path, name):
+    Image.new("RGB", (9, 7), "red").save(tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    hold_last(tmp_path / name, 5.0)
+    assert (tmp_path / name).read_bytes() == before
