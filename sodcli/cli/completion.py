@@ -1,6 +1,8 @@
 """What the shell offers after the Tab key for options whose values are names."""
 
+import re
 from collections.abc import Iterable
+from importlib import resources
 from typing import Final
 
 from sodcli.imaging.colours import COLOURS
@@ -10,7 +12,7 @@ from sodcli.registry import default_registry
 _METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 _FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
-_TYPES: Final = ("map", "green", "rgba", "blur", "overlay")  # imaging.compose brings OpenCV along
+_COMPOSER: Final = re.compile(r'^@composer\("([^"]+)"', re.MULTILINE)
 
 
 def models(incomplete: str) -> list[str]:
@@ -65,7 +67,9 @@ def downloads(incomplete: str) -> list[str]:
 
 def types(incomplete: str) -> list[str]:
     """Return the output types that are words, and the colours that have names."""
-    return _matching((*_TYPES, *COLOURS), incomplete)
+    # Read, not imported: imaging.compose brings OpenCV along.
+    source = resources.files("sodcli.imaging").joinpath("compose.py").read_text(encoding="utf-8")
+    return _matching((*_COMPOSER.findall(source), *COLOURS), incomplete)
 
 
 def formats(incomplete: str) -> list[str]:

@@ -33,7 +33,9 @@ class Style:
     @property
     def alpha(self) -> bool:
         """Whether results have transparency."""
-        return self.kind == "rgba"
+        from sodcli.imaging.compose import has_alpha
+
+        return has_alpha(self.kind)
 
 
 def choose_style(kind: str, threshold: float | None, *, refine: bool, max_pixels: int) -> Style:
@@ -74,11 +76,14 @@ def choose_style(kind: str, threshold: float | None, *, refine: bool, max_pixels
 
 def _first_picture(path: Path, max_pixels: int) -> "tuple[Pixels, Path | None]":
     """Return the background to begin with, and the film it is from, if any."""
+    from sodcli.imaging.blend import over_white
+    from sodcli.io.colour import in_srgb
     from sodcli.io.film_read import FilmReader
     from sodcli.io.kinds import kind_of
     from sodcli.io.pictures import read_picture
 
     if kind_of(path) == "picture":
-        return read_picture(path, max_pixels=max_pixels).rgb, None
-    reader = FilmReader(path, frames=1, max_pixels=max_pixels)
-    return next(iter(reader)).rgb, path
+        first, film = in_srgb(read_picture(path, max_pixels=max_pixels)), None
+    else:
+        first, film = next(iter(FilmReader(path, frames=1, max_pixels=max_pixels))), path
+    return over_white(first.rgb, first.alpha), film

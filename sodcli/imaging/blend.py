@@ -1,4 +1,4 @@
-"""The three ways pixels are put together: mixed, blurred, fitted."""
+"""The four ways pixels are put together: mixed, shown on white, blurred, fitted."""
 
 import math
 
@@ -35,6 +35,23 @@ def mix(
         mixed += share
         out[band] = np.rint(mixed, out=mixed)
     return out
+
+
+def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Return what a viewer shows: colours under transparent pixels are often leftovers.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8.
+        alpha: ``(H, W)`` uint8, 255 where ``rgb`` is opaque; ``None`` where it is everywhere.
+
+    Returns:
+        ``(H, W, 3)`` uint8; without ``alpha`` it is ``rgb`` itself.
+    """
+    if alpha is None:
+        return rgb
+    share = alpha[..., None].astype(np.uint16)
+    shown = (rgb * share + 255 * (255 - share) + 127) // 255
+    return shown.astype(np.uint8)
 
 
 def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:

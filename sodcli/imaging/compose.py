@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.frame import Frame
-from sodcli.imaging.blend import blur, cover, mix
+from sodcli.imaging.blend import blur, cover, mix, over_white
 from sodcli.imaging.colours import Rgb
 from sodcli.imaging.refine import estimate_foreground, near_subject
 
@@ -38,7 +38,17 @@ class Look:
 
 Composer = Callable[[Frame, Look], Pixels]
 
-_COMPOSERS: Final[dict[str, Composer]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """An output type: what makes it, and what ``composer`` was told of it."""
+
+    make: Composer
+    alpha: bool
+    srgb: bool
+
+
+_TYPES: Final[dict[str, _Type]] = {}
 _USUAL: Final = Look()
 _GREEN: Final = np.array(GREEN_RGB, np.uint8)
 
@@ -48,17 +58,24 @@ def flat(colour: Rgb) -> Pixels:
     return np.array([[colour]], np.uint8)
 
 
-def composer(name: str) -> Callable[[Composer], Composer]:
+def composer(
+    name: str, *, alpha: bool = False, srgb: bool = False
+) -> Callable[[Composer], Composer]:
     """Register an output type under ``name``.
+
+    Args:
+        name: As after ``--type``.
+        alpha: It returns RGBA, which files must have a place for.
+        srgb: It brings in colours that are sRGB, so it is to get frames whose own are, too.
 
     Raises:
         ValueError: If another function has that name already.
     """
 
     def register(function: Composer) -> Composer:
-        if name in _COMPOSERS:
+        if name in _TYPES:
             raise ValueError(f"output type {name!r} is already registered")
-        _COMPOSERS[name] = function
+        _TYPES[name] = _Type(function, alpha, srgb)
         return function
 
     return register
@@ -66,7 +83,17 @@ def composer(name: str) -> Callable[[Composer], Composer]:
 
 def names() -> list[str]:
     """Return every output type, sorted."""
-    return sorted(_COMPOSERS)
+    return sorted(_TYPES)
+
+
+def has_alpha(name: str) -> bool:
+    """Say whether output type ``name`` has transparency; ``KeyError`` if there is no such type."""
+    return _TYPES[name].alpha
+
+
+def needs_srgb(name: str) -> bool:
+    """Say whether type ``name`` mixes in sRGB colours; ``KeyError`` if there is no such type."""
+    return _TYPES[name].srgb
 
 
 def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
@@ -74,13 +101,13 @@ def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
 
     Returns:
         uint8 of the frame's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight alpha
-        for ``rgba``, ``(H, W, 3)`` RGB for the others.
+        for those that ``has_alpha`` names, ``(H, W, 3)`` RGB for the others.
 
     Raises:
         KeyError: If there is no such type.
         ValueError: If the frame has no saliency, or ``picture`` got no background.
     """
-    return _COMPOSERS[name](frame, look)
+    return _TYPES[name].make(frame, look)
 
 
 @composer("map")
@@ -89,13 +116,13 @@ def saliency_map(frame: Frame, look: Look) -> Pixels:
     return _to_8bit(_saliency(frame))
 
 
-@composer("green")
+@composer("green", srgb=True)
 def green_screen(frame: Frame, look: Look) -> Pixels:
     """Subject over flat green."""
     return mix(_subject(frame, look), _GREEN, _saliency(frame))
 
 
-@composer("rgba")
+@composer("rgba", alpha=True)
 def cut_out(frame: Frame, look: Look) -> Pixels:
     """Subject with straight alpha.
 
@@ -112,20 +139,22 @@ def cut_out(frame: Frame, look: Look) -> Pixels:
 @composer("blur")
 def blurred_background(frame: Frame, look: Look) -> Pixels:
     """Subject over the blurred picture: sigma 15 px in a picture 1280 px wide."""
-    return mix(frame.rgb, blur(frame.rgb, 15 / 1280 * frame.size_hw[1]), _saliency(frame))
+    shown = over_white(frame.rgb, frame.alpha)
+    return mix(frame.rgb, blur(shown, 15 / 1280 * frame.size_hw[1]), _saliency(frame))
 
 
-@composer("overlay")
+@composer("overlay", srgb=True)
 def overlay(frame: Frame, look: Look) -> Pixels:
     """Picture with the subject half green and outlined, as InSPyReNet draws it."""
     alpha = _saliency(frame)
-    tinted = mix(frame.rgb, _GREEN, 1 - alpha * np.float32(0.5))
+    shown = over_white(frame.rgb, frame.alpha)
+    tinted = mix(shown, _GREEN, 1 - alpha * np.float32(0.5))
     subject = (alpha > 0.5).astype(np.uint8) * 255
     tinted[cv2.Canny(subject, 50, 100) > 0] = _GREEN
     return tinted
 
 
-@composer(PICTURE)
+@composer(PICTURE, srgb=True)
 def over_picture(frame: Frame, look: Look) -> Pixels:
     """Subject over another picture, which is scaled and cropped to cover the frame.
 

@@ -1,6 +1,6 @@
 """Any kind of picture Pillow decodes, as 8-bit RGB with its transparency and its profile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from sodcli.frame import Frame
+
 _SPACE_OF_MODE: Final = {"L": b"GRAY", "LA": b"GRAY", "CMYK": b"CMYK"}
 _USUAL_WHITES: Final = (1, 255, 65535)
+# Colours in which profiles differ: six steps of each channel.
+_SAMPLES: Final = (np.indices((6, 6, 6), np.uint8) * np.uint8(51)).reshape(3, 1, -1).T.copy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,28 @@ def to_raster(image: Image.Image) -> Raster:
     if space == b"RGB " and image.mode not in ("CMYK", "LAB"):
         return Raster(np.asarray(image.convert("RGB")), alpha, icc)
     return Raster(np.asarray(_to_srgb(image, space, icc)), alpha, None)
+
+
+def in_srgb(frame: Frame) -> Frame:
+    """Bring a frame to sRGB, if it has a profile; one that is damaged is dropped.
+
+    Colours that sRGB does not have become the nearest that it has.
+    """
+    if frame.icc is None:
+        return frame
+    return replace(frame, rgb=_from_profile(frame.rgb, frame.icc), icc=None)
+
+
+def _from_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
+    try:
+        source, target = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(source, target, "RGB", "RGB")
+        samples = np.asarray(ImageCms.applyTransform(Image.fromarray(_SAMPLES), transform))
+        if np.abs(samples.astype(np.int16) - _SAMPLES).max() <= 1:
+            return rgb  # the profile of sRGB, which many cameras write, is worth no pass
+        return np.asarray(ImageCms.applyTransform(Image.fromarray(rgb), transform))
+    except (ImageCms.PyCMSError, OSError):
+        return rgb
 
 
 def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:

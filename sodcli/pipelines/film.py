@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 
 from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
 from sodcli.frame import Frame
-from sodcli.imaging.compose import Pixels
+from sodcli.imaging.blend import over_white
+from sodcli.imaging.compose import Pixels, has_alpha
 from sodcli.io.film_read import FilmReader, loop_film
 from sodcli.io.film_write import FilmWriter
 from sodcli.io.frames import FrameFolder
@@ -165,10 +166,12 @@ def _film(
             frames = stack.enter_context(closing(prefetch(reader, ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
-            writer = Writer(write, ahead, prepare=draw, threads=min(ahead, helping_hands()))
-            stack.enter_context(writer)
-            for frame in saliency_stream(predictor, frames, batch=settings.batch):
-                writer.put((frame, dressed(settings)))
+            threads = min(ahead, helping_hands())
+            with Writer(write, ahead, prepare=draw, threads=threads) as writer:
+                for frame in saliency_stream(predictor, frames, batch=settings.batch):
+                    writer.put((frame, dressed(settings)))
+            if isinstance(sink, FilmWriter) and reader.end_s is not None:
+                sink.hold_until(reader.end_s)
     except PipelineError as error:
         raise _cause(error) from error
     except KeyboardInterrupt:
@@ -188,7 +191,7 @@ def _sink(
         target,
         size_wh=reader.info.size_wh,
         rate=reader.rate,
-        alpha=settings.kind == "rgba",
+        alpha=has_alpha(settings.kind),
         codec=films.codec,
         sound=reader.path if films.sound and reader.info.sound else None,
         start_s=films.start_s,
@@ -203,9 +206,13 @@ def _wardrobe(
         return lambda settings: settings
     ahead = prefetch(loop_film(behind, reader.rate), 2)
     backs: Iterator[Frame] = stack.enter_context(closing(ahead))
-    return lambda settings: replace(
-        settings, look=replace(settings.look, background=next(backs).rgb)
-    )
+
+    def dressed(settings: Settings) -> Settings:
+        back = next(backs)
+        background = over_white(back.rgb, back.alpha)
+        return replace(settings, look=replace(settings.look, background=background))
+
+    return dressed
 
 
 def _cause(error: PipelineError) -> BaseException:

@@ -10,9 +10,10 @@ from typing import Any, Literal, cast
 
 from sodcli.errors import SodError
 from sodcli.frame import Frame
-from sodcli.imaging.compose import Look, Pixels, compose
+from sodcli.imaging.compose import Look, Pixels, compose, needs_srgb
 from sodcli.imaging.limits import MAX_PIXELS
 from sodcli.imaging.tensors import binarise
+from sodcli.io.colour import in_srgb
 from sodcli.io.pictures import check_file
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
@@ -174,12 +175,18 @@ def _predict(predictor: Predictor, group: Sequence[_Item]) -> list[_Item]:
 def _encode(item: _Item, settings: Settings) -> _Item:
     if item.frame is None:
         return item
+    job, frame = item.job, in_srgb(item.frame) if needs_srgb(settings.kind) else item.frame
     try:
-        pixels, job, icc = render(item.frame, settings), item.job, item.frame.icc
-        data = encode_for(job.target, pixels, icc, compress=settings.compress, piped=job.piped)
+        data = encode_for(
+            job.target,
+            render(frame, settings),
+            frame.icc,
+            compress=settings.compress,
+            piped=job.piped,
+        )
     except SodError as error:
-        return _Item(item.job, error=error)
-    return _Item(item.job, data=data)
+        return _Item(job, error=error)
+    return _Item(job, data=data)
 
 
 def _write(item: _Item) -> Outcome:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sodcli.errors import UsageError
+from sodcli.errors import SourceError, UsageError
 from sodcli.frame import Frame
+from sodcli.imaging.blend import over_white
 from sodcli.imaging.tensors import to_input, to_saliency
+from sodcli.io.decode import DAMAGE
 from sodcli.io.pictures import decode_picture, read_picture
 from sodcli.pipelines.backends import Array, Backend, BlendingBackend
 from sodcli.pipelines.backends.choose import Wish, check_wish, decide, make_backend
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sodcli.pipelines.backends.graph_backend import GraphBackend
 
 _SMALLEST_SIDE = 32
+_FILE_MODES = {"HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
 
 
 class Predictor:
@@ -228,7 +231,8 @@ def _with_torch(network: Blueprint, wish: Wish, size: int | None, threads: int |
 
 def prepared(frame: Frame, spec: ModelSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Return what the network of ``spec`` sees of ``frame``: ``(3, *size_hw)``, normalised."""
-    return to_input(_over_white(frame), size_hw, spec.mean, spec.std, antialias=True)
+    shown = over_white(frame.rgb, frame.alpha)
+    return to_input(shown, size_hw, spec.mean, spec.std, antialias=True)
 
 
 def _as_frame(image: object) -> Frame:
@@ -247,16 +251,16 @@ def _as_frame(image: object) -> Frame:
 
 def _encoded(image: Image.Image) -> bytes:
     """Write a PIL picture losslessly, so that modes and orientation take the one way of files."""
-    buffer = io.BytesIO()
-    suffix = "TIFF" if image.mode in ("CMYK", "LAB", "YCbCr", "F", "I", "HSV") else "PNG"
-    image.save(buffer, suffix, exif=image.getexif(), compress_level=0)
+    try:
+        image.load()  # of a picture opened from a file, only now
+    except DAMAGE as error:
+        raise SourceError(f"picture: {error}") from error
+    buffer, exif = io.BytesIO(), image.getexif()
+    if image.mode in _FILE_MODES:  # those that no file of Pillow's has
+        image = image.convert(_FILE_MODES[image.mode])
+    suffix = "TIFF" if image.mode in ("CMYK", "LAB", "YCbCr", "F", "I") else "PNG"
+    try:
+        image.save(buffer, suffix, exif=exif, compress_level=0)
+    except (OSError, ValueError) as error:
+        raise TypeError(f"PIL.Image {image.mode} {image.size}: {error}") from error
     return buffer.getvalue()
-
-
-def _over_white(frame: Frame) -> NDArray[np.uint8]:
-    """Return what a viewer shows: colours under transparent pixels are often leftovers."""
-    if frame.alpha is None:
-        return frame.rgb
-    alpha = frame.alpha[..., None].astype(np.uint16)
-    shown = (frame.rgb * alpha + 255 * (255 - alpha) + 127) // 255
-    return shown.astype(np.uint8)

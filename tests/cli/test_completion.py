@@ -97,7 +97,8 @@ def test_the_formats_offered_are_those_that_help_names_and_pictures_are_written_
     assert {"png", "jpg", "webp"} <= set(offered)
 
 
-def test_completion_is_quick_because_nothing_heavy_is_loaded():
+@pytest.mark.parametrize(("option", "name"), [("--model", "sdnet"), ("--type", "rgba")])
+def test_completion_is_quick_because_nothing_heavy_is_loaded(option, name):
     program = (
         "import sys\n"
         "from sodcli.cli.app import app\n"
@@ -105,8 +106,8 @@ def test_completion_is_quick_because_nothing_heavy_is_loaded():
         "except SystemExit: pass\n"
         "print({'torch', 'cv2', 'numpy'} & sys.modules.keys())"
     )
-    env = {**os.environ, **ASKING["bash"](["sod", "infer", "--model", ""])}
+    env = {**os.environ, **ASKING["bash"](["sod", "infer", option, ""])}
     env["_SOD_COMPLETE"] = "complete_bash"
     run = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
     assert run.stdout.endswith("set()\n")
-    assert "sdnet" in run.stdout
+    assert name in run.stdout

@@ -362,16 +362,16 @@ def test_the_python_api_takes_every_pil_mode(small_weights, mode):
 
 
 def test_results_do_not_become_sources(sod, photos, small_weights):
-    (photos / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (photos / "IMG_1.cr3").write_bytes(b"\0\0\0\x18ftypcrx \0\0\0\0crx isom")
     words = ("infer", photos, "-r", "-o", photos / "cut", "-w", small_weights)
     sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights)
     first, again = sod(*words), sod(*words)
     assert first.exit_code == again.exit_code == 0, first.stderr
     made = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*_rgba.png"))
     assert made == ["cut/a_rgba.png", "cut/b_rgba.png", "cut/sub/c_rgba.png"]
-    assert f"1 file in {photos} is a picture that sod cannot read: .heic (1)" in first.stderr
+    assert f"1 file in {photos} is a picture that sod cannot read: .cr3 (1)" in first.stderr
     assert f"left out what sod made beside its sources: {photos / 'a_map.png'}" in first.stderr
-    named = sod("infer", photos / "IMG_1.heic", "-w", small_weights, "-q")
+    named = sod("infer", photos / "IMG_1.cr3", "-w", small_weights, "-q")
     assert "not a picture sod can read" in named.stderr
     assert "convert it" in named.stderr
     quiet = sod(*words, "-q")

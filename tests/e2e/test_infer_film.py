@@ -7,14 +7,25 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sodcli.imaging import compose
 from sodcli.io.film_probe import probe
 from tests.conftest import draw_photo
-from tests.film_kit import flash_film, onsets, pixels, render
+from tests.film_kit import (
+    flash_film,
+    late_film,
+    onsets,
+    paused_picture,
+    picture_lengths,
+    pixels,
+    render,
+    stamps,
+)
 
 
 @pytest.fixture
@@ -53,6 +64,29 @@ def test_a_cut_out_film_is_a_mov_with_alpha(sod, film, small_weights):
     assert alpha.shape == maps.shape
     assert np.abs(alpha - maps).mean() < 3  # the map went through H.264, the alpha did not
     assert np.ptp(alpha) > 20
+
+
+def test_an_output_type_that_somebody_adds_has_its_transparency(
+    sod, film, small_weights, monkeypatch
+):
+    monkeypatch.setattr(compose, "_TYPES", dict(compose._TYPES))
+
+    @compose.composer("veil", alpha=True)
+    def veil(frame, look):
+        return np.dstack([frame.rgb, np.full(frame.size_hw, 100, np.uint8)])
+
+    photo = film.with_name("photo.png")
+    Image.fromarray(draw_photo()[0]).save(photo)
+    result = sod("infer", photo, film, "-t", "veil", "-q", *options(small_weights))
+    assert result.exit_code == 0, result.stderr
+    made = [film.with_name("photo_veil.png"), film.with_name("clip_veil.mov")]
+    assert result.stdout.split() == [str(path) for path in made]
+    assert (np.asarray(Image.open(made[0]))[..., 3] == 100).all()
+    assert np.abs(pixels(made[1], 4)[..., 3].astype(int) - 100).max() <= 3
+    for source, target in ((photo, "x.jpg"), (film, "x.mp4")):
+        refused = sod("infer", source, "-t", "veil", "-o", film.with_name(target))
+        assert refused.exit_code == 2
+        assert "alpha" in refused.stderr
 
 
 def test_frames_of_a_cut_out_film_hold_the_same_alpha(sod, film, small_weights):
@@ -163,9 +197,29 @@ def test_a_truncated_film_is_done_with_a_warning(sod, film, small_weights):
     assert probe(film.with_name("long_map.mp4")).duration_s > 0.5
 
 
-def start(film, small_weights):
+def test_the_last_frame_stays_as_long_as_before(sod, tmp_path, small_weights):
+    source = paused_picture(tmp_path / "pause.gif")
+    result = sod("infer", source, "-t", "white", "-o", tmp_path / "out.gif",
+                 *options(small_weights))  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "10 frames in" in result.stderr
+    assert picture_lengths(tmp_path / "out.gif") == picture_lengths(source)
+
+
+def test_a_picture_that_begins_late_stays_in_step(sod, tmp_path, small_weights):
+    film = late_film(tmp_path / "film.mp4")
+    for words, first, last in [((), 1.0, 3.9), (("--start", "2.7"), 0.8, 1.2)]:
+        result = sod("infer", film, "-t", "blur", "-o", tmp_path / "out.mp4", *words,
+                     "--overwrite", *options(small_weights))  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        times = stamps(tmp_path / "out.mp4")
+        assert (times[0], times[-1]) == pytest.approx((first, last), abs=1e-3)
+
+
+def start(film, small_weights, *words):
     """Start a run in a process of its own and wait until its encoder has something."""
-    command = [sys.executable, "-m", "sodcli", "infer", film, "-t", "map", *options(small_weights)]
+    command = [sys.executable, "-m", "sodcli", "infer", film, "-t", "map", *words]
+    command += options(small_weights)
     process = subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -208,3 +262,28 @@ def test_kill_leaves_one_hidden_folder_that_the_next_run_sweeps(sod, tmp_path, s
     sod("infer", film, "-t", "map", "--frames", 2, *options(small_weights))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["film.mp4", "film_map.mp4", "sdnet.pth"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the decoder in /proc")
+def test_the_death_of_the_decoder_fails_the_film_and_leaves_the_old_one(tmp_path, small_weights):
+    film = render(tmp_path / "film.mp4", seconds=200)
+    (tmp_path / "film_map.mp4").write_bytes(b"an earlier film")
+    process = start(film, small_weights, "--overwrite")
+    (decoder,) = (pid for pid in children(process.pid) if b"pipe:1" in words_of(pid))
+    os.kill(decoder, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert out == ""
+    assert re.search(r"film.mp4: ffmpeg was ended by SIGKILL after \d+ frames\n", err)
+    assert (tmp_path / "film_map.mp4").read_bytes() == b"an earlier film"
+    assert not list(tmp_path.glob(".sod-*"))
+
+
+def children(pid):
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in lists for child in path.read_text().split()]
+
+
+def words_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sodcli.imaging.blend import blur, cover, mix
+from sodcli.imaging.blend import blur, cover, mix, over_white
 
 
 def noise(*shape, seed=0):
@@ -20,6 +20,17 @@ def test_mix_is_exact_at_both_ends_and_takes_one_colour():
     top, colour = noise(8, 9, 3), np.array([1, 2, 3], np.uint8)
     assert np.array_equal(mix(top, colour, np.ones((8, 9), np.float32)), top)
     assert (mix(top, colour, np.zeros((8, 9), np.float32)) == colour).all()
+
+
+def test_over_white_hides_what_is_transparent():
+    rgb, alpha = noise(8, 9, 3), noise(8, 9, seed=1)
+    alpha[0], alpha[1] = 0, 255
+    out = over_white(rgb, alpha)
+    share = alpha[..., None] / 255
+    assert np.array_equal(out, np.rint(rgb * share + 255 * (1 - share)))
+    assert (out[0] == 255).all()
+    assert np.array_equal(out[1], rgb[1])
+    assert over_white(rgb, None) is rgb
 
 
 @pytest.mark.parametrize("sigma", [3.0, 3.75, 7.5, 9.9, 15.0, 46.9])

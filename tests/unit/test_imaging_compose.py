@@ -4,7 +4,7 @@ import pytest
 
 from sodcli.frame import Frame
 from sodcli.imaging.colours import colour_of
-from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, names
+from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, has_alpha, names
 
 RAW = Look(refine=False)
 
@@ -34,6 +34,7 @@ def test_every_type_keeps_size_and_input(frame, kind, refine):
     before = frame.rgb.copy()
     out = compose(kind, frame, looks(kind, refine=refine))
     assert out.shape == {"map": (40, 60), "rgba": (40, 60, 4)}.get(kind, (40, 60, 3))
+    assert has_alpha(kind) == (out.shape[2:] == (4,))
     assert out.dtype == np.uint8
     assert out.flags.c_contiguous
     assert np.array_equal(frame.rgb, before)
@@ -77,6 +78,20 @@ def test_rgba_respects_what_was_transparent_before():
     base = Frame(rgb=noise(8, 8, 3), index=0, name="x", alpha=half)
     out = compose("rgba", base.with_saliency(np.ones((8, 8), np.float32)))
     assert (out[..., 3] == 128).all()
+
+
+@pytest.mark.parametrize("kind", sorted(set(names()) - {"map"}))
+def test_no_type_shows_the_colours_under_transparent_pixels(kind):
+    hidden = np.zeros((64, 64, 3), np.uint8)
+    hidden[:, :32] = (255, 0, 255)
+    holes = np.where(np.arange(64) < 32, 0, 255).astype(np.uint8) * np.ones((64, 1), np.uint8)
+    shown = np.where(holes[..., None] == 0, np.uint8(255), hidden)
+    saliency = np.ones((64, 64), np.float32)
+    outs = [
+        compose(kind, Frame(rgb, 0, "x", alpha=holes).with_saliency(saliency), looks(kind))
+        for rgb in (hidden, shown)
+    ]
+    assert np.array_equal(outs[0][:, :24], outs[1][:, :24])
 
 
 def halo(kind, frame, background):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sodcli.errors import DeviceError, UsageError, WeightsError
-from sodcli.imaging.compose import Look
+from sodcli.imaging.compose import GREEN_RGB, Look, flat
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
@@ -14,7 +14,9 @@ from sodcli.pipelines.backends.torch_backend import TorchBackend
 from sodcli.pipelines.device import choose_device, describe_device, processor
 from sodcli.pipelines.infer import Settings, infer
 from sodcli.pipelines.predictor import Predictor
+from tests.colour_kit import p3_in_srgb, p3_profile
 from tests.conftest import draw_photo
+from tests.film_kit import echo_predictor
 
 
 class SmallCard:
@@ -81,6 +83,40 @@ def test_outcomes_come_in_the_order_of_the_inputs(jobs, registry):
     seen = []
     infer(jobs, predictor, Settings("map", Look(), batch=None), seen.append)
     assert [outcome.job for outcome in seen] == jobs
+
+
+GRASS, SHIRT, BEHIND = (60, 200, 90), (255, 80, 60), (200, 60, 40)
+
+
+def made(tmp_path, registry, kind):
+    """Do a photo in Display P3, a shirt on the right, grass on the left; returns pixels and icc."""
+    rgb = np.where(np.arange(64)[:, None] < 32, GRASS, SHIRT) * np.ones((64, 1, 1))
+    Image.fromarray(rgb.astype(np.uint8)).save(tmp_path / "a.png", icc_profile=p3_profile())
+    jobs = plan_outputs(find_inputs([str(tmp_path / "a.png")], recursive=False), kind, None,
+                        alpha=kind == "rgba")  # fmt: skip
+    settings = Settings(kind, Look(flat(BEHIND), refine=False), threshold=0.5)
+    (outcome,) = infer(jobs, echo_predictor(registry), settings, lambda outcome: None)
+    with Image.open(outcome.job.target) as picture:
+        return np.asarray(picture).astype(int), picture.info.get("icc_profile")
+
+
+@pytest.mark.parametrize("kind", ["green", "picture", "overlay"])
+def test_what_a_colour_was_mixed_into_is_srgb(tmp_path, registry, kind):
+    out, icc = made(tmp_path, registry, kind)
+    grass, shirt = p3_in_srgb(GRASS), p3_in_srgb(SHIRT)
+    assert np.abs(grass - GRASS).max() > 20
+    left = {"green": GREEN_RGB, "picture": BEHIND, "overlay": grass}[kind]
+    right = (shirt + GREEN_RGB) / 2 if kind == "overlay" else shirt
+    assert icc is None
+    assert np.abs(out[:, :28] - left).max() <= (2 if kind == "overlay" else 0)
+    assert np.abs(out[:, 36:] - right).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["rgba", "blur", "map"])
+def test_a_picture_that_stays_among_its_own_colours_keeps_its_profile(tmp_path, registry, kind):
+    out, icc = made(tmp_path, registry, kind)
+    assert icc == (None if kind == "map" else p3_profile())
+    assert (out[:, 36:, :3] == SHIRT).all() if kind != "map" else (out[:, 36:] == 255).all()
 
 
 class Exhausted(torch.nn.Module):

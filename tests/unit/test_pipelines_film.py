@@ -91,6 +91,17 @@ def test_a_picture_or_a_film_comes_behind(registry, tmp_path):
     assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # round and round
 
 
+def test_what_is_transparent_in_a_film_behind_is_white(registry, tmp_path):
+    film, back = halves(tmp_path / "film.mp4", seconds=0.2), tmp_path / "back.mov"
+    holes = "color=red:s=64x48:r=25,format=rgba,geq=r=255:g=0:b=255:a='if(lt(X,16),0,255)'"
+    ffmpeg("-f", "lavfi", "-i", holes, "-t", 0.2, "-pix_fmt", "argb", "-c:v", "qtrle", back)
+    look = Look(np.zeros((4, 4, 3), np.uint8), refine=False)
+    outcome, _ = run(registry, film, "picture", tmp_path / "out", look, behind=back, codec="png")
+    out = np.asarray(Image.open(min(outcome.job.target.iterdir()))).astype(int)
+    assert np.abs(out[:, :12] - 255).max() <= 3
+    assert np.abs(out[:, 20:28] - (255, 0, 255)).max() <= 3
+
+
 def test_sound_and_picture_stay_in_step_at_a_variable_rate(registry, tmp_path):
     source = tmp_path / "film.mp4"
     steady = flash_film(tmp_path / "steady.mp4", "-c:a", "aac", rate="50")

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from sodcli.frame import Frame
+from sodcli.io.colour import in_srgb
+from tests.colour_kit import p3_in_srgb, p3_profile, srgb_profile
+
+
+def colours():
+    return np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+
+
+def test_display_p3_becomes_the_srgb_that_css_says():
+    holes = np.full((40, 50), 9, np.uint8)
+    frame = in_srgb(Frame(colours(), 3, "x", alpha=holes, icc=p3_profile()))
+    assert np.abs(frame.rgb - p3_in_srgb(colours())).max() <= 2
+    assert (frame.index, frame.name, frame.icc) == (3, "x", None)
+    assert frame.alpha is holes
+
+
+@pytest.mark.parametrize("icc", [None, srgb_profile(), p3_profile()[:200], b"rubbish"])
+def test_what_is_srgb_or_cannot_be_known_stays(icc):
+    frame = in_srgb(Frame(colours(), 0, "x", icc=icc))
+    assert np.array_equal(frame.rgb, colours())
+    assert frame.icc is None
