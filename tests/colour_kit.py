@@ -1,6 +1,7 @@
 """Pictures in Display P3, as every iPhone takes them, and what their numbers mean in sRGB."""
 
 import struct
+from functools import cache
 
 import numpy as np
 from PIL import ImageCms
@@ -21,6 +22,7 @@ def srgb_profile():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+@cache  # a profile carries the second it was made in
 def p3_profile():
     """The profile of sRGB with the primaries of Display P3; their tone curve is the same."""
     icc = bytearray(srgb_profile())

@@ -33,11 +33,24 @@ class Lanes:
         self.left += 1
 
 
+class Clock:
+    """Time that passes in sleep alone, however busy the machine is."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 class Work:
     """Squares numbers; an item takes ``each`` seconds, a call ``once`` more."""
 
-    def __init__(self, once=0.0, each=0.0, fail_at=None):
-        self.once, self.each, self.fail_at = once, each, fail_at
+    def __init__(self, once=0.0, each=0.0, fail_at=None, sleep=time.sleep):
+        self.once, self.each, self.fail_at, self.sleep = once, each, fail_at, sleep
         self.calls, self.threads = [], []
         self.now = self.most = 0
         self._lock = threading.Lock()
@@ -50,7 +63,7 @@ class Work:
             self.threads.append(threading.current_thread().name)
         if self.fail_at in items:
             raise DeviceError("out of memory")
-        time.sleep(self.once + self.each * len(items))
+        self.sleep(self.once + self.each * len(items))
         with self._lock:
             self.now -= 1
         return [item * item for item in items]
@@ -79,8 +92,13 @@ def test_a_number_that_is_asked_for_stays():
     assert set(work.threads) == {"MainThread"}
 
 
-def test_larger_batches_are_taken_where_they_pay():
-    costly_call, costly_item = Work(once=0.02), Work(each=0.005)
+def test_larger_batches_are_taken_where_they_pay(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    costly_call, costly_item = (
+        Work(once=0.02, sleep=clock.sleep),
+        Work(each=0.005, sleep=clock.sleep),
+    )
     list(paced(costly_call, range(200), backend=object(), batch=None))
     list(paced(costly_item, range(30), backend=object(), batch=None))
     assert costly_call.calls[:4] == [1, 1, 2, 2]
