@@ -54,7 +54,7 @@ def test_the_built_in_model_is_named_and_says_its_terms(sod, target):
     assert result.stdout == f"{target}\n"
     assert "largest difference" in result.stderr
     told = session_of(target).get_modelmeta().custom_metadata_map
-    assert told["size"] == "192x192"
+    assert told["size"] == "224x224"
     assert "photos" in told["weights_license"]
 
 

@@ -19,7 +19,8 @@ def test_memory_stays_flat_over_pictures(tmp_path):
 
 
 def test_memory_stays_flat_over_a_film(tmp_path):
-    found = soak_film(tmp_path, 10_000 if LONG else 200)
+    # So many that finishing, when one more ffmpeg runs, is a small part of it.
+    found = soak_film(tmp_path, 10_000 if LONG else 1500)
     assert found.growth <= (ALLOWED if LONG else 1.3), found
 
 
