@@ -3,6 +3,7 @@
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from sodcli.errors import RegistryError
@@ -21,7 +22,7 @@ def check_table(entry: Any, table: Mapping[str, Any], above: str = "") -> None:
     Raises:
         RegistryError: If a key is unknown, missing or of another type; it names the key.
     """
-    wanted = {key: of for key, of in get_type_hints(entry).items() if key != "name"}
+    wanted = _wanted(entry)
     for key in table:
         if key not in wanted:
             raise RegistryError(f"unknown key '{above}{key}'")
@@ -31,6 +32,12 @@ def check_table(entry: Any, table: Mapping[str, Any], above: str = "") -> None:
             raise RegistryError(f"needs the key '{above}{one.name}'")
     for key, value in table.items():
         _check_value(f"{above}{key}", value, wanted[key])
+
+
+@cache  # every start of the program checks dozens of entries of three kinds
+def _wanted(entry: Any) -> dict[str, Any]:
+    """Return what each key holds, as the annotations say."""
+    return {key: of for key, of in get_type_hints(entry).items() if key != "name"}
 
 
 def _check_value(key: str, value: Any, wanted: Any) -> None:
