@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.predictor import Predictor, load
+    from sodcli.runtime.predictor import Predictor, load
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__", "load"]
@@ -16,5 +16,5 @@ __all__ = ["Predictor", "__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name in ("Predictor", "load"):
-        return getattr(import_module("sodcli.pipelines.predictor"), name)
+        return getattr(import_module("sodcli.runtime.predictor"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

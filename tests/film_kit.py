@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageSequence
 
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD
-from sodcli.io.ffmpeg import executable
-from sodcli.pipelines.predictor import Predictor
+from sodcli.io.films.ffmpeg import executable
+from sodcli.runtime.predictor import Predictor
 
 FLASH = "between(mod({t}\\,1)\\,0\\,0.2)*gte({t}\\,0.9)"  # from 1.0 s and 2.0 s on, 0.2 s long
 FLASHES = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sodcli.pipelines.backends.choose import installed
+from sodcli.runtime.backends.choose import installed
 
 ENGINES = ("onnx", "openvino")
 
@@ -12,9 +12,9 @@ def engine(name, threads=1, **settings):
     if not installed(name):
         pytest.skip(f"the extra [{name}] is not installed")
     if name == "onnx":
-        from sodcli.pipelines.backends import onnx_backend
+        from sodcli.runtime.backends import onnx_backend
 
         return onnx_backend.engine(threads)
-    from sodcli.pipelines.backends import openvino_backend
+    from sodcli.runtime.backends import openvino_backend
 
     return openvino_backend.engine(threads, half=settings.get("half", False))

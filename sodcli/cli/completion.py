@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Final
 
 from sodcli.imaging.colours import COLOURS
-from sodcli.io.film_formats import CODEC_NAMES
+from sodcli.io.films.formats import CODEC_NAMES
 from sodcli.registry import default_registry
 
 _METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")

@@ -2,18 +2,75 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from sodcli.cli import evaluate_options as opt
-from sodcli.cli import options, ui
+from sodcli.cli import completion, options, ui
 from sodcli.errors import BatchError, UsageError
 from sodcli.files import user_path
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.evaluate import Plan
-    from sodcli.pipelines.scoring.outcome import Evaluation
+    from sodcli.benchmark.evaluate import Plan
+    from sodcli.benchmark.results import Evaluation
+
+_REPORTS: Final = "Reports"
+
+Maps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[NAME=]MAPS... [GT]",
+        help="Folders of maps, one per method, and last the ground truth, unless --gt says it.",
+    ),
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option("--gt", help="Ground truth: a folder of masks, a data set, or a root of sets."),
+]
+Measures = Annotated[
+    str,
+    typer.Option(
+        help="Which to take: mae, f, wf, s, e, mba, with commas. Default: all.",
+        autocompletion=completion.metrics,
+    ),
+]
+Video = Annotated[
+    Literal["stdnet", "rcrnet"] | None,
+    typer.Option(
+        help="Score film sets as STDNet's paper does (clip by clip, without their first and last "
+        "frames) or as RCRNet's (frame by frame)."
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Fail where a map is missing, damaged, resized or converted."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes. Default: by the number of images, up to every core."),
+]
+Json = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|-", help="Everything, image by image; - prints it.", rich_help_panel=_REPORTS
+    ),
+]
+Csv = Annotated[
+    Path | None, typer.Option(help="The table, for spreadsheets.", rich_help_panel=_REPORTS)
+]
+Xlsx = Annotated[
+    Path | None,
+    typer.Option(
+        help="The table, and a sheet with the columns of MINet's.", rich_help_panel=_REPORTS
+    ),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        help="One page with curves, and the best and worst images.", rich_help_panel=_REPORTS
+    ),
+]
+
 
 _ALIASES: Final = {
     **dict.fromkeys(("maxf", "meanf", "avgf", "adpf", "fm"), "f"),
@@ -24,16 +81,16 @@ _ALIASES: Final = {
 
 
 def evaluate(
-    maps: opt.Maps,
-    gt: opt.Truth = None,
-    metrics: opt.Measures = "mae,f,wf,s,e,mba",
-    video: opt.Video = None,
-    strict: opt.Strict = False,
-    workers: opt.Workers = None,
-    json: opt.Json = None,
-    csv: opt.Csv = None,
-    xlsx: opt.Xlsx = None,
-    html: opt.Html = None,
+    maps: Maps,
+    gt: Truth = None,
+    metrics: Measures = "mae,f,wf,s,e,mba",
+    video: Video = None,
+    strict: Strict = False,
+    workers: Workers = None,
+    json: Json = None,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
+    html: Html = None,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
@@ -48,9 +105,9 @@ def evaluate(
     methods = _methods(folders)
     words = metrics.lower().replace(",", " ").split()
     which = frozenset(_ALIASES.get(word, word) for word in words)
+    from sodcli.benchmark import evaluate as work
+    from sodcli.benchmark.report.files import Reports
     from sodcli.metrics.video import PROTOCOLS
-    from sodcli.pipelines import evaluate as work
-    from sodcli.pipelines.report.files import Reports
 
     reports = Reports(Path(json) if json and json != "-" else None, csv, xlsx, html)
     reports.check(which)
@@ -100,7 +157,7 @@ def workers_for(planned: "Plan") -> int:
 
 def show(found: "Evaluation", *, as_json: bool) -> None:
     """Print the table, or everything as JSON."""
-    from sodcli.pipelines.report.tables import as_dict, counted, is_best, rounded
+    from sodcli.benchmark.report.tables import as_dict, counted, is_best, rounded
 
     if as_json:
         ui.put_json(as_dict(found))

@@ -62,9 +62,9 @@ def export(
 
     [bold]sod export sdnet -o sdnet.onnx[/]
     """
-    from sodcli.pipelines.export_file import Order, export_file
-    from sodcli.pipelines.fetch import Supply
+    from sodcli.fetch.weights import Supply
     from sodcli.registry import default_registry
+    from sodcli.runtime.onnx.export import Order, export_file
 
     order = Order(source, out, model, size, clip, half, int8, tol)
     with watching(quiet=quiet) as watch:

@@ -1,33 +1,60 @@
-"""``sod fetch``: published weights and data sets."""
+"""``sod fetch``: its options, its work and its lists."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from sodcli.cli import fetch_options as opt
-from sodcli.cli import fetch_show as show
-from sodcli.cli import options, ui
+from sodcli.cli import completion, options, ui
 from sodcli.errors import MissingError, UsageError
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.catalogue import Entry, Item
-    from sodcli.pipelines.fetch_all import Outcome
+    from sodcli.fetch.catalogue import Entry, Item
+    from sodcli.fetch.fetch_all import Outcome
     from sodcli.weights.watch import Watch
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="Weights, models or data sets of models.toml.",
+        autocompletion=completion.downloads,
+    ),
+]
+List = Annotated[bool, typer.Option("--list", help="Show everything that there is to fetch.")]
+All = Annotated[bool, typer.Option("--all", help="All weights that a program can download.")]
+Force = Annotated[bool, typer.Option("--force", help="Fetch again what is here already.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Hash again what is here, all of it or the NAMEs.")
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="Take this file for the published one; of a set, its archive.",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="Folder for data sets. Default: data in SOD_HOME."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched.")]
 
 
 def fetch(
-    names: opt.Names = None,
-    listing: opt.List = False,
-    everything: opt.All = False,
-    force: opt.Force = False,
-    verify: opt.Verify = False,
-    source: opt.From = None,
-    folder: opt.Folder = None,
-    dry_run: opt.DryRun = False,
+    names: Names = None,
+    listing: List = False,
+    everything: All = False,
+    force: Force = False,
+    verify: Verify = False,
+    source: From = None,
+    folder: Folder = None,
+    dry_run: DryRun = False,
     offline: options.Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -38,7 +65,7 @@ def fetch(
     [bold]sod fetch --list[/] shows what there is, [bold]sod fetch inspyrenet[/] gets one, and
     [bold]sod fetch minet --from MINet_Res50.pth[/] takes a file that you got by hand.
     """
-    from sodcli.pipelines.catalogue import all_entries, describe, find_entries
+    from sodcli.fetch.catalogue import all_entries, describe, find_entries
     from sodcli.weights.cache import data_root
 
     _demand_sense(names or [], everything, source, any_will_do=listing or verify)
@@ -48,16 +75,16 @@ def fetch(
         entries = [e for e in entries if _is_for_all(describe(e, registry, root))]
     items = [describe(entry, registry, root) for entry in entries]
     if listing:
-        show.catalogue(items, as_json=json)
+        catalogue(items, as_json=json)
     elif verify:
-        show.verification(entries, as_json=json, quiet=quiet)
+        verification(entries, as_json=json, quiet=quiet)
     elif dry_run:
-        show.plan(items, force=force, as_json=json, quiet=quiet)
+        plan(items, force=force, as_json=json, quiet=quiet)
     elif source is not None:
         _take(source, entries[0], root, as_json=json)
     else:
-        from sodcli.pipelines.fetch import Supply
-        from sodcli.pipelines.fetch_all import fetch_all
+        from sodcli.fetch.fetch_all import fetch_all
+        from sodcli.fetch.weights import Supply
 
         with watching(quiet=quiet) as watch:
             supply = Supply(offline=offline, force=force, watch=watch)
@@ -91,7 +118,7 @@ def _is_for_all(item: "Item") -> bool:
 
 
 def _take(source: Path, entry: "Entry", root: Path, *, as_json: bool) -> None:
-    from sodcli.pipelines.fetch_all import Outcome, take
+    from sodcli.fetch.fetch_all import Outcome, take
 
     _finish(
         [Outcome(entry.name, "fetched", take(source, entry, default_registry(), root))], as_json
@@ -130,3 +157,73 @@ def _told(outcome: "Outcome") -> dict[str, str | None]:
         "path": None if outcome.path is None else str(outcome.path),
         "error": None if outcome.error is None else str(outcome.error),
     }
+
+
+_HEADERS: Final = ("name", "for", "trained on, or what it is", "size", "licence and terms", "here?")
+
+
+def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
+    """Print everything that there is to fetch: a table for people, cells and tabs for programs."""
+    if as_json:
+        ui.put_json({"items": [_plain(item) for item in items]})
+    elif ui.on_screen():
+        ui.put_table(("name", "here?", "what it is"), [_short_row(item) for item in items])
+    else:
+        for row in (_HEADERS, *map(_row, items)):
+            ui.put("\t".join(row))
+
+
+def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) -> None:
+    """Print the paths that would come to be, and where from."""
+    if as_json:
+        ui.put_json({"items": [_plain(item) for item in items]})
+        return
+    for item in items:
+        if item.way == "built in" or (item.here and not force):
+            ui.note(f"{item.name}: is here", quiet=quiet)
+        elif item.source is None:
+            ui.note(f"{item.name}: has to be got by hand, see {item.page or item.paper}")
+        else:
+            ui.note(f"{item.name}: {_size(item) or 'unknown size'} from {item.source}", quiet=quiet)
+            ui.put(str(item.path))
+
+
+def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> None:
+    """Hash again what is here and print what came of it."""
+    from sodcli.fetch.catalogue import verify
+
+    results = []
+    for name, problem in verify(entries):
+        results.append({"name": name, "problem": problem or None})
+        if problem:
+            ui.error(problem)
+        elif not as_json:
+            ui.put(f"{name}: as it was when it came")
+    if as_json:
+        ui.put_json({"results": results})
+    if not results:
+        ui.note("nothing is here that was fetched", quiet=quiet)
+    if any(result["problem"] for result in results):
+        raise typer.Exit(MissingError.exit_code)
+
+
+def _row(item: "Item") -> tuple[str, ...]:
+    more = {"data": item.terms, "code": item.code}
+    terms = "; ".join([item.license, *(f"{of}: {what}" for of, what in more.items() if what)])
+    state = item.way if item.way == "built in" else "yes" if item.here else f"no, {item.way}"
+    return item.name, item.model or "test data", item.about, _size(item), terms, state
+
+
+def _short_row(item: "Item") -> tuple[str, str, str]:
+    """Return all of it in three cells, the last of which a narrow screen breaks between words."""
+    name, _, about, size, terms, state = _row(item)
+    purpose = f"for {item.model}" if item.model else "test data"
+    return name, state, "; ".join(filter(None, (purpose, about, size, f"licence {terms}")))
+
+
+def _size(item: "Item") -> str:
+    return "" if item.size is None else f"{item.size / 1e6:,.1f} MB"
+
+
+def _plain(item: "Item") -> dict[str, Any]:
+    return {**asdict(item), "path": str(item.path)}

@@ -5,11 +5,10 @@ from functools import partial
 from sodcli.cli import infer_options as opt
 from sodcli.cli import options
 from sodcli.cli.infer_camera import CameraRun, infer_camera
-from sodcli.cli.infer_files import FileRun, infer_files
-from sodcli.cli.infer_film import check_codec
+from sodcli.cli.infer_files import FileRun, check_codec, infer_files
 from sodcli.cli.infer_style import choose_style
 from sodcli.cli.loading import Loader
-from sodcli.imaging.limits import MAX_PIXELS
+from sodcli.files.reading import MAX_PIXELS
 from sodcli.registry import default_registry
 
 
@@ -61,8 +60,8 @@ def infer(
     [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares the files out.
     """
     given = locals()
-    from sodcli.io.camera import camera_number
-    from sodcli.pipelines.blueprint import require_maps
+    from sodcli.io.camera.capture import camera_number
+    from sodcli.runtime.model_source import require_maps
 
     check_codec(codec)
     style = choose_style(kind, threshold, refine=refine == "auto", max_pixels=max_pixels)

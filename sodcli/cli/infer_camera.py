@@ -11,11 +11,11 @@ from sodcli.cli.infer_style import Style
 from sodcli.errors import SinkError, SodError, UsageError
 
 if TYPE_CHECKING:
-    from sodcli.io.camera import Camera
+    from sodcli.infer.camera import Meter
+    from sodcli.infer.recording import Recording
+    from sodcli.io.camera.capture import Camera
     from sodcli.io.sinks import Job
-    from sodcli.pipelines.live import Meter
-    from sodcli.pipelines.predictor import Predictor
-    from sodcli.pipelines.recording import Recording
+    from sodcli.runtime.predictor import Predictor
 
 Load = Callable[[], "tuple[Predictor, str]"]
 
@@ -54,7 +54,7 @@ def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
         SodError: If anything fails; a recording up to there is whole.
         typer.Exit: With 130 if Ctrl-C ended it.
     """
-    from sodcli.io.camera import open_camera
+    from sodcli.io.camera.capture import open_camera
 
     if style.behind is not None:
         raise UsageError(f"{style.behind}: behind a camera goes a picture, not a film")
@@ -72,8 +72,8 @@ def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
 
 
 def _plan(run: CameraRun, style: Style) -> "Job | None":
+    from sodcli.infer.recording import plan_recording
     from sodcli.io.naming import picture_suffix
-    from sodcli.pipelines.recording import plan_recording
 
     picture_suffix(run.form, films_only=True, alpha=style.alpha)  # a camera gives no pictures
     if run.out is None:
@@ -90,7 +90,7 @@ def _plan(run: CameraRun, style: Style) -> "Job | None":
 
 def _wants_window(run: CameraRun, job: "Job | None") -> bool:
     """Decide on the window: unasked, it opens if it can, and must where nothing is recorded."""
-    from sodcli.io.window import require_display
+    from sodcli.io.camera.window import require_display
 
     if run.show is False:
         if job is None:
@@ -127,11 +127,11 @@ def _run(
     where: str,
 ) -> bool:
     """Run the loop and tell what came of it, even if it failed; returns whether Ctrl-C ended it."""
-    from sodcli.io.window import Window
-    from sodcli.pipelines.infer import Settings
-    from sodcli.pipelines.live import Meter, live
-    from sodcli.pipelines.recording import Recording
-    from sodcli.pipelines.stream import live_predictor
+    from sodcli.infer.camera import Meter, live
+    from sodcli.infer.photos import Settings
+    from sodcli.infer.recording import Recording
+    from sodcli.io.camera.window import Window
+    from sodcli.runtime.stream import live_predictor
 
     settings = Settings(style.kind, style.look, style.threshold)
     recording = None if job is None else Recording(job, camera.rate, run.codec)

@@ -7,18 +7,67 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sodcli.cli import ui
-from sodcli.cli.infer_film import run_films
 from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
 from sodcli.cli.infer_style import Style
-from sodcli.cli.team import join_crew
+from sodcli.cli.loading import join_crew
 from sodcli.errors import UsageError
-from sodcli.pipelines.crew import Crew
-from sodcli.training.launcher import rank
+from sodcli.process import Crew, rank
+from sodcli.text import did_you_mean
 
 if TYPE_CHECKING:
+    from sodcli.infer.films import FilmOutcome, FilmSettings, Position
+    from sodcli.infer.photos import Outcome, Settings
     from sodcli.io.sinks import Job
-    from sodcli.pipelines.infer import Outcome, Settings
-    from sodcli.pipelines.predictor import Predictor
+    from sodcli.runtime.predictor import Predictor
+
+
+def check_codec(codec: str) -> None:
+    """Refuse a codec that does not exist, whether or not there is a film.
+
+    Raises:
+        UsageError: If there is none of that name.
+    """
+    from sodcli.io.films.formats import CODEC_NAMES
+
+    if codec not in CODEC_NAMES:
+        known = ", ".join(CODEC_NAMES)
+        raise UsageError(
+            f"--codec {codec}: no such codec.{did_you_mean(codec, CODEC_NAMES)} Known: {known}"
+        )
+
+
+def run_films(
+    jobs: "list[Job]",
+    predictor: "Predictor",
+    settings: "Settings",
+    films: "FilmSettings",
+    report: "Callable[[Outcome], None]",
+    *,
+    quiet: bool,
+) -> "list[Outcome]":
+    """Work through the films, with a bar for the one in hand and a line for each that is done."""
+    from sodcli.infer.films import FilmOutcome, Watcher, infer_films
+
+    with ui.film_progress(quiet=quiet) as move:
+
+        def at(position: "Position") -> None:
+            move(position.name, position.done, position.expected, position.seconds)
+
+        def tell(outcome: "Outcome") -> None:
+            if isinstance(outcome, FilmOutcome):
+                if outcome.warning:
+                    ui.warn(outcome.warning)
+                ui.note(_line(outcome), quiet=quiet)
+            report(outcome)
+
+        watcher = Watcher(tell, at, lambda text: ui.note(text, quiet=quiet))
+        return infer_films(jobs, predictor, settings, films, watcher)
+
+
+def _line(outcome: "FilmOutcome") -> str:
+    count = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
+    rate = outcome.frames / outcome.took_s
+    return f"{count} in {outcome.took_s:.1f} s, {rate:.1f} frames/s: {outcome.job.output}"
 
 
 _FRAMES: Final = 1000  # of a film, before anybody has looked
@@ -71,7 +120,7 @@ def infer_files(
     if run.dry_run:
         print_plan(jobs, run.overwrite, quiet=run.quiet, as_json=run.json, skips=skips)
         return
-    from sodcli.pipelines.infer import sift
+    from sodcli.infer.photos import sift
 
     settings = _settings(run, style)
     about: dict[str, str | None] = {"model": None, "device": None}
@@ -144,7 +193,7 @@ def _work(
     quiet: bool,
 ) -> "list[Outcome]":
     """Do the pictures first, then film by film."""
-    from sodcli.pipelines.infer import infer
+    from sodcli.infer.photos import infer
 
     pictures, moving = jobs
     with ui.progress("pictures", len(pictures), quiet=quiet or len(pictures) < 2) as advance:
@@ -157,14 +206,14 @@ def _work(
     failed = any(outcome.error for outcome in outcomes)
     if not moving or (failed and run.fail_fast):
         return outcomes
-    from sodcli.pipelines.film import FilmSettings  # and all that reads films
+    from sodcli.infer.films import FilmSettings  # and all that reads films
 
     films = FilmSettings(run.start, run.frames, run.audio, run.codec, style.behind)
     return outcomes + run_films(moving, predictor, settings, films, report, quiet=quiet)
 
 
 def _settings(run: FileRun, style: Style) -> "Settings":
-    from sodcli.pipelines.infer import Settings
+    from sodcli.infer.photos import Settings
 
     return Settings(
         style.kind,

@@ -12,8 +12,8 @@ from sodcli.cli import ui
 from sodcli.errors import BatchError, SodError
 
 if TYPE_CHECKING:
+    from sodcli.infer.photos import Outcome
     from sodcli.io.sinks import Job
-    from sodcli.pipelines.infer import Outcome
 
 
 _WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")

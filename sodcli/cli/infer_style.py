@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sodcli.errors import UsageError
 from sodcli.files import user_path
-from sodcli.registry import did_you_mean
+from sodcli.text import did_you_mean
 
 if TYPE_CHECKING:
     from sodcli.imaging.compose import Look, Pixels
@@ -21,7 +21,7 @@ class Style:
         look: Background picture and refinement.
         tag: The word for it in file names.
         behind: A film in the background.
-        threshold: See ``pipelines.infer.Settings``.
+        threshold: See ``infer.photos.Settings``.
     """
 
     kind: str
@@ -77,10 +77,10 @@ def choose_style(kind: str, threshold: float | None, *, refine: bool, max_pixels
 def _first_picture(path: Path, max_pixels: int) -> "tuple[Pixels, Path | None]":
     """Return the background to begin with, and the film it is from, if any."""
     from sodcli.imaging.blend import over_white
-    from sodcli.io.colour import in_srgb
-    from sodcli.io.film_read import FilmReader
-    from sodcli.io.kinds import kind_of
-    from sodcli.io.pictures import read_picture
+    from sodcli.io.films.read import FilmReader
+    from sodcli.io.pictures.colour import in_srgb
+    from sodcli.io.pictures.read import read_picture
+    from sodcli.io.search import kind_of
 
     if kind_of(path) == "picture":
         first, film = in_srgb(read_picture(path, max_pixels=max_pixels)), None

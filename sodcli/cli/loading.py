@@ -1,13 +1,16 @@
-"""Load a network and say what was loaded."""
+"""Load a network, in one process or in each of several, and say what was loaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
 from sodcli.cli.fetch import watching
+from sodcli.process import Alone, Crew, world_size
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.predictor import Predictor
+    from sodcli.runtime.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Loader:
         Returns:
             The network, and where it runs, in words.
         """
-        from sodcli.pipelines.device import thread_count
-        from sodcli.pipelines.predictor import load
+        from sodcli.runtime.device import thread_count
+        from sodcli.runtime.predictor import load
 
         with watching(quiet=quiet) as watch:
             predictor = load(
@@ -60,3 +63,26 @@ class Loader:
             seen = "x".join(map(str, predictor.size_hw))
             ui.note(f"weights {predictor.weights}, seen at {seen}", quiet=quiet)
         return predictor, where
+
+
+@contextmanager
+def join_crew(device: str) -> Iterator[tuple[Crew, str]]:
+    """Join the other processes of the launcher, if there are any.
+
+    Args:
+        device: As typed.
+
+    Yields:
+        The crew, and the device of this process, as one would type it.
+
+    Raises:
+        DeviceError: If there is no such device, or it cannot be shared.
+    """
+    if world_size() == 1:
+        yield Alone(), device
+        return
+    from sodcli.runtime.device import choose_device
+    from sodcli.training.distributed import join_team
+
+    with join_team(choose_device(device)) as team:
+        yield team, str(team.device)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sodcli.cli import completion, options, test_options, ui
+from sodcli.cli import completion, options, ui
+from sodcli.cli import test as test_options
 from sodcli.cli.infer_options import Size
 from sodcli.errors import BatchError
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.labelrun import Order
-    from sodcli.pipelines.pseudo_label import Label, Outcome
+    from sodcli.labels.pseudo_label import Label, Order, Outcome
 
 
 Flow = Annotated[
@@ -73,8 +73,8 @@ def pseudo_label(
     labels/1_5 and prints that path. What is there already stays: the same command goes on.
     """
     given = locals()
-    from sodcli.pipelines.device import choose_device, describe_device, set_threads
-    from sodcli.pipelines.labelrun import Order
+    from sodcli.labels.pseudo_label import Order
+    from sodcli.runtime.device import choose_device, describe_device, set_threads
 
     folder = out / f"{between}_{label_interval}"
     labels = _plan(data, sets, label_interval, between, folder, quiet=quiet)
@@ -92,7 +92,7 @@ def _plan(
     data: Path, sets: str | None, interval: int, count: int, folder: Path, *, quiet: bool
 ) -> "list[Label]":
     from sodcli.data.films import find_films
-    from sodcli.pipelines.pseudo_label import plan
+    from sodcli.labels.pseudo_label import plan
 
     found = find_films(data, test_options.set_names(sets), default_registry().datasets)
     labels = plan(found.films, interval, count, folder)
@@ -104,7 +104,7 @@ def _plan(
 def _work(
     labels: "list[Label]", order: "Order", *, quiet: bool
 ) -> "tuple[list[Outcome], dict[str, float]]":
-    from sodcli.pipelines.labelrun import make_labels
+    from sodcli.labels.pseudo_label import make_labels
 
     with ui.progress("labels", len(labels), quiet=quiet) as advance:
 

@@ -8,7 +8,7 @@ import typer
 from sodcli.cli import completion, options, ui
 
 if TYPE_CHECKING:
-    from sodcli.pipelines.speed import Speed
+    from sodcli.runtime.speed import Speed
 
 Model = Annotated[
     str,
@@ -50,8 +50,8 @@ def reparam(
     Both networks answer the same random input; the largest difference is printed, and nothing is
     written when it is over --tol.
     """
-    from sodcli.pipelines.reparam import fold_file
     from sodcli.registry import default_registry
+    from sodcli.runtime.reparam import fold_file
 
     done = fold_file(checkpoint, out, model, tol, default_registry())
     before, after = done.parameters
@@ -108,10 +108,10 @@ def speed(
     from sodcli.registry import default_registry
 
     spec = default_registry().model(model)  # before PyTorch, so that a typo is told at once
-    from sodcli.pipelines.backends.choose import Wish, check_wish
-    from sodcli.pipelines.device import choose_device, set_threads
-    from sodcli.pipelines.speed import Trial, measure_speed
-    from sodcli.pipelines.speed_pipeline import measure_pipeline
+    from sodcli.infer.speed import measure_pipeline
+    from sodcli.runtime.backends.choose import Wish, check_wish
+    from sodcli.runtime.device import choose_device, set_threads
+    from sodcli.runtime.speed import Trial, measure_speed
 
     check_wish(Wish(backend, device, half, compiled))
     target = choose_device(device if backend in ("auto", "torch") else "cpu")
@@ -129,7 +129,7 @@ def speed(
 def _print_speed(result: "Speed") -> None:
     import torch
 
-    from sodcli.pipelines.device import describe_device, number_of
+    from sodcli.runtime.device import describe_device, number_of
 
     device = describe_device(torch.device(result.device), result.half)
     form = "folded" if result.reparam else "training form"

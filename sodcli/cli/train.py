@@ -1,43 +1,100 @@
 """``sod train``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from sodcli.cli import options, ui
-from sodcli.cli import train_options as opt
+from sodcli.cli import completion, options, ui
 from sodcli.errors import SodError
+from sodcli.process import rank, world_size
 from sodcli.registry import default_registry
-from sodcli.training.launcher import rank, world_size
 
 if TYPE_CHECKING:
     from sodcli.training.config import TrainConfig
     from sodcli.training.runfolder import RunFolder
     from sodcli.training.setup import Options
 
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for all that the run writes.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="A model of models.toml.", autocompletion=completion.trainable
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DIR", help="Folder of pictures and masks, or IMAGES=MASKS; repeatable."),
+]
+Val = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DIR", help="Validation pairs. Default: a held-back share of --data."),
+]
+PseudoLabels = Annotated[
+    str | None,
+    typer.Option(metavar="DIR/M_L", help="Films' labels from sod pseudo-label, instead of masks."),
+]
+LabelInterval = Annotated[
+    int | None, typer.Option(metavar="L", help="Keep one annotation of L of each film.")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="A recipe of models.toml. Default: the model's own.",
+        autocompletion=completion.recipes,
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Settings on top of the recipe's.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data at all scales.")]
+Batch = Annotated[int | None, typer.Option(help="Pictures per step, all processes together.")]
+Rate = Annotated[float | None, typer.Option(help="Base learning rate.")]
+Size = Annotated[int | None, typer.Option(help="Side in pixels that the recipe's scales refer to.")]
+Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: 0.")]
+Amp = Annotated[str | None, typer.Option(help="Forward pass in none, bf16 or fp16. Default: none.")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="Start from these: a name or a file, backbones too.",
+        autocompletion=completion.beginnings,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from RUN's checkpoint; the settings are known there."),
+]
+SaveEvery = Annotated[
+    float, typer.Option(min=0, metavar="MINUTES", help="Time between checkpoints.")
+]
+Workers = Annotated[int, typer.Option(min=0, help="Reading processes.")]
+
+
 _MINUTE: Final = 60
 
 
 def train(
-    out: opt.Out,
-    model: opt.Model = None,
-    data: opt.Data = None,
-    val: opt.Val = None,
-    pseudo_labels: opt.PseudoLabels = None,
-    label_interval: opt.LabelInterval = None,
-    recipe: opt.Recipe = None,
-    config: opt.Config = None,
-    epochs: opt.Epochs = None,
-    batch: opt.Batch = None,
-    lr: opt.Rate = None,
-    size: opt.Size = None,
-    seed: opt.Seed = None,
-    amp: opt.Amp = None,
-    init: opt.Init = None,
-    resume: opt.Resume = False,
-    save_every: opt.SaveEvery = 5.0,
-    workers: opt.Workers = 0,
+    out: Out,
+    model: Model = None,
+    data: Data = None,
+    val: Val = None,
+    pseudo_labels: PseudoLabels = None,
+    label_interval: LabelInterval = None,
+    recipe: Recipe = None,
+    config: Config = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: Rate = None,
+    size: Size = None,
+    seed: Seed = None,
+    amp: Amp = None,
+    init: Init = None,
+    resume: Resume = False,
+    save_every: SaveEvery = 5.0,
+    workers: Workers = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: options.Json = False,
@@ -77,7 +134,7 @@ def train(
 
 
 def _options(device: str, threads: int | None, workers: int, save_every: float) -> "Options":
-    from sodcli.pipelines.device import choose_device, set_threads
+    from sodcli.runtime.device import choose_device, set_threads
     from sodcli.training.setup import Options
 
     if threads is not None or world_size() == 1:  # torchrun has shared the cores out

@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 from sodcli.cli import ui
-from sodcli.pipelines.device import number_of
+from sodcli.runtime.device import number_of
 from sodcli.training.report import Plan, Reporter, StepReport
 
 _PRECISION: Final = {"none": "float32", "bf16": "bfloat16 (AMP)", "fp16": "float16 (AMP)"}

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.data.clips import Clip, Cut, by_folder, clips_of
-from sodcli.data.pairs import Pair
+from sodcli.data.pairs import Pair, hold_out, hold_out_films
 from sodcli.data.read import read_image
-from sodcli.data.split import hold_out, hold_out_films
 from sodcli.errors import SourceError
 
 _LOOKS: Final = 10  # neighbours that are compared, spread over the folder

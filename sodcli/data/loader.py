@@ -18,7 +18,7 @@ from sodcli.data.augment import Augment, augment, augment_clip, resize_mask
 from sodcli.data.clips import Clip, read_clip
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image, read_pair
-from sodcli.data.stills import Stills
+from sodcli.data.synth import Stills
 from sodcli.data.triples import Triple, pack_triple
 from sodcli.data.validation import normalised
 from sodcli.errors import SourceError, UsageError

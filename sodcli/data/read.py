@@ -1,5 +1,6 @@
 """Pictures and masks as arrays, read the way that training needs them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.heads import checked
-from sodcli.data.pairs import Pair
+from sodcli.data.image_size import checked
+from sodcli.data.pairs import Pair, PairList
 from sodcli.errors import SourceError
 from sodcli.files import read_regular
-from sodcli.imaging.limits import MAX_BYTES
+from sodcli.files.reading import MAX_BYTES
+from sodcli.text import capped
 
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
@@ -113,3 +115,36 @@ def one_channel(pixels: Pixels) -> Pixels:
 
 def _size(pixels: Pixels) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]} px"
+
+
+def check_pairs(pairs: Sequence[Pair]) -> PairList:
+    """Drop the pairs that cannot be read, and report them and the masks that look wrong.
+
+    An all-black mask is legal (nothing stands out) and stays; so does one that is nowhere brighter
+    than half, although it is more often a map of class numbers.
+
+    Returns:
+        The readable pairs in their order; per kind of fault a line with a count and a few names.
+    """
+    good: list[Pair] = []
+    damaged: list[str] = []
+    faint: list[str] = []
+    black: list[str] = []
+    for pair in pairs:
+        try:
+            brightest = read_pair(pair)[1].max()
+        except SourceError as error:
+            damaged.append(str(error))
+            continue
+        good.append(pair)
+        if brightest < 0.5:
+            (faint if brightest > 0 else black).append(str(pair.mask))
+    kinds = {
+        "pairs left out": damaged,
+        "masks are all black (kept: nothing stands out)": black,
+        "masks are nowhere brighter than half (kept; are they class numbers?)": faint,
+    }
+    return PairList(
+        tuple(good),
+        tuple(f"{len(names)} {kind}: {capped(names)}" for kind, names in kinds.items() if names),
+    )

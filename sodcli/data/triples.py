@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli.data.clips import thinned, windows
 from sodcli.data.films import Film
-from sodcli.data.intervals import thinned, windows
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_pair
 from sodcli.errors import SourceError

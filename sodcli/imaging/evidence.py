@@ -7,9 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.imaging.flow import FlowEstimator, flow_between
+from sodcli.imaging.flow import FlowEstimator, flow_between, resize_flow, warp
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD, fit_map, to_input
-from sodcli.imaging.warp import resize_flow, warp
 
 PACKED: Final = (3, 1, 1, 2, 2)  # channels of the frame, two labels and two flows: FGPLG's input
 Map = NDArray[np.float32]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import UsageError
-from sodcli.io.encode import check_format
-from sodcli.io.pictures import shown
+from sodcli.io.pictures.encode import check_format
 from sodcli.io.sources import Input
+from sodcli.text import shown
 
 DEFAULT_SUFFIX: Final = ".png"
 

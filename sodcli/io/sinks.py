@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import write_whole
-from sodcli.io.encode import check_format, encode_picture, is_format
-from sodcli.io.film_formats import FRAMES, choose_codec, is_film_format, usual_suffix
-from sodcli.io.frames import frame_name
+from sodcli.io.films.formats import FRAMES, choose_codec, is_film_format, usual_suffix
+from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
-from sodcli.io.pictures import shown
+from sodcli.io.pictures.encode import check_format, encode_picture, is_format
 from sodcli.io.sources import Input
+from sodcli.text import shown
 
 
 @dataclass(frozen=True, slots=True)

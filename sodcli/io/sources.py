@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from sodcli.errors import SourceError
+from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.imaging.limits import MAX_PIXELS
-from sodcli.io.kinds import Kind, kind_of
-from sodcli.io.pictures import read_picture, read_stream
-from sodcli.io.search import files_matching, media_in
+from sodcli.io.pictures.read import read_picture, read_stream
+from sodcli.io.search import Kind, files_matching, kind_of, media_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.metrics.crop import around
-from sodcli.metrics.pair import FOREGROUND_ABOVE, Pair
+from sodcli.metrics.pair import FOREGROUND_ABOVE, Pair, around
 
 _STEPS: Final = 5
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,3 +61,17 @@ def _mask(gt: NDArray[Any]) -> NDArray[np.uint8]:
     elif gt.dtype != np.bool_:
         raise ValueError(f"a ground truth is uint8 or bool, this one is {gt.dtype}")
     return np.ascontiguousarray(gt).view(np.uint8)
+
+
+def around(pair: Pair, margin: int) -> Pair:
+    """Crop both pictures to the bounding box of the foreground and ``margin`` pixels around it."""
+    rows, columns = _box(pair.mask, margin)
+    return Pair(pair.grey[rows, columns], pair.mask[rows, columns])
+
+
+def _box(mask: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(mask)
+    return (
+        slice(max(0, top - margin), top + height + margin),
+        slice(max(0, left - margin), left + width + margin),
+    )

@@ -8,8 +8,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from sodcli.metrics.crop import around
-from sodcli.metrics.pair import Pair
+from sodcli.metrics.pair import Pair, around
 from sodcli.metrics.region import EPS
 from sodcli.metrics.tally import Tally
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 NO_AUX: Mapping[str, tuple[Tensor, ...]] = MappingProxyType({})
@@ -51,3 +52,12 @@ class BlendingNetwork(Protocol):
     def blended(self, x: Tensor, x_lr: Tensor) -> Tensor:
         """Return logits ``(N, 1, H, W)`` for pictures ``(N, 3, H, W)`` and the same, small."""
         ...
+
+
+def exporting() -> bool:
+    """Say whether the exporter is watching: only what depends on no size may then branch or loop.
+
+    Both ways must give the same numbers; a test compares every model's graph with the model.
+    """
+    jit: Any = torch.jit  # which declares no types
+    return bool(jit.is_tracing())

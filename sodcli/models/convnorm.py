@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sodcli.models.tracing import exporting
+from sodcli.models._base import exporting
 
 
 class ConvReLU(nn.Module):

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sodcli.models._base import Prediction
-from sodcli.models.paa import WIDTH, Context, Decoder
+from sodcli.models.inspyrenet_decoder import WIDTH, Context, ContextAttention, Decoder
 from sodcli.models.pyramid import blend, reconstruct
 from sodcli.models.resample import resize, round_to
-from sodcli.models.sica import ContextAttention
 
 _MULTIPLE: Final = 8  # the coarsest map is an eighth of the picture
 

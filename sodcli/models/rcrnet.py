@@ -4,18 +4,164 @@ Paper: ICCV 2019, arXiv 1908.04051.
 """
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
+import timm
 import torch
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
 from sodcli.models._base import Prediction
-from sodcli.models.aspp import ASPP
 from sodcli.models.convnorm import ConvNorm
-from sodcli.models.recurrent import NonLocalRecurrent
 from sodcli.models.resample import resize
-from sodcli.models.resnet import CHANNELS, DilatedResNet
+
+
+class ASPP(nn.Module):
+    """Look at a feature through several dilations and as a whole, and merge what is seen.
+
+    Args:
+        channels_in: Of the feature.
+        channels_out: Of each branch and of the result.
+        dilations: One branch of 3x3 for each, beside the one of 1x1.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                ConvNorm(channels_in, channels_out, 1, relu=True),
+                *(ConvNorm(channels_in, channels_out, 3, dilation=d, relu=True) for d in dilations),
+            ]
+        )
+        self.pool = ConvNorm(channels_in, channels_out, 1, relu=True)
+        total = channels_out * (len(self.branches) + 1)
+        self.merge = ConvNorm(total, channels_out, 3, relu=True)
+        self.dropout = nn.Dropout2d(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        whole = resize(self.pool(x.mean((-2, -1), keepdim=True)), x.shape[-2:])
+        seen = torch.cat([whole, *(branch(x) for branch in self.branches)], dim=1)
+        y: Tensor = self.dropout(self.merge(seen))
+        return y
+
+
+class NonLocal(nn.Module):
+    """Every place of a clip hears of every other one (arXiv 1711.07971), dot-product version.
+
+    Nothing is normalised but by the number of places, so the product is taken in the order that
+    never builds the matrix of all pairs of places: ``theta^T (phi g^T)``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.g, self.theta, self.phi = (nn.Conv1d(channels, inner, 1) for _ in range(3))
+        self.out = nn.Conv1d(inner, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, T, H, W)`` to the same shape."""
+        places = x.flatten(2)
+        g, theta, phi = (conv(places) for conv in (self.g, self.theta, self.phi))
+        summary = g @ phi.mT / places.shape[-1]
+        y: Tensor = self.out(summary @ theta)
+        return y.view_as(x) + x
+
+
+class ConvGRU(nn.Module):
+    """Gated recurrent unit with 3x3 convolutions (arXiv 1511.06432)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reset_gate, self.update_gate, self.output_gate = (
+            nn.Conv2d(2 * channels, channels, 3, padding=1) for _ in range(3)
+        )
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        """Return the next state; ``x`` and ``state`` are ``(N, C, H, W)``."""
+        both = torch.cat([x, state], dim=1)
+        reset, update = self.reset_gate(both).sigmoid(), self.update_gate(both).sigmoid()
+        new = self.output_gate(torch.cat([x, reset * state], dim=1)).tanh()
+        y: Tensor = (1 - update) * new + update * state
+        return y
+
+
+class NonLocalRecurrent(nn.Module):
+    """NER: non-local, forth and back through time, non-local."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.before, self.after = NonLocal(channels), NonLocal(channels)
+        self.forth, self.back = ConvGRU(channels), ConvGRU(channels)
+        self.merge = nn.Conv2d(2 * channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, C, H, W)`` to the same shape.
+
+        The first frame is its own past; the way back starts from where the way forth ended, and
+        reads the states of the way forth.
+        """
+        frames = self.before(x.transpose(1, 2)).unbind(2)
+        state = frames[0]
+        forth = [state := self.forth(frame, state) for frame in frames]
+        back = [state := self.back(seen, state) for seen in reversed(forth)]
+        merged = [
+            self.merge(torch.cat(pair, dim=1)).tanh()
+            for pair in zip(forth, reversed(back), strict=True)
+        ]
+        y: Tensor = self.after(torch.stack(merged, dim=2))
+        return y.transpose(1, 2)
+
+
+CHANNELS: Final = (256, 512, 1024, 2048)
+_LAYERS: Final = ("layer1", "layer2", "layer3", "layer4")
+# Stride of the finest feature's successors, and the dilation of every block, by output stride.
+_STRIDES: Final = {16: (1, 2, 2, 1), 8: (1, 2, 1, 1)}
+_STAGE_DILATIONS: Final = {16: (1, 1, 1, 2), 8: (1, 1, 2, 2)}
+
+
+class DilatedResNet(nn.Module):
+    """Four features, at /4, /8, /16 (or /8) and again /16 (or /8).
+
+    Args:
+        channels_in: Of the input.
+        output_stride: 16 or 8.
+    """
+
+    def __init__(self, channels_in: int = 3, output_stride: int = 16) -> None:
+        super().__init__()
+        net: Any = timm.create_model(
+            "resnet50", pretrained=False, num_classes=0, in_chans=channels_in
+        )
+        self.conv1, self.bn1, self.act1, self.maxpool = net.conv1, net.bn1, net.act1, net.maxpool
+        plan = zip(_LAYERS, _STRIDES[output_stride], _STAGE_DILATIONS[output_stride], strict=True)
+        for name, stride, dilation in plan:
+            layer = getattr(net, name)
+            _dilate(layer, stride, dilation)
+            setattr(self, name, layer)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map ``(N, C, H, W)`` to the features, finest first."""
+        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
+        features = []
+        for name in _LAYERS:
+            x = getattr(self, name)(x)
+            features.append(x)
+        return features
+
+
+def _dilate(layer: Any, stride: int, dilation: int) -> None:
+    """Give a layer its stride and all its blocks one dilation.
+
+    timm's own ``output_stride`` leaves the first block the dilation of the layer before.
+    """
+    for block in layer:
+        block.conv2.dilation = block.conv2.padding = (dilation, dilation)
+    layer[0].conv2.stride = (stride, stride)
+    layer[0].downsample[0].stride = (stride, stride)
+
 
 _CONTEXT: Final = 256
 _REFINED: Final = 128

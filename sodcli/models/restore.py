@@ -1,19 +1,43 @@
 """Put the tensors of a weights file into the network they belong to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
 from sodcli.models.pdc import is_folded, reparameterise
-from sodcli.models.undrawn import Undrawn
 from sodcli.registry import ModelSpec, Registry
 from sodcli.weights.layouts import Converted, layout
 from sodcli.weights.read import RawWeights
+
+_FILLS: Final = ("uniform_", "normal_")
+
+
+class Undrawn(TorchFunctionMode):
+    """While it is active, parameters keep whatever their memory holds; a context manager.
+
+    Drawing the weights of a large network takes seconds. On the meta device buffers that are
+    computed, not loaded, would be lost; here they are made as always.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``, unless it would fill its first argument with random numbers."""
+        drawn = getattr(func, "__module__", None) == torch.nn.init.__name__
+        if drawn or getattr(func, "__name__", "") in _FILLS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
 
 _BACKBONE: Final = "backbone."
 _FIRST: Final = "backbone.resnet.conv1.weight"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models._base import exporting
 from sodcli.models.resample import round_up
-from sodcli.models.tracing import exporting
 
 _PATCH: Final = 4
 _WINDOW: Final = 12

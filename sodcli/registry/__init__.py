@@ -2,7 +2,7 @@
 
 from sodcli.registry.datasets import DatasetSpec, plain_name
 from sodcli.registry.models import HighRes, ModelSpec, RecipeSpec
-from sodcli.registry.register import Registry, default_registry, did_you_mean
+from sodcli.registry.register import Registry, default_registry
 from sodcli.registry.weights import WeightsSpec
 
 __all__ = [
@@ -13,6 +13,5 @@ __all__ = [
     "Registry",
     "WeightsSpec",
     "default_registry",
-    "did_you_mean",
     "plain_name",
 ]

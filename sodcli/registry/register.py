@@ -1,8 +1,7 @@
 """Read models.toml into frozen, checked values."""
 
-import difflib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ from sodcli.registry.check import check_table
 from sodcli.registry.datasets import DatasetSpec
 from sodcli.registry.models import ModelSpec, RecipeSpec
 from sodcli.registry.weights import WeightsSpec
+from sodcli.text import did_you_mean
 
 Spec = TypeVar("Spec")
 
@@ -100,12 +100,6 @@ def default_registry() -> Registry:
     return Registry.read(
         packaged if packaged.is_file() else Path(__file__).parents[2] / "models.toml"
     )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest of ``known``, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:

@@ -11,10 +11,10 @@ from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
 from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
+from sodcli.tables import merge, read_table, to_toml
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import OptimizerConfig
 from sodcli.training.schedule import Schedule, make_schedule
-from sodcli.training.tables import merge, read_table, to_toml
 
 _STRIDE: Final = 16
 _MIN_SIDE: Final = 32

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from sodcli.errors import DeviceError, PipelineError
-from sodcli.training.launcher import world_size
+from sodcli.process import world_size
 
 # Rank 0 validates, or has a long film in hand, while the others wait for it.
 _PATIENCE: Final = timedelta(days=7)

@@ -1,20 +1,49 @@
 """A network, its optimiser and one step of them."""
 
+import copy
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sodcli.models._base import Prediction
-from sodcli.training.average import average_of, update_average
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import Team, mean_weight, parallel
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import build_optimizer, set_rates
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def average_of(module: M) -> M:
+    """Return a copy of ``module`` to hold its average; in eval mode, without gradients."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+    """Move ``average`` towards ``module``.
+
+    The decay grows with the number of steps, ``(1 + step) / (10 + step)`` at most, so that the
+    first weights are soon forgotten. Buffers, such as batch norm's statistics, are averages
+    already and are copied.
+
+    Args:
+        average: One of :func:`average_of`.
+        module: The module in training.
+        decay: Share that is kept, in ``[0, 1)``.
+        step: Optimiser steps taken before, from 0.
+    """
+    kept = min(decay, (1 + step) / (10 + step))
+    for old, new in zip(average.parameters(), module.parameters(), strict=True):
+        old.lerp_(new, 1 - kept)
+    for held, given in zip(average.buffers(), module.buffers(), strict=True):
+        held.copy_(given)
+
 
 _FORMATS: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

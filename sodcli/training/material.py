@@ -4,15 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sodcli.data.check import check_pairs
-from sodcli.data.clips import PAPER_CUTS, Clip, by_folder, disjoint_clips
-from sodcli.data.films import FilmList, find_films
+from sodcli.data.clips import PAPER_CUTS, Clip, by_folder, disjoint_clips, overlapping_clips
+from sodcli.data.films import FilmList, find_films, pseudo_pairs
 from sodcli.data.footage import Footage, find_footage, hold_out_footage
-from sodcli.data.intervals import overlapping_clips
 from sodcli.data.layouts import pictures_under
-from sodcli.data.pairs import Pair, PairList, find_pairs
-from sodcli.data.pseudo import pseudo_pairs
-from sodcli.data.split import hold_out, hold_out_films
+from sodcli.data.pairs import Pair, PairList, find_pairs, hold_out, hold_out_films
+from sodcli.data.read import check_pairs
 from sodcli.data.triples import Triple, triples_of
 from sodcli.errors import MissingError
 from sodcli.files import user_path

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from sodcli.errors import UsageError
-from sodcli.registry import did_you_mean
-from sodcli.training.tables import read_table
+from sodcli.tables import read_table
+from sodcli.text import did_you_mean
 
 
 class Schedule(Protocol):

@@ -3,11 +3,11 @@
 import torch
 
 from sodcli.errors import DeviceError
+from sodcli.process import world_size
 from sodcli.registry import Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import join_team
 from sodcli.training.interrupt import stop_wish
-from sodcli.training.launcher import world_size
 from sodcli.training.material import find_material
 from sodcli.training.report import Reporter
 from sodcli.training.runfolder import RunFolder

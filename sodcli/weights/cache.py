@@ -7,10 +7,11 @@ from pathlib import Path
 
 import platformdirs
 
-from sodcli.environment import switched_on
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import user_path
-from sodcli.registry import Registry, WeightsSpec, did_you_mean
+from sodcli.process import switched_on
+from sodcli.registry import Registry, WeightsSpec
+from sodcli.text import did_you_mean
 from sodcli.weights.ledger import Ledger
 
 

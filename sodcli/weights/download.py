@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sodcli.errors import ChecksumError, MissingError
+from sodcli.files.locks import alone
 from sodcli.weights.checksum import Checksum, Promise, check
-from sodcli.weights.guard import alone
 from sodcli.weights.https import TransferError
 from sodcli.weights.part import Part
 from sodcli.weights.transfer import Transfer

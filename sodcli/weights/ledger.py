@@ -9,8 +9,8 @@ from typing import Final
 
 from sodcli.errors import MissingError
 from sodcli.files import write_whole
+from sodcli.files.locks import alone
 from sodcli.weights.checksum import Promise
-from sodcli.weights.guard import alone
 
 _HEAD: Final = "# Written by `sod fetch`: what each file was when it first came.\n"
 

@@ -10,8 +10,7 @@ from typing import Final
 
 from sodcli.errors import ChecksumError
 from sodcli.weights.checksum import Promise
-from sodcli.weights.drive import ask, web_address
-from sodcli.weights.https import Session, TransferError, host, trouble
+from sodcli.weights.https import Session, TransferError, ask, host, trouble, web_address
 from sodcli.weights.part import Origin, Part
 from sodcli.weights.watch import Patience, Watch
 

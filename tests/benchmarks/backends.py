@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sodcli.pipelines.backends.choose import installed
+from sodcli.runtime.backends.choose import installed
 
 SIZE, ROUNDS, STARTS = 320, 12, 5
 GRAPHS = ("onnx", "openvino")
@@ -41,11 +41,11 @@ def network():
 
     from sodcli.models.pdc import reparameterise
     from sodcli.models.restore import restore
-    from sodcli.pipelines.backends.choose import make_backend
-    from sodcli.pipelines.backends.graphs import Graphs
-    from sodcli.pipelines.backends.torch_backend import TorchBackend
-    from sodcli.pipelines.blueprint import find_network
     from sodcli.registry import default_registry
+    from sodcli.runtime.backends.choose import make_backend
+    from sodcli.runtime.backends.graph_cache import Graphs
+    from sodcli.runtime.backends.torch_backend import TorchBackend
+    from sodcli.runtime.model_source import find_network
 
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}")
     cpu = torch.device("cpu")

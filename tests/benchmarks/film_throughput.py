@@ -21,14 +21,14 @@ from itertools import islice
 from pathlib import Path
 
 from sodcli.imaging.compose import Look, compose
-from sodcli.io.film_read import FilmReader
-from sodcli.io.film_write import FilmWriter
+from sodcli.infer.films import FilmSettings, Watcher, infer_films
+from sodcli.infer.photos import Settings
+from sodcli.io.films.read import FilmReader
+from sodcli.io.films.write import FilmWriter
 from sodcli.io.sinks import Job
 from sodcli.io.sources import Input
-from sodcli.pipelines.film import FilmSettings, Watcher, infer_films
-from sodcli.pipelines.infer import Settings
-from sodcli.pipelines.predictor import load
-from sodcli.pipelines.stream import saliency_stream
+from sodcli.runtime.predictor import load
+from sodcli.runtime.stream import saliency_stream
 from tests.film_kit import ffmpeg
 
 SIZE, ROUNDS, WARM = "640x360", 3, 200

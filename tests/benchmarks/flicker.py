@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from sodcli.frame import Frame
-from sodcli.io.pictures import read_picture
+from sodcli.io.pictures.read import read_picture
 from sodcli.io.search import media_in
-from sodcli.pipelines.predictor import load
-from sodcli.pipelines.stream import saliency_stream
+from sodcli.runtime.predictor import load
+from sodcli.runtime.stream import saliency_stream
 from tests.conftest import draw_photo
 
 STILL_LEVELS, REACH_PX, MOST_FRAMES = 2, 8, 60

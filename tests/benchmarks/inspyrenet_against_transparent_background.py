@@ -26,9 +26,9 @@ def ours(weights, side):
     """Return the network as ``sod infer`` runs it: logits, then stretched as the package does."""
     from sodcli.models import build_model
     from sodcli.models.pdc import reparameterise
-    from sodcli.models.undrawn import Undrawn
-    from sodcli.pipelines.backends.torch_backend import TorchBackend
+    from sodcli.models.restore import Undrawn
     from sodcli.registry import default_registry
+    from sodcli.runtime.backends.torch_backend import TorchBackend
     from sodcli.weights.layouts import layout
 
     spec = default_registry().model("inspyrenet")

@@ -14,10 +14,10 @@ import torch
 from sodcli.frame import Frame
 from sodcli.models import build_model
 from sodcli.models.pdc import reparameterise
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stream import live_predictor
 from sodcli.registry import default_registry
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.stream import live_predictor
 
 SIZE, ROUNDS = 256, 7
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sodcli.benchmark.measure import Job, work
 from sodcli.metrics.measure import ALL
-from sodcli.pipelines.scoring.work import Job, work
 
 SIZES_WH = ((400, 300), (1920, 1080))
 ROUNDS = 7

@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from sodcli.imaging.compose import Look
+from sodcli.infer.photos import Settings, infer, render
 from sodcli.io.sinks import encode_for, plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
-from sodcli.pipelines.infer import Settings, infer, render
-from sodcli.pipelines.predictor import load
-from sodcli.pipelines.stages import Writer, helping_hands, opencv_in_line, ordered
-from sodcli.pipelines.stream import saliency_stream
+from sodcli.runtime.predictor import load
+from sodcli.runtime.stream import saliency_stream
+from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
 from tests.benchmarks.film_throughput import timed
 from tests.conftest import SHARED
 

@@ -13,7 +13,7 @@ from sodcli.cli.app import app
 from sodcli.cli.evaluate import evaluate
 from sodcli.imaging.colours import COLOURS
 from sodcli.imaging.compose import PICTURE, names
-from sodcli.io.encode import is_format
+from sodcli.io.pictures.encode import is_format
 from sodcli.registry import default_registry
 
 ASKING = {

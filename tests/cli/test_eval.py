@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
+from sodcli.benchmark import evaluate as evaluation
+from sodcli.benchmark.report import files
 from sodcli.cli import ui
 from sodcli.errors import SinkError
-from sodcli.pipelines import evaluate as evaluation
-from sodcli.pipelines.report import files
 from tests.scoring_kit import draw_films, draw_set
 
 COLUMNS = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]

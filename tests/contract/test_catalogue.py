@@ -8,7 +8,7 @@ import torch
 
 from sodcli.errors import RegistryError
 from sodcli.models import build_model
-from sodcli.models.undrawn import Undrawn
+from sodcli.models.restore import Undrawn
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from tests.conftest import manifest

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sodcli.errors import SinkError
-from sodcli.io.window import Window, require_display
+from sodcli.io.camera.window import Window, require_display
 from tests.live_stand_in import Screen, StandIn
 
 TITLE = "sod: camera 0, blur"
@@ -211,7 +211,7 @@ def test_where_xcb_is_missing_only_trying_can_tell(monkeypatch):
         raise OSError(name)
 
     monkeypatch.setenv("DISPLAY", ":987")
-    monkeypatch.setattr("sodcli.io.window.ctypes.CDLL", missing)
+    monkeypatch.setattr("sodcli.io.camera.window.ctypes.CDLL", missing)
     require_display()
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 import sodcli
 from sodcli.errors import UsageError
 from sodcli.imaging.tensors import sigmoid
-from sodcli.pipelines import export_file, graph_file
+from sodcli.runtime.onnx import export as export_file
+from sodcli.runtime.onnx import graph_file
 from tests.conftest import draw_photo
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 
 import sodcli
-from sodcli.pipelines.device import processor
+from sodcli.runtime.device import processor
 from sodcli.weights.save import save_weights
 from tests.conftest import draw_photo
 

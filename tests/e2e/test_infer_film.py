@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sodcli.imaging import compose
-from sodcli.io.film_probe import probe
+from sodcli.io.films.probe import probe
 from tests.conftest import draw_photo
 from tests.film_kit import (
     flash_film,

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from sodcli.pipelines.evaluate import evaluate
-from sodcli.pipelines.report.page import as_html
+from sodcli.benchmark.evaluate import evaluate
+from sodcli.benchmark.report.page import as_html
 from tests.chromium import chromium_page
 from tests.scoring_kit import draw_set
 

@@ -189,7 +189,7 @@ def test_the_pipeline_counts_batches_that_come_out_at_once(sod, monkeypatch):
     """One photo warms up and three are timed: in twos, that is one batch and two."""
     ticks = (at // 2 + at % 2 / 1000 for at in count())  # a batch a second
     clock = SimpleNamespace(perf_counter=lambda: next(ticks))
-    monkeypatch.setattr("sodcli.pipelines.speed_pipeline.time", clock)
+    monkeypatch.setattr("sodcli.infer.speed.time", clock)
     words = ["--pipeline", "--size", 64, "--runs", 3, "--warmup", 0, "--batch", 2, "--json"]
     report = json.loads(sod("speed", *words).stdout)
     assert next(ticks) == 3  # after six photos

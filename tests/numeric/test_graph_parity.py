@@ -7,10 +7,10 @@ import torch
 from sodcli.imaging.tensors import sigmoid
 from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import reparameterise
-from sodcli.pipelines.backends.graph_backend import GraphBackend
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.export import graph_of
 from sodcli.registry import default_registry
+from sodcli.runtime.backends.graph_backend import GraphBackend
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.onnx.trace import graph_of
 from tests.graph_kit import ENGINES, engine
 
 pytestmark = pytest.mark.slow

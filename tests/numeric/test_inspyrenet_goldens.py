@@ -7,10 +7,16 @@ import pytest
 import torch
 
 import sodcli
-from sodcli.models.paa import AxialAttention, Branch, Context, Decoder, SelfAttention
+from sodcli.models.inspyrenet_decoder import (
+    AxialAttention,
+    Branch,
+    Context,
+    ContextAttention,
+    Decoder,
+    SelfAttention,
+)
 from sodcli.models.resample import resize
-from sodcli.models.sica import ContextAttention
-from sodcli.training.losses.inspyrenet import pyramid
+from sodcli.training.losses import pyramid
 from sodcli.weights.layouts import layout
 from tests.conftest import DATA, manifest, rule_input, rule_weights
 

@@ -6,7 +6,7 @@ import torch
 
 import sodcli
 from sodcli.models import build_model
-from sodcli.models.exchange import SelfInteract
+from sodcli.models.minet import SelfInteract
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from tests.conftest import DATA, manifest, rule_input, rule_weights

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sodcli.benchmark.paper_protocol import published_map
 from sodcli.frame import Frame
 from sodcli.imaging.blend import blur, mix
 from sodcli.imaging.compose import Look, compose
 from sodcli.imaging.refine import near_subject
 from sodcli.imaging.tensors import binarise, to_input
-from sodcli.pipelines.published import published_map
 from sodcli.registry import default_registry
 from tests.conftest import DATA
 

@@ -16,17 +16,17 @@ from PIL import Image
 from safetensors.torch import save
 
 from sodcli.cli.ui import _one_line
-from sodcli.data.heads import picture_size
+from sodcli.data.image_size import picture_size
 from sodcli.data.read import read_image, read_mask, read_stored
 from sodcli.errors import SodError
 from sodcli.files import natural_key
-from sodcli.io import film_probe
-from sodcli.io.decode import decode
-from sodcli.io.ffmpeg import tell
-from sodcli.io.film_formats import choose_codec, sound_args, usual_suffix
-from sodcli.io.film_read import _Stamps
-from sodcli.io.kinds import kind_of
-from sodcli.io.pictures import decode_picture
+from sodcli.io.films import probe as film_probe
+from sodcli.io.films.ffmpeg import tell
+from sodcli.io.films.formats import choose_codec, sound_args, usual_suffix
+from sodcli.io.films.read import _Stamps
+from sodcli.io.pictures.decode import decode
+from sodcli.io.pictures.read import decode_picture
+from sodcli.io.search import kind_of
 from sodcli.models.restore import identify
 from sodcli.registry import Registry, default_registry
 from sodcli.training.config import read_config, read_toml, resolve

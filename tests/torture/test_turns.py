@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
-from sodcli.pipelines.backends.openvino_backend import engine
+from sodcli.runtime.backends.openvino_backend import engine
 graph = Path(str(files("sodcli").joinpath("weights", "sdnet.onnx")))
 with ThreadPoolExecutor(6) as pool:
     opened = list(pool.map(lambda _: engine(1, half=False).open_graph(graph, 1), range(12)))

@@ -5,9 +5,9 @@ import torch
 
 import sodcli
 from sodcli.errors import DeviceError, UsageError
-from sodcli.pipelines import device
-from sodcli.pipelines.backends import choose
-from sodcli.pipelines.backends.choose import Wish, check_wish, decide
+from sodcli.runtime import device
+from sodcli.runtime.backends import choose
+from sodcli.runtime.backends.choose import Wish, check_wish, decide
 
 
 class Played:

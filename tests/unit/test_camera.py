@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sodcli.errors import SourceError, UsageError
-from sodcli.io.camera import camera_number, open_camera
-from sodcli.io.hush import silent_stderr
+from sodcli.io.camera.capture import camera_number, open_camera
+from sodcli.process import silent_stderr
 from tests.live_stand_in import StandIn
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sodcli.models import sica
+from sodcli.models import inspyrenet_decoder as sica
 from sodcli.models.convnorm import ConvNorm, ConvReLU
-from sodcli.models.sica import ContextAttention
+from sodcli.models.inspyrenet_decoder import ContextAttention
 
 
 @pytest.fixture(params=[False, True], ids=["trained form", "folded"])

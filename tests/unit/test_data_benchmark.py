@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sodcli.data.benchmarks import find_sets
-from sodcli.data.heads import picture_size
+from sodcli.data.image_size import picture_size
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.registry import DatasetSpec
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sodcli.data.intervals import between, filled, overlapping_clips, thinned, windows
+from sodcli.data.clips import between, filled, overlapping_clips, thinned, windows
 from tests.conftest import DATA
 
 TABLES = json.loads((DATA / "rcrnet" / "clip_tables.json").read_text())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sodcli.data.pseudo import pseudo_pairs
+from sodcli.data.films import pseudo_pairs
 from sodcli.errors import MissingError
 from tests.sparse_film import draw_film
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sodcli.data.check import check_pairs
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_image, read_mask, read_pair
+from sodcli.data.read import check_pairs, read_image, read_mask, read_pair
 from sodcli.errors import SourceError
 
 HIGH, WIDE = 20, 30

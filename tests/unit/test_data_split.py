@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sodcli.data.pairs import Pair
-from sodcli.data.split import hold_out
+from sodcli.data.pairs import Pair, hold_out
 from sodcli.errors import UsageError
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from sodcli.data.augment import Augment
-from sodcli.data.stills import Stills
-from sodcli.data.synth import fill_behind, move_still
+from sodcli.data.synth import Stills, fill_behind, move_still
 
 RED, BLUE = (230, 20, 20), (20, 30, 220)
 

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from sodcli.benchmark.evaluate import evaluate, plan, run
+from sodcli.benchmark.measure import Job, measure_all
+from sodcli.benchmark.report.tables import as_dict
 from sodcli.errors import MissingError, PipelineError, SourceError, UsageError
 from sodcli.metrics.measure import ALL, measure
 from sodcli.metrics.summary import summarise, summarise_clips
 from sodcli.metrics.video import PROTOCOLS
-from sodcli.pipelines.evaluate import evaluate, plan, run
-from sodcli.pipelines.report.tables import as_dict
-from sodcli.pipelines.scoring.work import Job, measure_all
 from tests.scoring_kit import draw_films, draw_set, draw_truth, save
 
 LIGHT = frozenset({"mae", "f", "s"})
@@ -70,7 +70,7 @@ def _die(_):
 
 @pytest.mark.slow
 def test_a_process_that_is_ended_is_an_error_and_no_wait(data, monkeypatch):
-    from sodcli.pipelines.scoring import work
+    from sodcli.benchmark import measure as work
 
     root, _ = data
     truth = root / "S1" / "GT" / "0000.png"

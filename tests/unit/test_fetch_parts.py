@@ -8,10 +8,10 @@ import torch
 
 import sodcli
 from sodcli.errors import MissingError, RegistryError, WeightsError
-from sodcli.pipelines.catalogue import verify
-from sodcli.pipelines.convert import convert_weights
-from sodcli.pipelines.fetch import Supply
-from sodcli.pipelines.fetch_data import fetch_dataset
+from sodcli.fetch.catalogue import verify
+from sodcli.fetch.convert import convert_weights
+from sodcli.fetch.datasets import fetch_dataset
+from sodcli.fetch.weights import Supply
 from sodcli.registry import WeightsSpec
 from sodcli.weights.cache import home, stored
 from sodcli.weights.checksum import Promise, check

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sodcli.data.heads import MAX_PIXELS, checked, picture_size
+from sodcli.data.image_size import MAX_PIXELS, checked, picture_size
 from sodcli.errors import SourceError
+from sodcli.files import atomic as whole_module
 from sodcli.files import read_regular, read_settings, sweep, user_path, whole_file, workshop
-from sodcli.files import whole as whole_module
 from sodcli.files.locks import is_free
 from tests.torture.corpus import encoded, photo, png
 

@@ -8,12 +8,12 @@ import pytest
 import sodcli
 from sodcli.errors import DeviceError, WeightsError
 from sodcli.frame import Frame
-from sodcli.pipelines.backends import graphs as graphs_module
-from sodcli.pipelines.backends.graph_backend import Engine, GraphBackend
-from sodcli.pipelines.backends.graphs import GraphError, Graphs, folder, shipped
-from sodcli.pipelines.blueprint import Blueprint, find_network
-from sodcli.pipelines.pace import paced
-from sodcli.pipelines.stream import picture_stream, saliency_stream
+from sodcli.runtime.backends import graph_cache as graphs_module
+from sodcli.runtime.backends.graph_backend import Engine, GraphBackend
+from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, shipped
+from sodcli.runtime.batching import paced
+from sodcli.runtime.model_source import Blueprint, find_network
+from sodcli.runtime.stream import picture_stream, saliency_stream
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
 
@@ -23,7 +23,7 @@ PHOTO = draw_photo(3, (60, 80))[0]
 @pytest.fixture
 def exports(monkeypatch):
     """Count how often a graph is made."""
-    from sodcli.pipelines import export
+    from sodcli.runtime.onnx import trace as export
 
     made, write = [], export.write_graph
 
@@ -165,12 +165,12 @@ def test_other_errors_of_an_engine_stay_what_they_are():
 
 def test_the_shipped_graph_belongs_to_the_shipped_weights(registry):
     pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
-    from sodcli.pipelines.graph_file import metadata_of
+    from sodcli.runtime.onnx.graph_file import metadata_of
 
     network = find_network(None, None, registry)
     path = shipped(network)
     told = metadata_of(path.read_bytes())
-    remake = "run: python -m sodcli.pipelines.shipped_graph"
+    remake = "run: python -m sodcli.runtime.onnx.shipped_graph"
     assert told["weights_sha256"] == network.sha256, remake
     assert told["sodcli"] == sodcli.__version__, remake
     assert path.stat().st_size < 1.7e6

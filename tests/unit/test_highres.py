@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from sodcli.benchmark.paper_protocol import PublishedPredictor
 from sodcli.errors import RegistryError, WeightsError
 from sodcli.frame import Frame
 from sodcli.models._base import BlendingNetwork, Prediction
 from sodcli.models.inspyrenet import InSPyReNet
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.highres import LargePass, Sizes
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.published import PublishedPredictor
 from sodcli.registry import HighRes
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.high_resolution import LargePass, Sizes
+from sodcli.runtime.predictor import Predictor
 from tests.conftest import manifest
 
 TABLE = manifest("inspyrenet/dynamic_resize_table.json")["table"]

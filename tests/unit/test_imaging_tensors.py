@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sodcli.imaging.tensors import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    binarise,
-    to_input,
-    to_saliency,
-)
+from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD, binarise, to_input, to_saliency
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

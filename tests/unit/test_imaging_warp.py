@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sodcli.imaging.warp import magnitude, resize_flow, warp
+from sodcli.imaging.flow import magnitude, resize_flow, warp
 from sodcli.models import fgplg
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sodcli.models import build_model
-from sodcli.models.undrawn import Undrawn
+from sodcli.models.restore import Undrawn
 from sodcli.training.config import resolve
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import build_optimizer

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sodcli.frame import Frame
-from sodcli.io.colour import in_srgb
+from sodcli.io.pictures.colour import in_srgb
 from tests.colour_kit import p3_in_srgb, p3_profile, srgb_profile
 
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SourceError
-from sodcli.io import pictures
-from sodcli.io.pictures import decode_picture, read_picture, read_stream
+from sodcli.io.pictures import read as pictures
+from sodcli.io.pictures.read import decode_picture, read_picture, read_stream
 
 FORMS = {
     "png": ("PNG", {}),
@@ -179,7 +179,7 @@ def test_too_little_memory_is_said_so(monkeypatch):
     def no_memory(image):
         raise MemoryError
 
-    monkeypatch.setattr("sodcli.io.decode.to_raster", no_memory)
+    monkeypatch.setattr("sodcli.io.pictures.decode.to_raster", no_memory)
     with pytest.raises(SourceError, match=r"^x: not enough memory"):
         decode_picture(whole("png"), name="x")
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.io.encode import check_format, encode_picture, is_format
-from sodcli.io.pictures import decode_picture
+from sodcli.io.pictures.encode import check_format, encode_picture, is_format
+from sodcli.io.pictures.read import decode_picture
 
 WITH_ALPHA = [".png", ".webp", ".avif", ".tif", ".tiff"]
 WITHOUT = [".jpg", ".jpeg", ".bmp"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sodcli.io.film_hold import hold_last
+from sodcli.io.films.last_frame import hold_last
 from tests.film_kit import paused_picture, picture_lengths
 
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import MissingError, SourceError
-from sodcli.io import ffmpeg as tool
-from sodcli.io.film_probe import probe
-from sodcli.io.film_read import FilmReader, _Stamps, loop_film
-from sodcli.io.kinds import kind_of
+from sodcli.io.films import ffmpeg as tool
+from sodcli.io.films.probe import probe
+from sodcli.io.films.read import FilmReader, _Stamps, loop_film
+from sodcli.io.search import kind_of
 from tests.conftest import draw_photo
 from tests.film_kit import ffmpeg, late_film, paused_picture, pixels, render, stamps
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import workshop
-from sodcli.io import film_write
-from sodcli.io.film_probe import probe
-from sodcli.io.film_write import FilmWriter
-from sodcli.io.frames import FrameFolder
+from sodcli.io.films import write as film_write
+from sodcli.io.films.frame_folder import FrameFolder
+from sodcli.io.films.probe import probe
+from sodcli.io.films.write import FilmWriter
 from tests.film_kit import (
     ffmpeg,
     flash_film,
@@ -378,7 +378,7 @@ def test_a_second_interrupt_ends_at_once_and_cleans_up(tmp_path, monkeypatch):
     def again(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sodcli.io.film_write.run", again)
+    monkeypatch.setattr("sodcli.io.films.write.run", again)
     with pytest.raises(KeyboardInterrupt), opened(tmp_path / "a.mp4") as film:
         film.write(picture(0))
         raise KeyboardInterrupt
@@ -408,8 +408,8 @@ import numpy as np, resource, sys
 from fractions import Fraction
 from pathlib import Path
 from sodcli.errors import SinkError
-from sodcli.io.film_write import FilmWriter
-from sodcli.io.frames import FrameFolder
+from sodcli.io.films.write import FilmWriter
+from sodcli.io.films.frame_folder import FrameFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 rng = np.random.default_rng(0)
 target, rate = Path({str(tmp_path / name)!r}), Fraction(25)

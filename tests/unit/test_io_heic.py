@@ -8,8 +8,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from sodcli.errors import SourceError
-from sodcli.io import heic
-from sodcli.io.pictures import decode_picture
+from sodcli.io.pictures import heic
+from sodcli.io.pictures.read import decode_picture
 from sodcli.io.sources import find_inputs
 from tests.conftest import draw_photo
 

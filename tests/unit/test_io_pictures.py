@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from sodcli.errors import SourceError
-from sodcli.io.pictures import decode_picture, read_picture, read_stream, shown
+from sodcli.io.pictures.read import decode_picture, read_picture, read_stream
+from sodcli.text import shown
 
 
 def slopes(height=24, width=36):

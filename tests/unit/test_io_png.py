@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sodcli.io.encode import encode_picture
-from sodcli.io.png import encode_png
+from sodcli.io.pictures.encode import encode_picture, encode_png
 from tests.conftest import draw_photo
 
 

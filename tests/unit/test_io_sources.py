@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sodcli.errors import SourceError
-from sodcli.io.encode import encode_picture
+from sodcli.io.pictures.encode import encode_picture
 from sodcli.io.sources import Input, find_inputs, read_input
 
 links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

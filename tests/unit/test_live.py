@@ -11,12 +11,11 @@ import pytest
 
 from sodcli.errors import PipelineError, SinkError, SourceError, UsageError
 from sodcli.imaging.compose import Look
-from sodcli.io.camera import open_camera
-from sodcli.pipelines.capture import Capture
-from sodcli.pipelines.infer import Settings
-from sodcli.pipelines.live import Meter, live
-from sodcli.pipelines.newest import Newest
-from sodcli.pipelines.recording import Recording, plan_recording
+from sodcli.infer.camera import Capture, Meter, live
+from sodcli.infer.photos import Settings
+from sodcli.infer.recording import Recording, plan_recording
+from sodcli.io.camera.capture import open_camera
+from sodcli.runtime.threads import Newest
 from tests.live_stand_in import StandIn
 
 GREEN = Settings("green", Look(refine=False))

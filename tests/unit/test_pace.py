@@ -11,11 +11,11 @@ import torch
 from sodcli.errors import DeviceError
 from sodcli.frame import Frame
 from sodcli.models._base import Prediction
-from sodcli.pipelines import pace
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.pace import paced
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stream import saliency_stream
+from sodcli.runtime import batching as pace
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.batching import paced
+from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.stream import saliency_stream
 
 
 class Lanes:

@@ -7,13 +7,13 @@ from PIL import Image
 
 from sodcli.errors import DeviceError, UsageError, WeightsError
 from sodcli.imaging.compose import GREEN_RGB, Look, flat
+from sodcli.infer.photos import Settings, infer
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.device import choose_device, describe_device, processor
-from sodcli.pipelines.infer import Settings, infer
-from sodcli.pipelines.predictor import Predictor
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.device import choose_device, describe_device, processor
+from sodcli.runtime.predictor import Predictor
 from tests.colour_kit import p3_in_srgb, p3_profile
 from tests.conftest import draw_photo
 from tests.film_kit import echo_predictor

@@ -11,11 +11,11 @@ from PIL import Image
 
 from sodcli.errors import DeviceError, SinkError, SourceError
 from sodcli.imaging.compose import GREEN_RGB, Look
-from sodcli.io.film_probe import probe
+from sodcli.infer.films import FilmOutcome, FilmSettings, Watcher, infer_films
+from sodcli.infer.photos import Settings, sift
+from sodcli.io.films.probe import probe
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
-from sodcli.pipelines.film import FilmOutcome, FilmSettings, Watcher, infer_films
-from sodcli.pipelines.infer import Settings, sift
 from tests.film_kit import echo_predictor, ffmpeg, flash_film, onsets, pixels, render, stamps
 
 
@@ -210,7 +210,7 @@ def test_a_failing_encoder_is_the_error_that_is_told(registry, tmp_path, monkeyp
     def broken(self, data):
         raise SinkError("cannot write x: No space left on device")
 
-    monkeypatch.setattr("sodcli.io.film_write.FilmWriter._send", broken)
+    monkeypatch.setattr("sodcli.io.films.write.FilmWriter._send", broken)
     outcome, _ = run(registry, render(tmp_path / "film.mp4"))
     assert str(outcome.error) == "cannot write x: No space left on device"
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]

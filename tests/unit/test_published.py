@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from sodcli.benchmark.paper_protocol import PublishedPredictor, published_map
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_saliency
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.published import PublishedPredictor, published_map
+from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sodcli.benchmark.evaluate import evaluate
+from sodcli.benchmark.report.charts import Axis, histogram, line_chart
+from sodcli.benchmark.report.files import Reports
+from sodcli.benchmark.report.page import as_html
+from sodcli.benchmark.report.samples import extremes, score_of
+from sodcli.benchmark.report.tables import as_csv, as_dict, counted, is_best, rounded
 from sodcli.errors import SinkError, UsageError
 from sodcli.metrics.measure import ALL
 from sodcli.metrics.video import PROTOCOLS
-from sodcli.pipelines.evaluate import evaluate
-from sodcli.pipelines.report.charts import Axis, histogram, line_chart
-from sodcli.pipelines.report.files import Reports
-from sodcli.pipelines.report.page import as_html
-from sodcli.pipelines.report.samples import extremes, score_of
-from sodcli.pipelines.report.tables import as_csv, as_dict, counted, is_best, rounded
 from tests.scoring_kit import draw_films, draw_set
 
 NAMES = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
@@ -131,7 +131,7 @@ def test_excel_opens_on_our_scores_which_are_numbers(found, tmp_path):
 def test_reports_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="is a folder"):
         Reports(html=tmp_path).check(ALL)
-    from sodcli.pipelines.report import files
+    from sodcli.benchmark.report import files
 
     monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'sodcli\[xlsx\]'"):
@@ -225,6 +225,6 @@ def test_charts_keep_inside_their_frame_and_escape_names():
 
 
 def test_the_parts_of_the_page_are_packaged():
-    import sodcli.pipelines.report as room
+    import sodcli.benchmark.report as room
 
     assert {"page.css", "page.js"} <= {path.name for path in Path(room.__file__).parent.iterdir()}

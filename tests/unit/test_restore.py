@@ -7,8 +7,7 @@ import torch
 
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
-from sodcli.models.restore import describe, identify, initialise, restore
-from sodcli.models.undrawn import Undrawn
+from sodcli.models.restore import Undrawn, describe, identify, initialise, restore
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import RawWeights

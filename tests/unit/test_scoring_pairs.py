@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
+from sodcli.benchmark.matching import find_maps, find_truths, place_of, plain_stem
 from sodcli.errors import MissingError
-from sodcli.pipelines.scoring.maps import find_maps
-from sodcli.pipelines.scoring.names import place_of, plain_stem
-from sodcli.pipelines.scoring.truths import find_truths
 from tests.scoring_kit import draw_films, draw_set, save
 
 GREY = np.zeros((8, 8), np.uint8)

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from sodcli.benchmark.measure import fitted, read_map, read_truth
 from sodcli.errors import SourceError
-from sodcli.pipelines.scoring.read import fitted, read_map, read_truth
 from tests.scoring_kit import save
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

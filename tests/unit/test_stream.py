@@ -11,9 +11,9 @@ from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_saliency
 from sodcli.models import build_model
 from sodcli.models.pdc import reparameterise
-from sodcli.pipelines.backends.torch_backend import TorchBackend
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.stream import live_predictor, saliency_stream
+from sodcli.runtime.backends.torch_backend import TorchBackend
+from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.stream import live_predictor, saliency_stream
 from sodcli.weights.layouts import layout
 from tests.conftest import manifest, rule_weights
 

@@ -5,12 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from sodcli.benchmark.maps import Order, make_maps, plan, share
 from sodcli.data.benchmarks import find_sets
-from sodcli.data.intervals import windows
+from sodcli.data.clips import windows
 from sodcli.errors import DeviceError, PipelineError, UsageError
-from sodcli.pipelines.predictor import Predictor
-from sodcli.pipelines.strips import plan, share
-from sodcli.pipelines.testrun import Order, make_maps
+from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
 
 

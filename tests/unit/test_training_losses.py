@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from sodcli.errors import UsageError
 from sodcli.models._base import Prediction
-from sodcli.training.losses import get_loss, inspyrenet, loss, minet, sdnet, stdnet
+from sodcli.training import losses
+from sodcli.training.losses import get_loss, loss
 from tests.conftest import DATA, rule_input
 
 ALL = ("balanced-bce", "bce", "bce-cel", "bce-ssim-iou", "pyramid")
@@ -37,15 +38,15 @@ def test_inspyrenet_terms_equal_the_published_values():
     golden = json.loads((DATA / "training/inspyrenet_losses.json").read_text())
     logits = rule_input((2, 1, 40, 56), base=6000).double()
     target = torch.cat([disc(40, 56), 1 - disc(40, 56)]).double()
-    assert inspyrenet.edge_bce(logits, target) == pytest.approx(golden["wbce_f64"], abs=1e-9)
-    assert inspyrenet.pixel_iou(logits, target) == pytest.approx(golden["iou_f64"], abs=1e-9)
+    assert losses.edge_bce(logits, target) == pytest.approx(golden["wbce_f64"], abs=1e-9)
+    assert losses.pixel_iou(logits, target) == pytest.approx(golden["iou_f64"], abs=1e-9)
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("size", [(24, 32), (23, 31), (8, 8)])
 def test_gaussian_reduce_equals_the_published_one(size):
     golden = np.load(DATA / "training/pyramid_reduce.npz")["reduce_{}x{}".format(*size)]
-    ours = inspyrenet.reduce(rule_input((1, 1, *size)))
+    ours = losses.reduce(rule_input((1, 1, *size)))
     np.testing.assert_allclose(ours[0, 0].numpy(), golden, atol=1e-6)
 
 
@@ -56,7 +57,7 @@ def test_minet_terms_equal_the_published_values():
     target = torch.from_numpy(np.random.default_rng(3000).random((2, 1, 24, 32)) > 0.5).float()
     total = get_loss("bce-cel")(Prediction(logits), target)
     assert total == pytest.approx(golden["total"], abs=1e-6)
-    cel = minet.consistency
+    cel = losses.consistency
     assert cel(logits, target) == pytest.approx(golden["cel"], abs=1e-6)
     assert cel(logits, 0 * target) == pytest.approx(golden["cel_empty_gt"], abs=1e-6)
     assert cel(logits, 0 * target + 1) == pytest.approx(golden["cel_full_gt"], abs=1e-6)
@@ -73,13 +74,13 @@ def test_balanced_bce_weighs_each_picture_by_its_own_areas():
     between = (14 / 15 + 1.1 / 15) / 2
     second = torch.where(target[1] > 0.8, 14 / 15, torch.where(target[1] < 0.01, 1.1 / 15, between))
     expected = ((first * entropy[0]).sum() + (second * entropy[1]).sum()) / 2
-    assert sdnet.balanced_bce(Prediction(logits), target) == pytest.approx(float(expected))
+    assert losses.balanced_bce(Prediction(logits), target) == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
 def test_balanced_bce_of_a_one_coloured_mask_is_finite(value):
     target = torch.full((1, 1, 4, 4), value)
-    assert sdnet.balanced_bce(Prediction(rule_input(target.shape)), target).isfinite()
+    assert losses.balanced_bce(Prediction(rule_input(target.shape)), target).isfinite()
 
 
 def test_ssim_follows_its_definition_at_a_pixel():
@@ -93,14 +94,14 @@ def test_ssim_follows_its_definition_at_a_pixel():
     cov = (window * x * y).sum() - mx * my
     expected = (2 * mx * my + 1e-4) * (2 * cov + 9e-4)
     expected /= (mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4)
-    assert stdnet.ssim(a, b)[0, 0, 10, 10] == pytest.approx(float(expected))
+    assert losses.ssim(a, b)[0, 0, 10, 10] == pytest.approx(float(expected))
 
 
 def test_stdnet_terms_vanish_for_a_perfect_map():
     target = truth()
     sure = Prediction((2 * target - 1) * 50)
     assert get_loss("bce-ssim-iou")(sure, target) == pytest.approx(0, abs=1e-4)
-    assert stdnet.soft_iou_loss(1 - target, target) == pytest.approx(1, abs=1e-4)
+    assert losses.soft_iou_loss(1 - target, target) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_clip_counts_as_its_frames():
@@ -119,13 +120,11 @@ def test_pyramid_judges_every_level_against_the_blurred_truth():
     total = get_loss("pyramid")(prediction, target).detach()
     expected, y = torch.zeros(()), target
     for level, x in enumerate(reversed(logits)):
-        y = inspyrenet.reduce(y) if level else target
+        y = losses.reduce(y) if level else target
         big = [F.interpolate(z, (48, 48), mode="nearest") for z in (x, y)]
-        expected = expected + inspyrenet.edge_bce(*big) + inspyrenet.pixel_iou(*big)
+        expected = expected + losses.edge_bce(*big) + losses.pixel_iou(*big)
     for coarse, fine in pairwise(logits):
-        both = [
-            F.interpolate(z, (48, 48), mode="nearest") for z in (coarse, inspyrenet.reduce(fine))
-        ]
+        both = [F.interpolate(z, (48, 48), mode="nearest") for z in (coarse, losses.reduce(fine))]
         expected = expected + 1e-4 * (both[0] - both[1]).abs().mean()
     assert total == pytest.approx(float(expected.detach()), rel=1e-6)
 
@@ -135,7 +134,7 @@ def test_consistency_does_not_pull_on_the_finer_level():
     empty = torch.zeros(1, 1, 48, 48)
     get_loss("pyramid")(Prediction(fine, {"saliency": (coarse,)}), empty).backward()
     alone = fine.detach().clone().requires_grad_()
-    inspyrenet.region(alone, empty).backward()
+    losses.region(alone, empty).backward()
     assert torch.equal(fine.grad, alone.grad)
     assert coarse.grad.abs().sum() > 0
 
@@ -172,7 +171,7 @@ def test_saturated_logits_keep_finite_losses_and_gradients(name):
 
 def test_names_have_one_owner_and_suggestions():
     with pytest.raises(ValueError, match="'bce' exists already"):
-        loss("bce")(sdnet.bce)
+        loss("bce")(losses.bce)
     with pytest.raises(UsageError, match=r"no loss named 'bce-cell'. Did you mean 'bce-cel'\?"):
         get_loss("bce-cell")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sodcli.training.muon import Muon, orthogonalise
+from sodcli.training.optim import Muon, orthogonalise
 
 
 def network():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sodcli.errors import UsageError
-from sodcli.training.tables import merge, read_table, to_toml
+from sodcli.tables import merge, read_table, to_toml
 
 
 @dataclass(frozen=True)

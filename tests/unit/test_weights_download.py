@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sodcli.errors import ChecksumError, MissingError
-from sodcli.weights import drive, transfer
+from sodcli.weights import https as drive
+from sodcli.weights import transfer
 from sodcli.weights.checksum import Promise
 from sodcli.weights.download import Order, download
 from sodcli.weights.part import Part

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from sodcli.errors import ChecksumError, MissingError, UsageError
 from sodcli.files import locks
+from sodcli.files.locks import alone
 from sodcli.weights.cache import by_hand, mirrors, missing, offline
 from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.download import reserved
-from sodcli.weights.guard import alone
 from sodcli.weights.ledger import Ledger, Record
 from sodcli.weights.transfer import Watch
 
 HOLD = """
 import sys
 from pathlib import Path
-from sodcli.weights.guard import alone
+from sodcli.files.locks import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()

@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted
-from sodcli.weights.layouts._rename import Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, swapped
 
 _PARTS: Final[Pairs] = (
     *((f"context{i + 1}.{{rest}}", f"contexts.{i}.{{rest}}") for i in range(5)),

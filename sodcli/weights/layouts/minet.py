@@ -7,8 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted
-from sodcli.weights.layouts._rename import Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, swapped
 
 _VGG_STRIDES: Final = (1, 2, 4, 8, 16)
 _VGG_STARTS: Final = (0, 6, 13, 23, 33, 43)  # place of each encoder's first layer in the backbone

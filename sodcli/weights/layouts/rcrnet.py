@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted
-from sodcli.weights.layouts._rename import Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, swapped
 
 IMAGE: Final[Pairs] = (
     ("backbone.resnet.{rest}", "backbone.resnet.{rest}"),

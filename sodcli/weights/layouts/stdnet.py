@@ -5,8 +5,7 @@ from typing import Final
 
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted
-from sodcli.weights.layouts._rename import Pairs
+from sodcli.weights.layouts import Converted, Pairs
 from sodcli.weights.layouts.sdnet import BACKBONE, from_published, into_published
 
 PAIRS: Final[Pairs] = (

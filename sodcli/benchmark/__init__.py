@@ -1,0 +1,1 @@
+"""Benchmark maps (``sod test``), their scores (``sod eval``) and reports."""

@@ -1,0 +1,204 @@
+"""The work of ``sod eval``: saliency maps against ground truth, several methods side by side."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sodcli.benchmark.matching import Maps, find_maps, find_truths
+from sodcli.benchmark.measure import Job, Measured, measure_all
+from sodcli.benchmark.results import Evaluation, Image, Row
+from sodcli.data.benchmarks import BenchmarkSet, Clip
+from sodcli.data.pairs import Pair
+from sodcli.errors import MissingError, SourceError, UsageError
+from sodcli.metrics.measure import ALL, check_names
+from sodcli.metrics.scores import DatasetScores, ImageScores
+from sodcli.metrics.summary import summarise
+from sodcli.metrics.video import FilmProtocol
+from sodcli.text import capped
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an evaluation will look at.
+
+    Attributes:
+        sets: Data sets, of films only the frames that count.
+        maps: For each method its maps of each set.
+        which: Names of the measures to take.
+        film: Protocol of film sets, if they are scored as films.
+    """
+
+    sets: tuple[BenchmarkSet, ...]
+    maps: Mapping[str, Sequence[Maps]]
+    which: frozenset[str]
+    film: FilmProtocol | None
+
+    @property
+    def images(self) -> int:
+        """Number of ground truths."""
+        return sum(one.pictures for one in self.sets)
+
+
+def plan(
+    methods: Mapping[str, Path],
+    truth: Path | Sequence[BenchmarkSet],
+    *,
+    which: frozenset[str] = ALL,
+    film: FilmProtocol | None = None,
+) -> Plan:
+    """Find ground truth and maps.
+
+    Args:
+        methods: For each method's name the folder of its maps: ``FOLDER/SET/0001.png``, or
+            ``FOLDER/0001.png`` for a single set.
+        truth: A data set, a root of data sets, or a folder of masks; or sets that were found.
+        which: Names of the measures to take.
+        film: How films are scored; None scores every frame as a picture.
+
+    Raises:
+        MissingError: If a folder is not there, or nothing in it fits.
+        UsageError: If a measure has no such name, or ``film`` is given and there is no film.
+        SourceError: If a folder cannot be listed.
+    """
+    check_names(which)
+    sets = find_truths(truth, clips=film is not None) if isinstance(truth, Path) else list(truth)
+    maps = {name: find_maps(folder, sets) for name, folder in methods.items()}
+    return Plan(_scored(sets, film) if film else tuple(sets), maps, which, film)
+
+
+def run(
+    planned: Plan,
+    *,
+    strict: bool = False,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Measure what was planned and average it.
+
+    Args:
+        planned: From ``plan``.
+        strict: Fail where a map is missing, damaged, resized or of an unusual kind.
+        workers: Number of processes; it changes no digit. With more than one, the program that
+            calls needs the usual ``if __name__ == "__main__"``.
+        advance: Called with the number of ground truths done since the last call.
+
+    Raises:
+        MissingError: If ``strict`` and maps are missing; nothing is measured then.
+        SourceError: If ``strict`` and there is any other fault.
+        PipelineError: If a process was ended from outside.
+    """
+    jobs = [job for at, _ in enumerate(planned.sets) for job in _jobs(planned, at)]
+    lost = sum(path is None for job in jobs for path in job.maps)
+    if strict and lost:
+        empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(jobs))
+        raise MissingError("; ".join(line for row in empty.rows for line in row.faults()))
+    evaluation = _evaluation(planned, measure_all(jobs, workers, advance))
+    if strict and evaluation.faults():
+        raise SourceError("; ".join(evaluation.faults()))
+    return evaluation
+
+
+def evaluate(
+    methods: Mapping[str, Path],
+    truth: Path | Sequence[BenchmarkSet],
+    *,
+    which: frozenset[str] = ALL,
+    film: FilmProtocol | None = None,
+    strict: bool = False,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Score methods on data sets: ``plan`` and ``run`` in one.
+
+    Raises:
+        SodError: As ``plan`` and ``run`` do.
+    """
+    planned = plan(methods, truth, which=which, film=film)
+    return run(planned, strict=strict, workers=workers, advance=advance)
+
+
+def _scored(sets: Sequence[BenchmarkSet], film: FilmProtocol) -> tuple[BenchmarkSet, ...]:
+    """Keep the frames of film sets that are scored; where no set looks like one, clips will do."""
+    films = [one for one in sets if one.film]
+    films = films or [one for one in sets if all(clip.name for clip in one.clips)]
+    if not films:
+        raise UsageError("none of the sets has clips: leave --video out")
+    return tuple(_counted(one, film) if one in films else replace(one, film=False) for one in sets)
+
+
+def _counted(one: BenchmarkSet, film: FilmProtocol) -> BenchmarkSet:
+    clips = [Clip(clip.name, clip.pairs[film.scored]) for clip in one.clips]
+    short = [clip.name for clip in clips if not clip.pairs]
+    if len(short) == len(clips):
+        raise UsageError(f"{one.name}: every clip is too short for --video {film.name}")
+    remarks = [f"{one.name}: too short to be scored: {capped(short)}"] if short else []
+    return replace(
+        one,
+        film=True,
+        clips=tuple(clip for clip in clips if clip.pairs),
+        remarks=(*one.remarks, *remarks),
+    )
+
+
+def _pairs(one: BenchmarkSet) -> Iterator[tuple[Clip, Pair]]:
+    return ((clip, pair) for clip in one.clips for pair in clip.pairs)
+
+
+def _protocol(planned: Plan, one: BenchmarkSet) -> FilmProtocol | None:
+    return planned.film if one.film else None
+
+
+def _jobs(planned: Plan, at: int) -> Iterator[Job]:
+    """Yield a job per ground truth of the set number ``at``."""
+    one = planned.sets[at]
+    film = _protocol(planned, one)
+    plain = film.plain if film else frozenset[str]()
+    for _, pair in _pairs(one):
+        maps = tuple(found[at].of.get(pair.mask) for found in planned.maps.values())
+        yield Job(pair.mask, maps, planned.which, plain)
+
+
+def _evaluation(planned: Plan, measured: Sequence[tuple[Measured, ...]]) -> Evaluation:
+    results = iter(measured)
+    rows: list[Row] = []
+    for at, one in enumerate(planned.sets):
+        columns = zip(*(next(results) for _ in _pairs(one)), strict=True)
+        for (method, found), column in zip(planned.maps.items(), columns, strict=True):
+            rows.append(_row(method, one, found[at], column, _protocol(planned, one)))
+    remarks = [remark for one in planned.sets for remark in one.remarks]
+    return Evaluation(tuple(rows), planned.which, tuple(remarks))
+
+
+def _row(
+    method: str,
+    one: BenchmarkSet,
+    maps: Maps,
+    measured: Sequence[Measured],
+    film: FilmProtocol | None,
+) -> Row:
+    images = tuple(
+        Image(
+            name="/".join(filter(None, (clip.name, pair.image.stem))),
+            clip=clip.name,
+            photo=pair.image if pair.image != pair.mask else None,
+            truth=pair.mask,
+            map=maps.of.get(pair.mask),
+            scores=result.scores,
+            odd=result.odd,
+            error=result.error,
+        )
+        for (clip, pair), result in zip(_pairs(one), measured, strict=True)
+    )
+    return Row(method, one.name, film, _means(images, film), images, maps.unused)
+
+
+def _means(images: Sequence[Image], film: FilmProtocol | None) -> DatasetScores | None:
+    clips: dict[str, list[ImageScores]] = {}
+    for image in images:
+        if image.scores is not None:
+            clips.setdefault(image.clip, []).append(image.scores)
+    if not clips:
+        return None
+    if film is not None:
+        return film.summarise(clips)
+    return summarise(scores for frames in clips.values() for scores in frames)

@@ -1,0 +1,296 @@
+"""``sod test``: which maps to make, making them, and what was written."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sodcli.benchmark.paper_protocol import PublishedPredictor
+from sodcli.data.benchmarks import BenchmarkSet
+from sodcli.data.clips import frames_apart
+from sodcli.data.image_size import picture_size
+from sodcli.data.pairs import Pair
+from sodcli.data.read import read_image
+from sodcli.errors import SourceError, UsageError
+from sodcli.frame import Frame
+from sodcli.imaging.tensors import fit_map
+from sodcli.io.pictures.decode import DAMAGE
+from sodcli.io.sinks import save_picture
+from sodcli.process import Crew
+from sodcli.runtime.map_folder import MapFolder, Strip, Task, describe
+from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.stream import picture_stream, saliency_stream
+from sodcli.runtime.threads import Writer, prefetch
+
+
+def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[Strip]:
+    """Return the maps to make: ``out/SET/PICTURE.png``, or ``out/SET/SEQUENCE/FRAME.png``.
+
+    Args:
+        sets: What to go through.
+        out: Folder of the maps.
+        clips: Whether the model takes clips of a film; then a sequence stays together.
+
+    Raises:
+        UsageError: If two maps would be one file.
+    """
+    strips = []
+    for one in sets:
+        parts = [
+            tuple(
+                Task(one.name, pair, _target(out / one.name / clip.name, pair))
+                for pair in clip.pairs
+            )
+            for clip in one.clips
+        ]
+        if one.film and clips:
+            strips += [Strip(tasks, film=True) for tasks in parts]
+        else:
+            strips.append(Strip(tuple(task for tasks in parts for task in tasks), film=False))
+    _check_targets(strips)
+    return strips
+
+
+def share(strips: Sequence[Strip], rank: int, world: int) -> list[Strip]:
+    """Return what the process ``rank`` of ``world`` does: every so many pictures or sequences."""
+    films = [strip for strip in strips if strip.film][rank::world]
+    stills = [Strip(strip.tasks[rank::world], film=False) for strip in strips if not strip.film]
+    return [strip for strip in (*stills, *films) if strip.tasks]
+
+
+def _check_targets(strips: Sequence[Strip]) -> None:
+    first: dict[Path, Task] = {}
+    for task in (task for strip in strips for task in strip.tasks):
+        other = first.setdefault(task.target, task)
+        if other is not task:
+            raise UsageError(
+                f"{other.pair.image} and {task.pair.image} would both become {task.target}; "
+                "rename one of them, or its folder"
+            )
+
+
+def _target(folder: Path, pair: Pair) -> Path:
+    return folder / f"{pair.image.stem}.png"
+
+
+_AHEAD: Final = 2  # pictures waiting between two stages; more would only cost memory
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one map; ``error`` is set when it failed."""
+
+    task: Task
+    status: Literal["done", "skipped", "failed"]
+    error: SourceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How maps are made.
+
+    Attributes:
+        batch: Pictures, or clips, per forward pass.
+        paper: Whether clips of a film do not overlap, as the papers have it; else they fade into
+            one another.
+        resume: Leave the maps that are there and whole.
+        rounding: How grey levels are made: ``nearest``, or ``down``, cut off.
+    """
+
+    batch: int = 1
+    paper: bool = True
+    resume: bool = False
+    rounding: str = "nearest"
+
+
+Report = Callable[[Outcome], None]
+
+
+def run(
+    strips: Iterable[Strip], predictor: Predictor, settings: Settings, report: Report
+) -> list[Outcome]:
+    """Make the maps; a picture that cannot be read leaves the others as they are.
+
+    Args:
+        strips: From :func:`.strips.plan` or :func:`.strips.share`.
+        predictor: The network; a ``PublishedPredictor`` for a paper's own protocol.
+        settings: See :class:`Settings`.
+        report: Called with each outcome as it becomes known, from several threads but never from
+            two at once.
+
+    Raises:
+        DeviceError: If the device has not enough memory even for one picture.
+        PipelineError: If a map cannot be written; those to come could not be, either.
+        WeightsError: If the network's answers are not finite.
+    """
+    ledger = _Ledger(report)
+    for strip in strips:
+        wanted = {at for at, task in enumerate(strip.tasks) if not _is_done(task, settings)}
+        for at, task in enumerate(strip.tasks):
+            if at not in wanted:
+                ledger.add(Outcome(task, "skipped"))
+        if wanted:
+            _run(strip, wanted, predictor, settings, ledger)
+    return ledger.outcomes
+
+
+class _Ledger:
+    """Outcomes from the threads that read and write."""
+
+    def __init__(self, report: Report) -> None:
+        self.outcomes: list[Outcome] = []
+        self._report, self._lock = report, threading.Lock()
+
+    def add(self, outcome: Outcome) -> None:
+        with self._lock:
+            self.outcomes.append(outcome)
+            self._report(outcome)
+
+
+def _run(
+    strip: Strip, wanted: set[int], predictor: Predictor, settings: Settings, ledger: _Ledger
+) -> None:
+    def write(item: object) -> None:
+        frame = cast(Frame, item)
+        task = strip.tasks[frame.index]
+        save_picture(_grey(frame, task, settings), task.target)
+        ledger.add(Outcome(task, "done"))
+
+    needed = range(len(strip.tasks)) if strip.film else sorted(wanted)
+    frames = prefetch(_read(strip.tasks, needed, wanted, ledger), _AHEAD)
+    with closing(frames), Writer(write, _AHEAD) as writer:
+        for frame in _answers(predictor, frames, strip, settings):
+            if frame.index in wanted:
+                writer.put(frame)
+
+
+def _read(
+    tasks: Sequence[Task], needed: Iterable[int], wanted: set[int], ledger: _Ledger
+) -> Iterator[Frame]:
+    for at in needed:
+        try:
+            yield _frame(tasks[at].pair, at)
+        except SourceError as error:
+            if at in wanted:
+                ledger.add(Outcome(tasks[at], "failed", error))
+
+
+def _frame(pair: Pair, index: int) -> Frame:
+    """Read a picture turned the way its ground truth is drawn."""
+    size_hw = picture_size(pair.mask)
+    rgb = read_image(pair.image)
+    if rgb.shape[:2] != size_hw:
+        stored = read_image(pair.image, upright=False)
+        rgb = stored if stored.shape[:2] == size_hw else rgb
+    return Frame(rgb, index, pair.image.stem, origin=pair.image)
+
+
+def _answers(
+    predictor: Predictor, frames: Iterator[Frame], strip: Strip, settings: Settings
+) -> Iterator[Frame]:
+    if strip.film:
+        # Where few frames have a ground truth, only these are here, and they lie far apart.
+        apart = frames_apart([task.pair for task in strip.tasks])
+        gap = max(1, int(predictor.spec.frame_gap // apart))
+        batch, paper = settings.batch, settings.paper
+        return saliency_stream(predictor, frames, batch=batch, paper=paper, gap=gap)
+    return picture_stream(predictor, frames, settings.batch)
+
+
+def _grey(frame: Frame, task: Task, settings: Settings) -> NDArray[np.uint8]:
+    """Return the map in 8 bits, at the ground truth's size."""
+    assert frame.saliency is not None  # every frame that comes back has one
+    levels = fit_map(frame.saliency, picture_size(task.pair.mask)) * 255
+    return (levels if settings.rounding == "down" else np.rint(levels)).astype(np.uint8)
+
+
+def _is_done(task: Task, settings: Settings) -> bool:
+    """Say whether the map is there and whole: 8-bit grey, of the ground truth's size."""
+    if not settings.resume or not task.target.exists():
+        return False
+    try:
+        with Image.open(task.target) as picture:
+            picture.load()
+            size_hw = (picture.height, picture.width)
+            return picture.mode == "L" and size_hw == picture_size(task.pair.mask)
+    except (*DAMAGE, SourceError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is asked for.
+
+    Attributes:
+        out: Folder of the maps.
+        protocol: ``paper``: as published; ``infer``: as ``sod infer`` makes maps.
+        batch: Pictures, or clips, per forward pass.
+        half: Whether the predictor computes in bfloat16.
+        resume: Leave the maps that are there and whole.
+        overwrite: Make maps anew that are there.
+    """
+
+    out: Path
+    protocol: Literal["paper", "infer"] = "paper"
+    batch: int = 1
+    half: bool = False
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one picture of a set; paths as text, ``error`` only where it failed."""
+
+    set: str
+    picture: str
+    output: str
+    status: str
+    error: str | None
+
+
+def make_maps(
+    sets: Sequence[BenchmarkSet], predictor: Predictor, order: Order, crew: Crew, report: Report
+) -> list[Row]:
+    """Make the maps of ``sets``, together with the rest of the crew.
+
+    Returns:
+        What became of every picture of every process.
+
+    Raises:
+        UsageError: If the model makes no maps of pictures, or if there are maps already that this
+            run may not touch.
+        SinkError: If the folder cannot be written.
+        PipelineError: If a map cannot be written.
+        DeviceError: If the device has not enough memory even for one picture.
+        WeightsError: If the network's answers are not finite.
+    """
+    spec, paper = predictor.spec, order.protocol == "paper"
+    if spec.task != "saliency":
+        raise UsageError(f"{spec.name!r} makes pseudo labels for films, see sod pseudo-label")
+    strips = plan(sets, order.out, clips=spec.clip_len > 1)
+    folder = MapFolder(order.out, describe(predictor, order.protocol, half=order.half))
+    folder.check(strips, resume=order.resume, overwrite=order.overwrite)
+    crew.gather([])  # nobody writes before all have looked
+    if crew.rank == 0:
+        folder.begin(strips, overwrite=order.overwrite)
+    crew.gather([])
+    rounding = spec.rounding if paper else "nearest"
+    settings = Settings(order.batch, paper=paper, resume=order.resume, rounding=rounding)
+    seer = PublishedPredictor(predictor) if paper else predictor
+    outcomes = run(share(strips, crew.rank, crew.world), seer, settings, report)
+    rows = crew.gather([json.dumps(asdict(_row(outcome))) for outcome in outcomes])
+    return [Row(**json.loads(row)) for row in rows]
+
+
+def _row(outcome: Outcome) -> Row:
+    task, error = outcome.task, outcome.error
+    text = None if error is None else str(error)
+    return Row(task.set, str(task.pair.image), str(task.target), outcome.status, text)

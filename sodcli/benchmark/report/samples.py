@@ -1,0 +1,127 @@
+"""The best and the worst images of a set, as small pictures inside the page."""
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.benchmark.measure import read_map, read_truth
+from sodcli.benchmark.report.tables import SMALL_IS_GOOD
+from sodcli.benchmark.results import Image, Row
+from sodcli.data.read import read_image
+from sodcli.errors import SourceError
+from sodcli.io.pictures.encode import encode_picture
+
+_SIDE: Final = 160  # pixels; the page shows them at this size
+_WORST, _BEST = 6, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """One image with what every method made of it.
+
+    Attributes:
+        images: A method each, in their order.
+        score: Mean over the methods.
+    """
+
+    images: tuple[Image, ...]
+    score: float
+
+
+def extremes(rows: Sequence[Row], name: str) -> tuple[list[Ranked], list[Ranked]]:
+    """Return the images with the worst and the best mean score of all methods.
+
+    An image that a method has no score of is not compared, unless that goes for all images.
+
+    Args:
+        rows: Of one set.
+        name: The score to rank by, such as ``MAE``.
+    """
+    lines = list(zip(*(row.images for row in rows), strict=True))
+    scores = [[score_of(image, name) for image in images] for images in lines]
+    whole = any(None not in line for line in scores)
+    ranked = []
+    for images, line in zip(lines, scores, strict=True):
+        found = [score for score in line if score is not None]
+        if len(found) == len(line) or (found and not whole):
+            ranked.append(Ranked(images, sum(found) / len(found)))
+    ranked.sort(key=lambda one: one.score, reverse=name in SMALL_IS_GOOD)  # the worst first
+    worst = ranked[:_WORST]
+    return worst, ranked[len(worst) :][::-1][:_BEST]
+
+
+def score_of(image: Image, name: str) -> float | None:
+    """Return one score of an image, if it has it."""
+    return image.scores.as_dict().get(name) if image.scores else None
+
+
+def gallery(ranked: Sequence[Ranked], methods: Sequence[str], name: str) -> str:
+    """Draw a table with a line per image: photo, ground truth, and the map of every method."""
+    head = "".join(f"<th>{escape(word)}</th>" for word in ("photo", "ground truth", *methods))
+    lines = "".join(_line(one, name) for one in ranked)
+    return f'<div class="wide"><table class="gallery"><tr>{head}</tr>{lines}</table></div>'
+
+
+def _line(one: Ranked, name: str) -> str:
+    first = one.images[0]
+    cells = [_cell(_photo(first), first.name), _cell(_grey(first.truth, _truth), "")]
+    for image in one.images:
+        score = score_of(image, name)
+        says = image_fault(image) if score is None else f"{name} {score:.4f}"
+        cells.append(_cell(_grey(image.map, _map) if image.map else None, says))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def image_fault(image: Image) -> str:
+    """Say why an image has no score."""
+    return "missing" if image.map is None else "damaged" if image.error else ""
+
+
+def _cell(picture: str | None, says: str) -> str:
+    shown = f'<img src="{picture}" alt="">' if picture else '<span class="none">none</span>'
+    return f"<td>{shown}<div>{escape(says)}</div></td>"
+
+
+def _photo(image: Image) -> str | None:
+    if image.photo is None:
+        return None
+    try:
+        rgb = read_image(image.photo)
+    except SourceError:
+        return None
+    return _embedded(_small(rgb), ".jpg")
+
+
+def _grey(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> str | None:
+    try:
+        return _embedded(_small(read(path)), ".png")
+    except SourceError:
+        return None
+
+
+def _truth(path: Path) -> NDArray[np.uint8]:
+    return read_truth(path)[0]
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    return read_map(path)[0]
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _embedded(pixels: NDArray[np.uint8], suffix: str) -> str:
+    kind = {".jpg": "jpeg", ".png": "png"}[suffix]
+    data = encode_picture(pixels, suffix)
+    return f"data:image/{kind};base64,{b64encode(data).decode()}"

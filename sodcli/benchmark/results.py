@@ -1,0 +1,159 @@
+"""What an evaluation found: scores, and everything that makes them worth less."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sodcli.benchmark.measure import Oddity
+from sodcli.metrics.scores import DatasetScores, ImageScores
+from sodcli.metrics.video import FilmProtocol
+from sodcli.text import capped
+
+_SAYS: Final[dict[Oddity, str]] = {
+    "resized": "maps have another size than their ground truth and were resized",
+    "colour": "maps are in colour and count as the grey they show",
+    "transparent": "maps are cut-outs and count as their transparency",
+    "deep": "maps have more than 8 bits and were rounded",
+    "grey truth": "ground truths are not black and white and were cut at 128",
+}
+_UNDEFINED: Final = {
+    "s": "S is 0/0 in an empty quadrant, which counts 0",
+    "mba": "mBA has no boundary to look at and is left out of its mean",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One map and its ground truth.
+
+    Attributes:
+        name: Within the set: ``0004``, ``blackswan/00012``.
+        clip: The film it is a frame of; nothing in a set of pictures.
+        photo: What was looked at, if it is there.
+        truth: File of the ground truth.
+        map: File of the map; None if it is missing.
+        scores: None if the map is missing or one of the files could not be read.
+        odd: What was unusual about the files.
+        error: Why one could not be read.
+    """
+
+    name: str
+    clip: str
+    photo: Path | None
+    truth: Path
+    map: Path | None
+    scores: ImageScores | None
+    odd: frozenset[Oddity]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One method on one set.
+
+    Attributes:
+        method: Its name.
+        dataset: Name of the set.
+        film: Protocol of a film set; None where images are averaged one by one.
+        scores: Means over the images that have scores; None if there is none.
+        images: All that were to be scored, in natural order.
+        unused: Maps that belong to no ground truth.
+    """
+
+    method: str
+    dataset: str
+    film: FilmProtocol | None
+    scores: DatasetScores | None
+    images: tuple[Image, ...]
+    unused: tuple[Path, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the images without a map."""
+        return [image.name for image in self.images if image.map is None]
+
+    @property
+    def damaged(self) -> list[str]:
+        """Why maps, or ground truths, could not be read: a line each."""
+        return [image.error for image in self.images if image.error is not None]
+
+    def odd(self, kind: Oddity) -> list[str]:
+        """Names of the images whose files were unusual in this way."""
+        return [image.name for image in self.images if kind in image.odd]
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with the maps, a line per kind: what ``--strict`` fails at."""
+        count = len(self.images)
+        yield from _line(self, self.missing, f"of {count} maps are missing")
+        yield from _line(self, self.damaged, f"of {count} maps are left out")
+        for kind, says in _SAYS.items():
+            if kind != "grey truth":
+                yield from _line(self, self.odd(kind), says)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what one should know beside the faults, a line per kind."""
+        yield from _line(self, self.odd("grey truth"), _SAYS["grey truth"])
+        names = [path.name for path in self.unused]
+        yield from _line(self, names, "maps belong to no ground truth and were not used")
+        for name, count in (self.scores.undefined if self.scores else Counter[str]()).items():
+            yield f"{self.dataset}, {self.method}: on {count} images {_UNDEFINED[name]}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Methods on sets.
+
+    Attributes:
+        rows: Set by set, inside a set in the order of the methods.
+        which: Names of the measures that were taken.
+        remarks: About the data sets, a line each.
+    """
+
+    rows: tuple[Row, ...]
+    which: frozenset[str]
+    remarks: tuple[str, ...]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the sets, in their order."""
+        return list(dict.fromkeys(row.dataset for row in self.rows))
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in their order."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def names(self) -> list[str]:
+        """The field's names of the values there are, in the usual order."""
+        return list(dict.fromkeys(name for row in self.rows for name in values(row)))
+
+    def of(self, dataset: str) -> list[Row]:
+        """Return the rows of one set, a method each."""
+        return [row for row in self.rows if row.dataset == dataset]
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with the maps."""
+        return [line for row in self.rows for line in row.faults()]
+
+    def warnings(self) -> list[str]:
+        """Say all that one should know before one believes the scores; the worst first."""
+        remarks = [line for row in self.rows for line in row.remarks()]
+        return [*self.faults(), *self.remarks, *remarks]
+
+    @property
+    def damaged(self) -> int:
+        """Number of files that could not be read."""
+        return sum(len(row.damaged) for row in self.rows)
+
+
+def values(row: Row) -> dict[str, float]:
+    """Return a row's scores under the field's usual names; nothing where there are none."""
+    return row.scores.as_dict() if row.scores else {}
+
+
+def _line(row: Row, names: list[str], says: str) -> Iterator[str]:
+    if names:
+        yield f"{row.dataset}, {row.method}: {len(names)} {says}: {capped(names)}"

@@ -1,0 +1,208 @@
+"""``sod test``: saliency maps of benchmark sets."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sodcli.cli import infer_options, options, ui
+from sodcli.cli.loading import Loader, join_crew
+from sodcli.cli.options import COMMON
+from sodcli.errors import BatchError
+from sodcli.process import Crew, rank
+from sodcli.registry import default_registry
+
+if TYPE_CHECKING:
+    from sodcli.benchmark.maps import Order, Outcome, Row
+    from sodcli.benchmark.results import Evaluation
+    from sodcli.data.benchmarks import BenchmarkSet
+    from sodcli.registry import ModelSpec
+    from sodcli.runtime.predictor import Predictor
+
+Data = Annotated[
+    Path,
+    typer.Option(metavar="ROOT", help="A folder of data sets, or a data set itself."),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Maps go to DIR/SET, those of a film to DIR/SET/SEQUENCE.",
+    ),
+]
+Sets = Annotated[
+    str | None,
+    typer.Option(metavar="A+B", help="Data sets, such as ECSSD+PASCAL-S. Default: all of ROOT."),
+]
+Protocol = Annotated[
+    Literal["paper", "infer"],
+    typer.Option(
+        help="paper: sizes, stretching, rounding and clips as published. infer: as sod infer does."
+    ),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(
+        help="What runs the network. Published numbers are PyTorch's.", rich_help_panel=COMMON
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on: keep the maps that are whole.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that are there.")]
+Score = Annotated[bool, typer.Option("--eval", help="Go on to the table of scores.")]
+
+
+def set_names(sets: str | None) -> list[str]:
+    """Return the names in what was typed after ``--sets``."""
+    return [name for name in re.split(r"[+,]", sets or "") if name]
+
+
+def write_maps(
+    data: Data,
+    out: Out,
+    sets: Sets = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    size: infer_options.Size = None,
+    protocol: Protocol = "paper",
+    batch: infer_options.Batch = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    score: Score = False,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    half: options.Half = False,
+    backend: Backend = "torch",
+    threads: options.Threads = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Run a model over benchmark sets and write their saliency maps.
+
+    [bold]sod test --data ROOT --sets ECSSD+PASCAL-S -o maps[/] writes maps/ECSSD/0001.png and so
+    on: 8-bit grey, of the ground truth's size, in the protocol that the model was published with.
+    --eval goes on to the table of scores.
+
+    [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
+    """
+    load = options.pick(Loader, locals(), compiled=False)
+    from sodcli.benchmark.maps import Order
+    from sodcli.runtime.model_source import require_maps
+
+    leads = rank() == 0
+    quiet = quiet or not leads
+    require_maps(model, weights, default_registry())  # a typo is told at once
+    found = _find(data, sets, quiet=quiet)
+    with join_crew(device) as (crew, own):
+        predictor, _ = load(own if backend == "torch" else device, quiet)
+        order = Order(out, protocol, batch, half, resume, overwrite)
+        rows = _make(found, predictor, order, crew, quiet=quiet)
+    if leads:
+        scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
+        tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
+
+
+def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
+    from sodcli.data.benchmarks import find_sets
+
+    found = find_sets(data, set_names(sets), default_registry().datasets)
+    for remark in () if quiet else [remark for one in found for remark in one.remarks]:
+        ui.warn(remark)
+    return found
+
+
+def _make(
+    found: "list[BenchmarkSet]",
+    predictor: "Predictor",
+    order: "Order",
+    crew: Crew,
+    *,
+    quiet: bool,
+) -> "list[Row]":
+    from sodcli.benchmark.maps import make_maps
+
+    share = -(-sum(one.pictures for one in found) // crew.world)
+    with ui.progress("maps", share, quiet=quiet) as advance:
+
+        def report(outcome: "Outcome") -> None:
+            advance(1)
+            if outcome.error is not None:
+                ui.error(str(outcome.error))
+
+        return make_maps(found, predictor, order, crew, report)
+
+
+def score_maps(
+    found: "list[BenchmarkSet]", out: Path, spec: "ModelSpec", *, quiet: bool
+) -> "Evaluation":
+    """Score the maps in ``out``; sequences of frames by the video protocol of the model's paper."""
+    from sodcli.benchmark import evaluate as work
+    from sodcli.cli.evaluate import workers_for
+    from sodcli.metrics.video import PROTOCOLS
+
+    by_film = PROTOCOLS["rcrnet" if spec.arch == "rcrnet" else "stdnet"]
+    film = by_film if any(one.film for one in found) else None
+    planned = work.plan({spec.name: out}, found, film=film)
+    with ui.progress("images", planned.images, quiet=quiet) as advance:
+        return work.run(planned, workers=workers_for(planned), advance=advance)
+
+
+def tell(
+    found: "list[BenchmarkSet]",
+    rows: "Sequence[Row]",
+    out: Path,
+    model: str,
+    scores: "Evaluation | None",
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print where the maps are, and their scores; end with exit code 3 if pictures failed."""
+    lines = _lines(found, rows, out)
+    errors = [{"picture": row.picture, "error": row.error} for row in rows if row.error]
+    if as_json:
+        _put_document({"model": model, "sets": lines, "errors": errors}, scores)
+    else:
+        for line in lines:
+            count = f"{line['done']} maps written, {line['skipped']} were there"
+            ui.note(f"{line['set']}: {count}", quiet=quiet)
+            ui.put(line["output"])
+        if scores is not None:
+            _put_scores(scores)
+    if errors:
+        ui.warn(f"{len(errors)} of {len(rows)} pictures failed (listed above)")
+        raise typer.Exit(BatchError.exit_code)
+
+
+def _lines(found: "list[BenchmarkSet]", rows: "Sequence[Row]", out: Path) -> list[dict[str, Any]]:
+    counts = Counter((row.set, row.status) for row in rows)
+    return [
+        {
+            "set": one.name,
+            "film": one.film,
+            "pictures": one.pictures,
+            "output": str(out / one.name),
+            **{word: counts[one.name, word] for word in ("done", "skipped", "failed")},
+        }
+        for one in found
+    ]
+
+
+def _put_document(document: dict[str, Any], scores: "Evaluation | None") -> None:
+    from sodcli.benchmark.report.tables import as_dict
+
+    ui.put_json(document if scores is None else {**document, "evaluation": as_dict(scores)})
+
+
+def _put_scores(scores: "Evaluation") -> None:
+    from sodcli.cli.evaluate import show
+
+    for line in scores.faults():
+        ui.warn(line)
+    show(scores, as_json=False)

@@ -1,0 +1,1 @@
+"""Bring weights and data sets here, and tell what can be fetched."""

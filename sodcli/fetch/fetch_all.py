@@ -1,0 +1,75 @@
+"""Fetch several things, whatever they are; one that fails leaves the others as they are."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sodcli.errors import SodError
+from sodcli.fetch.catalogue import Entry, describe
+from sodcli.fetch.datasets import fetch_dataset, hand_in_dataset
+from sodcli.fetch.weights import Supply, fetch_weights, hand_in
+from sodcli.registry import DatasetSpec, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one name.
+
+    Attributes:
+        name: The name.
+        status: ``here`` is what was there before.
+        path: Our file, or the folder of the data set.
+        error: Why there is none.
+    """
+
+    name: str
+    status: Literal["fetched", "here", "failed"]
+    path: Path | None = None
+    error: SodError | None = None
+
+
+def fetch_all(
+    entries: Iterable[Entry],
+    registry: Registry,
+    root: Path,
+    supply: Supply,
+    report: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Fetch ``entries`` one after the other, data sets to ``root``.
+
+    Args:
+        entries: What to fetch.
+        registry: The register they come from.
+        root: Folder for data sets.
+        supply: How to fetch.
+        report: Called with each outcome as it becomes known.
+    """
+    outcomes = []
+    for entry in entries:
+        outcomes.append(_outcome(entry, registry, root, supply))
+        report(outcomes[-1])
+    return outcomes
+
+
+def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
+    """Take ``file`` for the published file of ``entry``; return what was made of it.
+
+    Raises:
+        MissingError: If there is no such file, or it is not what ``entry`` names.
+    """
+    if isinstance(entry, DatasetSpec):
+        return hand_in_dataset(file, entry, root)
+    return hand_in(file, entry, registry)
+
+
+def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> Outcome:
+    before = describe(entry, registry, root).here and not supply.force
+    try:
+        if isinstance(entry, DatasetSpec):
+            path = fetch_dataset(entry, root, supply)
+        else:
+            path = fetch_weights(entry, registry, supply)
+    except SodError as error:
+        return Outcome(entry.name, "failed", error=error)
+    return Outcome(entry.name, "here" if before else "fetched", path)

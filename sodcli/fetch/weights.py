@@ -1,0 +1,175 @@
+"""Bring published weights into the cache: downloaded or handed in, checked, in our layout."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sodcli.errors import ChecksumError, MissingError, SinkError, UsageError, WeightsError
+from sodcli.registry import Registry, WeightsSpec
+from sodcli.weights import cache
+from sodcli.weights.checksum import Promise, check
+from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.watch import Patience, Watch
+
+if TYPE_CHECKING:
+    from sodcli.weights.download import Delivery
+    from sodcli.weights.part import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How missing files are got.
+
+    Attributes:
+        offline: Forbids downloads; ``SOD_OFFLINE`` does so too.
+        force: Fetch again what is here already.
+        watch: Is told what happens.
+        patience: How long to wait for servers.
+    """
+
+    offline: bool = False
+    force: bool = False
+    watch: Watch = field(default_factory=Watch)
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def forbidden(self) -> str:
+        """Why nothing may be downloaded, in words; empty if it may."""
+        if self.offline:
+            return " and --offline is given"
+        return " and SOD_OFFLINE is set" if cache.offline() else ""
+
+
+def obtain(wanted: str, registry: Registry, supply: Supply | None = None) -> Path:
+    """Return the file that ``wanted`` stands for; what models.toml names is fetched if need be.
+
+    Args:
+        wanted: A name in models.toml, or a path.
+        registry: Where to look names up.
+        supply: How to fetch; silently by default.
+
+    Raises:
+        MissingError: If it is not here and cannot be had; the message says how to get it.
+    """
+    entry = registry.weights.get(wanted)
+    if entry is None or cache.stored(entry).is_file():
+        return cache.locate(wanted, registry)
+    supply = supply or Supply()
+    if supply.forbidden:
+        raise cache.missing(entry, supply.forbidden)
+    return fetch_weights(entry, registry, supply)
+
+
+def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Path:
+    """Download the weights of ``entry`` unless they are here; return our file of them.
+
+    Raises:
+        MissingError: If they cannot be had; the message says what to do next.
+        ChecksumError: If every file that came was another one.
+    """
+    target = cache.stored(entry)
+    if entry.builtin or (not supply.force and is_recorded(entry)):
+        return target
+    mirrors = cache.mirrors(entry.name, entry.mirrors)
+    if not mirrors:
+        raise cache.missing(entry)
+    if supply.forbidden:
+        raise cache.missing(entry, supply.forbidden)
+    from sodcli.weights.download import reserved
+
+    with (
+        in_plain_words(f"weights {entry.name!r}"),
+        reserved(entry.name, cache.home(), supply.watch) as part,
+    ):
+        if supply.force or not is_recorded(entry):  # while we waited, another process may have
+            supply.watch.note(f"fetching weights {entry.name!r}: {entry.license}")
+            delivery = _download(entry, mirrors, part, supply)
+            try:
+                _install(part.path, entry, delivery, registry)
+            except WeightsError:
+                part.drop()
+                raise
+            part.drop()
+    return target
+
+
+def hand_in(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
+    """Take ``file`` for the published file of ``entry``; return our file of it.
+
+    Raises:
+        MissingError: If there is no such file, or it does not hold the weights of ``entry``.
+        ChecksumError: If it is not the published file.
+    """
+    if not file.is_file():
+        raise MissingError(
+            f"{file}: {'is a folder; name the file' if file.is_dir() else 'no such file'}"
+        )
+    from sodcli.weights.download import Delivery
+
+    if entry.builtin:
+        raise UsageError(f"weights {entry.name!r} ship with the package")
+    with in_plain_words(f"weights {entry.name!r}"):
+        checksum = check(file, _promise(entry), f"{file}: not the published file of {entry.name!r}")
+        _install(file, entry, Delivery(file.name, checksum), registry)
+    return cache.stored(entry)
+
+
+def is_recorded(entry: WeightsSpec) -> bool:
+    """Say whether our file of ``entry`` is here, as large as it was when it was written."""
+    path = cache.stored(entry)
+    record = Ledger(cache.home()).records().get(entry.name)
+    return record is not None and path.is_file() and path.stat().st_size == record.size
+
+
+def _promise(entry: WeightsSpec) -> Promise:
+    """Return what is published of the file, else what it was when it first came."""
+    promise = Promise(entry.size, entry.sha256, entry.md5)
+    record = Ledger(cache.home()).records().get(entry.name)
+    return record.published if record is not None and not promise.hashed else promise
+
+
+def _download(
+    entry: WeightsSpec, mirrors: Sequence[str], part: "Part", supply: Supply
+) -> "Delivery":
+    from sodcli.weights.download import Order, download
+
+    promise = _promise(entry)
+    order = Order(f"weights {entry.name!r}", mirrors, promise)
+    try:
+        return download(order, part, supply.watch, supply.patience)
+    except ChecksumError as error:
+        seen = promise.hashed and (entry.sha256 or entry.md5) is None
+        where = Ledger(cache.home()).path
+        hint = f"; {where} says what it was when it first came" if seen else ""
+        raise ChecksumError(f"{error}{hint}; {cache.by_hand(entry)}") from error
+    except MissingError as error:
+        raise MissingError(f"{error}; {cache.by_hand(entry)}") from error
+
+
+def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: Registry) -> None:
+    from sodcli.fetch.convert import convert_weights  # brings PyTorch
+
+    target = cache.stored(entry)
+    convert_weights(source, target, entry, registry)
+    first, ours = delivery.checksum, check(target, Promise(), str(target))
+    record = Record(delivery.mirror, first.size, first.sha256, ours.size, ours.sha256)
+    Ledger(cache.home()).add(entry.name, record)
+
+
+@contextmanager
+def in_plain_words(what: str) -> Iterator[None]:
+    """Turn what can go wrong on the way into errors that name ``what``.
+
+    Raises:
+        MissingError: Instead of an error of the system, of a file or of its content.
+    """
+    try:
+        yield
+    except (WeightsError, SinkError) as error:
+        raise MissingError(f"{what}: {error}") from error
+    except OSError as error:
+        path = str(error.filename or cache.home())
+        hint = "; SOD_HOME may name another folder" if path.startswith(str(cache.home())) else ""
+        raise MissingError(f"{what}: {path}: {error.strerror or error}{hint}") from error

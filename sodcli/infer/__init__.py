@@ -1,0 +1,1 @@
+"""The loops of ``sod infer``: photos, films and cameras."""

@@ -1,0 +1,223 @@
+"""Films: decoding, network and encoding at the same time, in bounded memory."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, cast
+
+from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
+from sodcli.frame import Frame
+from sodcli.imaging.blend import over_white
+from sodcli.imaging.compose import Pixels, has_alpha
+from sodcli.infer.photos import Outcome, Report, Settings, render
+from sodcli.io.films.frame_folder import FrameFolder
+from sodcli.io.films.read import FilmReader, loop_film
+from sodcli.io.films.write import FilmWriter
+from sodcli.io.sinks import Job
+from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.stream import saliency_stream
+from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
+
+_WAITING_BYTES: Final = 2**26  # of frames between two stages
+_MOST_WAITING: Final = 16
+_PIXEL_BYTES: Final = 7  # RGB and a float of saliency
+_OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # others concern the whole run
+
+
+@dataclass(frozen=True, slots=True)
+class FilmSettings:
+    """How every film of a run is treated, besides ``Settings``.
+
+    Attributes:
+        start_s: Where to begin, in seconds.
+        frames: Stop after that many.
+        sound: Take the sound along.
+        codec: As after ``--codec``.
+        behind: A film to put behind the subject, over and over.
+    """
+
+    start_s: float = 0.0
+    frames: int | None = None
+    sound: bool = True
+    codec: str | None = None
+    behind: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilmOutcome(Outcome):
+    """What became of a film.
+
+    Attributes:
+        frames: How many were written.
+        took_s: The time that took, in seconds.
+        warning: What was wrong with the film although it could be done.
+    """
+
+    frames: int = 0
+    took_s: float = 0.0
+    warning: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what there is to say of a film besides, by its name."""
+        rate = round(self.frames / self.took_s, 2)
+        seconds = round(self.took_s, 3)
+        return {"frames": self.frames, "seconds": seconds, "fps": rate, "warning": self.warning}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a film is: its name, frames written, frames to expect (if known), seconds of it."""
+
+    name: str
+    done: int
+    expected: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who hears of a run: outcomes, positions, and remarks for the person at the keyboard."""
+
+    report: Report
+    at: Callable[[Position], None] = lambda position: None
+    note: Callable[[str], None] = lambda text: None
+
+
+def infer_films(
+    jobs: Sequence[Job],
+    predictor: Predictor,
+    settings: Settings,
+    films: FilmSettings,
+    watcher: Watcher,
+) -> list[Outcome]:
+    """Work through the films of ``jobs``, one after the other; one that fails leaves the others.
+
+    Args:
+        jobs: Films with their outputs, which are replaced if they exist; see ``sift``.
+        predictor: The loaded network; image models answer frame by frame, clip models clip by clip.
+        settings: As for pictures; ``batch`` is in frames, or in clips.
+        films: See :class:`FilmSettings`.
+        watcher: Told of everything as it becomes known.
+
+    Returns:
+        All outcomes; with ``fail_fast`` those up to the first failure.
+
+    Raises:
+        DeviceError: If the device has not enough memory.
+        WeightsError: If the network's answers are not finite.
+        KeyboardInterrupt: Passed on, after what was done of the film has been kept.
+    """
+    outcomes: list[Outcome] = []
+    for job in jobs:
+        outcome = _outcome(job, predictor, settings, films, watcher)
+        outcomes.append(outcome)
+        watcher.report(outcome)
+        if settings.fail_fast and outcome.status == "failed":
+            break
+    return outcomes
+
+
+def _outcome(
+    job: Job, predictor: Predictor, settings: Settings, films: FilmSettings, watcher: Watcher
+) -> Outcome:
+    start = time.perf_counter()
+    try:
+        reader = FilmReader(
+            cast(Path, job.input.path),
+            start_s=films.start_s,
+            frames=films.frames,
+            max_pixels=settings.max_pixels,
+        )
+        sink = _film(reader, job, predictor, settings, films, watcher)
+    except _OF_ONE_FILM as error:
+        return Outcome(job, "failed", error)
+    took = time.perf_counter() - start
+    warning = reader.damage or sink.damage
+    return FilmOutcome(job, "done", frames=sink.frames, took_s=took, warning=warning)
+
+
+def _film(
+    reader: FilmReader,
+    job: Job,
+    predictor: Predictor,
+    settings: Settings,
+    films: FilmSettings,
+    watcher: Watcher,
+) -> FilmWriter | FrameFolder:
+    """Do one film; returns what wrote it."""
+    sink = _sink(reader, job, settings, films)
+    width, height = reader.info.size_wh
+    ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
+    name = job.source
+
+    def draw(item: object) -> tuple[Pixels, float | None]:
+        frame, settings = cast(tuple[Frame, Settings], item)
+        return render(frame, settings), frame.seconds
+
+    def write(item: object) -> None:
+        sink.write(*cast(tuple[Pixels, float | None], item))
+        watcher.at(Position(name, sink.frames, reader.expected, sink.seconds))
+
+    try:
+        with ExitStack() as stack:
+            dressed = _wardrobe(stack, films.behind, reader)
+            frames = stack.enter_context(closing(prefetch(reader, ahead)))
+            stack.enter_context(sink)
+            stack.enter_context(opencv_in_line())
+            threads = min(ahead, helping_hands())
+            with Writer(write, ahead, prepare=draw, threads=threads) as writer:
+                for frame in saliency_stream(predictor, frames, batch=settings.batch):
+                    writer.put((frame, dressed(settings)))
+            if isinstance(sink, FilmWriter) and reader.end_s is not None:
+                sink.hold_until(reader.end_s)
+    except PipelineError as error:
+        raise _cause(error) from error
+    except KeyboardInterrupt:
+        if sink.partial is not None:
+            watcher.note(f"kept {sink.frames} frames in {sink.partial}")
+        raise
+    return sink
+
+
+def _sink(
+    reader: FilmReader, job: Job, settings: Settings, films: FilmSettings
+) -> FilmWriter | FrameFolder:
+    target = cast(Path, job.target)
+    if job.frames:
+        return FrameFolder(target, rate=reader.rate, compress=settings.compress)
+    return FilmWriter(
+        target,
+        size_wh=reader.info.size_wh,
+        rate=reader.rate,
+        alpha=has_alpha(settings.kind),
+        codec=films.codec,
+        sound=reader.path if films.sound and reader.info.sound else None,
+        start_s=films.start_s,
+    )
+
+
+def _wardrobe(
+    stack: ExitStack, behind: Path | None, reader: FilmReader
+) -> Callable[[Settings], Settings]:
+    """Return what gives the settings for the next frame: with a film behind, its next frame."""
+    if behind is None:
+        return lambda settings: settings
+    ahead = prefetch(loop_film(behind, reader.rate), 2)
+    backs: Iterator[Frame] = stack.enter_context(closing(ahead))
+
+    def dressed(settings: Settings) -> Settings:
+        back = next(backs)
+        background = over_white(back.rgb, back.alpha)
+        return replace(settings, look=replace(settings.look, background=background))
+
+    return dressed
+
+
+def _cause(error: PipelineError) -> BaseException:
+    """Return the first cause, if it is written for the person at the keyboard."""
+    cause: BaseException = error
+    while isinstance(cause, PipelineError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause if isinstance(cause, SodError) else error

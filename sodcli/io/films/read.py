@@ -1,0 +1,222 @@
+"""A film file -> its frames, upright, in square pixels, one after the other."""
+
+import queue
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from io import RawIOBase
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SourceError
+from sodcli.files.reading import MAX_PIXELS
+from sodcli.frame import Frame
+from sodcli.io.films.ffmpeg import Ffmpeg, tell
+from sodcli.io.films.probe import probe, source_args
+from sodcli.io.pictures.read import check_file
+from sodcli.text import shown
+
+_BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
+_SHOWN_AT: Final = re.compile(
+    r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) (?: *pts_time:\S+ +duration: *(\d{1,19})\b)?"
+)
+_STAMP_WAIT_S: Final = 10.0
+_EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
+_TOLD_WITHIN_S: Final = 0.01  # containers' lengths are told in hundredths
+
+
+class FilmReader:
+    """The frames of a film, in order; iterate once, and ``close`` what you do not read to the end.
+
+    Films of constant rate keep it exactly: frames the file skips are repeated, so that picture and
+    sound stay in step. Frames of a film of variable rate carry their own times.
+
+    Attributes:
+        info: What the film is like.
+        timed: Frames carry their own times.
+        rate: Frames per second, on average if ``timed``.
+        expected: About how many frames will come; ``None`` if nobody knows.
+        end_s: After the last frame: when it stops being shown, in seconds, if ``timed`` and known.
+        damage: After the last frame: what was wrong with the file, or ``None``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start_s: float = 0.0,
+        frames: int | None = None,
+        rate: Fraction | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Look at the film; decoding starts with the first frame asked for.
+
+        Args:
+            path: Any film that ffmpeg reads.
+            start_s: Skip what is shown earlier, in seconds.
+            frames: Stop after that many.
+            rate: Repeat and drop frames to reach this constant rate, in frames per second.
+            max_pixels: A film with larger frames is refused.
+
+        Raises:
+            SourceError: If it is missing, no film, or too large.
+        """
+        check_file(path, picture=False)  # ffmpeg has more words for what no film can be
+        self.path, self.info = path, probe(path)
+        width, height = self.info.size_wh
+        if width * height > max_pixels:
+            raise SourceError(
+                f"{shown(path)}: {width}x{height} is more than {max_pixels} pixels;"
+                " if you trust the file, raise --max-pixels"
+            )
+        self.timed = self.info.variable and rate is None
+        self.rate = rate or self.info.average
+        self._start_s, self._limit = start_s, frames
+        self.expected = _expected(self.info.duration_s, self.rate, start_s, frames)
+        self.end_s: float | None = None
+        self.damage: str | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; ``seconds`` is set if the rate varies.
+
+        Raises:
+            SourceError: If not one frame can be decoded, or something ends ffmpeg on the way.
+        """
+        stamps = _Stamps()
+        level = "info" if self.timed else "error"
+        process = Ffmpeg(self._args(), reads=True, on_line=stamps.take, level=level)
+        count = 0
+        try:
+            while (pixels := self._next(process)) is not None:
+                seconds = stamps.next(count / float(self.rate)) if self.timed else None
+                yield self._frame(pixels, count, seconds)
+                count += 1
+            self._judge(count, process.finish(), process)
+            self.end_s = self._end(stamps)
+        finally:
+            process.stop()
+
+    def _args(self) -> list[str]:
+        """Return ffmpeg's options: what is read, how it is timed, what comes out."""
+        args = ["-c:v", self.info.decoder] if self.info.decoder else []
+        args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+        args += [*source_args(self.path), "-map", "0:V:0"]
+        width, height = self.info.size_wh
+        scale = f"scale={width}:{height}"
+        if self.info.matrix:
+            scale += f":in_color_matrix={self.info.matrix}"
+        timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
+        args += ["-vf", f"{timing},{scale},setsar=1", "-fps_mode", "passthrough"]
+        args += ["-frames:v", str(self._limit)] if self._limit is not None else []
+        pixels = "rgba" if self.info.alpha else "rgb24"
+        return [*args, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
+
+    def _next(self, process: Ffmpeg) -> NDArray[np.uint8] | None:
+        width, height = self.info.size_wh
+        pixels = np.empty((height, width, 4 if self.info.alpha else 3), np.uint8)
+        view = pixels.reshape(-1).data
+        pipe = cast(RawIOBase, process.stdout)
+        got = 0
+        while got < len(view):
+            more = pipe.readinto(view[got:])
+            if not more:
+                return None
+            got += more
+        return pixels
+
+    def _frame(self, pixels: NDArray[np.uint8], index: int, seconds: float | None) -> Frame:
+        alpha = None
+        if self.info.alpha:
+            alpha = pixels[..., 3]
+            alpha = None if alpha.min() == 255 else np.ascontiguousarray(alpha)
+            pixels = np.ascontiguousarray(pixels[..., :3])
+        name = self.path.stem
+        return Frame(pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds)
+
+    def _end(self, stamps: "_Stamps") -> float | None:
+        """Return when the last frame stops being shown, if that is known.
+
+        It is not shown much longer than the container lasts: in films that store their frames in
+        another order, ffmpeg may tell the length of another frame.
+        """
+        if stamps.last is None or stamps.lasts is None:
+            return None
+        lasts, duration = stamps.lasts, self.info.duration_s
+        if duration is not None:
+            left = duration + _TOLD_WITHIN_S - self._start_s - stamps.last
+            lasts = min(lasts, max(left, float(1 / self.rate)))
+        return stamps.last + lasts
+
+    def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
+        """Say after the end what was wrong, if anything; ``code`` is ffmpeg's exit status."""
+        name = shown(self.path)
+        if code < 0:
+            raise SourceError(f"{name}: {process.reason()} after {count} frames")
+        errors = [line for line in process.lines if "[error]" in line]
+        if not count and self._start_s:
+            raise SourceError(f"{name}: no frame after --start {self._start_s:g}")
+        if not count:
+            raise SourceError(f"{name}: no frame can be decoded ({tell(errors) or 'empty'})")
+        if not errors and not code:
+            return
+        why = tell(errors) or process.reason()
+        short = self.expected is not None and count < self.expected * (1 - _EARLY_END) - 1
+        where = f"ends after {count} of about {self.expected} frames" if short else "has bad places"
+        self.damage = f"{name}: the file is damaged and {where} ({why})"
+
+
+class _Stamps:
+    """Times of frames, as ffmpeg's filter ``showinfo`` tells them on standard error.
+
+    Attributes:
+        last: When the last frame asked for is shown, in seconds; ``None`` if it has no time.
+        lasts: For how long, in seconds; ``None`` if that is not told.
+    """
+
+    def __init__(self) -> None:
+        self._beat = Fraction(0)
+        self._told: queue.SimpleQueue[tuple[float | None, float | None]] = queue.SimpleQueue()
+        self.last: float | None = None
+        self.lasts: float | None = None
+
+    def take(self, line: str) -> bool:
+        """Note the time in a line; false if the line holds anything else."""
+        if "showinfo" not in line:
+            return False
+        if beat := _BEAT.search(line):
+            self._beat = Fraction(int(beat[1]), int(beat[2]))
+        elif shown_at := _SHOWN_AT.search(line):
+            time = None if shown_at[1] == "NOPTS" else float(int(shown_at[1]) * self._beat)
+            self._told.put((time, float(int(shown_at[2] or 0) * self._beat) or None))
+        return True
+
+    def next(self, default: float) -> float:
+        """Return the next frame's time in seconds, or ``default`` if it has none."""
+        try:
+            self.last, self.lasts = self._told.get(timeout=_STAMP_WAIT_S)
+        except queue.Empty:
+            self.last = None
+        return default if self.last is None else self.last
+
+
+def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
+    """Yield the frames of a film at a constant rate, over and over.
+
+    Raises:
+        SourceError: If it cannot be read.
+    """
+    reader = FilmReader(path, rate=rate, max_pixels=max_pixels)
+    while True:
+        yield from reader
+
+
+def _expected(
+    duration_s: float | None, rate: Fraction, start_s: float, frames: int | None
+) -> int | None:
+    if duration_s is None:
+        return frames
+    left = max(1, round((duration_s - start_s) * rate))
+    return left if frames is None else min(left, frames)

@@ -1,0 +1,292 @@
+"""Pixels -> a film file that appears whole, with the sound of another film."""
+
+import os
+import struct
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SinkError, UsageError
+from sodcli.files import workshop
+from sodcli.io.films.ffmpeg import Ffmpeg, run
+from sodcli.io.films.formats import choose_codec, sound_args
+from sodcli.io.films.last_frame import hold_last
+from sodcli.io.films.probe import local, sound_codecs, source_args
+from sodcli.text import shown
+
+_TICKS: Final = 90_000  # per second, for films of variable rate
+_TAGS: Final = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA"}
+_MAX_SIDE: Final = 2**16 - 1
+_KNOWS_RATE: Final = (".mkv", ".webm")  # containers that store a nominal rate
+
+
+class FilmWriter:
+    """Writes a film; a context manager.
+
+    The frames go to ffmpeg through a pipe, in IVF, the simplest container with a time stamp for
+    each frame, so that constant and variable rates take one way. ffmpeg encodes into a hidden
+    folder beside the target; at the end the result is put into its container, together with the
+    sound.
+
+    Leaving normally puts the film in place. Leaving with ``KeyboardInterrupt`` keeps what was done
+    as ``STEM.partial.mkv`` (animated pictures: with their own suffix). Leaving with any other
+    error, or with a second Ctrl-C, leaves nothing behind.
+
+    Attributes:
+        frames: How many were written.
+        seconds: How long they last.
+        partial: Where an interrupted film was kept, or ``None``.
+        damage: What is missing from the film although it could be finished, or ``None``.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        *,
+        size_wh: tuple[int, int],
+        rate: Fraction,
+        alpha: bool = False,
+        codec: str | None = None,
+        sound: Path | None = None,
+        start_s: float = 0.0,
+    ) -> None:
+        """Check that the film can be written; nothing is touched before the ``with`` block.
+
+        Args:
+            target: Its suffix decides the container.
+            size_wh: Width and height of every frame, in pixels.
+            rate: Frames per second; of frames that come with their own times, the usual rate.
+            alpha: Frames are RGBA, and their transparency is kept.
+            codec: A name of ``film_formats.CODECS``; by default the container's usual one.
+            sound: A film whose sound is taken along, as far as the picture lasts.
+            start_s: Where in ``sound`` the first frame lies, in seconds.
+
+        Raises:
+            UsageError: If container, codec and alpha do not go together.
+        """
+        if max(size_wh) > _MAX_SIDE or min(size_wh) < 1 or rate <= 0:
+            raise UsageError(f"no film has {size_wh[0]}x{size_wh[1]} pixels at {rate} frames/s")
+        self._codec = choose_codec(shown(target), target.suffix, alpha=alpha, wanted=codec)
+        self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
+        self._sound, self._start_s = sound, start_s
+        self._odd = self._codec.even and not alpha
+        self._stack = ExitStack()
+        self._encoder: Ffmpeg | None = None
+        self._timed = False
+        self._channels = 0
+        self._first, self._last = 0, -1
+        self._end_s: float | None = None
+        self.frames = 0
+        self.partial: Path | None = None
+        self.damage: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the film lasts so far."""
+        if not self._timed:
+            return float(self.frames / self._rate)
+        return self._end_s or self._last / _TICKS + float(1 / self._rate)
+
+    def __enter__(self) -> Self:
+        """Make the hidden folder.
+
+        Raises:
+            SinkError: If that fails.
+        """
+        try:
+            self._shop = self._stack.enter_context(workshop(self._target.parent, "film"))
+        except OSError as error:
+            raise self._cannot(error.strerror or str(error)) from error
+        return self
+
+    def write(self, pixels: NDArray[np.uint8], seconds: float | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or, with alpha, ``(H, W, 4)`` RGBA with
+                straight alpha, uint8; the same kind each time.
+            seconds: When it is to be shown, counted from the start of the film; either all frames
+                have one or none. Frames without follow each other at the constant rate.
+
+        Raises:
+            SinkError: If the encoder failed.
+            ValueError: If the pixels are of another size or kind than announced.
+        """
+        channels = self._check(pixels)
+        if self._encoder is None:
+            self._timed, self._channels = seconds is not None, channels
+            self._encoder = self._start(channels)
+            self._send(self._header(channels))
+        elif channels != self._channels or self._timed != (seconds is not None):
+            raise ValueError("all frames of a film are of one kind, with times or without")
+        tick = self.frames if seconds is None else round(seconds * _TICKS)
+        self._last = max(tick, self._last + 1)
+        self._first = self._first if self.frames else self._last
+        pixels = self._evened(pixels)
+        self._send(struct.pack("<IQ", pixels.nbytes, self._last))
+        self._send(np.ascontiguousarray(pixels).reshape(-1).data)
+        self.frames += 1
+
+    def hold_until(self, seconds: float) -> None:
+        """Let the last frame be shown until then; otherwise it is shown for ``1 / rate``.
+
+        To be called once, after the last frame; changes nothing unless frames have times.
+
+        Args:
+            seconds: Counted from the start of the film.
+        """
+        self._end_s = max(seconds, (self._last + 1) / _TICKS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Put the film in place, or keep or remove what there is of it.
+
+        Raises:
+            SinkError: If the film cannot be finished, or has no frame.
+        """
+        with self._stack:
+            try:
+                if kind is None:
+                    self._finish(self._target)
+                elif issubclass(kind, KeyboardInterrupt) and self.frames:
+                    self._keep_partial()
+            except KeyboardInterrupt:
+                if kind is None:  # the first one, while the film was being finished
+                    self._keep_partial()
+                raise
+            finally:
+                if self._encoder is not None:
+                    self._encoder.stop()
+
+    def _keep_partial(self) -> None:
+        suffix = ".mkv" if self._codec.work else self._target.suffix
+        partial = self._target.with_name(f"{self._target.stem}.partial{suffix}")
+        self._finish(partial)
+        self.partial = partial
+
+    def _check(self, pixels: NDArray[np.uint8]) -> int:
+        channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
+        wanted = (4,) if self._alpha else (1, 3)
+        if pixels.shape[1::-1] != self._size_wh or channels not in wanted:
+            raise ValueError(f"frame is {pixels.shape}, the film is {self._size_wh} wide and high")
+        if pixels.dtype != np.uint8:
+            raise ValueError(f"frame is {pixels.dtype}, not uint8")
+        return channels
+
+    def _evened(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Repeat the last row and column where a side is odd and the codec needs it even.
+
+        So nothing is stretched and nothing is lost.
+        """
+        height, width = pixels.shape[:2]
+        if not self._odd or not (height % 2 or width % 2):
+            return pixels
+        more = [(0, height % 2), (0, width % 2), (0, 0)]
+        return np.pad(pixels, more[: pixels.ndim], mode="edge")
+
+    def _header(self, channels: int) -> bytes:
+        beat = Fraction(_TICKS) if self._timed else self._rate
+        sides = (side + self._odd * (side % 2) for side in self._size_wh)
+        shape = struct.pack("<4sHH", _TAGS[channels], *sides)
+        return b"DKIF\0\0\x20\0" + shape + struct.pack("<IIII", *beat.as_integer_ratio(), 0, 0)
+
+    def _start(self, channels: int) -> Ffmpeg:
+        codec = self._codec
+        beat = Fraction(1, _TICKS) if self._timed else 1 / self._rate
+        args = ["-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0", "-fps_mode", "passthrough"]
+        args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
+        args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
+        args += codec.options(alpha=self._alpha)
+        if self._timed and codec.rate_option:
+            # Without the rate the level would be that of 90,000 fps. With B-frames the last frame
+            # would not be the last one in the file, and MP4 could not tell how long it is shown.
+            args += [codec.rate_option, f"fps={self._rate}:bframes=0"]
+        return Ffmpeg([*args, "-y", local(self._work)], writes=True)
+
+    @property
+    def _work(self) -> Path:
+        return self._shop / f"picture{self._codec.work or self._target.suffix}"
+
+    def _send(self, data: bytes | memoryview) -> None:
+        assert self._encoder is not None
+        try:
+            sent = 0
+            while sent < len(data):
+                sent += self._encoder.stdin.write(data[sent:]) or 0
+        except OSError as error:
+            self._encoder.finish()
+            raise self._cannot(self._encoder.reason()) from error
+
+    def _finish(self, target: Path) -> None:
+        if self._encoder is None:
+            raise self._cannot("the film has no frame")
+        if self._encoder.finish():
+            raise self._cannot(self._encoder.reason())
+        made = self._work
+        try:
+            if self._codec.work:
+                made = self._packed(made, target.suffix.lower())
+            elif self._timed:
+                made = self._held(made)
+            with made.open("rb+") as file:
+                os.fsync(file.fileno())
+            made.replace(target)
+        except OSError as error:
+            raise self._cannot(error.strerror or str(error)) from error
+
+    def _packed(self, picture: Path, suffix: str) -> Path:
+        """Put the encoded picture and the sound into the container."""
+        packed = self._shop / f"film{suffix}"
+        end = []
+        if self._timed and suffix in _KNOWS_RATE:  # and the rate shall not be the fineness of times
+            end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
+        end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
+        end += self._last_frame() if self._timed else []
+        for inputs in self._inputs(picture, suffix):
+            failed = run([*inputs, "-c:v", "copy", *end, "-y", local(packed)])
+            if failed is None:
+                return packed
+            why = failed.reason()
+            self.damage = f"{shown(self._target)}: written without sound ({why})"
+        raise self._cannot(why)
+
+    def _last_frame(self) -> list[str]:
+        """Return the options that let the last frame be shown until ``seconds``."""
+        lasts = self.seconds - self._last / _TICKS
+        length = f"if(eq(N\\,{self.frames - 1})\\,{lasts:.6f}/TB\\,DURATION)"
+        return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration={length}"]
+
+    def _held(self, picture: Path) -> Path:
+        """Let the last frame of an animated picture be shown until ``seconds``."""
+        if self._codec.name != "gif":
+            hold_last(picture, self.seconds - self._first / _TICKS)
+            return picture
+        held = self._shop / "film.gif"
+        args = ["-i", local(picture), "-c:v", "copy", "-loop", "0", *self._last_frame()]
+        if failed := run([*args, "-y", local(held)]):
+            raise self._cannot(failed.reason())
+        return held
+
+    def _inputs(self, picture: Path, suffix: str) -> list[list[str]]:
+        """Return the ways to take the sound along, the last of them without: hours of work count.
+
+        ffmpeg lets a picture begin at 0. Beside sound it begins when its first frame is shown.
+        """
+        silent = ["-i", local(picture), "-map", "0:v"]
+        if self._sound is None:
+            return [silent]
+        late = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if self._timed and self._first else []
+        start = ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+        how = sound_args(suffix, sound_codecs(self._sound))
+        length = ["-copypriorss", "0", "-t", f"{self.seconds:.6f}"]
+        inputs = [*late, "-i", local(picture), *start, *source_args(self._sound)]
+        return [[*inputs, "-map", "0:v", "-map", "1:a?", *how, *length], silent]
+
+    def _cannot(self, why: str) -> SinkError:
+        return SinkError(f"cannot write {shown(self._target)}: {why}")

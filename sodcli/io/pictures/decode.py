@@ -1,0 +1,147 @@
+"""Bytes of a picture file -> pixels, whatever the file is called."""
+
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from typing import Final
+
+from PIL import ExifTags, Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from sodcli.errors import SourceError
+from sodcli.io.pictures.colour import Raster, to_raster
+from sodcli.io.pictures.heic import begins_heic, heic_reader
+
+HEAD_BYTES: Final = 64
+
+# Pillow's readers are called by name, not through Image.open: that one measures every picture
+# against a global of Pillow, which a program that imports sodcli may have set for itself.
+_READERS: Final[tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...]] = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
+    (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
+    (re.compile(rb".{4}ftyp.{0,52}?avi[fs]", re.DOTALL), AvifImageFile),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImageFile),
+    (re.compile(rb"BM"), BmpImageFile),
+    (re.compile(rb"GIF8[79]a"), GifImageFile),
+    (re.compile(rb"P[1-6]\s"), PpmImageFile),
+)
+_TURNS: Final = {  # EXIF orientation -> what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+DAMAGE: Final = (  # Pillow raises each of these on some damaged file
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+
+
+def decode(data: bytes, label: str, max_pixels: int) -> Raster:
+    """Decode the first picture of a file, upright as its EXIF orientation says.
+
+    Args:
+        data: The whole file.
+        label: What the file is called in messages.
+        max_pixels: More than this is refused by the header, before any pixel is decoded.
+
+    Raises:
+        SourceError: If it is not a picture, is damaged or too large; one line, label first.
+    """
+    reader = reader_of(data[:HEAD_BYTES], label)
+    with _pillow_kept_quiet():
+        try:
+            image = reader(BytesIO(data))
+            _check_size(image.width, image.height, label, max_pixels)
+            _refuse_deep_planes(image)
+            image.load()
+            return to_raster(_upright(image))
+        except Image.DecompressionBombError as error:
+            raise SourceError(f"{label}: more pixels than --max-pixels or Pillow allows") from error
+        except MemoryError as error:
+            raise SourceError(f"{label}: not enough memory to read it") from error
+        except DAMAGE as error:
+            raise SourceError(f"{label}: {_damage(reader)}") from error
+
+
+def reader_of(head: bytes, label: str) -> type[ImageFile]:
+    """Return the reader for a file by its first ``HEAD_BYTES`` bytes.
+
+    Raises:
+        SourceError: If no kind of picture begins like this, or its reader is not installed.
+    """
+    for pattern, reader in _READERS:
+        if pattern.match(head):
+            return reader
+    if begins_heic(head):
+        return heic_reader(label)
+    known = "PNG, JPEG, WebP, AVIF, TIFF, BMP"
+    raise SourceError(f"{label}: not a picture sod can read ({known}); convert it to one first")
+
+
+def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise SourceError(
+            f"{label}: {width}x{height} is more than {max_pixels} pixels;"
+            " if you trust the file, raise --max-pixels"
+        )
+
+
+def _refuse_deep_planes(image: Image.Image) -> None:
+    """Raise ``ValueError`` for unpacked 16-bit planes: Pillow mixes up their bytes in silence."""
+    if isinstance(image, TiffImageFile):
+        tags, tag = image.tag_v2, ExifTags.Base
+        planar = tags.get(tag.PlanarConfiguration) == 2 and tags.get(tag.Compression, 1) == 1
+        if planar and max(tags.get(tag.BitsPerSample, (1,))) > 8:
+            raise ValueError("16-bit planes")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF block says; a damaged block counts as none."""
+    with suppress(*DAMAGE):
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return image if turn is None else image.transpose(turn)
+    return image
+
+
+def _damage(reader: type[ImageFile]) -> str:
+    if reader is TiffImageFile:  # TIFF has more kinds than any one program reads
+        return "truncated or corrupt, or a kind of TIFF sod cannot read"
+    return "truncated or corrupt"
+
+
+@contextmanager
+def _pillow_kept_quiet() -> Iterator[None]:
+    """Silence Pillow's warnings about odd files.
+
+    Only Pillow's own modules are named: Python's filters are shared by all threads, and should
+    another thread restore them at a bad moment, nothing but these warnings stays silent.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

@@ -1,0 +1,154 @@
+"""Pixels -> bytes of a picture file; the suffix decides the format."""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sodcli.errors import SinkError, UsageError
+
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
+_SUB, _UP = 1, 2  # what is left of a pixel without its left, or its upper, neighbour
+
+
+def encode_png(pixels: NDArray[np.uint8], icc: bytes | None = None) -> bytes:
+    """Encode ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8; ``icc`` describes it.
+
+    It needs about as much memory as the pixels themselves.
+    """
+    height, width, channels = *pixels.shape[:2], 1 if pixels.ndim == 2 else pixels.shape[2]
+    head = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
+    chunks = [_chunk(b"IHDR", head)]
+    if icc is not None:
+        chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    rows = _filtered(pixels.reshape(height, -1), channels)
+    data = packer.compress(rows.reshape(-1).data) + packer.flush()
+    return b"".join((_SIGNATURE, *chunks, _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
+
+
+def _filtered(rows: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return each row with its filter in front: what changes little packs well."""
+    out = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
+    if channels == 1:
+        out[:, 0] = _UP
+        out[0, 1:] = rows[0]
+        np.subtract(rows[1:], rows[:-1], out=out[1:, 1:])
+    else:
+        out[:, 0] = _SUB
+        out[:, 1 : 1 + channels] = rows[:, :channels]
+        np.subtract(rows[:, channels:], rows[:, :-channels], out=out[:, 1 + channels :])
+    return out
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(data, zlib.crc32(name))
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How Pillow writes a format, and what the format cannot do."""
+
+    name: str
+    alpha: bool = True
+    max_side: int = 2**31 - 1
+    lossy: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Full chroma: at half of it the subject's colour would smear over flat green.
+_JPEG: Final = _Format("JPEG", False, 65500, True, {"subsampling": "4:4:4"})
+_TIFF: Final = _Format("TIFF", options={"compression": "tiff_deflate"})
+_FORMATS: Final = {
+    ".png": _Format("PNG"),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": _Format("WEBP", max_side=16383, lossy=True),
+    ".avif": _Format("AVIF", max_side=32768, lossy=True, options={"speed": 8}),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".bmp": _Format("BMP", alpha=False),
+}
+
+
+def check_format(name: str, suffix: str, *, alpha: bool) -> None:
+    """Refuse a file name before any work is done for it.
+
+    Args:
+        name: What the file is called in messages.
+        suffix: The format, as ``.png``; capitals do not matter.
+        alpha: Whether transparency is to be written.
+
+    Raises:
+        UsageError: If no format has this suffix, or this one has no alpha.
+    """
+    known = _FORMATS.get(suffix.lower())
+    if known is None:
+        formats = ", ".join(_FORMATS)
+        raise UsageError(f"{name}: no picture format has this suffix; use one of {formats}")
+    if alpha and not known.alpha:
+        raise UsageError(
+            f"cannot write alpha to {name}; use .png, .webp, .avif or .tiff,"
+            " or a type without transparency, such as white"
+        )
+
+
+def is_format(suffix: str) -> bool:
+    """Say whether pictures can be written under this suffix."""
+    return suffix.lower() in _FORMATS
+
+
+def encode_picture(
+    pixels: NDArray[np.uint8],
+    suffix: str,
+    *,
+    icc: bytes | None = None,
+    quality: int = 95,
+    compress: int | None = None,
+) -> bytes:
+    """Encode pixels as a whole picture file.
+
+    Args:
+        pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha, uint8.
+        suffix: ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, ``.avif``, ``.tif``, ``.tiff`` or
+            ``.bmp``.
+        icc: Colour profile of the pixels; left out for grey ones, which it cannot describe, and
+            by BMP, which has no place for it.
+        quality: 0 to 100, for the lossy formats.
+        compress: 0 to 9, for PNG: how hard zlib tries. ``None`` is as fast as ``encode_png``, 6
+            gives files about an eighth smaller in five times the time. The other formats take no
+            notice.
+
+    Raises:
+        UsageError: If the suffix is unknown, or the format has no alpha and the pixels have.
+        SinkError: If the picture is too large for the format.
+    """
+    check_format(suffix, suffix, alpha=pixels.shape[2:] == (4,))
+    chosen = _FORMATS[suffix.lower()]
+    height, width = pixels.shape[:2]
+    if max(height, width) > chosen.max_side:
+        raise SinkError(
+            f"{chosen.name} ends at {chosen.max_side} pixels a side, this is {width}x{height};"
+            " use .png or .tiff"
+        )
+    icc = icc if pixels.ndim == 3 else None
+    if chosen.name == "PNG" and compress is None:
+        return encode_png(pixels, icc)
+    options = dict(chosen.options)
+    if chosen.lossy:
+        options["quality"] = quality
+    if chosen.name == "PNG":
+        options["compress_level"] = compress
+    if icc is not None:
+        options["icc_profile"] = icc
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, chosen.name, **options)
+    return file.getvalue()

@@ -1,0 +1,129 @@
+"""Reading pictures: from a file, from a pipe, from memory."""
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from sodcli.errors import SourceError
+from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
+from sodcli.frame import Frame
+from sodcli.io.pictures.decode import HEAD_BYTES, decode, reader_of
+from sodcli.text import shown
+
+_CHUNK_BYTES: Final = 2**20
+
+
+def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Read a picture file by its content; its name may say anything.
+
+    EXIF orientation is applied, 16-bit is scaled to 8, palettes, grey and CMYK become RGB.
+
+    Args:
+        path: PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF (first frame) or PPM.
+        index: Goes into the frame.
+        max_pixels: A larger picture is refused before it is decoded.
+
+    Returns:
+        A frame named by the file's stem, with ``alpha`` only if any pixel is not opaque.
+
+    Raises:
+        SourceError: If it cannot be read; one line that begins with the path.
+    """
+    label = shown(path)
+    with _opened(path, label) as file:
+        data = _slurp(file, label)
+    return decode_picture(data, name=path.stem, index=index, origin=path, max_pixels=max_pixels)
+
+
+def check_file(path: Path, *, picture: bool) -> None:
+    """Look whether a file is there and can be what it should be, without reading it all.
+
+    Args:
+        path: A picture or film.
+        picture: It must begin as a picture does.
+
+    Raises:
+        SourceError: As ``read_picture``.
+    """
+    label = shown(path)
+    with _opened(path, label) as file:
+        head = _head(file, label)
+    if picture:
+        reader_of(head, label)
+
+
+def read_stream(
+    stream: BinaryIO, *, name: str = "stdin", index: int = 0, max_pixels: int = MAX_PIXELS
+) -> Frame:
+    """Read one picture from a pipe, to its end.
+
+    Raises:
+        SourceError: As ``read_picture``; the line begins with ``name``.
+    """
+    data = _slurp(stream, name)
+    return decode_picture(data, name=name, index=index, max_pixels=max_pixels)
+
+
+def decode_picture(
+    data: bytes,
+    *,
+    name: str,
+    index: int = 0,
+    origin: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Frame:
+    """Decode the bytes of a picture file; ``name`` and ``origin`` go into the frame.
+
+    Raises:
+        SourceError: If they are not a picture, damaged, or too large.
+    """
+    label = shown(origin or name)
+    if not data:
+        raise SourceError(f"{label}: empty file")
+    raster = decode(data, label, max_pixels)
+    return Frame(raster.rgb, index, name, origin=origin, alpha=raster.alpha, icc=raster.icc)
+
+
+@contextmanager
+def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
+    """Open a file; what goes wrong with it, then or later, is one line."""
+    try:
+        _check_regular(path, label)
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise SourceError(f"{label}: no such file") from error
+    except OSError as error:
+        raise SourceError(f"{label}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_regular(path: Path, label: str) -> None:
+    """Refuse what is not a plain file: opening a FIFO would wait for ever."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise SourceError(f"{label}: is a folder")
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{label}: not a regular file")
+
+
+def _head(stream: BinaryIO, label: str) -> bytes:
+    head = stream.read(HEAD_BYTES)
+    if not head:
+        raise SourceError(f"{label}: empty file")
+    return head
+
+
+def _slurp(stream: BinaryIO, label: str) -> bytes:
+    """Read it all, but no further than its beginning if that is no picture's."""
+    head = _head(stream, label)
+    reader_of(head, label)
+    chunks = [head]
+    left = MAX_BYTES - len(head)
+    while chunk := stream.read(_CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            raise SourceError(f"{label}: larger than {MAX_BYTES // 2**20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)

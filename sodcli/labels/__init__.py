@@ -1,0 +1,1 @@
+"""Dense labels for sparsely annotated films."""

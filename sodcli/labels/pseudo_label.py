@@ -1,0 +1,271 @@
+"""The loop of ``sod pseudo-label``: dense labels for films with sparse ones."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+
+from sodcli.data.clips import between, thinned
+from sodcli.data.films import Film
+from sodcli.data.pairs import Pair
+from sodcli.data.read import read_image, read_pair
+from sodcli.errors import SinkError, SodError, SourceError, UsageError
+from sodcli.files import sweep, write_whole
+from sodcli.imaging.evidence import Labelled, Map, mean_of_warped
+from sodcli.io.sinks import save_picture
+from sodcli.labels.labeller import Generator, Judge, Labeller, Stopwatch, make_flow
+from sodcli.runtime.map_folder import describe
+from sodcli.runtime.predictor import Predictor, load
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label to write.
+
+    Attributes:
+        film: Whose it is.
+        place: Of its frame in the film.
+        target: The file.
+        around: Places of the labelled frames around it; ``None`` for ground truth that is kept.
+    """
+
+    film: Film
+    place: int
+    target: Path
+    around: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one label; ``error`` is set when it failed."""
+
+    label: Label
+    status: Literal["kept", "made", "skipped", "failed"]
+    error: SodError | None = None
+
+
+Report = Callable[[Outcome], None]
+
+
+def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[Label]:
+    """Return the labels to write, as ``out/SET/FILM/FRAME.png``, film by film.
+
+    Args:
+        films: What to go through.
+        interval: One annotation of so many is kept.
+        count: Labels to make between two that are kept, where there are as many frames.
+        out: Folder named ``COUNT_INTERVAL``.
+
+    Raises:
+        UsageError: If no film has room for ``count`` labels between two kept annotations.
+    """
+    labels = [label for film in films for label in _plan_film(film, interval, count, out)]
+    most = max(Counter((id(x.film), x.around) for x in labels if x.around).values(), default=0)
+    if most < count:
+        raise UsageError(
+            f"--between {count} --label-interval {interval}: there is room for {most} labels "
+            "between two kept annotations; ask for fewer, or keep fewer annotations"
+        )
+    return labels
+
+
+def run(
+    labels: Sequence[Label],
+    labeller: Labeller,
+    clock: Stopwatch,
+    report: Report,
+    *,
+    overwrite: bool = False,
+) -> list[Outcome]:
+    """Write the labels; one that cannot be made leaves the others as they are.
+
+    Args:
+        labels: From :func:`plan`.
+        labeller: Makes a label.
+        clock: Told of the time that the ``disk`` takes, decoding and encoding included.
+        report: Called with each outcome as it becomes known.
+        overwrite: Make labels anew that are there.
+
+    Raises:
+        SinkError: If a label cannot be written; those to come could not be, either.
+        DeviceError: If the device has not enough memory.
+        WeightsError: If the network's answers are not finite.
+    """
+    outcomes = []
+    neighbours = _Neighbours(clock)
+    for label in labels:
+        outcome = (
+            Outcome(label, "skipped")
+            if label.target.exists() and not overwrite
+            else _write(label, labeller, neighbours, clock)
+        )
+        outcomes.append(outcome)
+        report(outcome)
+    return outcomes
+
+
+class _Neighbours:
+    """Reads labelled frames; the last two stay, as the gaps of a film share their ends."""
+
+    def __init__(self, clock: Stopwatch) -> None:
+        self._clock = clock
+        self._held: dict[Path, Labelled | SourceError] = {}
+
+    def __call__(self, film: Film, place: int) -> Labelled:
+        mask = film.masks[place]
+        if mask not in self._held:
+            self._held = dict([*self._held.items()][-1:])
+            self._held[mask] = self._read(Pair(film.frames[place], mask, film.set))
+        found = self._held[mask]
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
+    def _read(self, pair: Pair) -> Labelled | SourceError:
+        try:
+            with self._clock.on("disk"):
+                return Labelled(*read_pair(pair))
+        except SourceError as error:
+            return error
+
+
+def _plan_film(film: Film, interval: int, count: int, out: Path) -> Iterator[Label]:
+    kept = thinned(sorted(film.masks), interval)
+    folder = out / film.set / film.name
+
+    def label(place: int, around: tuple[int, int] | None = None) -> Label:
+        return Label(film, place, folder / f"{film.frames[place].stem}.png", around)
+
+    for around in pairwise(kept):
+        yield label(around[0])
+        for place in between(*around, count):
+            yield label(place, around)
+    for place in kept[-1:]:
+        yield label(place)
+
+
+def _write(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Outcome:
+    try:
+        found = _found(label, labeller, neighbours, clock)
+    except SourceError as error:
+        return Outcome(label, "failed", error)
+    with clock.on("disk"):
+        save_picture(np.rint(found * 255).astype(np.uint8), label.target)
+    return Outcome(label, "made" if label.around else "kept")
+
+
+def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
+    """Return the ground truth itself, or the label that is made of two."""
+    if label.around is None:
+        return neighbours(label.film, label.place).label
+    left, right = (neighbours(label.film, place) for place in label.around)
+    path = label.film.frames[label.place]
+    with clock.on("disk"):
+        target = read_image(path)
+    if not target.shape == left.rgb.shape == right.rgb.shape:
+        raise SourceError(f"{path}: its size is not that of the labelled frames around it")
+    return labeller(target, left, right)
+
+
+GENERATOR: Final = "fgplg"
+_NOTE: Final = "pseudo-labels.json"
+_TIMED: Final = ("flow", "network", "disk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a run is asked for.
+
+    Attributes:
+        out: Folder of the labels, named ``M_L``.
+        flow: What finds optical flow: see :func:`sodcli.labels.labeller.make_flow`.
+        device: Where networks run.
+        warp_only: Average the two warped labels, without a network.
+        weights: Of the network: a name of models.toml or a file; by default its own.
+        size: Side in pixels of the square that the network sees; by default its own.
+        half: Compute in bfloat16.
+        overwrite: Make labels anew that are there.
+    """
+
+    out: Path
+    flow: str
+    device: torch.device
+    warp_only: bool = False
+    weights: str | None = None
+    size: int | None = None
+    half: bool = False
+    overwrite: bool = False
+
+
+def make_labels(
+    labels: Sequence[Label], order: Order, report: Report
+) -> tuple[list[Outcome], dict[str, float]]:
+    """Write ``labels``, but for those that are there already from the same settings.
+
+    Returns:
+        What became of each, and the shares of time spent on ``flow``, ``network``, ``disk`` and
+        the ``rest``.
+
+    Raises:
+        UsageError: If labels are there that something else made.
+        MissingError: If weights are not on this machine.
+        WeightsError: If they are damaged, or not of a generator.
+        DeviceError: If the device has not enough memory.
+        SinkError: If a label cannot be written.
+    """
+    predictor = None if order.warp_only else _load(order)
+    flow = make_flow(order.flow, order.device)
+    network = predictor and describe(predictor, "pseudo-label", half=order.half)
+    begin(order.out, {"flow": order.flow, "network": network}, labels, overwrite=order.overwrite)
+    clock = Stopwatch()
+    judge: Judge = mean_of_warped if predictor is None else Generator(predictor, clock)
+    labeller = Labeller(flow, judge, clock)
+    outcomes = run(labels, labeller, clock, report, overwrite=order.overwrite)
+    return outcomes, clock.shares(*_TIMED)
+
+
+def begin(out: Path, about: dict[str, Any], labels: Sequence[Label], *, overwrite: bool) -> None:
+    """Note in ``out`` what makes its labels, and clear what a killed run left there.
+
+    Raises:
+        UsageError: If there are labels that something else made.
+        SinkError: If the folder cannot be written.
+    """
+    note = out / _NOTE
+    there = any(label.target.exists() for label in labels)
+    if there and not overwrite and _read(note) != about:
+        raise UsageError(
+            f"{out}: its labels were not made with these weights and settings; "
+            "use --overwrite or another -o"
+        )
+    try:
+        for label in labels if overwrite and _read(note) != about else ():
+            label.target.unlink(missing_ok=True)  # beside new ones nobody could tell them apart
+        write_whole(note, (json.dumps(about, indent=2) + "\n").encode())
+        for folder in {label.target.parent for label in labels}:
+            sweep(folder)
+    except OSError as error:
+        raise SinkError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _load(order: Order) -> Predictor:
+    return load(
+        GENERATOR,
+        weights=order.weights,
+        device=str(order.device),
+        half=order.half,
+        size=order.size,
+    )
+
+
+def _read(note: Path) -> Any:
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

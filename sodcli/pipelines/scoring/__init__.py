@@ -1,1 +1,0 @@
-"""Saliency maps beside their ground truth: found, read, measured in several processes."""

@@ -1,0 +1,1 @@
+"""What runs a network: from pictures, clips and streams to saliency."""

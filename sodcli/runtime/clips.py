@@ -1,0 +1,219 @@
+"""Clip models on films of any length, and on a camera."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+import numpy as np
+
+from sodcli.data.clips import PAPER_CUTS, extended
+from sodcli.frame import Frame
+from sodcli.imaging.tensors import fit_map, sigmoid
+from sodcli.runtime.backends import Array, SplitBackend
+from sodcli.runtime.batching import in_halves
+from sodcli.runtime.predictor import Predictor
+
+if TYPE_CHECKING:
+    import torch
+
+_SEEN_AT_ONCE: Final = 8
+
+Seen: TypeAlias = "list[torch.Tensor] | Array"
+"""What is kept of a frame: its features, or the network's input where it cannot be parted."""
+
+
+def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Iterator[Frame]:
+    """Yield ``frames`` with their saliency, from clips that overlap by half.
+
+    A frame's map is the mean of its clips' probabilities, weighted by how far inside the clip the
+    frame lies, so that each clip fades in and out. (Of the logits, which have no bound, one clip
+    that is too sure of itself would swallow the fade.) The last clip is aligned to the film's end;
+    a film shorter than a clip goes forth and back.
+
+    Raises:
+        DeviceError: If the device has not enough memory even for one clip.
+        WeightsError: If the network's answers are not finite.
+    """
+    network = _network(predictor)
+    for _, scene in groupby(frames, lambda frame: frame.size_hw):
+        yield from _faded(network, scene, predictor.spec.clip_len, batch)
+
+
+def chunked(
+    predictor: Predictor, frames: Iterator[Frame], *, batch: int, gap: int | None = None
+) -> Iterator[Frame]:
+    """Yield ``frames`` with their saliency, from the clips that the paper tests with.
+
+    These are those of ``sodcli.data.clips.PAPER_CUTS``, of every ``gap``-th frame, by default
+    ``spec.frame_gap``; where two clips answer a frame, the later one counts. Errors as of
+    :func:`blended`.
+    """
+    network = _network(predictor)
+    length = predictor.spec.clip_len
+    step = gap or predictor.spec.frame_gap
+    span = step * length
+    cut = PAPER_CUTS[predictor.spec.short_film]
+
+    def answered(group: list[Frame]) -> list[Frame]:
+        return _disjoint(network, group, cut(len(group), length, step), batch)
+
+    for _, scene in groupby(frames, lambda frame: frame.size_hw):
+        held: list[Frame] = []
+        while group := list(islice(scene, span)):
+            again = (held + group)[-span:] if held and len(group) < span else group
+            yield from held[: len(held) + len(group) - len(again)]
+            held = answered(again)
+        yield from held
+
+
+class LiveClip:
+    """Answers the newest frame from it and those before it, as many as a clip has.
+
+    What is needed of a single frame is computed once and kept, and the clip is decoded only as far
+    as the newest frame depends on it. A frame of another size begins a new clip.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._network = _network(predictor)
+        self._seen: deque[Seen] = deque(maxlen=predictor.spec.clip_len)
+        self._size_hw = (0, 0)
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Return ``frame`` with its saliency; errors as of :func:`blended`."""
+        if frame.size_hw != self._size_hw:
+            self._seen.clear()
+        self._size_hw = frame.size_hw
+        self._seen += self._network.see([frame])
+        return frame.with_saliency(fit_map(self._network.newest(list(self._seen)), frame.size_hw))
+
+
+class _Whole:
+    """Runs the whole clip every time: for whatever can do no better."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def see(self, frames: Sequence[Frame]) -> list[Seen]:
+        return [self._predictor.prepare(frame) for frame in frames]
+
+    def maps(self, clips: Sequence[Sequence[Seen]]) -> list[Array]:
+        """Return the probabilities of each clip, ``(T, h, w)``."""
+        batch = np.stack([np.stack(cast(Sequence[Array], clip)) for clip in clips])
+        return list(sigmoid(self._predictor.backend.run(batch)[:, :, 0]))
+
+    def newest(self, clip: Sequence[Seen]) -> Array:
+        """Return the probabilities of the last frame, ``(h, w)``."""
+        (maps,) = self.maps([clip])
+        newest: Array = maps[-1]
+        return newest
+
+
+class _Parted:
+    """Computes what a frame gives to its clips once, as far as PyTorch runs the network."""
+
+    def __init__(self, predictor: Predictor, backend: SplitBackend) -> None:
+        self._predictor, self._backend = predictor, backend
+
+    def see(self, frames: Sequence[Frame]) -> list[Seen]:
+        inputs = [self._predictor.prepare(frame) for frame in frames]
+        return in_halves(self._features, inputs)
+
+    def maps(self, clips: Sequence[Sequence[Seen]]) -> list[Array]:
+        return list(sigmoid(self._decode(clips, len(clips[0]))[:, :, 0]))
+
+    def newest(self, clip: Sequence[Seen]) -> Array:
+        return sigmoid(self._decode([clip], 1)[0, 0, 0])
+
+    def _features(self, inputs: Sequence[Array]) -> list[Seen]:
+        stages = self._backend.features(np.stack(inputs))
+        return [[stage[place : place + 1] for stage in stages] for place in range(len(inputs))]
+
+    def _decode(self, clips: Sequence[Sequence[Seen]], newest: int) -> Array:
+        seen = cast(list["list[torch.Tensor]"], [one for clip in clips for one in clip])
+        return self._backend.decode(seen, len(clips[0]), self._predictor.size_hw, newest)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A frame whose clips have not all answered yet."""
+
+    frame: Frame
+    seen: Seen
+    total: Array | float = 0.0
+    weight: float = 0.0
+
+    def add(self, probability: Array, weight: float) -> None:
+        self.total = self.total + weight * probability
+        self.weight += weight
+
+    def closed(self) -> Frame:
+        mean = np.asarray(self.total / self.weight, np.float32)
+        return self.frame.with_saliency(fit_map(mean, self.frame.size_hw))
+
+
+def _network(predictor: Predictor) -> _Whole | _Parted:
+    backend = predictor.backend
+    if isinstance(backend, SplitBackend) and backend.splits:
+        return _Parted(predictor, backend)
+    return _Whole(predictor)
+
+
+def _faded(
+    network: _Whole | _Parted, film: Iterator[Frame], length: int, batch: int
+) -> Iterator[Frame]:
+    hop = max(1, length // 2)
+    waiting: list[_Open] = []  # from the start of the last whole clip on
+    first, wanted = 0, length + hop * (batch - 1)  # where in it the next clip starts
+    while group := list(islice(film, wanted)):
+        waiting += _opened(network, group)
+        starts = range(first, len(waiting) - length + 1, hop)
+        _fade(network, waiting, [range(start, start + length) for start in starts], batch)
+        if starts:
+            yield from (item.closed() for item in waiting[: starts[-1]])
+            del waiting[: starts[-1]]
+            first, wanted = hop, hop * batch
+    rest = len(waiting) - length
+    if rest > 0:
+        _fade(network, waiting, [range(rest, len(waiting))], batch)
+    elif waiting and not first:
+        _fade(network, waiting, [extended(len(waiting), length)], batch)
+    yield from (item.closed() for item in waiting)
+
+
+def _opened(network: _Whole | _Parted, frames: list[Frame]) -> list[_Open]:
+    opened: list[_Open] = []
+    for start in range(0, len(frames), _SEEN_AT_ONCE):
+        some = frames[start : start + _SEEN_AT_ONCE]
+        opened += [_Open(*both) for both in zip(some, network.see(some), strict=True)]
+    return opened
+
+
+def _fade(
+    network: _Whole | _Parted, waiting: Sequence[_Open], clips: Sequence[Sequence[int]], batch: int
+) -> None:
+    """Add up what ``clips``, places in ``waiting``, answer; their middle weighs most."""
+    for clip, maps in _answers(network, waiting, clips, batch):
+        for nth, (place, probability) in enumerate(zip(clip, maps, strict=True)):
+            waiting[place].add(probability, min(nth + 1, len(clip) - nth))
+
+
+def _disjoint(
+    network: _Whole | _Parted, frames: list[Frame], clips: Sequence[Sequence[int]], batch: int
+) -> list[Frame]:
+    """Return ``frames`` with what the last one of ``clips`` that holds each answers."""
+    opened = _opened(network, frames)
+    for clip, maps in _answers(network, opened, clips, batch):
+        for place, probability in zip(clip, maps, strict=True):
+            opened[place].total, opened[place].weight = probability, 1.0
+    return [item.closed() for item in opened]
+
+
+def _answers(
+    network: _Whole | _Parted, opened: Sequence[_Open], clips: Sequence[Sequence[int]], batch: int
+) -> Iterator[tuple[Sequence[int], Array]]:
+    """Yield each clip with its maps, from batches of clips."""
+    for some in (clips[start : start + batch] for start in range(0, len(clips), batch)):
+        seen = [[opened[place].seen for place in clip] for clip in some]
+        yield from zip(some, in_halves(network.maps, seen), strict=True)

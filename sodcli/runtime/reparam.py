@@ -1,0 +1,93 @@
+"""Fold the difference convolutions of a weights file (DCR), and prove that nothing changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sodcli.errors import UsageError, WeightsError
+from sodcli.models import input_shape
+from sodcli.models.pdc import is_folded, reparameterise, spelled_out
+from sodcli.models.restore import build_args, describe, restore
+from sodcli.registry import Registry
+from sodcli.runtime.model_source import find_network
+from sodcli.weights.cache import locate
+from sodcli.weights.layouts import layout
+from sodcli.weights.save import save_published, save_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What :func:`fold_file` did.
+
+    Attributes:
+        model: Name of the model that the file holds.
+        target: The file that was written.
+        difference: Largest absolute difference of the two networks' logits on random input.
+        parameters: Numbers of parameters before and after.
+    """
+
+    model: str
+    target: Path
+    difference: float
+    parameters: tuple[int, int]
+
+
+def fold_file(
+    wanted: str, target: Path | None, model: str | None, tol: float, registry: Registry
+) -> Folding:
+    """Write the folded form of a weights file.
+
+    Args:
+        wanted: The file, in our layout or in a published one, or a name of models.toml.
+        target: Where to; by default beside the file, with ``_reparam`` after its stem, and for a
+            name into the working folder. ``.safetensors`` is our layout, ``.pth`` the published
+            one.
+        model: Its model; by default the one whose keys and shapes it fits.
+        tol: Largest difference of the logits that is still the same network.
+        registry: Where models are looked up.
+
+    Raises:
+        UsageError: If ``target`` is the file itself, or of another suffix.
+        MissingError: If there is no such file.
+        WeightsError: If there is nothing to fold, or the two networks differ by more than ``tol``;
+            nothing is written then.
+        SinkError: If the file cannot be written.
+    """
+    source = locate(wanted, registry)
+    if target is None and wanted in registry.weights:
+        target = Path(f"{wanted}_reparam.safetensors")
+    target = target or source.with_name(f"{source.stem}_reparam{source.suffix}")
+    if target.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UsageError(f"{target}: weights are written as .safetensors or .pth")
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"{target}: would overwrite the checkpoint it is made from")
+    network = find_network(model, source, registry)
+    spec, raw = network.spec, network.raw
+    before = restore(spec, raw, registry)
+    if is_folded(before):
+        raise WeightsError(f"{source} is already reparameterised")
+    after = reparameterise(before)
+    difference = _difference(spelled_out(before), after, input_shape(spec, spec.input_hw))
+    if not difference <= tol:
+        raise WeightsError(
+            f"{source}: the folded network differs by {difference:.3g}, more than --tol {tol:g}; "
+            "nothing was written"
+        )
+    if target.suffix == ".safetensors":
+        about = {**raw.metadata, **describe(spec, after, build_args(spec, raw))}
+        save_weights(target, after.state_dict(), about)
+    else:
+        save_published(target, layout(spec.layout).to_published(after.state_dict()))
+    return Folding(spec.name, target, difference, (_count(before), _count(after)))
+
+
+@torch.inference_mode()
+def _difference(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> float:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return float((before(x).logits - after(x).logits).abs().max())
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,240 @@
+"""Measure a network's speed, size and cost on this machine."""
+
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sodcli import __version__
+from sodcli.models import build_model, input_shape
+from sodcli.models.diffnet import absorb_shifts
+from sodcli.models.pdc import reparameterise
+from sodcli.registry import ModelSpec
+from sodcli.runtime.backends import Backend
+from sodcli.runtime.backends.choose import make_backend
+from sodcli.runtime.backends.graph_backend import Run
+from sodcli.runtime.onnx.trace import write_graph
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One measurement; times are of one forward pass of the whole batch.
+
+    Attributes:
+        scope: What was timed: the network only, without reading, resizing or writing.
+        median_ms: Median time in milliseconds.
+        p90_ms: Time that nine of ten runs stay under, in milliseconds.
+        fps: Pictures (or frames of a clip) per second: of the network alone at the median time,
+            of the pipeline over all of it.
+        parameters: Number of trainable values, in the form that was timed.
+        gflops: Billions of floating point operations per forward pass, 2 per multiply-add.
+        peak_memory_mb: Most memory held: of the process on a CPU, of the allocator on a GPU.
+    """
+
+    model: str
+    scope: str
+    size: int
+    batch: int
+    clip: int
+    reparam: bool
+    half: bool
+    compiled: bool
+    backend: str
+    device: str
+    threads: int
+    runs: int
+    median_ms: float
+    p90_ms: float
+    fps: float
+    parameters: int
+    gflops: float
+    peak_memory_mb: float | None
+    versions: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to measure; sizes in pixels, ``half`` is bfloat16.
+
+    Attributes:
+        size: Side of the input; ``None`` for the model's own.
+        backend: ``auto`` is what ``sod infer`` would take, and PyTorch for the network alone.
+    """
+
+    size: int | None = None
+    batch: int = 1
+    clip: int = 1
+    runs: int = 200
+    warmup: int = 20
+    half: bool = False
+    reparam: bool = True
+    compiled: bool = False
+    backend: str = "auto"
+
+    def side(self, spec: ModelSpec) -> int:
+        """Return the side of the input of ``spec``'s network, in pixels."""
+        return self.size or spec.input_hw[0]
+
+
+def measure_speed(
+    spec: ModelSpec, trial: Trial, device: torch.device, report: Callable[[int], None]
+) -> Speed:
+    """Time ``spec``'s network with fresh weights, which cost what trained ones cost.
+
+    Args:
+        spec: The model.
+        trial: See :class:`Trial`.
+        device: Where it runs.
+        report: Called with 1 after every run, warm-up included.
+    """
+    if trial.backend == "auto":
+        trial = replace(trial, backend="torch")
+    module = fresh_module(spec, trial, device)
+    runner: Callable[[torch.Tensor], object] = torch.compile(module) if trial.compiled else module
+    if trial.backend != "torch":
+        graph = graph_backend(spec, module, trial)
+        runner = lambda x: graph.run(x.numpy())  # noqa: E731
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    times = _times(runner, make_input(spec, trial, device), trial, report)
+    return summarise(spec, "network only", module, trial, times)
+
+
+class _FreshGraph:
+    """The graph of a network that has no file."""
+
+    def __init__(self, spec: ModelSpec, module: nn.Module) -> None:
+        self._spec, self._module = spec, module
+
+    def opened(
+        self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], Run]
+    ) -> Run:
+        with tempfile.TemporaryDirectory(prefix="sod-speed-") as folder:
+            path = Path(folder, "network.onnx")
+            write_graph(path, self._spec, self._module, kind, shape)
+            return open_graph(path)
+
+
+def graph_backend(spec: ModelSpec, module: nn.Module, trial: Trial) -> Backend:
+    """Return what runs ``module`` as a graph, on ``trial.backend``."""
+    shelf = _FreshGraph(spec, module)
+    backend = make_backend(trial.backend, shelf, torch.get_num_threads(), half=trial.half)
+    if spec.clip_len == 1:
+        backend.open()
+    return backend
+
+
+def fresh_module(spec: ModelSpec, trial: Trial, device: torch.device) -> nn.Module:
+    """Return the network of ``spec`` in the form that ``trial`` asks for, in eval mode."""
+    torch.manual_seed(0)
+    module = build_model(spec).eval()
+    if trial.reparam:
+        module = absorb_shifts(reparameterise(module))
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def summarise(
+    spec: ModelSpec,
+    scope: str,
+    module: nn.Module,
+    trial: Trial,
+    times: list[float],
+) -> Speed:
+    """Return the figures of ``times``, in seconds per forward pass or per picture."""
+    device = next(module.parameters()).device
+    median = statistics.median(times)
+    return Speed(
+        model=spec.name,
+        scope=scope,
+        size=trial.side(spec),
+        batch=trial.batch,
+        clip=trial.clip,
+        reparam=trial.reparam,
+        half=trial.half,
+        compiled=trial.compiled,
+        backend=trial.backend,
+        device=str(device),
+        threads=torch.get_num_threads(),
+        runs=len(times),
+        median_ms=median * 1e3,
+        p90_ms=_p90(times) * 1e3,
+        fps=trial.batch * trial.clip / median,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        gflops=_count_gflops(module, make_input(spec, trial, device)),
+        peak_memory_mb=_peak_memory_mb(device),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a measurement depends on, and the machine."""
+    return {
+        "sodcli": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def make_input(spec: ModelSpec, trial: Trial, device: torch.device) -> torch.Tensor:
+    """Return random input of the shape that ``spec``'s network takes."""
+    size_hw = (trial.side(spec), trial.side(spec))
+    shape = input_shape(spec, size_hw, batch=trial.batch, clip=trial.clip)
+    x = torch.randn(shape, device=device)
+    pictures = x.flatten(0, -4).contiguous(memory_format=torch.channels_last)
+    return pictures.view(shape)  # laid out as the inference loops do, a clip's frames one by one
+
+
+@torch.inference_mode()
+def _times(
+    runner: Callable[[torch.Tensor], object],
+    x: torch.Tensor,
+    trial: Trial,
+    report: Callable[[int], None],
+) -> list[float]:
+    times = []
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=trial.half):
+        for _ in range(trial.warmup + trial.runs):
+            start = time.perf_counter()
+            runner(x)
+            if x.device.type == "cuda":
+                torch.cuda.synchronize(x.device)
+            times.append(time.perf_counter() - start)
+            report(1)
+    return times[trial.warmup :]
+
+
+@torch.inference_mode()
+def _count_gflops(module: nn.Module, x: torch.Tensor) -> float:
+    with FlopCounterMode(display=False) as counter:
+        module(x)
+    flops: int = counter.get_total_flops()
+    return flops / 1e9
+
+
+def _p90(times: list[float]) -> float:
+    return sorted(times)[max(0, -(-9 * len(times) // 10) - 1)]
+
+
+def _peak_memory_mb(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return None
+    import resource  # there is none on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
