@@ -1,10 +1,11 @@
-"""Parts of messages."""
+"""Parts of messages: names, lists, counts and the system's reasons, ready to print."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
-_NAMES_SHOWN = 5
+_MOST_NAMES: Final = 5
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -13,12 +14,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def shown(path: Path | str) -> str:
-    """Return a path as messages show it: on one line, and printable on any terminal."""
+def display_name(path: Path | str) -> str:
+    """Return a path for a message: on one line, unprintable characters as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
-def capped(names: Sequence[str]) -> str:
-    """Return ``names`` as one readable list, cut after the first few."""
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def shortened(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    """Return ``names`` separated by commas; of more than ``most``, the first and a count."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 picture`` or ``1,234 pictures``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the operating system says about ``error``, else the message of ``error``."""
+    return getattr(error, "strerror", None) or str(error)

@@ -14,7 +14,7 @@ from sodcli.metrics.measure import ALL, check_names
 from sodcli.metrics.scores import DatasetScores, ImageScores
 from sodcli.metrics.summary import summarise
 from sodcli.metrics.video import FilmProtocol
-from sodcli.text import capped
+from sodcli.text import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _counted(one: BenchmarkSet, film: FilmProtocol) -> BenchmarkSet:
     short = [clip.name for clip in clips if not clip.pairs]
     if len(short) == len(clips):
         raise UsageError(f"{one.name}: every clip is too short for --video {film.name}")
-    remarks = [f"{one.name}: too short to be scored: {capped(short)}"] if short else []
+    remarks = [f"{one.name}: too short to be scored: {shortened(short)}"] if short else []
     return replace(
         one,
         film=True,

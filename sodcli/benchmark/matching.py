@@ -12,6 +12,7 @@ from sodcli.data.layouts import IMAGE_WORDS, MASK_WORDS, pictures_under, subfold
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError
 from sodcli.registry import default_registry, plain_name
+from sodcli.text import reason_of
 
 _MAP_WORDS: Final = frozenset(
     {"map", "maps", "pred", "preds", "prediction", "predictions", "sal", "saliency", "result"}
@@ -94,7 +95,7 @@ def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
             for folder, one in zip(folders, sets, strict=True)
         ]
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}") from error
+        raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not any(maps.of for maps in found):
         raise MissingError(_none(root, sets, found))
     return found
@@ -194,7 +195,7 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
         elif all(one.folder != root for one in sets):
             sets += [one for sub in _left(root, sets) for one in _bare(sub, clips=clips)]
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}") from error
+        raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not sets:
         raise MissingError(f"no ground truth in {root}: not a single picture")
     return told_apart(sets, root)

@@ -9,7 +9,7 @@ from typing import Final
 from sodcli.benchmark.measure import Oddity
 from sodcli.metrics.scores import DatasetScores, ImageScores
 from sodcli.metrics.video import FilmProtocol
-from sodcli.text import capped
+from sodcli.text import shortened
 
 _SAYS: Final[dict[Oddity, str]] = {
     "resized": "maps have another size than their ground truth and were resized",
@@ -156,4 +156,4 @@ def values(row: Row) -> dict[str, float]:
 
 def _line(row: Row, names: list[str], says: str) -> Iterator[str]:
     if names:
-        yield f"{row.dataset}, {row.method}: {len(names)} {says}: {capped(names)}"
+        yield f"{row.dataset}, {row.method}: {len(names)} {says}: {shortened(names)}"

@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from sodcli.errors import SinkError
+from sodcli.text import reason_of
 
 _NO_LIMIT: Final = 1000  # columns
 FilmMove = Callable[[str, int, int | None, float], None]
@@ -174,7 +175,7 @@ def _write(text: str) -> None:
     except OSError as error:
         with suppress(OSError, ValueError):  # or Python would complain once more at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SinkError(f"cannot write to standard output: {error.strerror}") from error
+        raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
 
 
 def _is_plain(text: str) -> bool:

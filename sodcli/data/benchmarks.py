@@ -13,7 +13,7 @@ from sodcli.data.pairs import Pair, PairList, pairs_across
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import own_name
 from sodcli.registry import DatasetSpec, plain_name
-from sodcli.text import capped, did_you_mean
+from sodcli.text import did_you_mean, reason_of, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
             raise MissingError(_not_found(root, missing, known))
         sets = list(found.values()) if names else _all_under(root, known, _DEEP)
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}") from error
+        raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not sets:
         raise MissingError(f"no data set under {root}: looked for {LOOKED_FOR}")
     return told_apart(list({one.folder: one for one in sets if one is not None}.values()), root)
@@ -236,7 +236,7 @@ def _beside(one: BenchmarkSet, others: Iterator[BenchmarkSet], root: Path) -> Be
                 places.append(other.folder.relative_to(root).as_posix())
     if not places:
         return one
-    remark = f"{one.name}: this is {one.folder}; as other sets name {capped(places)}"
+    remark = f"{one.name}: this is {one.folder}; as other sets name {shortened(places)}"
     return replace(one, remarks=(*one.remarks, remark))
 
 
@@ -283,5 +283,5 @@ def _not_found(root: Path, missing: Sequence[str], known: Known) -> str:
     spec = _spec_of(missing[0], known)
     page = f" {spec.name} is at {spec.page}." if spec and spec.page else ""
     hint = did_you_mean(missing[0], there if spec else [*there, *known])
-    has = f"Found {capped(there)}." if there else "Found no set at all."
+    has = f"Found {shortened(there)}." if there else "Found no set at all."
     return f"no set {words} with pictures and ground truth under {root}. {has}{hint}{page}"

@@ -10,7 +10,7 @@ from sodcli.data.pairs import Pair, PairList
 from sodcli.errors import MissingError
 from sodcli.files import user_path
 from sodcli.registry import DatasetSpec
-from sodcli.text import capped
+from sodcli.text import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def pseudo_pairs(
                 without.append(f"{film.set}/{film.name}")
     if not found:
         raise MissingError(f"--pseudo-labels {labels}: no label of {', '.join(folders)} in it")
-    problems = (f"{labels}: no labels of {capped(without)}",) if without else ()
+    problems = (f"{labels}: no labels of {shortened(without)}",) if without else ()
     return PairList(tuple(found), problems)
 
 

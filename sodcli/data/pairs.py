@@ -11,7 +11,7 @@ import numpy as np
 from sodcli.data.layouts import LOOKED_FOR, pictures_in, pictures_under, subfolders, twin_folders
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import natural_key, user_path
-from sodcli.text import capped
+from sodcli.text import shortened
 
 _ENDING = re.compile(r"(.+)_(?:map|mask|gt)", re.IGNORECASE)
 
@@ -91,7 +91,7 @@ def _reason(found: PairList, source: str) -> str:
     names = [sub.name for sub in subfolders(folder)]
     return (
         f"looked for {LOOKED_FOR}; found {len(pictures_in(folder))} pictures and "
-        f"{'the folders ' + capped(names) if names else 'no folders'}. "
+        f"{'the folders ' + shortened(names) if names else 'no folders'}. "
         "Two folders can be named as IMAGES=MASKS."
     )
 
@@ -134,7 +134,7 @@ def _matched(
         ],
     }
     problems = tuple(
-        f"{root}: {len(files)} {kind}: {capped([path.name for path in files])}"
+        f"{root}: {len(files)} {kind}: {shortened([path.name for path in files])}"
         for kind, files in kinds.items()
         if files
     )

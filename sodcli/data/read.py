@@ -13,7 +13,7 @@ from sodcli.data.pairs import Pair, PairList
 from sodcli.errors import SourceError
 from sodcli.files import read_regular
 from sodcli.files.reading import MAX_BYTES
-from sodcli.text import capped
+from sodcli.text import reason_of, shortened
 
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
@@ -84,7 +84,7 @@ def _decoded(path: Path, flags: int) -> Pixels:
     try:
         data = read_regular(path, MAX_BYTES)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {reason_of(error)}") from error
     data = checked(data, path)
     if flags == cv2.IMREAD_UNCHANGED and data.startswith(_JPEG):
         flags = cv2.IMREAD_GRAYSCALE  # no transparency to keep, and this one heeds EXIF
@@ -146,5 +146,5 @@ def check_pairs(pairs: Sequence[Pair]) -> PairList:
     }
     return PairList(
         tuple(good),
-        tuple(f"{len(names)} {kind}: {capped(names)}" for kind, names in kinds.items() if names),
+        tuple(f"{len(names)} {kind}: {shortened(names)}" for kind, names in kinds.items() if names),
     )

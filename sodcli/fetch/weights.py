@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sodcli.errors import ChecksumError, MissingError, SinkError, UsageError, WeightsError
 from sodcli.registry import Registry, WeightsSpec
+from sodcli.text import reason_of
 from sodcli.weights import cache
 from sodcli.weights.checksum import Promise, check
 from sodcli.weights.ledger import Ledger, Record
@@ -167,9 +168,16 @@ def in_plain_words(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (WeightsError, SinkError) as error:
+    except SinkError as error:
+        raise MissingError(f"{what}: {error}{_other_home(error.__cause__)}") from error
+    except WeightsError as error:
         raise MissingError(f"{what}: {error}") from error
     except OSError as error:
-        path = str(error.filename or cache.home())
-        hint = "; SOD_HOME may name another folder" if path.startswith(str(cache.home())) else ""
-        raise MissingError(f"{what}: {path}: {error.strerror or error}{hint}") from error
+        path = error.filename or cache.home()
+        raise MissingError(f"{what}: {path}: {reason_of(error)}{_other_home(error)}") from error
+
+
+def _other_home(error: BaseException | None) -> str:
+    """Return the advice to choose another cache folder, if ``error`` is about a file in it."""
+    path = str(getattr(error, "filename", None) or cache.home())
+    return "; SOD_HOME may name another folder" if path.startswith(str(cache.home())) else ""

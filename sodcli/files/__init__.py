@@ -1,18 +1,19 @@
-"""Files appear whole or not at all, are read no further than makes sense, and listed in order."""
+"""Atomic writes, temporary folders, locks, and bounded reading of files that a user names."""
 
-from sodcli.files.atomic import TEMPORARY, sweep, whole_file, write_whole
+from sodcli.files.atomic import TEMPORARY, sweep, temporary_folder, whole_file, write_whole
+from sodcli.files.locks import file_lock
 from sodcli.files.reading import natural_key, own_name, read_regular, read_settings, user_path
-from sodcli.files.temporary import workshop
 
 __all__ = [
     "TEMPORARY",
+    "file_lock",
     "natural_key",
     "own_name",
     "read_regular",
     "read_settings",
     "sweep",
+    "temporary_folder",
     "user_path",
     "whole_file",
-    "workshop",
     "write_whole",
 ]

@@ -1,4 +1,4 @@
-"""Locks on files, so that one process at a time does a thing where the file system allows."""
+"""File locks, which the operating system releases when a process ends."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 
     def take(handle: int) -> None:
-        """Lock an open file until it is closed or its process ends.
+        """Lock an open file until it is closed or the process ends.
 
         Raises:
             BlockingIOError: If another process holds it.
@@ -25,7 +25,7 @@ else:
     import fcntl
 
     def take(handle: int) -> None:
-        """Lock an open file until it is closed or its process ends.
+        """Lock an open file until it is closed or the process ends.
 
         Raises:
             BlockingIOError: If another process holds it.
@@ -35,7 +35,7 @@ else:
 
 
 def is_free(handle: int) -> bool:
-    """Lock an open file; false if another process holds it, or nobody can tell."""
+    """Lock an open file; return False if another process holds it or there are no locks."""
     try:
         take(handle)
     except OSError:
@@ -43,22 +43,21 @@ def is_free(handle: int) -> bool:
     return True
 
 
-_PAUSE: Final = 0.1  # seconds between two looks
+_PAUSE: Final = 0.1  # seconds between two attempts
 
 
 @contextmanager
-def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
-    """Hold the lock file ``path``; wait for another process that holds it.
+def file_lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
+    """Hold the lock file ``path``, after waiting for the process that holds it.
 
-    The system takes the lock back when a process dies, so nothing is ever left locked. The lock
-    file itself stays.
+    The operating system releases the lock of a process that dies. The lock file itself stays.
 
     Args:
-        path: The lock file; made if need be.
-        waiting: Called once if there is somebody to wait for.
+        path: The lock file; made if it does not exist.
+        waiting: Called once if another process holds the lock.
 
     Yields:
-        Whether we are alone; ``False`` on a file system that has no locks.
+        Whether the lock is held; ``False`` on a file system without locks.
 
     Raises:
         OSError: If the lock file cannot be made.
@@ -69,14 +68,14 @@ def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bo
 
 
 def _wait_for(file: IO[bytes], waiting: Callable[[], None]) -> bool:
-    told = False
+    reported = False
     while True:
         try:
             take(file.fileno())
         except BlockingIOError:
-            if not told:
+            if not reported:
                 waiting()
-            told = True
+            reported = True
             time.sleep(_PAUSE)
         except OSError:
             return False

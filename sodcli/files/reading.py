@@ -1,4 +1,4 @@
-"""Names of files, and reading those that somebody names; never endless or too large."""
+"""Names of files, and bounded reading of files that a user names."""
 
 import errno
 import os
@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-MAX_PIXELS: Final = 178_956_970  # from where on Pillow, too, speaks of a decompression bomb
-MAX_BYTES: Final = 2**31  # more than any picture under MAX_PIXELS takes, 16-bit RGBA included
+MAX_PIXELS: Final = 178_956_970  # Pillow's own limit against decompression bombs
+MAX_BYTES: Final = 2**31  # more than any picture of MAX_PIXELS takes, 16-bit RGBA included
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
@@ -18,12 +18,12 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
 
 
 def own_name(folder: Path) -> str:
-    """Return what a folder is called where it lies, which for a link is the name of the link."""
+    """Return the name of a folder, of a symbolic link the link's own name."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def user_path(name: str | Path) -> Path:
-    """Return a path as it was typed, ``~`` standing for a home; the home of nobody is a name."""
+    """Return a path as typed, with ``~`` expanded; ``~nobody`` stays as it is."""
     path = Path(name)
     try:
         return path.expanduser()
@@ -31,14 +31,14 @@ def user_path(name: str | Path) -> Path:
         return path
 
 
-_SETTINGS_BYTES: Final = 2**24  # more than any file of settings has
+_SETTINGS_BYTES: Final = 2**24  # more than any settings file has
 
 
 def read_settings(path: Path) -> str:
     """Return the text of a small UTF-8 file.
 
     Raises:
-        OSError: As :func:`read_regular`, or if it is too large for settings.
+        OSError: As :func:`read_regular`, or if it is over 16 MiB.
         UnicodeDecodeError: If it is not UTF-8.
     """
     return read_regular(path, _SETTINGS_BYTES).decode("utf-8")
@@ -48,8 +48,8 @@ def read_regular(path: Path, most: int) -> bytes:
     """Return the bytes of a regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: If it cannot be read, is larger, or is no regular file: one would wait for a FIFO
-            for ever, and a device may never end.
+        OSError: If it cannot be read, is larger, or is not a regular file: reading a FIFO would
+            block, and a device may never end.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):

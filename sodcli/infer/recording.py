@@ -15,7 +15,7 @@ from sodcli.io.films.write import FilmWriter
 from sodcli.io.sinks import Job, plan_outputs
 from sodcli.io.sources import Input
 from sodcli.runtime.threads import Newest, raise_failure
-from sodcli.text import shown
+from sodcli.text import display_name
 
 _AHEAD: Final = 8  # pictures, the time an encoder takes to start
 _POLL_S: Final = 0.1  # Windows hears of Ctrl-C only between two waits
@@ -46,7 +46,7 @@ def plan_recording(
     source = Input(Path(camera), kind="film")
     (job,) = plan_outputs([source], tag, out, alpha=alpha, codec=codec, overwrite=overwrite)
     if job.exists() and not overwrite:
-        raise UsageError(f"{shown(job.output)}: exists; --overwrite replaces it")
+        raise UsageError(f"{display_name(job.output)}: exists; --overwrite replaces it")
     return job
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sodcli.errors import UsageError
 from sodcli.io.pictures.encode import check_format
 from sodcli.io.sources import Input
-from sodcli.text import shown
+from sodcli.text import display_name
 
 DEFAULT_SUFFIX: Final = ".png"
 
@@ -91,7 +91,8 @@ def _refuse_doubles(inputs: Sequence[Input], targets: Sequence[Path]) -> None:
     for item, target in zip(inputs, targets, strict=True):
         other = first.setdefault(os.path.normcase(target), item)
         if other is not item:
-            pair = " and ".join(shown(one.path or "-") for one in (other, item))
+            pair = " and ".join(display_name(one.path or "-") for one in (other, item))
             raise UsageError(
-                f"{pair} would both be written to {shown(target)}; give each its own -o folder"
+                f"{pair} would both be written to {display_name(target)}; "
+                "give each its own -o folder"
             )

@@ -16,7 +16,7 @@ from sodcli.files import natural_key
 from sodcli.imaging.compose import PICTURE, names
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, reader_of
-from sodcli.text import shown
+from sodcli.text import display_name, reason_of
 
 PICTURE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
@@ -70,7 +70,7 @@ def media_in(
     remarks = [*_remarks(folder, foreign, results)]
     if not found:
         hint = "" if recursive else "; -r looks into its sub-folders"
-        none = f"{shown(folder)}: no pictures or films in this folder{hint}"
+        none = f"{display_name(folder)}: no pictures or films in this folder{hint}"
         raise SourceError(remarks[0] if remarks else none)
     if warn is not None:
         for remark in remarks:
@@ -106,11 +106,11 @@ def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]
         what = "file in {} is a picture" if count == 1 else "files in {} are pictures"
         kinds = ", ".join(f"{suffix} ({foreign[suffix]})" for suffix in sorted(foreign))
         yield (
-            f"{count} {what.format(shown(folder))} that sod cannot read: {kinds}; "
+            f"{count} {what.format(display_name(folder))} that sod cannot read: {kinds}; "
             f"convert to JPEG or PNG first{_advice(foreign)}"
         )
     if results:
-        first = shown(min(results, key=_natural))
+        first = display_name(min(results, key=_natural))
         yield f"left out what sod made beside its sources: {first} ({len(results)} in all)"
 
 
@@ -138,7 +138,7 @@ def _walk(
 
 
 def _cannot_list(error: OSError) -> None:
-    raise SourceError(f"{shown(error.filename)}: {(error.strerror or '').lower()}") from error
+    raise SourceError(f"{display_name(error.filename)}: {reason_of(error).lower()}") from error
 
 
 def files_matching(pattern: str) -> list[Path]:
@@ -153,7 +153,7 @@ def files_matching(pattern: str) -> list[Path]:
     matches = set(_matches(f"{posix}/*" if Path(pattern).name == "**" else posix))
     files = sorted(filter(os.path.isfile, matches), key=_natural)
     if not files:
-        raise SourceError(f"no file matches {shown(pattern)}")
+        raise SourceError(f"no file matches {display_name(pattern)}")
     return files
 
 

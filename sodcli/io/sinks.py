@@ -16,7 +16,7 @@ from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
 from sodcli.io.sources import Input
-from sodcli.text import shown
+from sodcli.text import display_name, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def plan_outputs(
         return [_piped_job(inputs, suffix)]
     frames = codec == FRAMES
     if out is not None and _means_file(out, inputs):
-        _require_one(inputs, shown(out))
+        _require_one(inputs, display_name(out))
         targets = [Path(out)]
     elif out is not None and _means_frames(inputs, alpha, codec):
         targets, frames = [Path(out)], True
@@ -151,15 +151,14 @@ def put_picture(data: bytes, target: Path | None) -> None:
     Raises:
         SinkError: If it cannot be written; one line that names the file.
     """
-    name = "to standard output" if target is None else shown(target)
+    if target is not None:
+        write_whole(target, data)
+        return
     try:
-        if target is None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        else:
-            write_whole(target, data)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
     except OSError as error:
-        raise SinkError(f"cannot write {name}: {error.strerror or error}") from error
+        raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
 
 
 def _piped_job(inputs: Sequence[Input], suffix: str) -> Job:
@@ -173,7 +172,7 @@ def _check_job(job: Job, alpha: bool, codec: str | None, wanted: str | None) -> 
     """Refuse a name that its kind of result cannot have."""
     if job.target is None or job.frames:
         return
-    name, suffix = shown(job.target), job.target.suffix
+    name, suffix = display_name(job.target), job.target.suffix
     if job.input.kind == "film":
         choose_codec(name, suffix, alpha=alpha, wanted=codec)
     elif wanted and wanted != suffix.lower():
@@ -211,11 +210,13 @@ def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
     for job in jobs:
         reader = readers.get(_file_id(job.target))
         if reader is job and not overwrite:
-            raise UsageError(f"{shown(job.output)} is the input itself; --overwrite replaces it")
+            raise UsageError(
+                f"{display_name(job.output)} is the input itself; --overwrite replaces it"
+            )
         if reader not in (None, job) and overwrite:
             raise UsageError(
-                f"{shown(job.output)} is an input, and the output of {shown(job.source)};"
-                " leave one out, or use -o FOLDER/"
+                f"{display_name(job.output)} is an input, and the output of "
+                f"{display_name(job.source)}; leave one out, or use -o FOLDER/"
             )
 
 

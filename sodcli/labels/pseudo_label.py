@@ -22,6 +22,7 @@ from sodcli.io.sinks import save_picture
 from sodcli.labels.labeller import Generator, Judge, Labeller, Stopwatch, make_flow
 from sodcli.runtime.map_folder import describe
 from sodcli.runtime.predictor import Predictor, load
+from sodcli.text import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ def begin(out: Path, about: dict[str, Any], labels: Sequence[Label], *, overwrit
         for folder in {label.target.parent for label in labels}:
             sweep(folder)
     except OSError as error:
-        raise SinkError(f"cannot write to {out}: {error.strerror or error}") from error
+        raise SinkError(f"cannot write to {out}: {reason_of(error)}") from error
 
 
 def _load(order: Order) -> Predictor:

@@ -10,6 +10,7 @@ from sodcli.data.pairs import Pair
 from sodcli.errors import SinkError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.runtime.predictor import Predictor
+from sodcli.text import reason_of
 from sodcli.weights.checksum import Promise, check
 
 
@@ -85,7 +86,7 @@ class MapFolder:
                 for folder in {target.parent for target in targets}:
                     sweep(folder)
         except OSError as error:
-            raise SinkError(f"cannot write to {self._out}: {error.strerror or error}") from error
+            raise SinkError(f"cannot write to {self._out}: {reason_of(error)}") from error
 
     def _note(self, name: str) -> Path:
         return self._out / f"{name}.json"
@@ -107,7 +108,7 @@ def describe(predictor: Predictor, protocol: str, *, half: bool) -> dict[str, An
     try:
         digest = check(path, Promise(), str(path)).sha256 if path else None
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {reason_of(error)}") from error
     return {
         "model": predictor.spec.name,
         "weights": path.name if path else None,

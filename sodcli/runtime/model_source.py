@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.fetch.weights import Supply, obtain
 from sodcli.registry import ModelSpec, Registry
+from sodcli.text import reason_of
 from sodcli.weights.header import read_metadata
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Blueprint:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise WeightsError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+            raise WeightsError(f"{self.path}: {reason_of(error).lower()}") from error
 
 
 def require_maps(name: str | None, weights: str | None, registry: Registry) -> None:

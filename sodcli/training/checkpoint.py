@@ -6,11 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sodcli.errors import SinkError, UsageError, WeightsError
-from sodcli.files import whole_file
 from sodcli.weights.read import read_pickle
+from sodcli.weights.save import save_pickle
 
 
 @dataclass(kw_only=True)
@@ -54,12 +52,10 @@ def save_checkpoint(path: Path, learner: dict[str, Any], progress: Progress, pai
     """
     content = {"learner": learner, "progress": asdict(progress), "pairs": pairs}
     try:
-        with whole_file(path) as part:
-            torch.save(content, part)
-    except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to torch's writer
+        save_pickle(path, content)
+    except SinkError as error:
         kept = "; the checkpoint before is kept" if path.exists() else ""
-        reason = getattr(error, "strerror", None) or "the disk may be full"
-        raise SinkError(f"cannot write {path}: {reason}{kept}") from error
+        raise SinkError(f"{error}{kept}") from error
 
 
 def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:

@@ -12,6 +12,7 @@ from sodcli.errors import RegistryError, UsageError
 from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
 from sodcli.tables import merge, read_table, to_toml
+from sodcli.text import reason_of
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import OptimizerConfig
 from sodcli.training.schedule import Schedule, make_schedule
@@ -162,7 +163,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_settings(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(f"{path}: {reason_of(error)}") from error
 
 
 def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:

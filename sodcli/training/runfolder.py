@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sodcli.errors import SinkError, UsageError
+from sodcli.errors import UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.training.config import TrainConfig, read_config
 
@@ -83,7 +83,7 @@ class RunFolder:
         Raises:
             SinkError: If it cannot be written.
         """
-        _write(self.root / _CONFIG, config.toml().encode())
+        write_whole(self.root / _CONFIG, config.toml().encode())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the metrics of each epoch; a line that a crash cut off is left out."""
@@ -100,14 +100,7 @@ class RunFolder:
         """
         before = [old for old in self.rows() if old["epoch"] < row["epoch"]]
         lines = [json.dumps(each) for each in [*before, row]]
-        _write(self.metrics, ("\n".join(lines) + "\n").encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+        write_whole(self.metrics, ("\n".join(lines) + "\n").encode())
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from sodcli.data.clips import Clip
 from sodcli.data.validation import ClipValidationSet, ValidationSet
-from sodcli.errors import SinkError
 from sodcli.files import whole_file
 from sodcli.metrics.measure import measure
 from sodcli.metrics.summary import summarise
@@ -111,11 +110,8 @@ def write_sheet(path: Path, predicted: Iterable[tuple[Sample, Tensor]], spec: Mo
         SinkError: If it cannot be written.
     """
     sheet = np.concatenate([_row(sample, saliency, spec) for sample, saliency in predicted])
-    try:
-        with whole_file(path) as part:
-            Image.fromarray(sheet).save(part, "PNG")
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+    with whole_file(path) as part:
+        Image.fromarray(sheet).save(part, "PNG")
 
 
 def _row(sample: Sample, saliency: Tensor, spec: ModelSpec) -> NDArray[np.uint8]:

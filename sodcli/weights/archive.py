@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
 
 from sodcli.errors import MissingError
-from sodcli.files import workshop
+from sodcli.files import temporary_folder
 
 _BLOCK: Final = 1 << 20
 _TAIL_BLOCKS: Final = 64
@@ -73,7 +73,7 @@ def unpack(
             target, a link or a device, or holds more than ``limits``.
         OSError: If it cannot be read or written.
     """
-    with workshop(target.parent, "unpack") as shop:
+    with temporary_folder(target.parent, "unpack") as shop:
         part = shop / "content"
         part.mkdir()
         with _readable(archive) as members:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sodcli.errors import ChecksumError, MissingError
-from sodcli.files.locks import alone
+from sodcli.files import file_lock
 from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.https import TransferError
 from sodcli.weights.part import Part
@@ -57,7 +57,7 @@ def reserved(name: str, home: Path, watch: Watch) -> Iterator[Part]:
     def waiting() -> None:
         watch.note(f"waiting for another process that fetches {name}")
 
-    with alone(folder / f"{name}.lock", waiting) as only:
+    with file_lock(folder / f"{name}.lock", waiting) as only:
         part = Part(folder / (f"{name}.part" if only else f"{name}-{os.getpid()}.part"))
         try:
             yield part

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import MissingError, WeightsError
+from sodcli.text import reason_of
 
 _LENGTH: Final = 8  # bytes that say how long the header is
 _LONGEST: Final = 100_000_000  # bytes; the limit of safetensors itself
@@ -29,7 +30,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
                 return {}
             header = json.loads(b"{" + file.read(length - 1))
     except OSError as error:
-        raise WeightsError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise WeightsError(f"{path}: {reason_of(error).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
     about = header.get("__metadata__", {})

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from sodcli import __version__
+from sodcli.text import reason_of
 
 _REDIRECTS: Final = 5
 _TOO_MANY_REQUESTS: Final = 429
@@ -108,7 +109,7 @@ def trouble(error: object) -> TransferError:
     if isinstance(error, TimeoutError):
         return TransferError("does not answer in time", again=True)
     if isinstance(error, OSError):
-        return TransferError(f"no connection ({error.strerror or error})", again=True)
+        return TransferError(f"no connection ({reason_of(error)})", again=True)
     return TransferError(f"breaks off ({error or type(error).__name__})", again=True)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import MissingError
-from sodcli.files import write_whole
-from sodcli.files.locks import alone
+from sodcli.files import file_lock, write_whole
 from sodcli.weights.checksum import Promise
 
 _HEAD: Final = "# Written by `sod fetch`: what each file was when it first came.\n"
@@ -73,7 +72,7 @@ class Ledger:
             OSError: If it cannot be written.
             MissingError: If the file is damaged.
         """
-        with alone(self.path.with_suffix(".lock")):
+        with file_lock(self.path.with_suffix(".lock")):
             write_whole(self.path, _toml({**self.records(), name: record}).encode())
 
 

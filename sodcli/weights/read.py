@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sodcli.errors import MissingError, WeightsError
+from sodcli.text import reason_of
 
 _ZIP: Final = b"PK"
 _PICKLE: Final = b"\x80"
@@ -92,7 +93,7 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from error
+        raise WeightsError(f"{path}: {reason_of(error)}") from error
     if not head:
         raise WeightsError(f"{path}: empty file")
     return head

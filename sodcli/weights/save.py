@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -29,10 +30,7 @@ def save_weights(
     """
     tensors = {key: _stored(value, half) for key, value in state.items()}
     data = save(tensors, {**metadata, "sodcli": __version__})
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, data)
 
 
 def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -44,12 +42,20 @@ def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
     """
     if path.suffix not in (".pth", ".pt"):
         raise UsageError(f"{path}: weights are written as .safetensors or .pth")
+    save_pickle(path, dict(state))
+
+
+def save_pickle(path: Path, content: Any) -> None:
+    """Write ``content`` as PyTorch does; the file appears whole or not at all.
+
+    Raises:
+        SinkError: If the file cannot be written.
+    """
     try:
         with whole_file(path) as part:
-            torch.save(dict(state), part)
-    except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to torch's writer
-        reason = getattr(error, "strerror", None) or "the disk may be full"
-        raise SinkError(f"cannot write {path}: {reason}") from error
+            torch.save(content, part)
+    except RuntimeError as error:  # what torch's own writer raises on a full disk
+        raise SinkError(f"cannot write {path}: the disk may be full") from error
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from sodcli.benchmark import evaluate as evaluation
-from sodcli.benchmark.report import files
 from sodcli.cli import ui
 from sodcli.errors import SinkError
 from tests.scoring_kit import draw_films, draw_set
@@ -67,11 +66,11 @@ def test_the_table_is_printed_even_where_a_report_then_fails(sod, data, monkeypa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "write_whole", full)
+    monkeypatch.setattr("os.fsync", full)
     result = sod("eval", data / "a", data / "S", "--csv", data / "a.csv")
     assert result.exit_code == 1
     assert result.stdout.count("\n") == 3
-    assert result.stderr == f"error: cannot write {data / 'a.csv'}: no space left on device\n"
+    assert result.stderr == f"error: cannot write {data / 'a.csv'}: No space left on device\n"
 
 
 def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkeypatch):

@@ -295,11 +295,11 @@ def test_a_full_disk_is_one_clear_error(mirror, published):
 def test_a_disk_that_fills_up_later_keeps_the_download(sod, mirror, published, monkeypatch):
     mirror.pages[f"/{NAME}"] = published
 
-    def full(path, data):
+    def full(path):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sodcli.weights.save.write_whole", full)
+        patched.setattr("sodcli.files.atomic._flush", full)
         result = sod("fetch", NAME)
         assert result.exit_code == 4
         assert "No space left on device" in result.stderr

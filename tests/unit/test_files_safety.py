@@ -10,7 +10,7 @@ import pytest
 from sodcli.data.image_size import MAX_PIXELS, checked, picture_size
 from sodcli.errors import SourceError
 from sodcli.files import atomic as whole_module
-from sodcli.files import read_regular, read_settings, sweep, user_path, whole_file, workshop
+from sodcli.files import read_regular, read_settings, sweep, temporary_folder, user_path, whole_file
 from sodcli.files.locks import is_free
 from tests.torture.corpus import encoded, photo, png
 
@@ -79,7 +79,7 @@ def test_without_locks_files_are_written_and_nothing_is_swept(tmp_path, monkeypa
 
     monkeypatch.setattr(whole_module.locks, "take", none)
     (tmp_path / ".sod-left.png").write_bytes(b"half")
-    with whole_file(tmp_path / "a.png") as part, workshop(tmp_path, "film") as shop:
+    with whole_file(tmp_path / "a.png") as part, temporary_folder(tmp_path, "film") as shop:
         part.write_bytes(b"all")
         assert shop.is_dir()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".sod-left.png", "a.png"]
@@ -91,7 +91,7 @@ def test_a_workshop_that_never_got_its_lock_is_swept(tmp_path):
     (tmp_path / ".sod-film-empty").mkdir()
     (tmp_path / ".sod-film-full").mkdir()
     (tmp_path / ".sod-film-full" / "work").touch()
-    with workshop(tmp_path, "film") as shop:
+    with temporary_folder(tmp_path, "film") as shop:
         (shop / "inner").mkdir()
         (shop / "inner" / "x").touch()
     assert [p.name for p in tmp_path.iterdir()] == [".sod-film-full"]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.files import workshop
+from sodcli.files import temporary_folder
 from sodcli.io.films import write as film_write
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.probe import probe
@@ -436,8 +436,8 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_spared(tmp_path):
     script = f"""
 from pathlib import Path
 import os, signal
-from sodcli.files import workshop
-with workshop(Path({str(tmp_path)!r}), "film") as shop:
+from sodcli.files import temporary_folder
+with temporary_folder(Path({str(tmp_path)!r}), "film") as shop:
     (shop / "picture.mp4").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -445,9 +445,9 @@ with workshop(Path({str(tmp_path)!r}), "film") as shop:
     assert code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".sod-")
-    with workshop(tmp_path, "film") as first:
+    with temporary_folder(tmp_path, "film") as first:
         assert not left.exists()
-        with workshop(tmp_path, "film"):
+        with temporary_folder(tmp_path, "film"):
             assert first.exists()
     assert list(tmp_path.iterdir()) == []
 

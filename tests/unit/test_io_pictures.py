@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from sodcli.errors import SourceError
 from sodcli.io.pictures.read import decode_picture, read_picture, read_stream
-from sodcli.text import shown
+from sodcli.text import display_name
 
 
 def slopes(height=24, width=36):
@@ -300,9 +300,9 @@ def test_a_pipe_is_read_like_a_file():
 
 
 def test_names_are_shown_on_one_printable_line():
-    assert shown("a\nb\x1b[31m.png") == r"a\nb\x1b[31m.png"
-    assert shown(os.fsdecode(b"caf\xe9.png")) == r"caf\udce9.png"
-    assert shown("猫 🐈.png") == "猫 🐈.png"
+    assert display_name("a\nb\x1b[31m.png") == r"a\nb\x1b[31m.png"
+    assert display_name(os.fsdecode(b"caf\xe9.png")) == r"caf\udce9.png"
+    assert display_name("猫 🐈.png") == "猫 🐈.png"
 
 
 def test_the_importing_programs_limits_are_neither_used_nor_changed(monkeypatch):

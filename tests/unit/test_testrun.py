@@ -73,10 +73,11 @@ def test_a_network_for_pseudo_labels_is_refused(sets, registry, tmp_path):
 
 
 def test_maps_that_cannot_be_written_end_the_run(sets, registry, tmp_path, monkeypatch):
-    def full(target, data):
-        raise OSError(28, "No space left on device")
+    def full(path):
+        if path.suffix == ".png":
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sodcli.io.sinks.write_whole", full)
+    monkeypatch.setattr("sodcli.files.atomic._flush", full)
     with pytest.raises(PipelineError, match=r"cannot write .*\.png: No space left on device"):
         make(sets, registry, tmp_path / "maps")
     assert not list(tmp_path.glob("maps/*/*"))

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sodcli.errors import ChecksumError, MissingError, UsageError
-from sodcli.files import locks
-from sodcli.files.locks import alone
+from sodcli.files import file_lock, locks
 from sodcli.weights.cache import by_hand, mirrors, missing, offline
 from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.download import reserved
@@ -21,8 +20,8 @@ from sodcli.weights.transfer import Watch
 HOLD = """
 import sys
 from pathlib import Path
-from sodcli.files.locks import alone
-with alone(Path(sys.argv[1])):
+from sodcli.files import file_lock
+with file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -41,7 +40,7 @@ def test_two_processes_take_turns(tmp_path):
     waited, entered = threading.Event(), threading.Event()
 
     def second():
-        with alone(tmp_path / "x.lock", waited.set) as only:
+        with file_lock(tmp_path / "x.lock", waited.set) as only:
             assert only
             entered.set()
 
@@ -60,7 +59,7 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path):
     with holder(tmp_path / "x.lock") as process:
         process.kill()
         process.wait()
-        with alone(tmp_path / "x.lock") as only:
+        with file_lock(tmp_path / "x.lock") as only:
             assert only
 
 

@@ -1,8 +1,6 @@
 """Where the reports of an evaluation go."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +12,7 @@ from sodcli.benchmark.report.tables import as_csv, as_dict
 from sodcli.benchmark.results import Evaluation
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import write_whole
+from sodcli.text import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +54,21 @@ class Reports:
             (self.html, _write_html),
         ):
             if path is not None:
-                with _told(path):
-                    write(found, path)
+                write(found, path)
                 written.append(path)
         return written
 
 
 def _check_place(path: Path) -> None:
     """Try to make a file where ``path`` will be, or, as yet without a folder, that folder will."""
-    with _told(path):
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; give the report a file name")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give the report a file name")
+    try:
         folder = next(folder for folder in path.parents if folder.exists())
         with TemporaryFile(dir=folder):  # permissions alone tell too little
             pass
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
-        raise SinkError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise SinkError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _write_json(found: Evaluation, path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import IO, Final
 import imageio_ffmpeg
 
 from sodcli.errors import MissingError
+from sodcli.text import reason_of
 
 _KEPT_LINES: Final = 60
 _WINDOWS: Final = os.name == "nt"
@@ -97,7 +98,7 @@ class Ffmpeg:
                 creationflags=_NEW_GROUP if _WINDOWS else 0,
             )
         except OSError as error:
-            raise MissingError(f"cannot start {words[0]}: {error.strerror or error}") from error
+            raise MissingError(f"cannot start {words[0]}: {reason_of(error)}") from error
         self._listener = threading.Thread(target=self._listen, name="sod-ffmpeg", daemon=True)
         self._listener.start()
 

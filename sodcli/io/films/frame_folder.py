@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import SinkError
-from sodcli.files import workshop
+from sodcli.files import temporary_folder
 from sodcli.io.pictures.encode import encode_picture
-from sodcli.text import shown
+from sodcli.text import display_name, reason_of
 
 _SUFFIX: Final = ".png"
 
@@ -62,7 +62,7 @@ class FrameFolder:
         """
         try:
             self._folder = (
-                self._stack.enter_context(workshop(self._target.parent, "film")) / "frames"
+                self._stack.enter_context(temporary_folder(self._target.parent, "film")) / "frames"
             )
             self._folder.mkdir()
         except OSError as error:
@@ -114,7 +114,7 @@ class FrameFolder:
             raise self._cannot(error) from error
 
     def _cannot(self, error: OSError) -> SinkError:
-        return SinkError(f"cannot write {shown(self._target)}: {error.strerror or error}")
+        return SinkError(f"cannot write {display_name(self._target)}: {reason_of(error)}")
 
 
 def _drop_rest(folder: Path, first: int) -> None:

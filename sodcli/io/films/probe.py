@@ -8,7 +8,7 @@ from typing import Final
 
 from sodcli.errors import SourceError
 from sodcli.io.films.ffmpeg import Ffmpeg
-from sodcli.text import shown
+from sodcli.text import display_name
 
 _BEAT: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
 _SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
@@ -77,7 +77,7 @@ def probe(path: Path) -> FilmInfo:
     picture = next((line for line in said if "Stream #0:" in line and ": Video: " in line), None)
     beat = _BEAT.search(head)
     if picture is None or beat is None or not _SHOWN_SIZE.search(head):
-        raise SourceError(f"{shown(path)}: {_why(said, picture, reason)}")
+        raise SourceError(f"{display_name(path)}: {_why(said, picture, reason)}")
     text = "\n".join(said)
     rate = _exact(Fraction(int(beat[2]), int(beat[1])))
     average = _varying(picture, rate)

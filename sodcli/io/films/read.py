@@ -17,7 +17,7 @@ from sodcli.frame import Frame
 from sodcli.io.films.ffmpeg import Ffmpeg, tell
 from sodcli.io.films.probe import probe, source_args
 from sodcli.io.pictures.read import check_file
-from sodcli.text import shown
+from sodcli.text import display_name
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
 _SHOWN_AT: Final = re.compile(
@@ -69,7 +69,7 @@ class FilmReader:
         width, height = self.info.size_wh
         if width * height > max_pixels:
             raise SourceError(
-                f"{shown(path)}: {width}x{height} is more than {max_pixels} pixels;"
+                f"{display_name(path)}: {width}x{height} is more than {max_pixels} pixels;"
                 " if you trust the file, raise --max-pixels"
             )
         self.timed = self.info.variable and rate is None
@@ -152,7 +152,7 @@ class FilmReader:
 
     def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
         """Say after the end what was wrong, if anything; ``code`` is ffmpeg's exit status."""
-        name = shown(self.path)
+        name = display_name(self.path)
         if code < 0:
             raise SourceError(f"{name}: {process.reason()} after {count} frames")
         errors = [line for line in process.lines if "[error]" in line]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.files import workshop
+from sodcli.files import temporary_folder
 from sodcli.io.films.ffmpeg import Ffmpeg, run
 from sodcli.io.films.formats import choose_codec, sound_args
 from sodcli.io.films.last_frame import hold_last
 from sodcli.io.films.probe import local, sound_codecs, source_args
-from sodcli.text import shown
+from sodcli.text import display_name, reason_of
 
 _TICKS: Final = 90_000  # per second, for films of variable rate
 _TAGS: Final = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA"}
@@ -71,7 +71,7 @@ class FilmWriter:
         """
         if max(size_wh) > _MAX_SIDE or min(size_wh) < 1 or rate <= 0:
             raise UsageError(f"no film has {size_wh[0]}x{size_wh[1]} pixels at {rate} frames/s")
-        self._codec = choose_codec(shown(target), target.suffix, alpha=alpha, wanted=codec)
+        self._codec = choose_codec(display_name(target), target.suffix, alpha=alpha, wanted=codec)
         self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
         self._sound, self._start_s = sound, start_s
         self._odd = self._codec.even and not alpha
@@ -99,9 +99,9 @@ class FilmWriter:
             SinkError: If that fails.
         """
         try:
-            self._shop = self._stack.enter_context(workshop(self._target.parent, "film"))
+            self._shop = self._stack.enter_context(temporary_folder(self._target.parent, "film"))
         except OSError as error:
-            raise self._cannot(error.strerror or str(error)) from error
+            raise self._cannot(reason_of(error)) from error
         return self
 
     def write(self, pixels: NDArray[np.uint8], seconds: float | None = None) -> None:
@@ -238,7 +238,7 @@ class FilmWriter:
                 os.fsync(file.fileno())
             made.replace(target)
         except OSError as error:
-            raise self._cannot(error.strerror or str(error)) from error
+            raise self._cannot(reason_of(error)) from error
 
     def _packed(self, picture: Path, suffix: str) -> Path:
         """Put the encoded picture and the sound into the container."""
@@ -253,7 +253,7 @@ class FilmWriter:
             if failed is None:
                 return packed
             why = failed.reason()
-            self.damage = f"{shown(self._target)}: written without sound ({why})"
+            self.damage = f"{display_name(self._target)}: written without sound ({why})"
         raise self._cannot(why)
 
     def _last_frame(self) -> list[str]:
@@ -289,4 +289,4 @@ class FilmWriter:
         return [[*inputs, "-map", "0:v", "-map", "1:a?", *how, *length], silent]
 
     def _cannot(self, why: str) -> SinkError:
-        return SinkError(f"cannot write {shown(self._target)}: {why}")
+        return SinkError(f"cannot write {display_name(self._target)}: {why}")

@@ -10,7 +10,7 @@ from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
 from sodcli.frame import Frame
 from sodcli.io.pictures.decode import HEAD_BYTES, decode, reader_of
-from sodcli.text import shown
+from sodcli.text import display_name, reason_of
 
 _CHUNK_BYTES: Final = 2**20
 
@@ -31,7 +31,7 @@ def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) ->
     Raises:
         SourceError: If it cannot be read; one line that begins with the path.
     """
-    label = shown(path)
+    label = display_name(path)
     with _opened(path, label) as file:
         data = _slurp(file, label)
     return decode_picture(data, name=path.stem, index=index, origin=path, max_pixels=max_pixels)
@@ -47,7 +47,7 @@ def check_file(path: Path, *, picture: bool) -> None:
     Raises:
         SourceError: As ``read_picture``.
     """
-    label = shown(path)
+    label = display_name(path)
     with _opened(path, label) as file:
         head = _head(file, label)
     if picture:
@@ -79,7 +79,7 @@ def decode_picture(
     Raises:
         SourceError: If they are not a picture, damaged, or too large.
     """
-    label = shown(origin or name)
+    label = display_name(origin or name)
     if not data:
         raise SourceError(f"{label}: empty file")
     raster = decode(data, label, max_pixels)
@@ -96,7 +96,7 @@ def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise SourceError(f"{label}: no such file") from error
     except OSError as error:
-        raise SourceError(f"{label}: {(error.strerror or str(error)).lower()}") from error
+        raise SourceError(f"{label}: {reason_of(error).lower()}") from error
 
 
 def _check_regular(path: Path, label: str) -> None:

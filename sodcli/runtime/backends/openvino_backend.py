@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import openvino
 
-from sodcli.files.locks import alone
+from sodcli.files import file_lock
 from sodcli.runtime.backends import Array
 from sodcli.runtime.backends.graph_backend import Engine, Run
 from sodcli.runtime.backends.graph_cache import GraphError, folder
@@ -49,7 +49,7 @@ def _in_turn() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_TURN)
         with suppress(OSError):  # where no lock can be made there is no cache either
-            stack.enter_context(alone(folder() / "openvino.lock"))
+            stack.enter_context(file_lock(folder() / "openvino.lock"))
         yield
 
 

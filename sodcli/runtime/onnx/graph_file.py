@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sodcli.errors import SinkError, UsageError
+from sodcli.errors import UsageError
 from sodcli.files import write_whole
 
 _FEW: Final = 64  # values that are not worth a node
@@ -32,10 +32,7 @@ def put_graph(path: Path, data: bytes) -> None:
     Raises:
         SinkError: If it cannot be written.
     """
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, data)
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
