@@ -1,40 +1,170 @@
-"""``sod infer``: from sources to outputs."""
+"""``sod infer``: its options and the settings that they make."""
 
-from functools import partial
+from typing import Annotated, Final, Literal
 
-from sodcli.cli import infer_options as opt
-from sodcli.cli import options
-from sodcli.cli.infer_camera import CameraRun, infer_camera
-from sodcli.cli.infer_files import FileRun, check_codec, infer_files
-from sodcli.cli.infer_style import choose_style
-from sodcli.cli.loading import Loader
+import typer
+
+from sodcli.cli import completion, options
+from sodcli.cli.infer_camera import infer_camera
+from sodcli.cli.infer_files import infer_files
+from sodcli.cli.loading import NetworkOptions
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.registry import default_registry
 
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Pictures, films, folders, quoted globs, - for standard input, or 0 for a camera.",
+    ),
+]
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        help="map, green, rgba, blur, overlay; or what to put behind the subject: white, black, "
+        "grey, '#rrggbb', or a PICTURE or film.",
+        autocompletion=completion.types,
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="A file, a folder, or - for standard output."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="How pictures are written: png, jpg, webp, avif, tiff or bmp. Default: png, or as -o.",
+        autocompletion=completion.formats,
+    ),
+]
+
+
+def _batch(given: str | int) -> str | int:
+    """Read ``auto`` or a number from 1 on."""
+    text = str(given)
+    if text == "auto" or (text.isdecimal() and int(text)):
+        return text
+    raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 on")
+
+
+AutoBatch = Annotated[
+    str,
+    typer.Option(
+        metavar="N",
+        parser=_batch,
+        help="Pictures per forward pass. auto finds out what is fastest; of clips it is 1.",
+    ),
+]
+Compress = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=9, help="How hard PNG is packed: 0 not at all, 9 long. Default: fast and well."
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Cut hard: keep what is at least this salient."),
+]
+Refine = Annotated[
+    Literal["auto", "none"], typer.Option(help="Take the old background's colour out of the edges.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Go into the folders of folders.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs instead of skipping them.")
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
+
+FILM: Final = "Films"
+
+
+def _seconds(given: str | float) -> float:
+    """Read ``90``, ``1:30`` or ``0:01:30.5``."""
+    text, total = str(given), 0.0
+    try:
+        for part in text.split(":"):
+            total = total * 60 + float(part)
+    except ValueError:
+        total = -1.0
+    if not (0 <= total < float("inf")) or text.count(":") > 2:
+        raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 0:01:30.5")
+    return total
+
+
+Start = Annotated[
+    float,
+    typer.Option(
+        metavar="TIME",
+        parser=_seconds,
+        help="Begin there: seconds, or HH:MM:SS.",
+        rich_help_panel=FILM,
+    ),
+]
+Frames = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many frames.", rich_help_panel=FILM)
+]
+Audio = Annotated[
+    bool, typer.Option("--audio/--no-audio", help="Keep the sound.", rich_help_panel=FILM)
+]
+Codec = Annotated[
+    str,
+    typer.Option(
+        help="auto, h264, h265, vp9, av1, prores, ffv1, gif, webp, apng, or png for frames.",
+        autocompletion=completion.codecs,
+        rich_help_panel=FILM,
+    ),
+]
+
+CAMERA: Final = "Camera"
+
+Show = Annotated[
+    bool | None,
+    typer.Option(
+        "--show/--no-show",
+        help="Open a window; q, Esc or closing it ends. Default: where there is a display.",
+        rich_help_panel=CAMERA,
+    ),
+]
+ShowFps = Annotated[
+    bool,
+    typer.Option(
+        "--show-fps", help="Write the frames per second into the window.", rich_help_panel=CAMERA
+    ),
+]
+
 
 def infer(
-    sources: opt.Sources,
-    kind: opt.Kind = "rgba",
-    out: opt.Out = None,
-    form: opt.Format = None,
+    sources: Sources,
+    kind: Kind = "rgba",
+    out: Out = None,
+    form: Format = None,
     model: options.Model = None,
     weights: options.Weights = None,
-    size: opt.Size = None,
-    batch: opt.AutoBatch = "auto",
-    threshold: opt.Threshold = None,
-    refine: opt.Refine = "auto",
-    recursive: opt.Recursive = False,
-    compress: opt.Compress = None,
-    overwrite: opt.Overwrite = False,
-    fail_fast: opt.FailFast = False,
-    dry_run: opt.DryRun = False,
-    max_pixels: opt.MaxPixels = MAX_PIXELS,
-    start: opt.Start = 0.0,
-    frames: opt.Frames = None,
-    audio: opt.Audio = True,
-    codec: opt.Codec = "auto",
-    show: opt.Show = None,
-    show_fps: opt.ShowFps = False,
+    size: options.Size = None,
+    batch: AutoBatch = "auto",
+    threshold: Threshold = None,
+    refine: Refine = "auto",
+    recursive: Recursive = False,
+    compress: Compress = None,
+    overwrite: Overwrite = False,
+    fail_fast: FailFast = False,
+    dry_run: DryRun = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    start: Start = 0.0,
+    frames: Frames = None,
+    audio: Audio = True,
+    codec: Codec = "auto",
+    show: Show = None,
+    show_fps: ShowFps = False,
     offline: options.Offline = False,
     device: options.Device = "auto",
     half: options.Half = False,
@@ -59,16 +189,49 @@ def infer(
 
     [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares the files out.
     """
-    given = locals()
     from sodcli.io.camera.capture import camera_number
+    from sodcli.io.films.formats import check_codec
+    from sodcli.io.settings import InferSettings, choose_style
     from sodcli.runtime.model_source import require_maps
 
     check_codec(codec)
-    style = choose_style(kind, threshold, refine=refine == "auto", max_pixels=max_pixels)
+    settings = InferSettings(
+        sources=tuple(sources),
+        styles=(choose_style(kind, refine=refine == "auto", max_pixels=max_pixels),),
+        out=out,
+        form=form,
+        recursive=recursive,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        dry_run=dry_run,
+        threshold=threshold,
+        batch=None if batch == "auto" else int(batch),
+        max_pixels=max_pixels,
+        compress=compress,
+        start_s=start,
+        frames=frames,
+        audio=audio,
+        codec=codec,
+        show=show,
+        show_fps=show_fps,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+    )
     require_maps(model, weights, default_registry())  # before PyTorch: a typo is told at once
-    number, load = camera_number(sources), options.pick(Loader, given)
-    if number is not None:
-        camera = options.pick(CameraRun, given, number=number)
-        infer_camera(camera, style, partial(load, device, quiet))
+    network = NetworkOptions(
+        model=model,
+        weights=weights,
+        half=half,
+        size=size,
+        threads=threads,
+        offline=offline,
+        backend=backend,
+        compiled=compiled,
+        verbose=verbose,
+    )
+    number = camera_number(sources)
+    if number is None:
+        infer_files(settings, network, device)
     else:
-        infer_files(options.pick(FileRun, given), style, device, load)
+        infer_camera(number, settings, network, device)

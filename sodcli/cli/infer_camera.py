@@ -1,115 +1,91 @@
 """What ``sod infer`` does with a camera: the window, the recording, the lines."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
 from sodcli.cli import ui
-from sodcli.cli.infer_style import Style
+from sodcli.cli.loading import NetworkOptions
 from sodcli.errors import SinkError, SodError, UsageError
 
 if TYPE_CHECKING:
     from sodcli.infer.camera import Meter
     from sodcli.infer.recording import Recording
     from sodcli.io.camera.capture import Camera
+    from sodcli.io.settings import InferSettings
     from sodcli.io.sinks import Job
     from sodcli.runtime.predictor import Predictor
-
-Load = Callable[[], "tuple[Predictor, str]"]
 
 _INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class CameraRun:
-    """What the command line asks of a camera; the names are those of the options."""
+def infer_camera(
+    number: int, settings: "InferSettings", network: NetworkOptions, device: str
+) -> None:
+    """Show or record a camera until the user ends it.
 
-    number: int
-    out: str | None
-    form: str | None
-    codec: str
-    overwrite: bool
-    start: float
-    frames: int | None
-    show: bool | None
-    show_fps: bool
-    dry_run: bool
-    json: bool
-    quiet: bool
-
-
-def infer_camera(run: CameraRun, style: Style, load: Load) -> None:
-    """Show or record a camera until the user has enough.
-
-    What may be missing, the display and the camera, is looked for first: loading takes seconds.
+    Display and camera are looked for before the network is loaded, which takes seconds.
 
     Args:
-        run: What to do.
-        style: How it looks.
-        load: Loads the network; returns it and says where it runs.
+        number: The camera's, as typed.
+        settings: The run's settings.
+        network: Which network to load.
+        device: As typed.
 
     Raises:
-        SodError: If anything fails; a recording up to there is whole.
+        SodError: If anything fails; the recording up to then is whole.
         typer.Exit: With 130 if Ctrl-C ended it.
     """
     from sodcli.io.camera.capture import open_camera
 
-    if style.behind is not None:
-        raise UsageError(f"{style.behind}: behind a camera goes a picture, not a film")
-    if run.start:
+    film = settings.styles[0].film
+    if film is not None:
+        raise UsageError(f"{film}: behind a camera goes a picture, not a film")
+    if settings.start_s:
         raise UsageError("--start is for films: a camera begins now")
-    job = _plan(run, style)
-    if run.dry_run:
-        _print_plan(run, job)
+    job = _plan(number, settings)
+    if settings.dry_run:
+        _print_plan(number, settings, job)
         return
-    show = _wants_window(run, job)
-    with open_camera(run.number) as camera:
-        interrupted = _run(run, style, camera, job, show, *load())
+    show = _wants_window(settings, job)
+    with open_camera(number) as camera:
+        predictor, where = network.load(device, settings.quiet)
+        interrupted = _run(number, settings, camera, job, show, predictor, where)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)
 
 
-def _plan(run: CameraRun, style: Style) -> "Job | None":
+def _plan(number: int, settings: "InferSettings") -> "Job | None":
     from sodcli.infer.recording import plan_recording
     from sodcli.io.naming import picture_suffix
 
-    picture_suffix(run.form, films_only=True, alpha=style.alpha)  # a camera gives no pictures
-    if run.out is None:
-        return None
-    return plan_recording(
-        run.out,
-        f"camera{run.number}",
-        style.tag,
-        alpha=style.alpha,
-        codec=run.codec,
-        overwrite=run.overwrite,
-    )
+    alpha = settings.styles[0].alpha
+    picture_suffix(settings.form, films_only=True, alpha=alpha)  # a camera gives no pictures
+    return None if settings.out is None else plan_recording(f"camera{number}", settings)
 
 
-def _wants_window(run: CameraRun, job: "Job | None") -> bool:
+def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
     """Decide on the window: unasked, it opens if it can, and must where nothing is recorded."""
     from sodcli.io.camera.window import require_display
 
-    if run.show is False:
+    if settings.show is False:
         if job is None:
             raise UsageError("--no-show leaves nothing to do; add -o out.mp4 to record")
         return False
     try:
         require_display()
     except SinkError:
-        if run.show or job is None:
+        if settings.show or job is None:
             raise
-        ui.note("no display: recording without a window, Ctrl-C ends it", quiet=run.quiet)
+        ui.note("no display: recording without a window, Ctrl-C ends it", quiet=settings.quiet)
         return False
     return True
 
 
-def _print_plan(run: CameraRun, job: "Job | None") -> None:
+def _print_plan(number: int, settings: "InferSettings", job: "Job | None") -> None:
     outputs = [] if job is None else [job.output]
-    if run.json:
-        source = str(run.number)
+    if settings.json:
+        source = str(number)
         rows = [{"input": source, "output": output, "status": "write"} for output in outputs]
         ui.put_json({"results": rows})
         return
@@ -118,8 +94,8 @@ def _print_plan(run: CameraRun, job: "Job | None") -> None:
 
 
 def _run(
-    run: CameraRun,
-    style: Style,
+    number: int,
+    settings: "InferSettings",
     camera: "Camera",
     job: "Job | None",
     show: bool,
@@ -128,36 +104,40 @@ def _run(
 ) -> bool:
     """Run the loop and tell what came of it, even if it failed; returns whether Ctrl-C ended it."""
     from sodcli.infer.camera import Meter, live
-    from sodcli.infer.photos import Settings
     from sodcli.infer.recording import Recording
     from sodcli.io.camera.window import Window
     from sodcli.runtime.stream import live_predictor
 
-    settings = Settings(style.kind, style.look, style.threshold)
-    recording = None if job is None else Recording(job, camera.rate, run.codec)
+    recording = None if job is None else Recording(job, camera.rate, settings.codec)
+    title = f"sod: {camera.label}, {settings.styles[0].tag}"
     meter, about = Meter(), {"model": predictor.spec.name, "device": where}
     try:
-        with ui.film_progress(quiet=run.quiet) as move:
+        with ui.film_progress(quiet=settings.quiet) as move:
+
+            def at(meter: Meter) -> None:
+                move(camera.label, meter.count, settings.frames, meter.seconds)
+
             interrupted = live(
                 camera,
                 live_predictor(predictor),
                 settings,
-                frames=run.frames,
-                show_fps=run.show_fps,
-                window=Window(f"sod: {camera.label}, {style.tag}") if show else None,
+                window=Window(title) if show else None,
                 recording=recording,
                 meter=meter,
-                report=lambda meter: move(camera.label, meter.count, run.frames, meter.seconds),
+                report=lambda meter: move(
+                    camera.label, meter.count, settings.frames, meter.seconds
+                ),
             )
     except SodError as error:
-        _tell(run, about, meter, recording, error)
+        _report(number, settings, about, meter, recording, error)
         raise
-    _tell(run, about, meter, recording, None)
+    _report(number, settings, about, meter, recording, None)
     return interrupted
 
 
-def _tell(
-    run: CameraRun,
+def _report(
+    number: int,
+    settings: "InferSettings",
     about: dict[str, str],
     meter: "Meter",
     recording: "Recording | None",
@@ -167,10 +147,10 @@ def _tell(
     output = recording.output if recording is not None and recording.done else None
     rate = f", {meter.mean:.1f} frames/s" if meter.mean else ""
     where = f": {output}" if output else ""
-    ui.note(f"{meter.count} frames in {meter.seconds:.1f} s{rate}{where}", quiet=run.quiet)
-    if run.json:
+    ui.note(f"{meter.count} frames in {meter.seconds:.1f} s{rate}{where}", quiet=settings.quiet)
+    if settings.json:
         row = {
-            "input": str(run.number),
+            "input": str(number),
             "output": output,
             "status": "failed" if error else "done",
             "error": str(error) if error else None,

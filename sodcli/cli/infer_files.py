@@ -1,168 +1,83 @@
 """What ``sod infer`` does with pictures and films, alone or with other processes."""
 
+import json
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
 
 from sodcli.cli import ui
-from sodcli.cli.infer_report import Row, finish, print_plan, put_summary, tell
-from sodcli.cli.infer_style import Style
-from sodcli.cli.loading import join_crew
-from sodcli.errors import UsageError
+from sodcli.cli.loading import NetworkOptions, join_crew
+from sodcli.errors import BatchError, SodError, UsageError
 from sodcli.process import Crew, rank
-from sodcli.text import did_you_mean
 
 if TYPE_CHECKING:
-    from sodcli.infer.films import FilmOutcome, FilmSettings, Position
-    from sodcli.infer.photos import Outcome, Settings
+    from sodcli.infer.films import FilmOutcome, Position
+    from sodcli.infer.photos import Outcome
+    from sodcli.io.settings import InferSettings
     from sodcli.io.sinks import Job
     from sodcli.runtime.predictor import Predictor
 
-
-def check_codec(codec: str) -> None:
-    """Refuse a codec that does not exist, whether or not there is a film.
-
-    Raises:
-        UsageError: If there is none of that name.
-    """
-    from sodcli.io.films.formats import CODEC_NAMES
-
-    if codec not in CODEC_NAMES:
-        known = ", ".join(CODEC_NAMES)
-        raise UsageError(
-            f"--codec {codec}: no such codec.{did_you_mean(codec, CODEC_NAMES)} Known: {known}"
-        )
+_FRAMES: Final = 1000  # assumed per film before any is opened
 
 
-def run_films(
-    jobs: "list[Job]",
-    predictor: "Predictor",
-    settings: "Settings",
-    films: "FilmSettings",
-    report: "Callable[[Outcome], None]",
-    *,
-    quiet: bool,
-) -> "list[Outcome]":
-    """Work through the films, with a bar for the one in hand and a line for each that is done."""
-    from sodcli.infer.films import FilmOutcome, Watcher, infer_films
-
-    with ui.film_progress(quiet=quiet) as move:
-
-        def at(position: "Position") -> None:
-            move(position.name, position.done, position.expected, position.seconds)
-
-        def tell(outcome: "Outcome") -> None:
-            if isinstance(outcome, FilmOutcome):
-                if outcome.warning:
-                    ui.warn(outcome.warning)
-                ui.note(_line(outcome), quiet=quiet)
-            report(outcome)
-
-        watcher = Watcher(tell, at, lambda text: ui.note(text, quiet=quiet))
-        return infer_films(jobs, predictor, settings, films, watcher)
-
-
-def _line(outcome: "FilmOutcome") -> str:
-    count = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
-    rate = outcome.frames / outcome.took_s
-    return f"{count} in {outcome.took_s:.1f} s, {rate:.1f} frames/s: {outcome.job.output}"
-
-
-_FRAMES: Final = 1000  # of a film, before anybody has looked
-
-
-@dataclass(frozen=True, slots=True)
-class FileRun:
-    """What the command line asks of pictures and films; the names are those of the options."""
-
-    sources: list[str]
-    out: str | None
-    form: str | None
-    recursive: bool
-    batch: str
-    compress: int | None
-    max_pixels: int
-    overwrite: bool
-    fail_fast: bool
-    start: float
-    frames: int | None
-    audio: bool
-    codec: str
-    dry_run: bool
-    json: bool
-    quiet: bool
-    verbose: bool
-
-
-def infer_files(
-    run: FileRun,
-    style: Style,
-    device: str,
-    load: "Callable[[str, bool, int], tuple[Predictor, str]]",
-) -> None:
-    """Write the result of every input; the processes of ``torchrun`` share them out.
+def infer_files(settings: "InferSettings", network: NetworkOptions, device: str) -> None:
+    """Write the results of every input; the processes of ``torchrun`` share them out.
 
     Args:
-        run: What to do.
-        style: How results look.
+        settings: The run's settings.
+        network: Which network to load.
         device: As typed.
-        load: Loads the network onto a device, silently or not, for so many pictures; returns it
-            and says where it runs.
 
     Raises:
         SodError: If nothing can be done at all.
         typer.Exit: With the code that failures of some inputs call for.
     """
-    jobs = _plan(run, style)
-    skips = run.verbose or len(jobs) == 1  # otherwise their number says it
-    if run.dry_run:
-        print_plan(jobs, run.overwrite, quiet=run.quiet, as_json=run.json, skips=skips)
+    jobs = _plan(settings)
+    skips = settings.verbose or len(jobs) == 1  # otherwise their number says it
+    if settings.dry_run:
+        _print_plan(jobs, settings, skips=skips)
         return
     from sodcli.infer.photos import sift
 
-    settings = _settings(run, style)
     about: dict[str, str | None] = {"model": None, "device": None}
     with join_crew(device) as (crew, own):
         known, todo = sift(jobs, settings)
-        crew.gather([])  # nobody writes before all have looked at what is there
-        quiet = run.quiet or crew.rank > 0
-        report = partial(tell, quiet=quiet, as_json=run.json, skips=skips)
+        crew.gather([])  # nobody writes before all have looked at what exists
+        quiet = settings.quiet or crew.rank > 0
+        report = partial(_report, quiet=quiet, as_json=settings.json, skips=skips)
         outcomes = known if crew.rank == 0 else []
         for outcome in outcomes:
             report(outcome)
         share, begin = _share(todo, crew), time.perf_counter()
         if any(share):
-            predictor, where = load(own, quiet, _pictures(todo))
+            predictor, where = network.load(own, quiet, _pictures(todo))
             about, begin = {"model": predictor.spec.name, "device": where}, time.perf_counter()
-            outcomes += _work(share, predictor, run, style, settings, report, quiet=quiet)
-        lines = crew.gather([Row.of(outcome).line() for outcome in outcomes])
+            outcomes += _work(share, predictor, settings, report, quiet=quiet)
+        lines = crew.gather([ResultRow.of(outcome).line() for outcome in outcomes])
     if crew.rank > 0:
         return
-    rows = [Row.parse(line) for line in lines]
-    took = time.perf_counter() - begin if run.verbose or crew.world > 1 else None
-    if run.json:
-        put_summary(rows, about)
-    finish(rows, jobs, took, quiet=run.quiet)
+    rows = [ResultRow.parse(line) for line in lines]
+    took = time.perf_counter() - begin if settings.verbose or crew.world > 1 else None
+    if settings.json:
+        _print_document(rows, about)
+    _finish(rows, jobs, took, quiet=settings.quiet)
 
 
-def _plan(run: FileRun, style: Style) -> "list[Job]":
+def _plan(settings: "InferSettings") -> "list[Job]":
     from sodcli.io.sinks import plan_outputs
     from sodcli.io.sources import find_inputs
 
-    warn = None if run.quiet or rank() > 0 else ui.warn
-    inputs = find_inputs(run.sources, recursive=run.recursive, out=run.out, warn=warn)
-    jobs = plan_outputs(
-        inputs,
-        style.tag,
-        run.out,
-        alpha=style.alpha,
-        overwrite=run.overwrite,
-        codec=run.codec,
-        form=run.form,
+    warn = None if settings.quiet or rank() > 0 else ui.warn
+    inputs = find_inputs(
+        settings.sources, recursive=settings.recursive, out=settings.out, warn=warn
     )
-    if run.json and any(job.target is None for job in jobs):
+    jobs = plan_outputs(inputs, settings)
+    if settings.json and any(job.target is None for job in jobs):
         raise UsageError(
             "the picture and --json cannot both go to standard output; name a file: -o FILE"
         )
@@ -175,19 +90,20 @@ def _pictures(jobs: "list[Job]") -> int:
 
 
 def _share(jobs: "list[Job]", crew: Crew) -> "tuple[list[Job], list[Job]]":
-    """Return this process's pictures and films."""
-    pictures = [job for job in jobs if job.input.kind == "picture"]
-    films = [job for job in jobs if job.input.kind == "film"]
-    own = slice(crew.rank, None, crew.world)
-    return pictures[own], films[own]
+    """Return this process's pictures and films; the jobs of one input stay together."""
+    from sodcli.infer.photos import by_input
+
+    def own(kind: str) -> "list[Job]":
+        groups = by_input(job for job in jobs if job.input.kind == kind)
+        return [job for group in groups[crew.rank :: crew.world] for job in group]
+
+    return own("picture"), own("film")
 
 
 def _work(
     jobs: "tuple[list[Job], list[Job]]",
     predictor: "Predictor",
-    run: FileRun,
-    style: Style,
-    settings: "Settings",
+    settings: "InferSettings",
     report: "Callable[[Outcome], None]",
     *,
     quiet: bool,
@@ -195,7 +111,7 @@ def _work(
     """Do the pictures first, then film by film."""
     from sodcli.infer.photos import infer
 
-    pictures, moving = jobs
+    pictures, films = jobs
     with ui.progress("pictures", len(pictures), quiet=quiet or len(pictures) < 2) as advance:
 
         def count(outcome: "Outcome") -> None:
@@ -204,24 +120,156 @@ def _work(
 
         outcomes = infer(pictures, predictor, settings, count)
     failed = any(outcome.error for outcome in outcomes)
-    if not moving or (failed and run.fail_fast):
+    if not films or (failed and settings.fail_fast):
         return outcomes
-    from sodcli.infer.films import FilmSettings  # and all that reads films
-
-    films = FilmSettings(run.start, run.frames, run.audio, run.codec, style.behind)
-    return outcomes + run_films(moving, predictor, settings, films, report, quiet=quiet)
+    return outcomes + _work_on_films(films, predictor, settings, report, quiet=quiet)
 
 
-def _settings(run: FileRun, style: Style) -> "Settings":
-    from sodcli.infer.photos import Settings
+def _work_on_films(
+    jobs: "list[Job]",
+    predictor: "Predictor",
+    settings: "InferSettings",
+    report: "Callable[[Outcome], None]",
+    *,
+    quiet: bool,
+) -> "list[Outcome]":
+    """Do the films, with a bar for the current one and a line for each that is done."""
+    from sodcli.infer.films import FilmOutcome, Watcher, infer_films
 
-    return Settings(
-        style.kind,
-        style.look,
-        style.threshold,
-        None if run.batch == "auto" else int(run.batch),
-        run.max_pixels,
-        run.overwrite,
-        run.fail_fast,
-        run.compress,
+    with ui.film_progress(quiet=quiet) as move:
+
+        def at(position: "Position") -> None:
+            move(position.name, position.done, position.expected, position.seconds)
+
+        def report_film(outcome: "Outcome") -> None:
+            if isinstance(outcome, FilmOutcome):
+                if outcome.warning:
+                    ui.warn(outcome.warning)
+                ui.note(_film_line(outcome), quiet=quiet)
+            report(outcome)
+
+        watcher = Watcher(report_film, at, lambda text: ui.note(text, quiet=quiet))
+        return infer_films(jobs, predictor, settings, watcher)
+
+
+def _film_line(outcome: "FilmOutcome") -> str:
+    count = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
+    rate = outcome.frames / outcome.took_s
+    return f"{count} in {outcome.took_s:.1f} s, {rate:.1f} frames/s: {outcome.job.output}"
+
+
+_WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")
+
+
+def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> None:
+    """Report one outcome as soon as it is known; a skipped one only if ``skips``."""
+    if outcome.status == "failed":
+        ui.error(str(outcome.error))
+    elif outcome.status == "skipped":
+        text = f"{outcome.job.output}: exists, skipped (--overwrite replaces)"
+        ui.note(text, quiet=quiet or not skips)
+    elif outcome.job.target is not None and not as_json:
+        ui.put(outcome.job.output)
+
+
+def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
+    """Print what would become of every input; of those to skip only if ``skips``."""
+    rows = [
+        {
+            "input": job.source,
+            "output": job.output,
+            "status": "skip" if job.exists() and not settings.overwrite else "write",
+        }
+        for job in jobs
+    ]
+    if settings.json:
+        ui.put_json({"results": rows})
+        return
+    for row in rows:
+        if row["status"] == "skip":
+            ui.note(f"{row['output']}: exists, would be skipped", quiet=settings.quiet or not skips)
+        else:
+            ui.put(row["output"])
+    if len(jobs) > 1:
+        ui.note(_counted(jobs, [f"to {row['status']}" for row in rows]), quiet=settings.quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One outcome in a form that can be sent between processes.
+
+    Attributes:
+        about: Its entry in the JSON document.
+        exit_code: That of its error; 0 without one.
+    """
+
+    about: dict[str, Any]
+    exit_code: int
+
+    @classmethod
+    def of(cls, outcome: "Outcome") -> "ResultRow":
+        """Return the row of an outcome."""
+        error = outcome.error
+        about = {
+            "input": outcome.job.source,
+            "output": outcome.job.output,
+            "status": outcome.status,
+            "error": str(error) if error else None,
+            **outcome.facts(),
+        }
+        return cls(about, error.exit_code if error else 0)
+
+    @classmethod
+    def parse(cls, line: str) -> "ResultRow":
+        """Return the row that :meth:`line` wrote."""
+        return cls(*json.loads(line))
+
+    def line(self) -> str:
+        """Return the row as text."""
+        return json.dumps([self.about, self.exit_code])
+
+
+def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) -> None:
+    """Print the run as one JSON document; ``about`` names the network, if one was needed."""
+    counts = Counter(row.about["status"] for row in rows)
+    words = ("done", "skipped", "failed")
+    results = {"results": [row.about for row in rows], **{word: counts[word] for word in words}}
+    ui.put_json({**about, **results})
+
+
+def _finish(
+    rows: Sequence[ResultRow], jobs: "Sequence[Job]", took: float | None, *, quiet: bool
+) -> None:
+    """Count what became of several inputs, and end with the exit code that calls for.
+
+    Args:
+        rows: Of all inputs that were looked at; each error is on the screen already.
+        jobs: All inputs.
+        took: How long the work took, in seconds, if that is to be told.
+        quiet: Do not count.
+
+    Raises:
+        typer.Exit: If any failed.
+    """
+    if len(jobs) > 1 or took is not None:
+        time = "" if took is None else f" in {took:.2f} s"
+        ui.note(_counted(jobs, [row.about["status"] for row in rows], time), quiet=quiet)
+    failed = [row.exit_code for row in rows if row.exit_code]
+    if failed and len(jobs) == 1:
+        raise typer.Exit(failed[0])
+    if failed and len(rows) < len(jobs):
+        raise typer.Exit(SodError.exit_code)
+    if failed:
+        raise typer.Exit(BatchError.exit_code)
+
+
+def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], time: str = "") -> str:
+    """Say ``5 pictures and 2 films: 4 done, 3 failed``."""
+    kinds, counts = Counter(job.input.kind for job in jobs), Counter(statuses)
+    counts["not begun"] = len(jobs) - len(statuses)
+    whole = " and ".join(
+        f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)
     )
+    parts = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
+    return f"{whole}{time}: {parts}{hint}"

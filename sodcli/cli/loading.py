@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sodcli.runtime.predictor import Predictor
 
 
-@dataclass(frozen=True, slots=True)
-class Loader:
-    """What the command line says of the network; the names are those of the options."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """Which network to load, and how: the options that ``sod infer`` and ``sod test`` share."""
 
     model: str | None
     weights: str | None
@@ -27,18 +27,18 @@ class Loader:
     compiled: bool
     verbose: bool
 
-    def __call__(
+    def load(
         self, device: str, quiet: bool, pictures: int | None = None
     ) -> "tuple[Predictor, str]":
-        """Load the network, with a bar if it has to be fetched first, and say so.
+        """Load the network, with a progress bar while it is downloaded, and print its name.
 
         Args:
-            device: As one would type it.
-            quiet: Say nothing.
-            pictures: How many it is for, if that is known.
+            device: As typed.
+            quiet: Print nothing.
+            pictures: How many it will see, if that is known.
 
         Returns:
-            The network, and where it runs, in words.
+            The network, and a description of the device it runs on.
         """
         from sodcli.runtime.device import thread_count
         from sodcli.runtime.predictor import load

@@ -30,6 +30,11 @@ Weights = Annotated[
         autocompletion=completion.weights,
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side of the square the network sees, in pixels. Default: the weights' own."),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")]
 Device = Annotated[
     str,
     typer.Option(

@@ -9,7 +9,6 @@ import typer
 
 from sodcli.cli import completion, options, ui
 from sodcli.cli import test as test_options
-from sodcli.cli.infer_options import Size
 from sodcli.errors import BatchError
 from sodcli.registry import default_registry
 
@@ -56,7 +55,7 @@ def pseudo_label(
     ] = False,
     flow: Flow = "dis",
     weights: Weights = None,
-    size: Size = None,
+    size: options.Size = None,
     overwrite: test_options.Overwrite = False,
     device: options.Device = "auto",
     half: options.Half = False,

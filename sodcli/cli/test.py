@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sodcli.cli import infer_options, options, ui
-from sodcli.cli.loading import Loader, join_crew
+from sodcli.cli import options, ui
+from sodcli.cli.loading import NetworkOptions, join_crew
 from sodcli.cli.options import COMMON
 from sodcli.errors import BatchError
 from sodcli.process import Crew, rank
@@ -67,9 +67,9 @@ def write_maps(
     sets: Sets = None,
     model: options.Model = None,
     weights: options.Weights = None,
-    size: infer_options.Size = None,
+    size: options.Size = None,
     protocol: Protocol = "paper",
-    batch: infer_options.Batch = 1,
+    batch: options.Batch = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
     score: Score = False,
@@ -91,7 +91,17 @@ def write_maps(
 
     [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
     """
-    load = options.pick(Loader, locals(), compiled=False)
+    network = NetworkOptions(
+        model=model,
+        weights=weights,
+        half=half,
+        size=size,
+        threads=threads,
+        offline=offline,
+        backend=backend,
+        compiled=False,
+        verbose=verbose,
+    )
     from sodcli.benchmark.maps import Order
     from sodcli.runtime.model_source import require_maps
 
@@ -100,7 +110,7 @@ def write_maps(
     require_maps(model, weights, default_registry())  # a typo is told at once
     found = _find(data, sets, quiet=quiet)
     with join_crew(device) as (crew, own):
-        predictor, _ = load(own if backend == "torch" else device, quiet)
+        predictor, _ = network.load(own if backend == "torch" else device, quiet)
         order = Order(out, protocol, batch, half, resume, overwrite)
         rows = _make(found, predictor, order, crew, quiet=quiet)
     if leads:

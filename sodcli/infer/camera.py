@@ -9,10 +9,11 @@ from typing import Final
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
-from sodcli.infer.photos import Settings, render
+from sodcli.infer.photos import render
 from sodcli.infer.recording import Recording
 from sodcli.io.camera.capture import Camera
 from sodcli.io.camera.window import Window
+from sodcli.io.settings import InferSettings
 from sodcli.runtime.threads import Newest, raise_failure
 
 _SILENCE_S: Final = 10.0  # a driver that says nothing for so long will not speak again
@@ -115,10 +116,8 @@ class Meter:
 def live(
     camera: Camera,
     answer: Callable[[Frame], Frame],
-    settings: Settings,
+    settings: InferSettings,
     *,
-    frames: int | None = None,
-    show_fps: bool = False,
     window: Window | None = None,
     recording: Recording | None = None,
     meter: Meter | None = None,
@@ -133,9 +132,7 @@ def live(
     Args:
         camera: Open; it stays so.
         answer: From ``stream.live_predictor``.
-        settings: As for pictures; what concerns files and batches has no meaning here.
-        frames: End after so many answers; ``None`` goes on.
-        show_fps: Write the rate into the window; a recording stays free of it.
+        settings: The run's settings: the first style, ``threshold``, ``frames`` and ``show_fps``.
         window: Shows the results; closing it ends the loop.
         recording: Takes the results, too.
         meter: Counts the answers.
@@ -149,19 +146,19 @@ def live(
         SinkError: If the recording cannot be written.
         DeviceError: If the device has not enough memory.
     """
-    meter = meter or Meter()
+    meter, style = meter or Meter(), settings.styles[0]
     with recording or nullcontext(), window or nullcontext(), Capture(camera) as capture:
         try:
-            while frames is None or meter.count < frames:
+            while settings.frames is None or meter.count < settings.frames:
                 shot = capture.newest(_TURN_S)
                 if shot is not None:
                     frame, came_s = shot
-                    pixels = render(answer(frame), settings)
+                    pixels = render(answer(frame), style, settings)
                     meter.tick()
                     if recording is not None:
                         recording.put(pixels, came_s)
                     if window is not None:
-                        window.show(pixels, str(meter) if show_fps else "")
+                        window.show(pixels, str(meter) if settings.show_fps else "")
                     report(meter)
                 if window is not None and not window.wanted():
                     return False

@@ -10,11 +10,12 @@ from typing import Any, Final, cast
 from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.compose import Pixels, has_alpha
-from sodcli.infer.photos import Outcome, Report, Settings, render
+from sodcli.imaging.compose import Pixels
+from sodcli.infer.photos import Outcome, Report, render
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.read import FilmReader, loop_film
 from sodcli.io.films.write import FilmWriter
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream
@@ -24,25 +25,6 @@ _WAITING_BYTES: Final = 2**26  # of frames between two stages
 _MOST_WAITING: Final = 16
 _PIXEL_BYTES: Final = 7  # RGB and a float of saliency
 _OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # others concern the whole run
-
-
-@dataclass(frozen=True, slots=True)
-class FilmSettings:
-    """How every film of a run is treated, besides ``Settings``.
-
-    Attributes:
-        start_s: Where to begin, in seconds.
-        frames: Stop after that many.
-        sound: Take the sound along.
-        codec: As after ``--codec``.
-        behind: A film to put behind the subject, over and over.
-    """
-
-    start_s: float = 0.0
-    frames: int | None = None
-    sound: bool = True
-    codec: str | None = None
-    behind: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +70,7 @@ class Watcher:
 def infer_films(
     jobs: Sequence[Job],
     predictor: Predictor,
-    settings: Settings,
-    films: FilmSettings,
+    settings: InferSettings,
     watcher: Watcher,
 ) -> list[Outcome]:
     """Work through the films of ``jobs``, one after the other; one that fails leaves the others.
@@ -97,8 +78,7 @@ def infer_films(
     Args:
         jobs: Films with their outputs, which are replaced if they exist; see ``sift``.
         predictor: The loaded network; image models answer frame by frame, clip models clip by clip.
-        settings: As for pictures; ``batch`` is in frames, or in clips.
-        films: See :class:`FilmSettings`.
+        settings: The run's settings; ``batch`` is in frames, or in clips.
         watcher: Told of everything as it becomes known.
 
     Returns:
@@ -111,7 +91,7 @@ def infer_films(
     """
     outcomes: list[Outcome] = []
     for job in jobs:
-        outcome = _outcome(job, predictor, settings, films, watcher)
+        outcome = _outcome(job, predictor, settings, watcher)
         outcomes.append(outcome)
         watcher.report(outcome)
         if settings.fail_fast and outcome.status == "failed":
@@ -119,18 +99,16 @@ def infer_films(
     return outcomes
 
 
-def _outcome(
-    job: Job, predictor: Predictor, settings: Settings, films: FilmSettings, watcher: Watcher
-) -> Outcome:
+def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: Watcher) -> Outcome:
     start = time.perf_counter()
     try:
         reader = FilmReader(
             cast(Path, job.input.path),
-            start_s=films.start_s,
-            frames=films.frames,
+            start_s=settings.start_s,
+            frames=settings.frames,
             max_pixels=settings.max_pixels,
         )
-        sink = _film(reader, job, predictor, settings, films, watcher)
+        sink = _film(reader, job, predictor, settings, watcher)
     except _OF_ONE_FILM as error:
         return Outcome(job, "failed", error)
     took = time.perf_counter() - start
@@ -142,19 +120,18 @@ def _film(
     reader: FilmReader,
     job: Job,
     predictor: Predictor,
-    settings: Settings,
-    films: FilmSettings,
+    settings: InferSettings,
     watcher: Watcher,
 ) -> FilmWriter | FrameFolder:
     """Do one film; returns what wrote it."""
-    sink = _sink(reader, job, settings, films)
+    sink = _sink(reader, job, settings)
     width, height = reader.info.size_wh
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
     name = job.source
 
     def draw(item: object) -> tuple[Pixels, float | None]:
-        frame, settings = cast(tuple[Frame, Settings], item)
-        return render(frame, settings), frame.seconds
+        frame, style = cast(tuple[Frame, Style], item)
+        return render(frame, style, settings), frame.seconds
 
     def write(item: object) -> None:
         sink.write(*cast(tuple[Pixels, float | None], item))
@@ -162,14 +139,14 @@ def _film(
 
     try:
         with ExitStack() as stack:
-            dressed = _wardrobe(stack, films.behind, reader)
+            dressed = _wardrobe(stack, job.style, reader)
             frames = stack.enter_context(closing(prefetch(reader, ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
             threads = min(ahead, helping_hands())
             with Writer(write, ahead, prepare=draw, threads=threads) as writer:
                 for frame in saliency_stream(predictor, frames, batch=settings.batch):
-                    writer.put((frame, dressed(settings)))
+                    writer.put((frame, dressed()))
             if isinstance(sink, FilmWriter) and reader.end_s is not None:
                 sink.hold_until(reader.end_s)
     except PipelineError as error:
@@ -181,9 +158,7 @@ def _film(
     return sink
 
 
-def _sink(
-    reader: FilmReader, job: Job, settings: Settings, films: FilmSettings
-) -> FilmWriter | FrameFolder:
+def _sink(reader: FilmReader, job: Job, settings: InferSettings) -> FilmWriter | FrameFolder:
     target = cast(Path, job.target)
     if job.frames:
         return FrameFolder(target, rate=reader.rate, compress=settings.compress)
@@ -191,26 +166,24 @@ def _sink(
         target,
         size_wh=reader.info.size_wh,
         rate=reader.rate,
-        alpha=has_alpha(settings.kind),
-        codec=films.codec,
-        sound=reader.path if films.sound and reader.info.sound else None,
-        start_s=films.start_s,
+        alpha=job.style.alpha,
+        codec=settings.codec,
+        sound=reader.path if settings.audio and reader.info.sound else None,
+        start_s=settings.start_s,
     )
 
 
-def _wardrobe(
-    stack: ExitStack, behind: Path | None, reader: FilmReader
-) -> Callable[[Settings], Settings]:
-    """Return what gives the settings for the next frame: with a film behind, its next frame."""
-    if behind is None:
-        return lambda settings: settings
-    ahead = prefetch(loop_film(behind, reader.rate), 2)
+def _wardrobe(stack: ExitStack, style: Style, reader: FilmReader) -> Callable[[], Style]:
+    """Return what gives the style of the next frame: with a film behind, its next frame."""
+    if style.film is None:
+        return lambda: style
+    ahead = prefetch(loop_film(style.film, reader.rate), 2)
     backs: Iterator[Frame] = stack.enter_context(closing(ahead))
 
-    def dressed(settings: Settings) -> Settings:
+    def dressed() -> Style:
         back = next(backs)
         background = over_white(back.rgb, back.alpha)
-        return replace(settings, look=replace(settings.look, background=background))
+        return replace(style, look=replace(style.look, background=background))
 
     return dressed
 

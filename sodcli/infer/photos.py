@@ -1,20 +1,20 @@
-"""The loop of ``sod infer``: read, predict, compose and write at the same time."""
+"""The photo loop of ``sod infer``: read, predict, compose and write at the same time."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import Any, Literal, cast
 
 from sodcli.errors import SodError
-from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.imaging.compose import Look, Pixels, compose, needs_srgb
+from sodcli.imaging.compose import Pixels, compose, needs_srgb
 from sodcli.imaging.tensors import binarise
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import check_file
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
 from sodcli.runtime.batching import in_halves, paced, runner
@@ -23,41 +23,15 @@ from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordere
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How every picture of a run is treated.
-
-    Attributes:
-        kind: Output type, a name of ``imaging.compose``.
-        look: Background picture and refinement of the output.
-        threshold: Saliency from which on a pixel is wholly salient, all others not at all;
-            ``None`` keeps the map soft.
-        batch: Pictures per forward pass; ``None`` takes what is fastest, see ``runtime.batching``.
-        max_pixels: Larger pictures are refused.
-        overwrite: Replace outputs that exist, instead of skipping them.
-        fail_fast: Stop at the first failure.
-        compress: 0 to 9, how hard PNG is packed; ``None`` is fast.
-    """
-
-    kind: str
-    look: Look
-    threshold: float | None = None
-    batch: int | None = 1
-    max_pixels: int = MAX_PIXELS
-    overwrite: bool = False
-    fail_fast: bool = False
-    compress: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one job; ``error`` is set when it failed."""
+    """The result of one job; ``error`` is set if it failed."""
 
     job: Job
     status: Literal["done", "skipped", "failed"]
     error: SodError | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return what there is to say besides, by its name."""
+        """Return further entries for the JSON document, by name."""
         return {}
 
 
@@ -66,39 +40,40 @@ Report = Callable[[Outcome], None]
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A job on its way: with its picture, then with the bytes of its result, or with an error."""
+    """The jobs of one picture on their way: with the picture, then encoded, or with an error."""
 
-    job: Job
+    jobs: tuple[Job, ...]
     frame: Frame | None = None
-    data: bytes | None = None
+    results: tuple[bytes | SodError, ...] = ()  # one per job
     error: SodError | None = None
 
 
-class _Ledger:
-    """Outcomes as they become known, and whether the run is to stop."""
+class Outcomes:
+    """Collects outcomes in order, and knows whether the run is to stop."""
 
-    def __init__(self, report: Report, fail_fast: bool) -> None:
-        self.outcomes: list[Outcome] = []
+    def __init__(self, report: Report, *, fail_fast: bool) -> None:
+        self.done: list[Outcome] = []
         self.stop = threading.Event()
         self._report, self._fail_fast = report, fail_fast
 
     def add(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
+        """Keep an outcome and report it; with ``fail_fast`` the first failure sets ``stop``."""
+        self.done.append(outcome)
         self._report(outcome)
         if self._fail_fast and outcome.status == "failed":
             self.stop.set()
 
 
-def sift(jobs: Sequence[Job], settings: Settings) -> tuple[list[Outcome], list[Job]]:
-    """Part the jobs that need no network from those to do: loading one takes seconds.
+def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], list[Job]]:
+    """Separate the jobs that need no network from the others: loading one takes seconds.
 
     Returns:
-        What becomes of those whose output is there, or whose input is missing or can be no
-        picture, in order; and the others: with ``fail_fast`` none, if one has failed already.
+        The outcomes of jobs whose output exists, or whose input is missing or no picture, in
+        order; and the other jobs. With ``fail_fast`` there are none after a failure.
     """
     known, todo = [], []
     for job in jobs:
-        outcome = _foregone(job, settings)
+        outcome = _known_outcome(job, settings)
         if outcome is None:
             todo.append(job)
             continue
@@ -108,15 +83,20 @@ def sift(jobs: Sequence[Job], settings: Settings) -> tuple[list[Outcome], list[J
     return known, todo
 
 
+def by_input(jobs: Iterable[Job]) -> list[tuple[Job, ...]]:
+    """Group neighbouring jobs of the same input, which need only one answer of the network."""
+    return [tuple(group) for _, group in groupby(jobs, key=lambda job: id(job.input))]
+
+
 def infer(
-    jobs: Sequence[Job], predictor: Predictor, settings: Settings, report: Report
+    jobs: Sequence[Job], predictor: Predictor, settings: InferSettings, report: Report
 ) -> list[Outcome]:
     """Work through ``jobs``; one that fails leaves the others as they are.
 
     Args:
         jobs: Inputs with their outputs, which are replaced if they exist; see :func:`sift`.
         predictor: The loaded network.
-        settings: See :class:`Settings`.
+        settings: The run's settings.
         report: Called with each outcome as it becomes known.
 
     Returns:
@@ -126,16 +106,17 @@ def infer(
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
-    ledger = _Ledger(report, settings.fail_fast)
+    outcomes = Outcomes(report, fail_fast=settings.fail_fast)
 
     def write(item: object) -> None:
-        if not ledger.stop.is_set():
-            ledger.add(_write(cast(_Item, item)))
+        results = _written(cast(_Item, item))
+        while not outcomes.stop.is_set() and (outcome := next(results, None)) is not None:
+            outcomes.add(outcome)
 
     def encode(item: object) -> object:
-        return item if ledger.stop.is_set() else _encode(cast(_Item, item), settings)
+        return item if outcomes.stop.is_set() else _encode(cast(_Item, item), settings)
 
-    wanted = takewhile(lambda job: not ledger.stop.is_set(), jobs)
+    wanted = takewhile(lambda group: not outcomes.stop.is_set(), by_input(jobs))
     hands = helping_hands()
     items = ordered(partial(_read, settings), wanted, hands)
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
@@ -143,10 +124,10 @@ def infer(
     with opencv_in_line(), closing(items), writer:
         for item in paced(work, items, backend=runner(predictor), batch=settings.batch):
             writer.put(item)
-    return ledger.outcomes
+    return outcomes.done
 
 
-def _foregone(job: Job, settings: Settings) -> Outcome | None:
+def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
     if job.exists() and not settings.overwrite:
         return Outcome(job, "skipped")
     try:
@@ -157,49 +138,59 @@ def _foregone(job: Job, settings: Settings) -> Outcome | None:
     return None
 
 
-def _read(settings: Settings, job: Job) -> _Item:
+def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
     try:
-        return _Item(job, frame=read_input(job.input, max_pixels=settings.max_pixels))
+        return _Item(jobs, frame=read_input(jobs[0].input, max_pixels=settings.max_pixels))
     except SodError as error:
-        return _Item(job, error=error)
+        return _Item(jobs, error=error)
 
 
 def _predict(predictor: Predictor, group: Sequence[_Item]) -> list[_Item]:
-    """Answer a group in one batch, or in halves as long as memory does not suffice."""
+    """Predict a group as one batch, or in smaller ones while memory does not suffice."""
     frames = [item.frame for item in group if item.frame is not None]
     answers = iter(in_halves(predictor.predict, frames))
     return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
 
 
-def _encode(item: _Item, settings: Settings) -> _Item:
+def _encode(item: _Item, settings: InferSettings) -> _Item:
     if item.frame is None:
         return item
-    job, frame = item.job, in_srgb(item.frame) if needs_srgb(settings.kind) else item.frame
+    results = tuple(_encoded(job, item.frame, settings) for job in item.jobs)
+    return _Item(item.jobs, results=results)
+
+
+def _encoded(job: Job, frame: Frame, settings: InferSettings) -> bytes | SodError:
+    if needs_srgb(job.style.kind):
+        frame = in_srgb(frame)
     try:
-        data = encode_for(
+        return encode_for(
             job.target,
-            render(frame, settings),
+            render(frame, job.style, settings),
             frame.icc,
             compress=settings.compress,
             piped=job.piped,
         )
     except SodError as error:
-        return _Item(job, error=error)
-    return _Item(job, data=data)
+        return error
 
 
-def _write(item: _Item) -> Outcome:
-    if item.data is None:
-        return Outcome(item.job, "failed", item.error)
-    try:
-        put_picture(item.data, item.job.target)
-    except SodError as error:
-        return Outcome(item.job, "failed", error)
-    return Outcome(item.job, "done")
+def _written(item: _Item) -> Iterator[Outcome]:
+    """Write the results of one picture; yields each outcome."""
+    results = item.results or (item.error,) * len(item.jobs)
+    for job, result in zip(item.jobs, results, strict=True):
+        if not isinstance(result, bytes):
+            yield Outcome(job, "failed", result)
+            continue
+        try:
+            put_picture(result, job.target)
+        except SodError as error:
+            yield Outcome(job, "failed", error)
+        else:
+            yield Outcome(job, "done")
 
 
-def render(frame: Frame, settings: Settings) -> Pixels:
+def render(frame: Frame, style: Style, settings: InferSettings) -> Pixels:
     """Make the output of a frame that has its saliency; shapes as of ``imaging.compose``."""
     if settings.threshold is not None and frame.saliency is not None:
         frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
-    return compose(settings.kind, frame, settings.look)
+    return compose(style.kind, frame, style.look)

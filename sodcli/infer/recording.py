@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sodcli.errors import PipelineError, UsageError
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.write import FilmWriter
+from sodcli.io.settings import InferSettings
 from sodcli.io.sinks import Job, plan_outputs
 from sodcli.io.sources import Input
 from sodcli.runtime.threads import Newest, raise_failure
@@ -21,31 +22,18 @@ _AHEAD: Final = 8  # pictures, the time an encoder takes to start
 _POLL_S: Final = 0.1  # Windows hears of Ctrl-C only between two waits
 
 
-def plan_recording(
-    out: str,
-    camera: str,
-    tag: str,
-    *,
-    alpha: bool,
-    codec: str | None = None,
-    overwrite: bool = False,
-) -> Job:
+def plan_recording(camera: str, settings: InferSettings) -> Job:
     """Decide where a recording goes, by the rules for films; before any work is done.
 
     Args:
-        out: As typed after ``-o``: a film file, or a folder.
         camera: What the recording is called in a folder.
-        tag: The output type, or the stem of the background picture.
-        alpha: Whether it has transparency.
-        codec: As after ``--codec``.
-        overwrite: Whether an existing file may be replaced.
+        settings: The run's settings; ``out`` is a film file or a folder.
 
     Raises:
         UsageError: If it exists, or container, codec and alpha do not go together.
     """
-    source = Input(Path(camera), kind="film")
-    (job,) = plan_outputs([source], tag, out, alpha=alpha, codec=codec, overwrite=overwrite)
-    if job.exists() and not overwrite:
+    (job,) = plan_outputs([Input(Path(camera), kind="film")], settings)
+    if job.exists() and not settings.overwrite:
         raise UsageError(f"{display_name(job.output)}: exists; --overwrite replaces it")
     return job
 

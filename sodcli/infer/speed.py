@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sodcli.errors import MissingError
 from sodcli.fetch.weights import Supply
-from sodcli.imaging.compose import Look
-from sodcli.infer.photos import Outcome, Settings, infer
+from sodcli.infer.photos import Outcome, infer
+from sodcli.io.settings import InferSettings
 from sodcli.io.sinks import plan_outputs, save_picture
 from sodcli.io.sources import find_inputs
 from sodcli.registry import ModelSpec, default_registry
@@ -54,8 +54,9 @@ def measure_pipeline(
         photos = Path(folder, "photos")
         for number in range(photos_in_all):
             save_picture(_photo(number), photos / f"{number}.jpg", None)
-        jobs = plan_outputs(find_inputs([str(photos)], recursive=False), "rgba", None, alpha=True)
-        infer(jobs, predictor, Settings(kind="rgba", look=Look(), batch=trial.batch), note)
+        settings = InferSettings(batch=trial.batch)
+        jobs = plan_outputs(find_inputs([str(photos)], recursive=False), settings)
+        infer(jobs, predictor, settings, note)
     ends = finished[warmup - 1 :: trial.batch]
     seen = replace(trial, clip=1, backend=chosen, size=predictor.size_hw[0])
     scope = "pipeline: read, network, cut out, write"

@@ -1,6 +1,5 @@
 """The names results get."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Final
 from sodcli.errors import UsageError
 from sodcli.io.pictures.encode import check_format
 from sodcli.io.sources import Input
-from sodcli.text import display_name
 
 DEFAULT_SUFFIX: Final = ".png"
 
@@ -41,16 +39,13 @@ def name_outputs(
     film_suffix: str = ".mp4",
     suffix: str = DEFAULT_SUFFIX,
 ) -> list[Path]:
-    """Name the result of each input, so that no two are the same.
+    """Name the result of each input, so that no two are the same if possible.
 
     ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``, or with another
     ``suffix``; a film's result ends in ``film_suffix``, which is empty for a folder of frames. A
     folder ``in`` gives ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that
     would clash, on a disk that ignores capitals too, keep their old extension:
-    ``a.jpg_<tag>.png``.
-
-    Raises:
-        UsageError: If two results would have one name even so.
+    ``a.jpg_<tag>.png``. Two may have one name even so.
     """
     ends = [f"_{tag}{film_suffix if i.kind == 'film' else suffix}" for i in inputs]
     targets = [_place(item, end, tag, folder) for item, end in zip(inputs, ends, strict=True)]
@@ -61,7 +56,6 @@ def name_outputs(
     while shared := [at for at in _shared(targets) if targets[at] != longer[at]]:
         for at in shared:
             targets[at] = longer[at]
-    _refuse_doubles(inputs, targets)
     return targets
 
 
@@ -84,15 +78,3 @@ def _shared(targets: Sequence[Path]) -> list[int]:
     keys = [str(target).casefold() for target in targets]
     count = Counter(keys)
     return [at for at, key in enumerate(keys) if count[key] > 1]
-
-
-def _refuse_doubles(inputs: Sequence[Input], targets: Sequence[Path]) -> None:
-    first: dict[str, Input] = {}
-    for item, target in zip(inputs, targets, strict=True):
-        other = first.setdefault(os.path.normcase(target), item)
-        if other is not item:
-            pair = " and ".join(display_name(one.path or "-") for one in (other, item))
-            raise UsageError(
-                f"{pair} would both be written to {display_name(target)}; "
-                "give each its own -o folder"
-            )

@@ -15,23 +15,26 @@ from sodcli.io.films.formats import FRAMES, choose_codec, is_film_format, usual_
 from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
+from sodcli.io.settings import RGBA, InferSettings, Style
 from sodcli.io.sources import Input
 from sodcli.text import display_name, reason_of
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input and where its result goes.
+    """An input, and one result to make of it.
 
     Attributes:
         input: The picture or film.
         target: The file, or the folder of a film's frames; ``None`` for standard output.
+        style: What the result looks like.
         frames: ``target`` is such a folder.
         piped: The format of a picture on standard output, as a suffix.
     """
 
     input: Input
     target: Path | None
+    style: Style = RGBA
     frames: bool = False
     piped: str = DEFAULT_SUFFIX
 
@@ -46,65 +49,66 @@ class Job:
         return str(self.target or "-")
 
     def exists(self) -> bool:
-        """Say whether the target is there already."""
+        """Return True if the target exists."""
         if self.target is None:
             return False
         target = self.target / frame_name(0) if self.frames else self.target
         return os.path.exists(target)  # noqa: PTH110 - unlike Path.exists it never raises
 
 
-def plan_outputs(
-    inputs: Sequence[Input],
-    tag: str,
-    out: str | None,
-    *,
-    alpha: bool,
-    overwrite: bool = False,
-    codec: str | None = None,
-    form: str | None = None,
-) -> list[Job]:
+def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
     """Decide where every result goes, before any work is done.
 
-    A film with transparency, named alone, into a folder gives its frames there as PNG, unless a
-    codec is asked for.
+    ``settings.out`` may be a file, for a single result; a folder, which exists, ends in a separator
+    or is to take several results; or ``-`` for standard output. With ``None``, results go beside
+    their inputs, and that of standard input to standard output. A single film with transparency
+    into a folder gives its frames there as PNG, unless a codec is asked for.
 
     Args:
         inputs: From ``find_inputs``.
-        tag: What the names say: the output type, or the stem of the background picture.
-        out: As typed after ``-o``: a file for a single input; a folder, which exists, ends in a
-            separator or is to take several inputs; ``-`` for standard output. With ``None``,
-            results go beside their inputs, and that of standard input to standard output.
-        alpha: Whether the results have transparency.
-        overwrite: Whether existing files may be replaced.
-        codec: How films are written, as after ``--codec``; ``png`` gives folders of frames.
-        form: How pictures are written, as after ``--format``; what ``out`` says, or PNG.
+        settings: The run's settings.
+
+    Returns:
+        One job per input and style; those of one input are neighbours.
 
     Raises:
-        UsageError: If the format cannot be written or has no place for alpha, if ``out`` is a file
-            but there are several inputs or another ``form``, if two results would have one name,
-            or if a result would replace its own input unasked or another input at all.
+        UsageError: If the format cannot be written or has no alpha, if ``out`` is a file but there
+            are several results or another ``form``, if two results would have one name, or if a
+            result would replace its own input unasked or another input at all.
     """
+    columns = [_plan_style(inputs, style, settings) for style in settings.styles]
+    jobs = [job for row in zip(*columns, strict=True) for job in row]
+    _refuse_doubles(jobs)
+    _spare_inputs(jobs, settings.overwrite)
+    return jobs
+
+
+def _plan_style(inputs: Sequence[Input], style: Style, settings: InferSettings) -> list[Job]:
+    out, codec = settings.out, settings.codec
+    results = len(inputs) * len(settings.styles)
     films_only = all(item.kind == "film" for item in inputs)
-    suffix = picture_suffix(form, films_only=films_only, alpha=alpha)
-    piped = any(item.path is None for item in inputs)
-    if out == "-" or (out is None and piped):
-        return [_piped_job(inputs, suffix)]
+    suffix = picture_suffix(settings.form, films_only=films_only, alpha=style.alpha)
+    if out == "-" or (out is None and any(item.path is None for item in inputs)):
+        _require_one(results, "standard output")
+        if inputs[0].kind == "film":
+            raise UsageError("a film cannot go to standard output; use -o FILE")
+        return [Job(inputs[0], None, style, piped=suffix)]
     frames = codec == FRAMES
     if out is not None and _means_file(out, inputs):
-        _require_one(inputs, display_name(out))
+        _require_one(results, display_name(out))
         targets = [Path(out)]
-    elif out is not None and _means_frames(inputs, alpha, codec):
+    elif out is not None and results == 1 and _means_frames(inputs[0], style, codec):
         targets, frames = [Path(out)], True
     else:
         folder = None if out is None else Path(out)
-        targets = name_outputs(inputs, tag, folder, usual_suffix(codec, alpha=alpha), suffix)
+        film_suffix = usual_suffix(codec, alpha=style.alpha)
+        targets = name_outputs(inputs, style.tag, folder, film_suffix, suffix)
     jobs = [
-        Job(item, target, frames and item.kind == "film")
+        Job(item, target, style, frames and item.kind == "film")
         for item, target in zip(inputs, targets, strict=True)
     ]
     for job in jobs:
-        _check_job(job, alpha, codec, form and suffix)
-    _spare_inputs(jobs, overwrite)
+        _check_job(job, codec, settings.form and suffix)
     return jobs
 
 
@@ -161,18 +165,11 @@ def put_picture(data: bytes, target: Path | None) -> None:
         raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
 
 
-def _piped_job(inputs: Sequence[Input], suffix: str) -> Job:
-    _require_one(inputs, "standard output")
-    if inputs[0].kind == "film":
-        raise UsageError("a film cannot go to standard output; use -o FILE")
-    return Job(inputs[0], None, piped=suffix)
-
-
-def _check_job(job: Job, alpha: bool, codec: str | None, wanted: str | None) -> None:
+def _check_job(job: Job, codec: str, wanted: str | None) -> None:
     """Refuse a name that its kind of result cannot have."""
     if job.target is None or job.frames:
         return
-    name, suffix = display_name(job.target), job.target.suffix
+    name, suffix, alpha = display_name(job.target), job.target.suffix, job.style.alpha
     if job.input.kind == "film":
         choose_codec(name, suffix, alpha=alpha, wanted=codec)
     elif wanted and wanted != suffix.lower():
@@ -181,13 +178,13 @@ def _check_job(job: Job, alpha: bool, codec: str | None, wanted: str | None) -> 
         check_format(name, suffix, alpha=alpha)
 
 
-def _require_one(inputs: Sequence[Input], where: str) -> None:
-    if len(inputs) != 1:
-        raise UsageError(f"{where} takes one result, not {len(inputs)}; use -o FOLDER/")
+def _require_one(results: int, where: str) -> None:
+    if results != 1:
+        raise UsageError(f"{where} takes one result, not {results}; use -o FOLDER/")
 
 
 def _means_file(out: str, inputs: Sequence[Input]) -> bool:
-    """Say whether ``-o`` names a file: by its suffix, or because one named file is to go there."""
+    """Return True if ``--out`` names a file: by its suffix, or because one file is to go there."""
     if out.endswith(tuple(filter(None, (os.sep, os.altsep)))) or Path(out).is_dir():
         return False
     suffix = Path(out).suffix
@@ -197,23 +194,41 @@ def _means_file(out: str, inputs: Sequence[Input]) -> bool:
     return named and (bool(suffix) or inputs[0].kind == "picture")
 
 
-def _means_frames(inputs: Sequence[Input], alpha: bool, codec: str | None) -> bool:
-    """Say whether a folder after ``-o`` is to hold the frames of the one film that is named."""
-    alone = len(inputs) == 1 and inputs[0].root is None and inputs[0].kind == "film"
-    return alone and (codec == FRAMES or (alpha and codec in (None, "auto")))
+def _means_frames(item: Input, style: Style, codec: str) -> bool:
+    """Return True if a folder after ``--out`` is to hold the frames of the only film."""
+    film = item.root is None and item.kind == "film"
+    return film and (codec == FRAMES or (style.alpha and codec == "auto"))
+
+
+def _refuse_doubles(jobs: Sequence[Job]) -> None:
+    """Refuse two results of one name, whether of two inputs or of two styles."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        other = first.setdefault(os.path.normcase(job.output), job)
+        if other is job or job.target is None:
+            continue
+        if other.input is job.input:
+            raise UsageError(
+                f"two styles would both be written to {display_name(job.output)};"
+                " rename one of the backgrounds"
+            )
+        pair = " and ".join(display_name(one.source) for one in (other, job))
+        raise UsageError(
+            f"{pair} would both be written to {display_name(job.output)}; give each its own -o folder"
+        )
 
 
 def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
     """Refuse to replace an input: a job's own only if asked to, another job's never."""
-    readers = {_file_id(job.input.path): job for job in jobs}
+    readers = {_file_id(job.input.path): job.input for job in jobs}
     readers.pop(None, None)
     for job in jobs:
         reader = readers.get(_file_id(job.target))
-        if reader is job and not overwrite:
+        if reader is job.input and not overwrite:
             raise UsageError(
                 f"{display_name(job.output)} is the input itself; --overwrite replaces it"
             )
-        if reader not in (None, job) and overwrite:
+        if reader not in (None, job.input) and overwrite:
             raise UsageError(
                 f"{display_name(job.output)} is an input, and the output of "
                 f"{display_name(job.source)}; leave one out, or use -o FOLDER/"

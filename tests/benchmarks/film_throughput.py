@@ -16,15 +16,15 @@ import resource
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from sodcli.imaging.compose import Look, compose
-from sodcli.infer.films import FilmSettings, Watcher, infer_films
-from sodcli.infer.photos import Settings
+from sodcli.imaging.compose import compose
+from sodcli.infer.films import Watcher, infer_films
 from sodcli.io.films.read import FilmReader
 from sodcli.io.films.write import FilmWriter
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
 from sodcli.io.sources import Input
 from sodcli.runtime.predictor import load
@@ -82,9 +82,9 @@ def encode(folder, film, pictures, count):
 
 
 def whole(folder, film, predictor, settings, count=None, at=lambda position: None):
-    job = Job(Input(film, kind="film"), folder / "whole.mp4")
-    films = FilmSettings(frames=count)
-    (outcome,) = infer_films([job], predictor, settings, films, Watcher(lambda o: None, at))
+    job = Job(Input(film, kind="film"), folder / "whole.mp4", settings.styles[0])
+    settings = replace(settings, frames=count)
+    (outcome,) = infer_films([job], predictor, settings, Watcher(lambda o: None, at))
     assert outcome.error is None, outcome.error
     return outcome.frames
 
@@ -92,7 +92,7 @@ def whole(folder, film, predictor, settings, count=None, at=lambda position: Non
 def measure(folder, film, predictor, settings, count):
     """Time all four in turn, ROUNDS times; a list of ``Taken`` for each."""
     frames = predictor.predict(list(islice(FilmReader(film), 8)))
-    pictures = [compose(settings.kind, frame, settings.look) for frame in frames]
+    pictures = [compose(settings.styles[0].kind, frame) for frame in frames]
     works = {
         "decode": lambda: decode(film, count),
         "network": lambda: network(predictor, frames, settings.batch, count),
@@ -147,7 +147,9 @@ def main():
     parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
     predictor = load(size=wanted.size, device=wanted.device, backend=wanted.backend)
-    settings = Settings(wanted.type, Look(), batch=wanted.batch, overwrite=True)
+    settings = InferSettings(
+        styles=(Style(wanted.type, wanted.type),), batch=wanted.batch, overwrite=True
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         film = folder / "film.mp4"

@@ -12,11 +12,12 @@ import argparse
 import os
 import statistics
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sodcli.imaging.compose import Look
-from sodcli.infer.photos import Settings, infer, render
+from sodcli.infer.photos import infer, render
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import encode_for, plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
 from sodcli.runtime.predictor import load
@@ -37,7 +38,7 @@ class Run:
         self.inputs = find_inputs([str(folder)], recursive=False)[:count]
         self.frames = list(map(read_input, self.inputs))
         self.answers = list(saliency_stream(predictor, self.frames, batch=settings.batch))
-        self.drawn = [render(frame, settings) for frame in self.answers]
+        self.drawn = [render(frame, settings.styles[0], settings) for frame in self.answers]
 
     def decode(self):
         with opencv_in_line():
@@ -50,7 +51,7 @@ class Run:
 
     def draw(self):
         with opencv_in_line():
-            work = partial(render, settings=self.settings)
+            work = partial(render, style=self.settings.styles[0], settings=self.settings)
             return sum(1 for _ in ordered(work, self.answers, self.hands))
 
     def encode(self):
@@ -74,8 +75,7 @@ class Run:
             return len(outcomes)
 
     def jobs(self, out):
-        kind = self.settings.kind
-        return plan_outputs(self.inputs, kind, out, alpha=kind == "rgba")
+        return plan_outputs(self.inputs, replace(self.settings, out=out))
 
 
 def report(taken):
@@ -105,7 +105,7 @@ def main():
     parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
     predictor = load(backend=wanted.backend, pictures=wanted.count)
-    settings = Settings(wanted.type, Look(), batch=wanted.batch)
+    settings = InferSettings(styles=(Style(wanted.type, wanted.type),), batch=wanted.batch)
     run = Run(wanted.folder, wanted.count, predictor, settings, helping_hands())
     names = ("decode", "network", "draw", "encode", "whole")
     taken = {name: [] for name in names}

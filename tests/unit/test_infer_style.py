@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sodcli.cli.infer_style import choose_style
+from sodcli.io.settings import choose_style
 from tests.colour_kit import p3_in_srgb, p3_profile
 from tests.film_kit import render
 
 
 def behind(path):
-    style = choose_style(str(path), None, refine=False, max_pixels=10**6)
+    style = choose_style(str(path), refine=False, max_pixels=10**6)
     assert not style.alpha
     return style.look.background.astype(int)
 
@@ -37,4 +37,4 @@ def test_a_background_is_brought_to_srgb(tmp_path):
 
 @pytest.mark.parametrize(("kind", "alpha"), [("rgba", True), ("map", False), ("white", False)])
 def test_the_type_says_whether_there_is_transparency(kind, alpha):
-    assert choose_style(kind, None, refine=False, max_pixels=1).alpha is alpha
+    assert choose_style(kind, refine=False, max_pixels=1).alpha is alpha

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
+from sodcli.imaging.compose import names
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job, encode_for, plan_outputs, save_picture
 from sodcli.io.sources import Input, find_inputs
 
@@ -33,8 +35,12 @@ def files(*names):
     return [Input(None if name == "-" else Path(name)) for name in names]
 
 
-def targets(inputs, out=None, tag="rgba", alpha=True, **kwargs):
-    jobs = plan_outputs(inputs, tag, out, alpha=alpha, **kwargs)
+def style(tag):
+    return Style(tag if tag in names() else "picture", tag)
+
+
+def targets(inputs, out=None, tag="rgba", **options):
+    jobs = plan_outputs(inputs, InferSettings(styles=(style(tag),), out=out, **options))
     assert [job.input for job in jobs] == list(inputs)
     return [job.target and job.target.as_posix() for job in jobs]
 
@@ -44,7 +50,7 @@ def test_a_picture_gets_its_result_beside_it():
         "photo_rgba.png",
         "deep/er/p.q_rgba.png",
     ]
-    assert targets(files("photo.jpg"), tag="beach", alpha=False) == ["photo_beach.png"]
+    assert targets(files("photo.jpg"), tag="beach") == ["photo_beach.png"]
 
 
 def test_a_folder_is_mirrored_beside_itself(here):
@@ -107,16 +113,16 @@ def test_what_cannot_be_is_said_before_any_work(names, out, message):
 
 
 def test_without_alpha_a_jpeg_is_fine():
-    assert targets(files("a.jpg"), "x.jpg", tag="green", alpha=False) == ["x.jpg"]
+    assert targets(files("a.jpg"), "x.jpg", tag="green") == ["x.jpg"]
 
 
 def test_pictures_get_the_format_that_is_asked_for_and_films_their_own():
     inputs = [*files("a.png", "b.jpg"), Input(Path("c.mp4"), kind="film")]
-    asked = {"tag": "white", "alpha": False, "form": "jpg"}
+    asked = {"tag": "white", "form": "jpg"}
     assert targets(inputs, **asked) == ["a_white.jpg", "b_white.jpg", "c_white.mp4"]
     assert targets(files("a.png"), "x.JPG", **asked) == ["x.JPG"]
     assert targets(files("a.png"), form=".WEBP") == ["a_rgba.webp"]
-    (piped,) = plan_outputs(files("-"), "white", None, alpha=False, form="jpg")
+    (piped,) = plan_outputs(files("-"), InferSettings(styles=(style("white"),), form="jpg"))
     assert Image.open(io.BytesIO(encode_for(None, RGB, piped=piped.piped))).format == "JPEG"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sodcli.errors import UsageError
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job, plan_outputs
 from sodcli.io.sources import Input
 
@@ -14,7 +15,10 @@ def films(*names, root=None):
 
 
 def plan(inputs, out=None, tag="rgba", **options):
-    jobs = plan_outputs(inputs, tag, out, alpha=tag == "rgba", **options)
+    jobs = plan_outputs(
+        inputs,
+        InferSettings(styles=(Style("rgba" if tag == "rgba" else "map", tag),), out=out, **options),
+    )
     return [(job.target.as_posix(), job.frames) for job in jobs]
 
 
@@ -66,7 +70,7 @@ def test_names_that_clash_keep_their_old_suffix():
         (["a.mp4", "b.mp4"], "x.mov", {}, "x.mov takes one result, not 2; use -o FOLDER/"),
         (["a.mp4"], "x.tiff", {}, "x.tiff: no film format has this suffix; use one of .mp4"),
         (["a.mp4"], "x.wmv", {}, "x.wmv: no film format has this suffix; use one of .mp4"),
-        (["a.mp4"], None, {"codec": "mpeg"}, "--codec mpeg: no such codec; use one of auto"),
+        (["a.mp4"], None, {"codec": "mpeg"}, "--codec mpeg: no such codec. Known: auto"),
     ],
 )
 def test_what_cannot_be_is_said_before_any_work(names, out, options, message):

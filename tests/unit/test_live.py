@@ -12,13 +12,13 @@ import pytest
 from sodcli.errors import PipelineError, SinkError, SourceError, UsageError
 from sodcli.imaging.compose import Look
 from sodcli.infer.camera import Capture, Meter, live
-from sodcli.infer.photos import Settings
 from sodcli.infer.recording import Recording, plan_recording
 from sodcli.io.camera.capture import open_camera
+from sodcli.io.settings import InferSettings, Style
 from sodcli.runtime.threads import Newest
 from tests.live_stand_in import StandIn
 
-GREEN = Settings("green", Look(refine=False))
+GREEN = InferSettings(styles=(Style("green", "green", Look(refine=False)),))
 
 
 def answered(frame):
@@ -27,7 +27,8 @@ def answered(frame):
 
 
 def recording_to(path, *, kind="green", **options):
-    job = plan_recording(str(path), "camera0", kind, alpha=kind == "rgba", **options)
+    style = Style(kind, kind)
+    job = plan_recording("camera0", InferSettings(styles=(style,), out=str(path), **options))
     return Recording(job, Fraction(25), options.get("codec"))
 
 
@@ -98,7 +99,7 @@ def test_a_slow_network_drops_pictures_and_never_falls_behind():
         return answered(frame)
 
     with open_camera(0, opener=device) as camera:
-        assert live(camera, slow, GREEN, frames=10) is False
+        assert live(camera, slow, replace(GREEN, frames=10)) is False
     assert indices == sorted(set(indices))
     assert indices[-1] >= 30, "no picture was dropped"
     assert sorted(ages)[5] <= 3, "answers lag behind the camera"
@@ -108,7 +109,7 @@ def test_a_slow_network_drops_pictures_and_never_falls_behind():
 def test_the_window_ends_the_loop_and_gets_the_rate_if_asked():
     window = Ending(after=4)
     with open_camera(0, opener=StandIn(rate=50)) as camera:
-        assert live(camera, answered, GREEN, window=window, show_fps=True) is False
+        assert live(camera, answered, replace(GREEN, show_fps=True), window=window) is False
     assert window.left
     assert len(window.shown) == 4
     assert window.shown[0][1] == ""
@@ -136,7 +137,12 @@ def test_threshold_and_type_are_those_of_pictures():
         return frame.with_saliency(np.full(frame.size_hw, 0.6, np.float32))
 
     with open_camera(0, opener=StandIn()) as camera:
-        live(camera, half, replace(GREEN, kind="map", threshold=0.5), window=window)
+        live(
+            camera,
+            half,
+            replace(GREEN, styles=(Style("map", "map"),), threshold=0.5),
+            window=window,
+        )
     assert (window.shown[0][0] == 255).all()
 
 
@@ -152,7 +158,7 @@ def test_a_recording_plays_in_real_time_however_slow_the_network(tmp_path):
 
     recording = recording_to(out, codec="ffv1")
     with open_camera(0, opener=StandIn(rate=50)) as camera:
-        live(camera, uneven, GREEN, frames=8, recording=recording)
+        live(camera, uneven, replace(GREEN, frames=8), recording=recording)
     frames = film_frames(out)
     assert recording.done
     assert recording.frames == len(frames) == 8
@@ -205,7 +211,7 @@ def test_ctrl_c_while_the_film_is_finished_leaves_nothing(tmp_path, monkeypatch)
             time.sleep(0.3)
             return super()._sink(pixels)
 
-    job = plan_recording(str(tmp_path / "out.mp4"), "camera0", "green", alpha=False)
+    job = plan_recording("camera0", replace(GREEN, out=str(tmp_path / "out.mp4")))
     recording = Slow(job, Fraction(25))
     monkeypatch.setattr(recording._thread, "join", impatient(recording._thread.join))
     with pytest.raises(KeyboardInterrupt):
@@ -247,11 +253,11 @@ def test_a_failure_at_the_very_end_is_told_too(tmp_path):
 
 
 def test_cut_outs_are_recorded_with_alpha_as_film_or_frames(tmp_path):
-    rgba = replace(GREEN, kind="rgba")
+    rgba = InferSettings(styles=(Style("rgba", "rgba", Look(refine=False)),))
     for out, expected in (("a.mov", "a.mov"), ("b/", "b")):
         with open_camera(0, opener=StandIn()) as camera:
             recording = recording_to(f"{tmp_path}/{out}", kind="rgba")
-            live(camera, answered, rgba, frames=3, recording=recording)
+            live(camera, answered, replace(rgba, frames=3), recording=recording)
         assert recording.output == str(tmp_path / expected)
     frames = sorted((tmp_path / "b").iterdir())
     assert [path.name for path in frames] == ["00000.png", "00001.png", "00002.png"]
@@ -260,7 +266,9 @@ def test_cut_outs_are_recorded_with_alpha_as_film_or_frames(tmp_path):
 
 
 def test_recordings_into_folders_are_named_after_the_camera(tmp_path):
-    job = plan_recording(f"{tmp_path}/", "camera2", "blur", alpha=False)
+    job = plan_recording(
+        "camera2", InferSettings(styles=(Style("blur", "blur"),), out=f"{tmp_path}/")
+    )
     assert job.target == tmp_path / "camera2_blur.mp4"
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 from sodcli.errors import DeviceError, UsageError, WeightsError
 from sodcli.imaging.compose import GREEN_RGB, Look, flat
-from sodcli.infer.photos import Settings, infer
+from sodcli.infer.photos import infer
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
@@ -17,6 +18,8 @@ from sodcli.runtime.predictor import Predictor
 from tests.colour_kit import p3_in_srgb, p3_profile
 from tests.conftest import draw_photo
 from tests.film_kit import echo_predictor
+
+MAP = Style("map", "map")
 
 
 class SmallCard:
@@ -38,13 +41,13 @@ def jobs(tmp_path):
         Image.fromarray(draw_photo(seed, (40, 50))[0]).save(tmp_path / f"{seed}.png")
     (tmp_path / "2.png").write_bytes(b"broken")
     inputs = find_inputs([str(tmp_path)], recursive=False)
-    return plan_outputs(inputs, "map", None, alpha=False)
+    return plan_outputs(inputs, InferSettings(styles=(MAP,)))
 
 
 def run(jobs, registry, backend, **settings):
     predictor = Predictor(registry.model("sdnet"), torch.nn.Identity(), backend, size=32)
     seen = []
-    outcomes = infer(jobs, predictor, Settings("map", Look(), **settings), seen.append)
+    outcomes = infer(jobs, predictor, InferSettings(**settings), seen.append)
     assert seen == outcomes
     return [outcome.status for outcome in sorted(outcomes, key=lambda o: o.job.source)]
 
@@ -81,7 +84,7 @@ def test_fail_fast_leaves_the_rest(jobs, registry, batch):
 def test_outcomes_come_in_the_order_of_the_inputs(jobs, registry):
     predictor = Predictor(registry.model("sdnet"), torch.nn.Identity(), SmallCard(5), size=32)
     seen = []
-    infer(jobs, predictor, Settings("map", Look(), batch=None), seen.append)
+    infer(jobs, predictor, InferSettings(batch=None), seen.append)
     assert [outcome.job for outcome in seen] == jobs
 
 
@@ -92,9 +95,9 @@ def made(tmp_path, registry, kind):
     """Do a photo in Display P3, a shirt on the right, grass on the left; returns pixels and icc."""
     rgb = np.where(np.arange(64)[:, None] < 32, GRASS, SHIRT) * np.ones((64, 1, 1))
     Image.fromarray(rgb.astype(np.uint8)).save(tmp_path / "a.png", icc_profile=p3_profile())
-    jobs = plan_outputs(find_inputs([str(tmp_path / "a.png")], recursive=False), kind, None,
-                        alpha=kind == "rgba")  # fmt: skip
-    settings = Settings(kind, Look(flat(BEHIND), refine=False), threshold=0.5)
+    style = Style(kind, kind, Look(flat(BEHIND), refine=False))
+    settings = InferSettings(styles=(style,), threshold=0.5)
+    jobs = plan_outputs(find_inputs([str(tmp_path / "a.png")], recursive=False), settings)
     (outcome,) = infer(jobs, echo_predictor(registry), settings, lambda outcome: None)
     with Image.open(outcome.job.target) as picture:
         return np.asarray(picture).astype(int), picture.info.get("icc_profile")

@@ -11,12 +11,15 @@ from PIL import Image
 
 from sodcli.errors import DeviceError, SinkError, SourceError
 from sodcli.imaging.compose import GREEN_RGB, Look
-from sodcli.infer.films import FilmOutcome, FilmSettings, Watcher, infer_films
-from sodcli.infer.photos import Settings, sift
+from sodcli.infer.films import FilmOutcome, Watcher, infer_films
+from sodcli.infer.photos import sift
 from sodcli.io.films.probe import probe
+from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from tests.film_kit import echo_predictor, ffmpeg, flash_film, onsets, pixels, render, stamps
+
+MAP = Style("map", "map")
 
 
 def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
@@ -29,15 +32,15 @@ def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
 
 def run(registry, film, kind="map", out=None, look=None, before=lambda batch: None, **films):
     """Do one film; returns its outcome and everything the watcher heard."""
-    settings = Settings(kind, look or Look(refine=False), max_pixels=10**6, overwrite=True)
-    codec = films.get("codec")
-    inputs = find_inputs([str(film)], recursive=False)
-    jobs = plan_outputs(inputs, kind, out and str(out), alpha=kind == "rgba", overwrite=True,
-                        codec=codec)  # fmt: skip
+    style = Style(kind, kind, look or Look(refine=False), films.pop("behind", None))
+    settings = InferSettings(
+        styles=(style,), out=out and str(out), max_pixels=10**6, overwrite=True, **films
+    )
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
     heard = []
     watcher = Watcher(lambda outcome: heard.append(outcome), heard.append, heard.append)
     predictor = echo_predictor(registry, before=before)
-    (outcome,) = infer_films(jobs, predictor, settings, FilmSettings(**films), watcher)
+    (outcome,) = infer_films(jobs, predictor, settings, watcher)
     return outcome, heard
 
 
@@ -122,7 +125,7 @@ def test_sound_and_picture_stay_in_step_at_a_variable_rate(registry, tmp_path):
 
 def test_a_piece_without_sound(registry, tmp_path):
     film = halves(tmp_path / "film.mp4", sound=True, seconds=2)
-    outcome, heard = run(registry, film, start_s=0.5, frames=7, sound=False)
+    outcome, heard = run(registry, film, start_s=0.5, frames=7, audio=False)
     assert outcome.frames == 7
     assert len(pixels(outcome.job.target)) == 7
     assert probe(outcome.job.target).sound == ()
@@ -135,9 +138,10 @@ def test_a_piece_without_sound(registry, tmp_path):
 
 def test_a_threshold_cuts_hard(registry, tmp_path):
     film = render(tmp_path / "film.mp4", seconds=0.2)
-    settings = Settings("rgba", Look(refine=False), threshold=0.5)
-    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "rgba", None, alpha=True)
-    infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), Watcher(lambda o: None))
+    style = Style("rgba", "rgba", Look(refine=False))
+    settings = InferSettings(styles=(style,), threshold=0.5)
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
+    infer_films(jobs, echo_predictor(registry), settings, Watcher(lambda o: None))
     alpha = pixels(tmp_path / "film_rgba.mov", 4)[..., 3]
     assert set(np.unique(alpha)) <= {0, 1, 254, 255}
     again, todo = sift(jobs, settings)
@@ -160,11 +164,12 @@ def test_one_bad_film_leaves_the_others(registry, tmp_path):
     (tmp_path / "b.mp4").write_bytes(b"no film")
     inputs = find_inputs([str(tmp_path)], recursive=False)
     for fail_fast, expected in ((False, ["done", "failed", "done"]), (True, ["done", "failed"])):
-        jobs = plan_outputs(inputs, "map", str(tmp_path / f"out{fail_fast}"), alpha=False)
-        settings = Settings("map", Look(), fail_fast=fail_fast)
+        out = str(tmp_path / f"out{fail_fast}")
+        settings = InferSettings(styles=(MAP,), out=out, fail_fast=fail_fast)
+        jobs = plan_outputs(inputs, settings)
         seen = []
         watcher = Watcher(seen.append)
-        outcomes = infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), watcher)
+        outcomes = infer_films(jobs, echo_predictor(registry), settings, watcher)
         assert [outcome.status for outcome in outcomes] == expected
         assert seen == outcomes
         assert isinstance(outcomes[1].error, SourceError)
@@ -192,12 +197,12 @@ def test_a_failing_network_ends_the_run_and_leaves_nothing(registry, tmp_path):
 def test_an_interrupted_run_keeps_what_was_done(registry, tmp_path):
     film = render(tmp_path / "film.mp4", seconds=8, sound=True)
     notes = []
-    settings = Settings("map", Look())
-    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "map", None, alpha=False)
+    settings = InferSettings(styles=(MAP,))
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
     watcher = Watcher(lambda outcome: None, note=notes.append)
     predictor = echo_predictor(registry, before=failing(KeyboardInterrupt(), 60))
     with pytest.raises(KeyboardInterrupt):
-        infer_films(jobs, predictor, settings, FilmSettings(), watcher)
+        infer_films(jobs, predictor, settings, watcher)
     partial = tmp_path / "film_map.partial.mkv"
     count = len(pixels(partial))
     assert 30 <= count <= 60
@@ -236,10 +241,10 @@ def test_two_thousand_frames_take_no_more_memory_than_two_hundred(registry, tmp_
             gc.collect()
             sizes[position.done] = _resident_bytes()
 
-    settings = Settings("map", Look(), batch=8)
-    jobs = plan_outputs(find_inputs([str(film)], recursive=False), "map", None, alpha=False)
+    settings = InferSettings(styles=(MAP,), batch=8)
+    jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
     watcher = Watcher(lambda outcome: None, measure)
-    (outcome,) = infer_films(jobs, echo_predictor(registry), settings, FilmSettings(), watcher)
+    (outcome,) = infer_films(jobs, echo_predictor(registry), settings, watcher)
     assert outcome.frames == 2000
     assert len(stamps(outcome.job.target)) == 2000
     assert sizes[2000] - sizes[200] < 20e6

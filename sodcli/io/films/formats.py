@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sodcli.errors import UsageError
+from sodcli.text import did_you_mean
 
 _BT709: Final = "scale=out_color_matrix=bt709:out_range=limited:flags=bicubic+accurate_rnd"
 
@@ -205,9 +206,21 @@ def sound_args(suffix: str, codecs: Iterable[str]) -> tuple[str, ...]:
     return ("-c:a", "copy") if taken is None or set(codecs) <= taken else encode
 
 
+def check_codec(codec: str) -> None:
+    """Refuse a codec that does not exist, whether or not there is a film.
+
+    Raises:
+        UsageError: If there is none of that name.
+    """
+    if codec not in CODEC_NAMES:
+        known = ", ".join(CODEC_NAMES)
+        raise UsageError(
+            f"--codec {codec}: no such codec.{did_you_mean(codec, CODEC_NAMES)} Known: {known}"
+        )
+
+
 def _known(codec: str) -> Codec:
-    if codec not in CODECS:
-        raise UsageError(f"--codec {codec}: no such codec; use one of {', '.join(CODEC_NAMES)}")
+    check_codec(codec)
     return CODECS[codec]
 
 
