@@ -214,7 +214,8 @@ def _refuse_doubles(jobs: Sequence[Job]) -> None:
             )
         pair = " and ".join(display_name(one.source) for one in (other, job))
         raise UsageError(
-            f"{pair} would both be written to {display_name(job.output)}; give each its own -o folder"
+            f"{pair} would both be written to {display_name(job.output)};"
+            " give each its own -o folder"
         )
 
 
@@ -230,8 +231,7 @@ def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
             )
         if reader not in (None, job.input) and overwrite:
             raise UsageError(
-                f"{display_name(job.output)} is an input, and the output of "
-                f"{display_name(job.source)}; leave one out, or use -o FOLDER/"
+                f"{name} is an input, and the output of {display_name(job.source)}; leave one out, or use -o FOLDER/"
             )
 
 
