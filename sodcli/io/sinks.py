@@ -225,13 +225,13 @@ def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
     readers.pop(None, None)
     for job in jobs:
         reader = readers.get(_file_id(job.target))
+        name = display_name(job.output)
         if reader is job.input and not overwrite:
-            raise UsageError(
-                f"{display_name(job.output)} is the input itself; --overwrite replaces it"
-            )
+            raise UsageError(f"{name} is the input itself; --overwrite replaces it")
         if reader not in (None, job.input) and overwrite:
             raise UsageError(
-                f"{name} is an input, and the output of {display_name(job.source)}; leave one out, or use -o FOLDER/"
+                f"{name} is an input, and the output of {display_name(job.source)};"
+                " leave one out, or use -o FOLDER/"
             )
 
 
