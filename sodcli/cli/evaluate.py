@@ -160,11 +160,11 @@ def show(found: "Evaluation", *, as_json: bool) -> None:
     from sodcli.benchmark.report.tables import as_dict, counted, is_best, rounded
 
     if as_json:
-        ui.put_json(as_dict(found))
+        ui.print_json(as_dict(found))
         return
     rows = [
         [row.dataset, row.method, counted(row)]
         + [rounded(row, name) + "*" * is_best(found, row, name) for name in found.names]
         for row in found.rows
     ]
-    ui.put_table(["set", "method", "images", *found.names], rows)
+    ui.print_table(["set", "method", "images", *found.names], rows)

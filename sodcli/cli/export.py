@@ -71,7 +71,7 @@ def export(
         done = export_file(order, default_registry(), Supply(offline=offline, watch=watch))
     shape = [str(side) for side in done.shape]
     if json:
-        ui.put_json(
+        ui.print_json(
             {
                 "model": done.model,
                 "output": str(done.target),
@@ -86,4 +86,4 @@ def export(
         f"{'mean' if int8 else 'largest'} difference {done.difference:.2e}",
         quiet=quiet,
     )
-    ui.put(str(done.target))
+    ui.print_line(str(done.target))

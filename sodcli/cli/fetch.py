@@ -140,11 +140,11 @@ def _finish(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
     if errors and len(outcomes) == 1:
         raise errors[0]
     if as_json:
-        ui.put_json({"results": [_told(outcome) for outcome in outcomes]})
+        ui.print_json({"results": [_told(outcome) for outcome in outcomes]})
     else:
         for outcome in outcomes:
             if outcome.path is not None:
-                ui.put(str(outcome.path))
+                ui.print_line(str(outcome.path))
     if errors:
         ui.warn(f"{len(errors)} of {len(outcomes)} could not be had (listed above)")
         raise typer.Exit(MissingError.exit_code)
@@ -165,18 +165,18 @@ _HEADERS: Final = ("name", "for", "trained on, or what it is", "size", "licence 
 def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
     """Print everything that there is to fetch: a table for people, cells and tabs for programs."""
     if as_json:
-        ui.put_json({"items": [_plain(item) for item in items]})
+        ui.print_json({"items": [_plain(item) for item in items]})
     elif ui.on_screen():
-        ui.put_table(("name", "here?", "what it is"), [_short_row(item) for item in items])
+        ui.print_table(("name", "here?", "what it is"), [_short_row(item) for item in items])
     else:
         for row in (_HEADERS, *map(_row, items)):
-            ui.put("\t".join(row))
+            ui.print_line("\t".join(row))
 
 
 def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) -> None:
     """Print the paths that would come to be, and where from."""
     if as_json:
-        ui.put_json({"items": [_plain(item) for item in items]})
+        ui.print_json({"items": [_plain(item) for item in items]})
         return
     for item in items:
         if item.way == "built in" or (item.here and not force):
@@ -185,7 +185,7 @@ def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) ->
             ui.note(f"{item.name}: has to be got by hand, see {item.page or item.paper}")
         else:
             ui.note(f"{item.name}: {_size(item) or 'unknown size'} from {item.source}", quiet=quiet)
-            ui.put(str(item.path))
+            ui.print_line(str(item.path))
 
 
 def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> None:
@@ -198,9 +198,9 @@ def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> N
         if problem:
             ui.error(problem)
         elif not as_json:
-            ui.put(f"{name}: as it was when it came")
+            ui.print_line(f"{name}: as it was when it came")
     if as_json:
-        ui.put_json({"results": results})
+        ui.print_json({"results": results})
     if not results:
         ui.note("nothing is here that was fetched", quiet=quiet)
     if any(result["problem"] for result in results):

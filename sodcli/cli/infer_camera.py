@@ -87,10 +87,10 @@ def _print_plan(number: int, settings: "InferSettings", job: "Job | None") -> No
     if settings.json:
         source = str(number)
         rows = [{"input": source, "output": output, "status": "write"} for output in outputs]
-        ui.put_json({"results": rows})
+        ui.print_json({"results": rows})
         return
     for output in outputs:
-        ui.put(output)
+        ui.print_line(output)
 
 
 def _run(
@@ -158,6 +158,6 @@ def _report(
             "seconds": round(meter.seconds, 3),
             "fps": round(meter.mean, 2),
         }
-        ui.put_json({**about, "results": [row]})
+        ui.print_json({**about, "results": [row]})
     elif output:
-        ui.put(output)
+        ui.print_line(output)

@@ -169,7 +169,7 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
         text = f"{outcome.job.output}: exists, skipped (--overwrite replaces)"
         ui.note(text, quiet=quiet or not skips)
     elif outcome.job.target is not None and not as_json:
-        ui.put(outcome.job.output)
+        ui.print_line(outcome.job.output)
 
 
 def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
@@ -183,13 +183,13 @@ def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) ->
         for job in jobs
     ]
     if settings.json:
-        ui.put_json({"results": rows})
+        ui.print_json({"results": rows})
         return
     for row in rows:
         if row["status"] == "skip":
             ui.note(f"{row['output']}: exists, would be skipped", quiet=settings.quiet or not skips)
         else:
-            ui.put(row["output"])
+            ui.print_line(row["output"])
     if len(jobs) > 1:
         ui.note(_counted(jobs, [f"to {row['status']}" for row in rows]), quiet=settings.quiet)
 
@@ -234,7 +234,7 @@ def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) 
     counts = Counter(row.about["status"] for row in rows)
     words = ("done", "skipped", "failed")
     results = {"results": [row.about for row in rows], **{word: counts[word] for word in words}}
-    ui.put_json({**about, **results})
+    ui.print_json({**about, **results})
 
 
 def _finish(

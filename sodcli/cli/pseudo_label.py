@@ -136,7 +136,7 @@ def _tell(
     ]
     errors = [str(outcome.error) for outcome in outcomes if outcome.error is not None]
     if as_json:
-        ui.put_json({"output": str(folder), "sets": rows, "time": shares, "errors": errors})
+        ui.print_json({"output": str(folder), "sets": rows, "time": shares, "errors": errors})
     else:
         for row in rows:
             ui.note(
@@ -144,7 +144,7 @@ def _tell(
                 f"{row['made']} labels made, {row['skipped']} were there, in {row['output']}",
                 quiet=quiet,
             )
-        ui.put(str(folder))
+        ui.print_line(str(folder))
     if errors:
         ui.warn(f"{len(errors)} of {len(outcomes)} labels failed (listed above)")
         raise typer.Exit(BatchError.exit_code)

@@ -182,7 +182,7 @@ def tell(
         for line in lines:
             count = f"{line['done']} maps written, {line['skipped']} were there"
             ui.note(f"{line['set']}: {count}", quiet=quiet)
-            ui.put(line["output"])
+            ui.print_line(line["output"])
         if scores is not None:
             _put_scores(scores)
     if errors:
@@ -207,7 +207,7 @@ def _lines(found: "list[BenchmarkSet]", rows: "Sequence[Row]", out: Path) -> lis
 def _put_document(document: dict[str, Any], scores: "Evaluation | None") -> None:
     from sodcli.benchmark.report.tables import as_dict
 
-    ui.put_json(document if scores is None else {**document, "evaluation": as_dict(scores)})
+    ui.print_json(document if scores is None else {**document, "evaluation": as_dict(scores)})
 
 
 def _put_scores(scores: "Evaluation") -> None:

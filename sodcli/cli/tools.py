@@ -56,7 +56,7 @@ def reparam(
     done = fold_file(checkpoint, out, model, tol, default_registry())
     before, after = done.parameters
     if json:
-        ui.put_json(
+        ui.print_json(
             {
                 "model": done.model,
                 "output": str(done.target),
@@ -71,7 +71,7 @@ def reparam(
         f"{before:,} parameters before, {after:,} after",
         quiet=quiet,
     )
-    ui.put(str(done.target))
+    ui.print_line(str(done.target))
 
 
 def speed(
@@ -121,7 +121,7 @@ def speed(
     with ui.progress("runs", runs + warmup, quiet=quiet) as advance:
         result = measure(spec, trial, target, advance)
     if json:
-        ui.put_json(result.as_dict())
+        ui.print_json(result.as_dict())
     else:
         _print_speed(result)
 
@@ -141,4 +141,4 @@ def _print_speed(result: "Speed") -> None:
         f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()),
     ):
-        ui.put(line)
+        ui.print_line(line)

@@ -157,6 +157,6 @@ def _settings(
 def _tell(folder: "RunFolder", *, as_json: bool) -> None:
     best = str(folder.best if folder.best.exists() else folder.last)
     if as_json:
-        ui.put_json({"run": str(folder.root), "weights": best, "epochs": folder.rows()})
+        ui.print_json({"run": str(folder.root), "weights": best, "epochs": folder.rows()})
     else:
-        ui.put(best)
+        ui.print_line(best)

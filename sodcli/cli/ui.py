@@ -53,12 +53,12 @@ def on_screen() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def put(text: str) -> None:
+def print_line(text: str) -> None:
     """Print one line of data to stdout: to a program as it is, to a screen on one safe line."""
     _write(f"{_one_line(text) if on_screen() else text}\n")
 
 
-def put_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print one JSON document to stdout."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     if not _is_plain(text):
@@ -142,7 +142,7 @@ def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], Non
             bars.stop()
 
 
-def put_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table to stdout; as wide as it needs to be where no screen limits it.
 
     On a narrow screen the names in the first column stay whole, and the others give way.

@@ -248,10 +248,10 @@ def test_names_neither_style_nor_steer_the_terminal(tmp_path, capsys, monkeypatc
     assert shown.count(":duck:") == 3
     assert all(c == "\n" or c.isprintable() for c in shown)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    ui.put(name)
-    ui.put_json({"path": name})
+    ui.print_line(name)
+    ui.print_json({"path": name})
     assert all(c == "\n" or c.isprintable() for c in capsys.readouterr().out)
-    ui.put_table(["name"], [[name]])
+    ui.print_table(["name"], [[name]])
     shown = capsys.readouterr().out
     assert "\x1b[2J" not in shown
     assert "\x9b" not in shown
