@@ -10,74 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.photometric import enhance, jitter, to_grey
+from sodcli.data.grounds import draw_plain, paste_subject
+from sodcli.data.photometric import degrade, enhance, jitter, to_grey
 from sodcli.errors import UsageError
-
-_SCALES = (0.5, 1.2)  # the subject's new size, as a share of its own
-_SOFTNESS = (0.5, 1.5)  # sigma of the seam, in pixels
-_INSIDE = 0.35  # share of the subject's box, each way from its middle, that stays in the picture
-
-
-def paste_subject(
-    image: NDArray[np.uint8],
-    mask: NDArray[np.float32],
-    background: NDArray[np.uint8],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Put what ``mask`` marks in ``image`` on a piece of ``background``.
-
-    The subject is scaled and shifted so that most of it stays in view; the piece is as large as
-    fits, lies anywhere, and is mirrored half of the time. Only the picture gets the soft seam.
-
-    Args:
-        image: ``(H, W, 3)`` uint8 RGB.
-        mask: ``(H, W)`` float32 in [0, 1]. Where it nowhere exceeds 1/2, there is nothing to paste
-            and both come back as they are.
-        background: ``(h, w, 3)`` uint8 RGB, of any size.
-        rng: Where everything is drawn from.
-
-    Returns:
-        The new picture and its mask, of the sizes and types of the given ones.
-    """
-    box_xywh = cv2.boundingRect((mask > 0.5).astype(np.uint8))
-    if box_xywh[2] == 0:
-        return image, mask
-    size_wh = (mask.shape[1], mask.shape[0])
-    matrix = _placement(box_xywh, size_wh, rng)
-    subject = cv2.warpAffine(image, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE)
-    moved = np.asarray(cv2.warpAffine(mask, matrix, size_wh), np.float32)
-    blurred = cv2.GaussianBlur(moved, (5, 5), rng.uniform(*_SOFTNESS))
-    alpha = np.minimum(moved, blurred)  # soft inwards: no rim of the old surroundings comes along
-    pasted = cv2.blendLinear(subject, random_piece(background, size_wh, rng), alpha, 1 - alpha)
-    return np.asarray(pasted, np.uint8), moved
-
-
-def _placement(
-    box_xywh: Sequence[int], size_wh: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the affine matrix that scales the box and puts its middle somewhere in view."""
-    scale = rng.uniform(*_SCALES)
-    matrix = np.diag([scale, scale, 1.0])[:2]
-    for axis in (0, 1):
-        start, length, side = box_xywh[axis], box_xywh[axis + 2], size_wh[axis]
-        margin = min(_INSIDE * scale * length, side / 2)
-        matrix[axis, 2] = rng.uniform(margin, side - margin) - scale * (start + length / 2)
-    return matrix
-
-
-def random_piece(
-    background: NDArray[np.uint8], size_wh: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Return a random piece of the size's aspect, resized to it, mirrored half of the time."""
-    high, wide = background.shape[:2]
-    share = min(wide / size_wh[0], high / size_wh[1])
-    w, h = (max(1, int(side * share)) for side in size_wh)
-    x, y = rng.integers(wide - w, endpoint=True), rng.integers(high - h, endpoint=True)
-    piece = background[y : y + h, x : x + w]
-    if rng.random() < 0.5:
-        piece = piece[:, ::-1]
-    return np.asarray(cv2.resize(piece, size_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
-
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -98,6 +33,9 @@ _LIMITS: dict[str, tuple[int, float, float]] = {  # how many numbers, least, gre
     "jitter": (3, 0, 10),
     "grey": (1, 0, 1),
     "paste": (1, 0, 1),
+    "studio": (1, 0, 1),
+    "empty": (1, 0, 1),
+    "degrade": (3, 0, 1),
     "reverse": (1, 0, 1),
 }
 
@@ -113,14 +51,19 @@ class Augment:
         flip_ud: Probability of a flip upside down; never both (SDNet: 0.25).
         zoom: Range of a random crop's sides, as a share of the picture's. It keeps most of the
             subject, or is not made.
-        rotate: Greatest turn in degrees, either way, about the centre; corners turn black (10).
+        rotate: Greatest turn in degrees, either way, about the centre (10).
         rotate_chance: Probability of the turn (MINet: 1; InSPyReNet: 0.5).
-        scale_crop: Range of a scaling about the centre, black outside, made half of the time
-            (InSPyReNet's ``random_scale_crop``: 0.75 to 1.25).
+        scale_crop: Range of a scaling about the centre, made half of the time (InSPyReNet's
+            ``random_scale_crop``: 0.75 to 1.25).
+        mirror: What a turn or a scaling uncovers mirrors the picture and its mask; else it is
+            black.
         jitter: Of brightness, contrast, saturation: see ``photometric.jitter`` (MINet: 0.1 each).
         enhance: InSPyReNet's ``random_image_enhance``.
         grey: Probability of a picture without colours.
+        degrade: Probability of blur, of noise, of strong JPEG compression.
         paste: Probability that the subject is put on another background.
+        studio: Probability that the subject is put on a plain ground, with a shadow.
+        empty: Probability that a plain ground without a subject takes the pair's place.
         binary: Masks become 0 or 1, cut at 1/2 (MINet).
         mask_nearest: Masks are resized to the nearest pixel (MINet, InSPyReNet).
         reverse: Probability that a clip runs backwards (RCRNet: 0.5).
@@ -138,8 +81,12 @@ class Augment:
     scale_crop: tuple[float, float] = (1.0, 1.0)
     jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
     enhance: bool = False
+    mirror: bool = False
     grey: float = 0.0
+    degrade: tuple[float, float, float] = (0.0, 0.0, 0.0)
     paste: float = 0.0
+    studio: float = 0.0
+    empty: float = 0.0
     binary: bool = False
     mask_nearest: bool = False
     reverse: float = 0.0
@@ -154,6 +101,8 @@ class Augment:
                 )
         if self.flip_lr + self.flip_ud > 1:
             raise UsageError("augment: flip_lr and flip_ud together exceed 1; one draw decides")
+        if self.studio + self.empty > 1:
+            raise UsageError("augment: studio and empty together exceed 1; one draw decides")
 
 
 def augment(
@@ -180,8 +129,7 @@ def augment(
     Returns:
         ``(h, w, 3)`` float32 RGB in [0, 1] and ``(h, w)`` float32 in [0, 1].
     """
-    if background is not None and rng.random() < plan.paste:
-        image, mask = paste_subject(image, mask, background(rng), rng)
+    image, mask = _other_ground(image, mask, plan, rng, background)
     view = _view(mask, plan, rng)
     return _finished(view(image), view(mask), plan, size_hw, rng)
 
@@ -253,6 +201,25 @@ def _view(
     return lambda pixels: pixels[border][window][flip]
 
 
+def _other_ground(
+    image: Image,
+    mask: Mask,
+    plan: Augment,
+    rng: np.random.Generator,
+    background: Background | None,
+) -> tuple[Image, Mask]:
+    """Put the subject on another photo or a plain ground, or take it away; at most one of them."""
+    if background is not None and rng.random() < plan.paste:
+        return paste_subject(image, mask, background(rng), rng)
+    if plan.studio + plan.empty > 0:
+        draw = rng.random()
+        if draw < plan.studio:
+            return paste_subject(image, mask, draw_plain(mask.shape, rng), rng, shadow=True)
+        if draw < plan.studio + plan.empty:
+            return draw_plain(mask.shape, rng), np.zeros_like(mask)
+    return image, mask
+
+
 def _finished(
     image: Image,
     mask: Mask,
@@ -318,9 +285,11 @@ def _warp(
     high, wide = mask.shape
     matrix = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, scale)
     method = cv2.INTER_NEAREST if plan.mask_nearest else cv2.INTER_LINEAR
+    edge = cv2.BORDER_REFLECT_101 if plan.mirror else cv2.BORDER_CONSTANT
+    size = (wide, high)
     return (
-        np.asarray(cv2.warpAffine(colour, matrix, (wide, high)), np.float32),
-        np.asarray(cv2.warpAffine(mask, matrix, (wide, high), flags=method), np.float32),
+        np.asarray(cv2.warpAffine(colour, matrix, size, borderMode=edge), np.float32),
+        np.asarray(cv2.warpAffine(mask, matrix, size, flags=method, borderMode=edge), np.float32),
     )
 
 
@@ -328,4 +297,6 @@ def _recolour(colour: Colour, plan: Augment, rng: np.random.Generator) -> Colour
     colour = jitter(colour, plan.jitter, rng)
     if plan.enhance:
         colour = enhance(colour, rng)
-    return to_grey(colour) if rng.random() < plan.grey else colour
+    if rng.random() < plan.grey:
+        colour = to_grey(colour)
+    return degrade(colour, plan.degrade, rng) if any(plan.degrade) else colour

@@ -52,6 +52,26 @@ def enhance(image: Colour, rng: np.random.Generator) -> Colour:
     return image
 
 
+def degrade(image: Colour, chances: Sequence[float], rng: np.random.Generator) -> Colour:
+    """Blur the picture, add noise, or compress it as JPEG, as cheap cameras and web sites do.
+
+    Args:
+        image: ``(H, W, 3)`` float32 RGB in [0, 1].
+        chances: Probability of each, in that order.
+        rng: Where the strengths are drawn from.
+    """
+    if rng.random() < chances[0]:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < chances[1]:
+        noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0.005, 0.05))
+        image = np.clip(image + noise, 0, 1)
+    if rng.random() < chances[2]:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))]
+        _, data = cv2.imencode(".jpg", np.rint(image * 255).astype(np.uint8)[..., ::-1], quality)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] / np.float32(255)
+    return np.asarray(image, np.float32)
+
+
 def _scaled(image: Colour, without: Colour, factor: float) -> Colour:
     """Return ``without + factor * (image - without)``, clipped to [0, 1]."""
     scaled = cv2.addWeighted(image, factor, without, 1 - factor, 0)

@@ -8,16 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.augment import (
-    Augment,
-    Background,
-    Colour,
-    Image,
-    Mask,
-    augment_clip,
-    paste_subject,
-    random_piece,
-)
+from sodcli.data.augment import Augment, Background, Colour, Image, Mask, augment_clip
+from sodcli.data.grounds import paste_subject, random_piece
 
 Matrix = NDArray[np.float64]
 Pixels = TypeVar("Pixels", Image, Mask)

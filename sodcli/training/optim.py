@@ -97,7 +97,8 @@ class GroupRule:
 
     Attributes:
         match: Regular expression, searched for in the parameter's full name.
-        lr: Factor on the base learning rate.
+        lr: Factor on the base learning rate; at 0 the parameters stay as they are, and no gradients
+            are computed for them.
         weight_decay: L2 penalty (Adam, SGD) or decoupled decay (AdamW).
         still_epochs: Epochs at the start with a rate of zero; none when training starts from
             given weights (SDNet's warm-up of the mixing scales).
@@ -184,6 +185,9 @@ def _groups(
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             rule = next((rule for rule in rules if re.search(rule.match, name)), _REST)
+            if rule.lr == 0:
+                parameter.requires_grad_(False)
+                continue
             members.setdefault(rule, []).append(parameter)
     return [
         {
