@@ -62,11 +62,11 @@ class Learner:
         self.average = average_of(self.module) if config.ema else None
         self.for_use = self.average or self.module
         self._config, self._team = config, team
-        self._net = parallel(self.module, team).train()
         self._loss = get_loss(config.loss)
         self._optimizer = build_optimizer(
             self.module, config.optimizer, config.lr, preloaded=bool(config.init)
         )
+        self._net = parallel(self.module, team).train()  # after the optimiser, which freezes some
         self._scaler = torch.amp.GradScaler(team.device.type, enabled=config.amp == "fp16")
 
     def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sodcli.data.augment import Augment, augment, augment_clip, resize_image, resize_mask
-from sodcli.data.photometric import enhance, jitter, to_grey
+from sodcli.data.grounds import cast_shadow
+from sodcli.data.photometric import degrade, enhance, jitter, to_grey
 from sodcli.errors import UsageError
 
 GREEN, RED, BLUE = (0, 255, 0), (255, 0, 0), (0, 0, 255)
@@ -240,6 +241,60 @@ def test_paste_keeps_a_picture_without_a_subject() -> None:
     assert mask.max() == 0
 
 
+def test_studio_puts_the_subject_on_a_plain_ground() -> None:
+    image, mask = scene()
+    grounds = []
+    for seed in range(20):
+        placed, moved = run(image, mask, Augment(studio=1.0), seed=seed)
+        inside, outside = moved > 0.99, moved == 0
+        assert np.median(placed[inside], axis=0) == pytest.approx((1, 0, 0), abs=0.02)
+        grounds.append(placed[outside].mean(axis=0))
+    assert np.std(grounds, axis=0).min() > 0.1, "every ground is another one"
+
+
+def test_a_shadow_darkens_the_ground_near_the_subject_alone() -> None:
+    mask = scene()[1]
+    white = np.full((60, 80, 3), 255, np.uint8)
+    shaded = [cast_shadow(white, mask, np.random.default_rng(seed)) for seed in range(10)]
+    assert min(shadow[30, 40].min() for shadow in shaded) < 200
+    assert all((shadow[0, 0] == 255).all() for shadow in shaded)
+    assert all((np.ptp(shadow, axis=2) == 0).all() for shadow in shaded)
+
+
+def test_an_empty_scene_takes_the_place_of_picture_and_mask() -> None:
+    image, mask = scene()
+    for seed in range(20):
+        placed, none = run(image, mask, Augment(empty=1.0), seed=seed)
+        assert none.max() == 0
+        assert 0 <= placed.min() <= placed.max() <= 1
+    shares = [run(image, mask, Augment(empty=0.3), seed=s)[1].max() == 0 for s in range(200)]
+    assert 0.2 < np.mean(shares) < 0.4
+
+
+def test_what_a_turn_uncovers_is_black_or_a_mirror_image() -> None:
+    image, mask = np.full((40, 40, 3), 255, np.uint8), np.ones((40, 40), np.float32)
+    black, cut = run(image, mask, Augment(rotate=45))
+    assert black.min() == cut.min() == 0
+    mirrored, whole = run(image, mask, Augment(rotate=45, mirror=True))
+    assert mirrored.min() > 0.99
+    assert whole.min() > 0.99
+
+
+def test_degrading_blurs_adds_noise_and_compresses() -> None:
+    rng = np.random.default_rng
+    sharp = np.kron(rng(0).random((16, 16, 3)), np.ones((4, 4, 1))).astype(np.float32)
+
+    def edges(pixels):
+        return np.abs(np.diff(pixels, axis=1)).mean()
+
+    flat = np.full((64, 64, 3), 0.5, np.float32)
+    assert edges(degrade(sharp, (1, 0, 0), rng(1))) < 0.9 * edges(sharp)
+    assert 0.004 < degrade(flat, (0, 1, 0), rng(1)).std() < 0.06
+    packed = degrade(sharp, (0, 0, 1), rng(1))
+    assert 0.005 < np.abs(packed - sharp).mean() < 0.2
+    assert np.array_equal(degrade(sharp, (0, 0, 0), rng(1)), sharp)
+
+
 def test_without_backgrounds_nothing_is_pasted() -> None:
     image, mask = scene()
     assert np.array_equal(run(image, mask, Augment(paste=1.0))[1], mask)
@@ -299,6 +354,8 @@ def test_any_picture_gives_finite_values_in_range(size_hw, net_hw, seed, nearest
         ("rotate", float("nan")),
         ("jitter", (0.1, 0.1)),
         ("paste", None),
+        ("studio", 1.1),
+        ("degrade", (0.5, 0.5)),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: object) -> None:
@@ -309,6 +366,11 @@ def test_a_wrong_value_is_named(name: str, value: object) -> None:
 def test_flips_cannot_exceed_one_together() -> None:
     with pytest.raises(UsageError, match="flip_lr and flip_ud"):
         Augment(flip_lr=0.6, flip_ud=0.5)
+
+
+def test_studio_and_empty_cannot_exceed_one_together() -> None:
+    with pytest.raises(UsageError, match="studio and empty"):
+        Augment(studio=0.6, empty=0.5)
 
 
 def test_lists_of_a_toml_file_will_do() -> None:

@@ -13,7 +13,7 @@ from sodcli.training import losses
 from sodcli.training.losses import get_loss, loss
 from tests.conftest import DATA, rule_input
 
-ALL = ("balanced-bce", "bce", "bce-cel", "bce-ssim-iou", "pyramid")
+ALL = ("balanced-bce", "bce", "bce-cel", "bce-ssim-iou", "pyramid", "region-ssim")
 
 
 def disc(high, wide):

@@ -59,6 +59,17 @@ def test_the_first_matching_rule_counts_and_the_rest_gets_no_decay():
     assert all(group["momentum"] == 0.5 for group in optimizer.param_groups)
 
 
+def test_a_rate_of_zero_freezes_parameters():
+    module = torch.nn.ModuleDict({"stem": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 1)})
+    config = OptimizerConfig(groups=(GroupRule(match="stem", lr=0),))
+    optimizer = build_optimizer(module, config, 1.0, preloaded=True)
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in module["head"].parameters()}
+    module["head"](module["stem"](torch.ones(1, 2))).sum().backward()
+    assert module["stem"].weight.grad is None
+    assert module["head"].weight.grad is not None
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
