@@ -13,7 +13,7 @@ import numpy as np
 import sodcli
 from sodcli.imaging.tensors import to_input, to_saliency
 from sodcli.metrics.measure import measure
-from sodcli.metrics.summary import summarise
+from sodcli.metrics.scores import summarise
 from tests.conftest import SHARED
 
 NAMES = ("S", "maxF", "adpF", "wF", "MAE")

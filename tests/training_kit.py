@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from sodcli.registry import default_registry
 from sodcli.training.config import resolve
 from sodcli.training.report import Reporter
-from sodcli.training.runfolder import RunFolder
+from sodcli.training.run_folder import RunFolder
 from sodcli.training.setup import Options
-from sodcli.training.train import train
+from sodcli.training.trainer import train
 
 QUICK = "scales = [1.0]\nsample_every = 0\nholdout = 0.25\n"  # settings on top of a recipe
 

@@ -5,20 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sodcli.benchmark.matching import Maps, find_maps, find_truths
-from sodcli.benchmark.measure import Job, Measured, measure_all
-from sodcli.benchmark.results import Evaluation, Image, Row
-from sodcli.data.benchmarks import BenchmarkSet, Clip
+from sodcli.benchmark.measure import Measured, ScoringTask, measure_all
+from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow
+from sodcli.data.benchmarks import BenchmarkSet, PairGroup
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.metrics.measure import ALL, check_names
-from sodcli.metrics.scores import DatasetScores, ImageScores
-from sodcli.metrics.summary import summarise
+from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
 from sodcli.metrics.video import FilmProtocol
 from sodcli.text import shortened
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvaluationPlan:
     """What an evaluation will look at.
 
     Attributes:
@@ -45,7 +44,7 @@ def plan(
     *,
     which: frozenset[str] = ALL,
     film: FilmProtocol | None = None,
-) -> Plan:
+) -> EvaluationPlan:
     """Find ground truth and maps.
 
     Args:
@@ -63,11 +62,11 @@ def plan(
     check_names(which)
     sets = find_truths(truth, clips=film is not None) if isinstance(truth, Path) else list(truth)
     maps = {name: find_maps(folder, sets) for name, folder in methods.items()}
-    return Plan(_scored(sets, film) if film else tuple(sets), maps, which, film)
+    return EvaluationPlan(_scored(sets, film) if film else tuple(sets), maps, which, film)
 
 
 def run(
-    planned: Plan,
+    planned: EvaluationPlan,
     *,
     strict: bool = False,
     workers: int = 1,
@@ -87,12 +86,12 @@ def run(
         SourceError: If ``strict`` and there is any other fault.
         PipelineError: If a process was ended from outside.
     """
-    jobs = [job for at, _ in enumerate(planned.sets) for job in _jobs(planned, at)]
-    lost = sum(path is None for job in jobs for path in job.maps)
+    tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
+    lost = sum(path is None for task in tasks for path in task.maps)
     if strict and lost:
-        empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(jobs))
+        empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(tasks))
         raise MissingError("; ".join(line for row in empty.rows for line in row.faults()))
-    evaluation = _evaluation(planned, measure_all(jobs, workers, advance))
+    evaluation = _evaluation(planned, measure_all(tasks, workers, advance))
     if strict and evaluation.faults():
         raise SourceError("; ".join(evaluation.faults()))
     return evaluation
@@ -120,14 +119,14 @@ def evaluate(
 def _scored(sets: Sequence[BenchmarkSet], film: FilmProtocol) -> tuple[BenchmarkSet, ...]:
     """Keep the frames of film sets that are scored; where no set looks like one, clips will do."""
     films = [one for one in sets if one.film]
-    films = films or [one for one in sets if all(clip.name for clip in one.clips)]
+    films = films or [one for one in sets if all(clip.name for clip in one.groups)]
     if not films:
         raise UsageError("none of the sets has clips: leave --video out")
     return tuple(_counted(one, film) if one in films else replace(one, film=False) for one in sets)
 
 
 def _counted(one: BenchmarkSet, film: FilmProtocol) -> BenchmarkSet:
-    clips = [Clip(clip.name, clip.pairs[film.scored]) for clip in one.clips]
+    clips = [PairGroup(clip.name, clip.pairs[film.scored]) for clip in one.groups]
     short = [clip.name for clip in clips if not clip.pairs]
     if len(short) == len(clips):
         raise UsageError(f"{one.name}: every clip is too short for --video {film.name}")
@@ -135,32 +134,32 @@ def _counted(one: BenchmarkSet, film: FilmProtocol) -> BenchmarkSet:
     return replace(
         one,
         film=True,
-        clips=tuple(clip for clip in clips if clip.pairs),
+        groups=tuple(clip for clip in clips if clip.pairs),
         remarks=(*one.remarks, *remarks),
     )
 
 
-def _pairs(one: BenchmarkSet) -> Iterator[tuple[Clip, Pair]]:
-    return ((clip, pair) for clip in one.clips for pair in clip.pairs)
+def _pairs(one: BenchmarkSet) -> Iterator[tuple[PairGroup, Pair]]:
+    return ((clip, pair) for clip in one.groups for pair in clip.pairs)
 
 
-def _protocol(planned: Plan, one: BenchmarkSet) -> FilmProtocol | None:
+def _protocol(planned: EvaluationPlan, one: BenchmarkSet) -> FilmProtocol | None:
     return planned.film if one.film else None
 
 
-def _jobs(planned: Plan, at: int) -> Iterator[Job]:
-    """Yield a job per ground truth of the set number ``at``."""
+def _tasks(planned: EvaluationPlan, at: int) -> Iterator[ScoringTask]:
+    """Yield a task per ground truth of the set number ``at``."""
     one = planned.sets[at]
     film = _protocol(planned, one)
     plain = film.plain if film else frozenset[str]()
     for _, pair in _pairs(one):
         maps = tuple(found[at].of.get(pair.mask) for found in planned.maps.values())
-        yield Job(pair.mask, maps, planned.which, plain)
+        yield ScoringTask(pair.mask, maps, planned.which, plain)
 
 
-def _evaluation(planned: Plan, measured: Sequence[tuple[Measured, ...]]) -> Evaluation:
+def _evaluation(planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]]) -> Evaluation:
     results = iter(measured)
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     for at, one in enumerate(planned.sets):
         columns = zip(*(next(results) for _ in _pairs(one)), strict=True)
         for (method, found), column in zip(planned.maps.items(), columns, strict=True):
@@ -175,9 +174,9 @@ def _row(
     maps: Maps,
     measured: Sequence[Measured],
     film: FilmProtocol | None,
-) -> Row:
+) -> ResultRow:
     images = tuple(
-        Image(
+        ImageResult(
             name="/".join(filter(None, (clip.name, pair.image.stem))),
             clip=clip.name,
             photo=pair.image if pair.image != pair.mask else None,
@@ -189,10 +188,10 @@ def _row(
         )
         for (clip, pair), result in zip(_pairs(one), measured, strict=True)
     )
-    return Row(method, one.name, film, _means(images, film), images, maps.unused)
+    return ResultRow(method, one.name, film, _means(images, film), images, maps.unused)
 
 
-def _means(images: Sequence[Image], film: FilmProtocol | None) -> DatasetScores | None:
+def _means(images: Sequence[ImageResult], film: FilmProtocol | None) -> DatasetScores | None:
     clips: dict[str, list[ImageScores]] = {}
     for image in images:
         if image.scores is not None:

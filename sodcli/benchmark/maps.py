@@ -15,22 +15,21 @@ from PIL import Image
 from sodcli.benchmark.paper_protocol import PublishedPredictor
 from sodcli.data.benchmarks import BenchmarkSet
 from sodcli.data.clips import frames_apart
-from sodcli.data.image_size import picture_size
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_image
+from sodcli.data.read import picture_size, read_image
 from sodcli.errors import SourceError, UsageError
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map
 from sodcli.io.pictures.decode import DAMAGE
 from sodcli.io.sinks import save_picture
 from sodcli.process import Crew
-from sodcli.runtime.map_folder import MapFolder, Strip, Task, describe
+from sodcli.runtime.map_folder import MapFolder, MapTask, TaskGroup, describe
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.runtime.threads import Writer, prefetch
 
 
-def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[Strip]:
+def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGroup]:
     """Return the maps to make: ``out/SET/PICTURE.png``, or ``out/SET/SEQUENCE/FRAME.png``.
 
     Args:
@@ -41,33 +40,33 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[Strip]
     Raises:
         UsageError: If two maps would be one file.
     """
-    strips = []
+    groups = []
     for one in sets:
         parts = [
             tuple(
-                Task(one.name, pair, _target(out / one.name / clip.name, pair))
+                MapTask(one.name, pair, _target(out / one.name / clip.name, pair))
                 for pair in clip.pairs
             )
-            for clip in one.clips
+            for clip in one.groups
         ]
         if one.film and clips:
-            strips += [Strip(tasks, film=True) for tasks in parts]
+            groups += [TaskGroup(tasks, film=True) for tasks in parts]
         else:
-            strips.append(Strip(tuple(task for tasks in parts for task in tasks), film=False))
-    _check_targets(strips)
-    return strips
+            groups.append(TaskGroup(tuple(task for tasks in parts for task in tasks), film=False))
+    _check_targets(groups)
+    return groups
 
 
-def share(strips: Sequence[Strip], rank: int, world: int) -> list[Strip]:
+def share(groups: Sequence[TaskGroup], rank: int, world: int) -> list[TaskGroup]:
     """Return what the process ``rank`` of ``world`` does: every so many pictures or sequences."""
-    films = [strip for strip in strips if strip.film][rank::world]
-    stills = [Strip(strip.tasks[rank::world], film=False) for strip in strips if not strip.film]
-    return [strip for strip in (*stills, *films) if strip.tasks]
+    films = [group for group in groups if group.film][rank::world]
+    stills = [TaskGroup(group.tasks[rank::world], film=False) for group in groups if not group.film]
+    return [group for group in (*stills, *films) if group.tasks]
 
 
-def _check_targets(strips: Sequence[Strip]) -> None:
-    first: dict[Path, Task] = {}
-    for task in (task for strip in strips for task in strip.tasks):
+def _check_targets(groups: Sequence[TaskGroup]) -> None:
+    first: dict[Path, MapTask] = {}
+    for task in (task for group in groups for task in group.tasks):
         other = first.setdefault(task.target, task)
         if other is not task:
             raise UsageError(
@@ -84,16 +83,16 @@ _AHEAD: Final = 2  # pictures waiting between two stages; more would only cost m
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MapOutcome:
     """What became of one map; ``error`` is set when it failed."""
 
-    task: Task
+    task: MapTask
     status: Literal["done", "skipped", "failed"]
     error: SourceError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class MapSettings:
     """How maps are made.
 
     Attributes:
@@ -110,18 +109,18 @@ class Settings:
     rounding: str = "nearest"
 
 
-Report = Callable[[Outcome], None]
+Report = Callable[[MapOutcome], None]
 
 
 def run(
-    strips: Iterable[Strip], predictor: Predictor, settings: Settings, report: Report
-) -> list[Outcome]:
+    groups: Iterable[TaskGroup], predictor: Predictor, settings: MapSettings, report: Report
+) -> list[MapOutcome]:
     """Make the maps; a picture that cannot be read leaves the others as they are.
 
     Args:
-        strips: From :func:`.strips.plan` or :func:`.strips.share`.
+        groups: From :func:`.groups.plan` or :func:`.groups.share`.
         predictor: The network; a ``PublishedPredictor`` for a paper's own protocol.
-        settings: See :class:`Settings`.
+        settings: See :class:`MapSettings`.
         report: Called with each outcome as it becomes known, from several threads but never from
             two at once.
 
@@ -130,56 +129,60 @@ def run(
         PipelineError: If a map cannot be written; those to come could not be, either.
         WeightsError: If the network's answers are not finite.
     """
-    ledger = _Ledger(report)
-    for strip in strips:
-        wanted = {at for at, task in enumerate(strip.tasks) if not _is_done(task, settings)}
-        for at, task in enumerate(strip.tasks):
+    outcomes = _Outcomes(report)
+    for group in groups:
+        wanted = {at for at, task in enumerate(group.tasks) if not _is_done(task, settings)}
+        for at, task in enumerate(group.tasks):
             if at not in wanted:
-                ledger.add(Outcome(task, "skipped"))
+                outcomes.add(MapOutcome(task, "skipped"))
         if wanted:
-            _run(strip, wanted, predictor, settings, ledger)
-    return ledger.outcomes
+            _run(group, wanted, predictor, settings, outcomes)
+    return outcomes.outcomes
 
 
-class _Ledger:
+class _Outcomes:
     """Outcomes from the threads that read and write."""
 
     def __init__(self, report: Report) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[MapOutcome] = []
         self._report, self._lock = report, threading.Lock()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: MapOutcome) -> None:
         with self._lock:
             self.outcomes.append(outcome)
             self._report(outcome)
 
 
 def _run(
-    strip: Strip, wanted: set[int], predictor: Predictor, settings: Settings, ledger: _Ledger
+    group: TaskGroup,
+    wanted: set[int],
+    predictor: Predictor,
+    settings: MapSettings,
+    outcomes: _Outcomes,
 ) -> None:
     def write(item: object) -> None:
         frame = cast(Frame, item)
-        task = strip.tasks[frame.index]
+        task = group.tasks[frame.index]
         save_picture(_grey(frame, task, settings), task.target)
-        ledger.add(Outcome(task, "done"))
+        outcomes.add(MapOutcome(task, "done"))
 
-    needed = range(len(strip.tasks)) if strip.film else sorted(wanted)
-    frames = prefetch(_read(strip.tasks, needed, wanted, ledger), _AHEAD)
+    needed = range(len(group.tasks)) if group.film else sorted(wanted)
+    frames = prefetch(_read(group.tasks, needed, wanted, outcomes), _AHEAD)
     with closing(frames), Writer(write, _AHEAD) as writer:
-        for frame in _answers(predictor, frames, strip, settings):
+        for frame in _answers(predictor, frames, group, settings):
             if frame.index in wanted:
                 writer.put(frame)
 
 
 def _read(
-    tasks: Sequence[Task], needed: Iterable[int], wanted: set[int], ledger: _Ledger
+    tasks: Sequence[MapTask], needed: Iterable[int], wanted: set[int], outcomes: _Outcomes
 ) -> Iterator[Frame]:
     for at in needed:
         try:
             yield _frame(tasks[at].pair, at)
         except SourceError as error:
             if at in wanted:
-                ledger.add(Outcome(tasks[at], "failed", error))
+                outcomes.add(MapOutcome(tasks[at], "failed", error))
 
 
 def _frame(pair: Pair, index: int) -> Frame:
@@ -193,25 +196,25 @@ def _frame(pair: Pair, index: int) -> Frame:
 
 
 def _answers(
-    predictor: Predictor, frames: Iterator[Frame], strip: Strip, settings: Settings
+    predictor: Predictor, frames: Iterator[Frame], group: TaskGroup, settings: MapSettings
 ) -> Iterator[Frame]:
-    if strip.film:
+    if group.film:
         # Where few frames have a ground truth, only these are here, and they lie far apart.
-        apart = frames_apart([task.pair for task in strip.tasks])
+        apart = frames_apart([task.pair for task in group.tasks])
         gap = max(1, int(predictor.spec.frame_gap // apart))
         batch, paper = settings.batch, settings.paper
         return saliency_stream(predictor, frames, batch=batch, paper=paper, gap=gap)
     return picture_stream(predictor, frames, settings.batch)
 
 
-def _grey(frame: Frame, task: Task, settings: Settings) -> NDArray[np.uint8]:
+def _grey(frame: Frame, task: MapTask, settings: MapSettings) -> NDArray[np.uint8]:
     """Return the map in 8 bits, at the ground truth's size."""
     assert frame.saliency is not None  # every frame that comes back has one
     levels = fit_map(frame.saliency, picture_size(task.pair.mask)) * 255
     return (levels if settings.rounding == "down" else np.rint(levels)).astype(np.uint8)
 
 
-def _is_done(task: Task, settings: Settings) -> bool:
+def _is_done(task: MapTask, settings: MapSettings) -> bool:
     """Say whether the map is there and whole: 8-bit grey, of the ground truth's size."""
     if not settings.resume or not task.target.exists():
         return False
@@ -225,7 +228,7 @@ def _is_done(task: Task, settings: Settings) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MapRequest:
     """What a run is asked for.
 
     Attributes:
@@ -246,7 +249,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MapRecord:
     """What became of one picture of a set; paths as text, ``error`` only where it failed."""
 
     set: str
@@ -257,8 +260,12 @@ class Row:
 
 
 def make_maps(
-    sets: Sequence[BenchmarkSet], predictor: Predictor, order: Order, crew: Crew, report: Report
-) -> list[Row]:
+    sets: Sequence[BenchmarkSet],
+    predictor: Predictor,
+    request: MapRequest,
+    crew: Crew,
+    report: Report,
+) -> list[MapRecord]:
     """Make the maps of ``sets``, together with the rest of the crew.
 
     Returns:
@@ -272,25 +279,25 @@ def make_maps(
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
-    spec, paper = predictor.spec, order.protocol == "paper"
+    spec, paper = predictor.spec, request.protocol == "paper"
     if spec.task != "saliency":
         raise UsageError(f"{spec.name!r} makes pseudo labels for films, see sod pseudo-label")
-    strips = plan(sets, order.out, clips=spec.clip_len > 1)
-    folder = MapFolder(order.out, describe(predictor, order.protocol, half=order.half))
-    folder.check(strips, resume=order.resume, overwrite=order.overwrite)
+    groups = plan(sets, request.out, clips=spec.clip_len > 1)
+    folder = MapFolder(request.out, describe(predictor, request.protocol, half=request.half))
+    folder.check(groups, resume=request.resume, overwrite=request.overwrite)
     crew.gather([])  # nobody writes before all have looked
     if crew.rank == 0:
-        folder.begin(strips, overwrite=order.overwrite)
+        folder.begin(groups, overwrite=request.overwrite)
     crew.gather([])
     rounding = spec.rounding if paper else "nearest"
-    settings = Settings(order.batch, paper=paper, resume=order.resume, rounding=rounding)
+    settings = MapSettings(request.batch, paper=paper, resume=request.resume, rounding=rounding)
     seer = PublishedPredictor(predictor) if paper else predictor
-    outcomes = run(share(strips, crew.rank, crew.world), seer, settings, report)
+    outcomes = run(share(groups, crew.rank, crew.world), seer, settings, report)
     rows = crew.gather([json.dumps(asdict(_row(outcome))) for outcome in outcomes])
-    return [Row(**json.loads(row)) for row in rows]
+    return [MapRecord(**json.loads(row)) for row in rows]
 
 
-def _row(outcome: Outcome) -> Row:
+def _row(outcome: MapOutcome) -> MapRecord:
     task, error = outcome.task, outcome.error
     text = None if error is None else str(error)
-    return Row(task.set, str(task.pair.image), str(task.target), outcome.status, text)
+    return MapRecord(task.set, str(task.pair.image), str(task.target), outcome.status, text)

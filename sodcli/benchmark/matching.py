@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sodcli.data.benchmarks import BenchmarkSet, Clip, find_sets, told_apart
-from sodcli.data.layouts import IMAGE_WORDS, MASK_WORDS, pictures_under, subfolders
-from sodcli.data.pairs import Pair
+from sodcli.data.benchmarks import BenchmarkSet, PairGroup, find_sets, with_unique_names
+from sodcli.data.pairs import IMAGE_WORDS, MASK_WORDS, Pair, pictures_under, subfolders
 from sodcli.errors import MissingError, SourceError
 from sodcli.registry import default_registry, plain_name
 from sodcli.text import reason_of
@@ -117,7 +116,7 @@ def _below(folder: Path, name: str, owned: frozenset[Path]) -> Path | None:
 
 
 def _match(folder: Path, one: BenchmarkSet) -> Maps:
-    pairs = [(clip, pair) for clip in one.clips for pair in clip.pairs]
+    pairs = [(clip, pair) for clip in one.groups for pair in clip.pairs]
     photos = {pair.image for _, pair in pairs if pair.image != pair.mask}
     files = [path for path in _files(folder) if path not in photos]
     index = _index(files, folder)
@@ -151,7 +150,7 @@ def _index(files: Sequence[Path], folder: Path) -> dict[Key, Path]:
     return index
 
 
-def _keys(clip: Clip, pair: Pair) -> list[Key]:
+def _keys(clip: PairGroup, pair: Pair) -> list[Key]:
     """Return where a map may be: named as the photo or, failing that, as the mask."""
     place = tuple(part for part in clip.name.split("/") if part and not says_what(part))
     stems = (pair.image.stem, pair.mask.stem, plain_stem(pair.mask.stem))
@@ -159,7 +158,7 @@ def _keys(clip: Clip, pair: Pair) -> list[Key]:
 
 
 def _none(root: Path, sets: Sequence[BenchmarkSet], found: Sequence[Maps]) -> str:
-    one, clip = sets[0], sets[0].clips[0]
+    one, clip = sets[0], sets[0].groups[0]
     wanted = "/".join(_keys(clip, clip.pairs[0])[0])
     there = [path for maps in found for path in maps.unused] or pictures_under(root)
     has = f"it holds {len(there)} pictures, such as {there[0]}" if there else "no picture is there"
@@ -198,7 +197,7 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
         raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not sets:
         raise MissingError(f"no ground truth in {root}: not a single picture")
-    return told_apart(sets, root)
+    return with_unique_names(sets, root)
 
 
 def _left(root: Path, sets: list[BenchmarkSet]) -> list[Path]:
@@ -223,7 +222,7 @@ def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
             name=name,
             folder=root if name == called else root / name,
             film=clips and "" not in group,
-            clips=tuple(Clip(clip, _pairs(files, root)) for clip, files in group.items()),
+            groups=tuple(PairGroup(clip, _pairs(files, root)) for clip, files in group.items()),
             remarks=(),
         )
         for name, group in groups.items()

@@ -81,11 +81,11 @@ def _oddities(pixels: Pixels) -> frozenset[Oddity]:
     return frozenset(found)
 
 
-_CHUNK: Final = 8  # jobs a process takes at a time
+_CHUNK: Final = 8  # tasks a process takes at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ScoringTask:
     """One ground truth and each method's map of it.
 
     Attributes:
@@ -117,33 +117,33 @@ class Measured:
 
 
 def measure_all(
-    jobs: Sequence[Job], workers: int, advance: Callable[[int], None]
+    tasks: Sequence[ScoringTask], workers: int, advance: Callable[[int], None]
 ) -> list[tuple[Measured, ...]]:
-    """Measure every map of every job; results are in the order of the jobs.
+    """Measure every map of every task; results are in the order of the tasks.
 
     Args:
-        jobs: What to do.
+        tasks: What to do.
         workers: Number of processes. With 1 it happens in this one.
-        advance: Called with the number of jobs that were finished since the last call.
+        advance: Called with the number of tasks that were finished since the last call.
 
     Raises:
         PipelineError: If a process was ended from outside, mostly for want of memory.
     """
     results = []
-    for result in _results(jobs, min(workers, len(jobs))):
+    for result in _results(tasks, min(workers, len(tasks))):
         results.append(result)
         advance(1)
     return results
 
 
-def work(job: Job) -> tuple[Measured, ...]:
+def work(task: ScoringTask) -> tuple[Measured, ...]:
     """Read the ground truth once and measure each method's map against it."""
     try:
-        truth, odd = read_truth(job.truth)
+        truth, odd = read_truth(task.truth)
     except SourceError as error:
-        return tuple(Measured(error=str(error)) for _ in job.maps)
+        return tuple(Measured(error=str(error)) for _ in task.maps)
     results = []
-    for path in job.maps:
+    for path in task.maps:
         if path is None:
             results.append(Measured())
             continue
@@ -154,19 +154,19 @@ def work(job: Job) -> tuple[Measured, ...]:
             continue
         if grey.shape != truth.shape:
             grey, found = fitted(grey, truth.shape), found | {"resized"}
-        scores = measure(grey, truth, which=job.which, plain=job.plain)
+        scores = measure(grey, truth, which=task.which, plain=task.plain)
         results.append(Measured(scores, odd | found))
     return tuple(results)
 
 
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Measured, ...]]:
+def _results(tasks: Sequence[ScoringTask], workers: int) -> Iterator[tuple[Measured, ...]]:
     if workers <= 1:
-        yield from map(work, jobs)
+        yield from map(work, tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet)
     try:
-        yield from pool.map(work, jobs, chunksize=_CHUNK)
+        yield from pool.map(work, tasks, chunksize=_CHUNK)
     except BrokenProcessPool as error:
         raise PipelineError(
             "a process that measured was ended, perhaps for want of memory; try --workers 1"

@@ -25,7 +25,7 @@ _UNDEFINED: Final = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Image:
+class ImageResult:
     """One map and its ground truth.
 
     Attributes:
@@ -50,7 +50,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class ResultRow:
     """One method on one set.
 
     Attributes:
@@ -66,7 +66,7 @@ class Row:
     dataset: str
     film: FilmProtocol | None
     scores: DatasetScores | None
-    images: tuple[Image, ...]
+    images: tuple[ImageResult, ...]
     unused: tuple[Path, ...]
 
     @property
@@ -111,7 +111,7 @@ class Evaluation:
         remarks: About the data sets, a line each.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     which: frozenset[str]
     remarks: tuple[str, ...]
 
@@ -130,7 +130,7 @@ class Evaluation:
         """The field's names of the values there are, in the usual order."""
         return list(dict.fromkeys(name for row in self.rows for name in values(row)))
 
-    def of(self, dataset: str) -> list[Row]:
+    def of(self, dataset: str) -> list[ResultRow]:
         """Return the rows of one set, a method each."""
         return [row for row in self.rows if row.dataset == dataset]
 
@@ -149,11 +149,11 @@ class Evaluation:
         return sum(len(row.damaged) for row in self.rows)
 
 
-def values(row: Row) -> dict[str, float]:
+def values(row: ResultRow) -> dict[str, float]:
     """Return a row's scores under the field's usual names; nothing where there are none."""
     return row.scores.as_dict() if row.scores else {}
 
 
-def _line(row: Row, names: list[str], says: str) -> Iterator[str]:
+def _line(row: ResultRow, names: list[str], says: str) -> Iterator[str]:
     if names:
         yield f"{row.dataset}, {row.method}: {len(names)} {says}: {shortened(names)}"

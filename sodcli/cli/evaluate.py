@@ -11,7 +11,7 @@ from sodcli.errors import BatchError, UsageError
 from sodcli.files import user_path
 
 if TYPE_CHECKING:
-    from sodcli.benchmark.evaluate import Plan
+    from sodcli.benchmark.evaluate import EvaluationPlan
     from sodcli.benchmark.results import Evaluation
 
 _REPORTS: Final = "Reports"
@@ -150,7 +150,7 @@ def _methods(folders: list[str]) -> dict[str, Path]:
     return methods
 
 
-def workers_for(planned: "Plan") -> int:
+def workers_for(planned: "EvaluationPlan") -> int:
     """Return how many processes pay: to begin, one takes as long as some 100 images."""
     return max(1, min(os.cpu_count() or 1, planned.images * len(planned.maps) // 300))
 

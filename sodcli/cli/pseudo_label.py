@@ -13,7 +13,7 @@ from sodcli.errors import BatchError
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.labels.pseudo_label import Label, Order, Outcome
+    from sodcli.labels.pseudo_label import Label, LabelOutcome, LabelRequest
 
 
 Flow = Annotated[
@@ -72,7 +72,7 @@ def pseudo_label(
     labels/1_5 and prints that path. What is there already stays: the same command goes on.
     """
     given = locals()
-    from sodcli.labels.pseudo_label import Order
+    from sodcli.labels.pseudo_label import LabelRequest
     from sodcli.runtime.device import choose_device, describe_device, set_threads
 
     folder = out / f"{between}_{label_interval}"
@@ -80,8 +80,8 @@ def pseudo_label(
     set_threads(threads)
     target = choose_device(device)
     ui.note(f"device: {describe_device(target, half)}, flow {flow}", quiet=quiet)
-    order = options.pick(Order, given, out=folder, device=target)
-    outcomes, shares = _work(labels, order, quiet=quiet)
+    request = options.pick(LabelRequest, given, out=folder, device=target)
+    outcomes, shares = _work(labels, request, quiet=quiet)
     if verbose:
         ui.note("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
     _tell(outcomes, folder, shares, as_json=json, quiet=quiet)
@@ -101,22 +101,22 @@ def _plan(
 
 
 def _work(
-    labels: "list[Label]", order: "Order", *, quiet: bool
-) -> "tuple[list[Outcome], dict[str, float]]":
+    labels: "list[Label]", request: "LabelRequest", *, quiet: bool
+) -> "tuple[list[LabelOutcome], dict[str, float]]":
     from sodcli.labels.pseudo_label import make_labels
 
     with ui.progress("labels", len(labels), quiet=quiet) as advance:
 
-        def report(outcome: "Outcome") -> None:
+        def report(outcome: "LabelOutcome") -> None:
             advance(1)
             if outcome.error is not None:
                 ui.error(str(outcome.error))
 
-        return make_labels(labels, order, report)
+        return make_labels(labels, request, report)
 
 
 def _tell(
-    outcomes: "Sequence[Outcome]",
+    outcomes: "Sequence[LabelOutcome]",
     folder: Path,
     shares: dict[str, float],
     *,

@@ -16,7 +16,7 @@ from sodcli.process import Crew, rank
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.benchmark.maps import Order, Outcome, Row
+    from sodcli.benchmark.maps import MapOutcome, MapRecord, MapRequest
     from sodcli.benchmark.results import Evaluation
     from sodcli.data.benchmarks import BenchmarkSet
     from sodcli.registry import ModelSpec
@@ -102,7 +102,7 @@ def write_maps(
         compiled=False,
         verbose=verbose,
     )
-    from sodcli.benchmark.maps import Order
+    from sodcli.benchmark.maps import MapRequest
     from sodcli.runtime.model_source import require_maps
 
     leads = rank() == 0
@@ -111,8 +111,8 @@ def write_maps(
     found = _find(data, sets, quiet=quiet)
     with join_crew(device) as (crew, own):
         predictor, _ = network.load(own if backend == "torch" else device, quiet)
-        order = Order(out, protocol, batch, half, resume, overwrite)
-        rows = _make(found, predictor, order, crew, quiet=quiet)
+        request = MapRequest(out, protocol, batch, half, resume, overwrite)
+        rows = _make(found, predictor, request, crew, quiet=quiet)
     if leads:
         scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
         tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
@@ -130,22 +130,22 @@ def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
 def _make(
     found: "list[BenchmarkSet]",
     predictor: "Predictor",
-    order: "Order",
+    request: "MapRequest",
     crew: Crew,
     *,
     quiet: bool,
-) -> "list[Row]":
+) -> "list[MapRecord]":
     from sodcli.benchmark.maps import make_maps
 
     share = -(-sum(one.pictures for one in found) // crew.world)
     with ui.progress("maps", share, quiet=quiet) as advance:
 
-        def report(outcome: "Outcome") -> None:
+        def report(outcome: "MapOutcome") -> None:
             advance(1)
             if outcome.error is not None:
                 ui.error(str(outcome.error))
 
-        return make_maps(found, predictor, order, crew, report)
+        return make_maps(found, predictor, request, crew, report)
 
 
 def score_maps(
@@ -165,7 +165,7 @@ def score_maps(
 
 def tell(
     found: "list[BenchmarkSet]",
-    rows: "Sequence[Row]",
+    rows: "Sequence[MapRecord]",
     out: Path,
     model: str,
     scores: "Evaluation | None",
@@ -190,7 +190,9 @@ def tell(
         raise typer.Exit(BatchError.exit_code)
 
 
-def _lines(found: "list[BenchmarkSet]", rows: "Sequence[Row]", out: Path) -> list[dict[str, Any]]:
+def _lines(
+    found: "list[BenchmarkSet]", rows: "Sequence[MapRecord]", out: Path
+) -> list[dict[str, Any]]:
     counts = Counter((row.set, row.status) for row in rows)
     return [
         {

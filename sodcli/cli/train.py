@@ -12,7 +12,7 @@ from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
     from sodcli.training.config import TrainConfig
-    from sodcli.training.runfolder import RunFolder
+    from sodcli.training.run_folder import RunFolder
     from sodcli.training.setup import Options
 
 Out = Annotated[
@@ -112,8 +112,8 @@ def train(
     labels = {"pseudo_labels": pseudo_labels, "label_interval": label_interval}
     numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
-    from sodcli.training.runfolder import RunFolder
-    from sodcli.training.train import train as work
+    from sodcli.training.run_folder import RunFolder
+    from sodcli.training.trainer import train as work
 
     folder = RunFolder(out)
     try:

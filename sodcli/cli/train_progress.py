@@ -14,7 +14,7 @@ from rich.progress import (
 
 from sodcli.cli import ui
 from sodcli.runtime.device import number_of
-from sodcli.training.report import Plan, Reporter, StepReport
+from sodcli.training.report import Reporter, RunPlan, StepReport
 
 _PRECISION: Final = {"none": "float32", "bf16": "bfloat16 (AMP)", "fp16": "float16 (AMP)"}
 
@@ -45,7 +45,7 @@ class TrainProgress(Reporter):
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def on_start(self, plan: Plan) -> None:
+    def on_start(self, plan: RunPlan) -> None:
         """Say what is being trained on what, and start the bar."""
         ui.note(
             f"{plan.model}: {plan.parameters:,} parameters, {plan.train} pairs to train on, "
@@ -93,7 +93,7 @@ class TrainProgress(Reporter):
             ui.warn(text)
 
 
-def _start(plan: Plan) -> str:
+def _start(plan: RunPlan) -> str:
     """Say where a run that is taken up again begins."""
     if plan.done >= plan.steps:
         return f"; finished already, at step {plan.steps}"

@@ -1,4 +1,4 @@
-"""Benchmark sets as they lie on the disk, and finding them under a root."""
+"""Benchmark sets on the disk: their layouts, and finding them below a root folder."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sodcli.data.image_size import picture_size
-from sodcli.data.layouts import LOOKED_FOR, subfolders, twin_folders
-from sodcli.data.pairs import Pair, PairList, pairs_across
+from sodcli.data.pairs import LOOKED_FOR, Pair, PairList, pairs_across, subfolders, twin_folders
+from sodcli.data.read import picture_size
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import own_name
 from sodcli.registry import DatasetSpec, plain_name
@@ -17,12 +16,12 @@ from sodcli.text import did_you_mean, reason_of, shortened
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """Pictures that belong together, in natural order.
+class PairGroup:
+    """Pairs of one subfolder of a set, in natural order: a film, or pictures.
 
     Attributes:
-        name: Its folder within the set, such as ``blackswan``; nothing in a flat set.
-        pairs: Frames, or pictures, each with its ground truth.
+        name: Folder within the set, such as ``blackswan``; empty in a flat set.
+        pairs: Pictures with their ground truth.
     """
 
     name: str
@@ -31,30 +30,30 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSet:
-    """A data set that was found.
+    """A data set on the disk.
 
     Attributes:
-        name: Name of its folder, or of the link to it; where several sets share that, the path
-            from the folder that was searched, such as ``DUTS/test``.
-        folder: Where it lies.
-        film: Whether each of its clips is a sequence of frames.
-        clips: What it holds; a flat set of pictures is one clip.
-        remarks: A line each: what is left out, and how its size differs from the published one.
+        name: Name of its folder, or of the link to it; if several sets share it, the path from
+            the searched folder, such as ``DUTS/test``.
+        folder: Path of the set.
+        film: Whether each group is a sequence of frames.
+        groups: The pairs by subfolder; a flat set is one group.
+        remarks: Lines about files that are left out and about unexpected counts.
     """
 
     name: str
     folder: Path
     film: bool
-    clips: tuple[Clip, ...]
+    groups: tuple[PairGroup, ...]
     remarks: tuple[str, ...]
 
     @property
     def pictures(self) -> int:
         """Number of pictures, or frames, with ground truth."""
-        return sum(len(clip.pairs) for clip in self.clips)
+        return sum(len(group.pairs) for group in self.groups)
 
     def called(self, name: str) -> "BenchmarkSet":
-        """Return the set under another name."""
+        """Return the set with another name."""
         own = f"{self.name}: "
         remarks = (
             f"{name}: {r.removeprefix(own)}" if r.startswith(own) else r for r in self.remarks
@@ -63,37 +62,37 @@ class BenchmarkSet:
 
 
 def read_set(folder: Path, spec: DatasetSpec | None) -> BenchmarkSet | None:
-    """Return the set that ``folder`` is, or nothing where no picture has a ground truth.
+    """Read ``folder`` as one data set; return None if no picture has a ground truth.
 
     Args:
-        folder: Its own folder: pictures beside ground truth, or sequences of both, or a folder
-            per sequence with both in it.
-        spec: Its entry in models.toml. Without one, its layout says whether it is a film set.
+        folder: Holds pictures beside ground truth, or sequences of both, or a folder per sequence
+            with both in it.
+        spec: Entry of models.toml. Without one, the layout decides whether it is a film set.
     """
-    clips: list[Clip] = []
+    groups: list[PairGroup] = []
     remarks: list[str] = []
     for name, images, masks in _parts(folder, spec):
         found = pairs_across(images, masks, str(folder))
-        clips += _clips(name, images, found)
+        groups += _groups(name, images, found)
         remarks += found.problems
     if spec is not None and spec.split:
-        clips = [clip for clip in clips if Path(clip.name).name in spec.split] or clips
-    if not clips:
+        groups = [group for group in groups if Path(group.name).name in spec.split] or groups
+    if not groups:
         return None
-    film = all(map(_moves, clips)) if spec is None else spec.kind == "film"
+    film = all(map(_moves, groups)) if spec is None else spec.kind == "film"
     name = own_name(folder)
-    remarks += _miscounts(name, clips, spec) if spec else []
-    return BenchmarkSet(name, folder, film, tuple(clips), tuple(remarks))
+    remarks += _miscounts(name, groups, spec) if spec else []
+    return BenchmarkSet(name, folder, film, tuple(groups), tuple(remarks))
 
 
 def _parts(folder: Path, spec: DatasetSpec | None) -> list[tuple[str, Path, Path]]:
-    """Return a name, a folder of pictures and one of masks, of the set or of each sequence."""
+    """Return name, folder of pictures and folder of masks of the set, or of each sequence."""
     whole = [("", *twin) for twin in _twins(folder, spec)]
     return whole or [(sub.name, *twin) for sub in subfolders(folder) for twin in _twins(sub, spec)]
 
 
 def _twins(folder: Path, spec: DatasetSpec | None) -> list[tuple[Path, Path]]:
-    """Return folders of pictures, each with its folder of masks: the published ones first."""
+    """Return folders of pictures with their folders of masks, preferring those of models.toml."""
     if spec is not None:
         images = next(_those_inside(folder, spec.images), None)
         masks = next(_those_inside(folder, spec.masks), None)
@@ -103,7 +102,7 @@ def _twins(folder: Path, spec: DatasetSpec | None) -> list[tuple[Path, Path]]:
 
 
 def _those_inside(folder: Path, places: Sequence[str]) -> Iterator[Path]:
-    """Yield the folders at ``places``, such as ``JPEGImages/480p``, whatever their capitals."""
+    """Yield the folders at ``places``, such as ``JPEGImages/480p``, ignoring case."""
     for place in places:
         level = [folder]
         for part in place.casefold().split("/"):
@@ -111,19 +110,19 @@ def _those_inside(folder: Path, places: Sequence[str]) -> Iterator[Path]:
         yield from level
 
 
-def _clips(name: str, images: Path, found: PairList) -> list[Clip]:
+def _groups(name: str, images: Path, found: PairList) -> list[PairGroup]:
     """Group pairs by the folder that the picture lies in."""
     groups: dict[str, list[Pair]] = {}
     for pair in found.pairs:
         place = Path(name, pair.image.parent.relative_to(images)).as_posix()
         groups.setdefault("" if place == "." else place, []).append(pair)
-    return [Clip(place, tuple(pairs)) for place, pairs in groups.items()]
+    return [PairGroup(place, tuple(pairs)) for place, pairs in groups.items()]
 
 
-def _moves(clip: Clip) -> bool:
-    """Say whether these look like frames: in a folder of their own, numbered, of one size."""
-    few = [clip.pairs[at] for at in (0, len(clip.pairs) // 2, -1)]
-    if not clip.name or len(clip.pairs) < 2 or not all(p.image.stem[-1].isdigit() for p in few):
+def _moves(group: PairGroup) -> bool:
+    """Return True if the pairs look like frames: own folder, numbered names, one size."""
+    few = [group.pairs[at] for at in (0, len(group.pairs) // 2, -1)]
+    if not group.name or len(group.pairs) < 2 or not all(p.image.stem[-1].isdigit() for p in few):
         return False
     try:
         return len({picture_size(pair.mask) for pair in few}) == 1
@@ -131,11 +130,11 @@ def _moves(clip: Clip) -> bool:
         return False
 
 
-def _miscounts(name: str, clips: Sequence[Clip], spec: DatasetSpec) -> list[str]:
-    """Return a remark for each count that is not the published one."""
+def _miscounts(name: str, groups: Sequence[PairGroup], spec: DatasetSpec) -> list[str]:
+    """Return a line for each count that differs from the published one."""
     counts = (
-        ("pictures with ground truth", sum(len(clip.pairs) for clip in clips), spec.pictures),
-        ("sequences", len(clips), spec.sequences),
+        ("pictures with ground truth", sum(len(group.pairs) for group in groups), spec.pictures),
+        ("sequences", len(groups), spec.sequences),
     )
     return [
         f"{name}: {have} {what}, {spec.name} was published with {want}"
@@ -146,8 +145,8 @@ def _miscounts(name: str, clips: Sequence[Clip], spec: DatasetSpec) -> list[str]
 
 Known = Mapping[str, DatasetSpec]
 
-_DEEP: Final = 2  # how far below the root a set may lie: ROOT/DIS5K/DIS-TE1
-_NAMES: Final[tuple[Callable[[Path], str], ...]] = (  # a link's own comes before its target's
+_DEEP: Final = 2  # levels below the root to search: ROOT/DIS5K/DIS-TE1
+_NAMES: Final[tuple[Callable[[Path], str], ...]] = (  # of a link, before that of its target
     own_name,
     lambda folder: folder.resolve().name,
 )
@@ -158,17 +157,17 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
 
     Args:
         root: A data set, or a folder of data sets.
-        names: Those wanted, by their published name or by that of their folder; capitals, ``-``
-            and ``_`` aside. Of several the first is taken, and a remark names the others by their
-            paths below ``root``, which are names as well: ``DUTS/test``. Without names, all.
+        names: Published names or folder names of the sets to find; case, ``-`` and ``_`` are
+            ignored. Of several matches the first is taken and a remark lists the others by their
+            paths below ``root``, which are accepted as names too: ``DUTS/test``. Empty: all sets.
         known: The data sets of models.toml.
 
     Returns:
-        The sets, no two of one name: see :func:`told_apart`.
+        Sets with unique names: see :func:`with_unique_names`.
 
     Raises:
-        UsageError: If two sets cannot be told apart by their paths.
-        MissingError: If one of them is not there, or there is none; it says what was looked for.
+        UsageError: If two sets have the same name and path apart from case.
+        MissingError: If a set, or any set, is missing; the message says what was looked for.
         SourceError: If a folder cannot be listed.
     """
     if not root.is_dir():
@@ -182,11 +181,13 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
         raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not sets:
         raise MissingError(f"no data set under {root}: looked for {LOOKED_FOR}")
-    return told_apart(list({one.folder: one for one in sets if one is not None}.values()), root)
+    return with_unique_names(
+        list({one.folder: one for one in sets if one is not None}.values()), root
+    )
 
 
-def told_apart(sets: Sequence[BenchmarkSet], root: Path) -> list[BenchmarkSet]:
-    """Return ``sets`` so that each can have a folder of its name.
+def with_unique_names(sets: Sequence[BenchmarkSet], root: Path) -> list[BenchmarkSet]:
+    """Rename sets that share a name, so that each name is unique and can name a folder.
 
     Those of one name, capitals aside, go by their paths below ``root``: ``a/TE`` and ``b/TE``.
 
@@ -208,7 +209,7 @@ def told_apart(sets: Sequence[BenchmarkSet], root: Path) -> list[BenchmarkSet]:
 
 
 def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
-    """Return the first folder of that name that is a set; else the first link to one of it."""
+    """Return the first folder of that name that is a set, or the first link to such a folder."""
     placed = _at(root, name, known) if "/" in name else None
     if placed is not None:
         return placed
@@ -227,9 +228,9 @@ def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
 
 
 def _beside(one: BenchmarkSet, others: Iterator[BenchmarkSet], root: Path) -> BenchmarkSet:
-    """Return the set with a remark about those that are called the same and lie elsewhere."""
+    """Return the set with a remark about other sets of the same name."""
     places = []
-    with suppress(OSError):  # nobody asked for what cannot be listed
+    with suppress(OSError):  # folders that cannot be listed do not matter here
         for other in others:
             same = other.name.casefold() == one.name.casefold()
             if same and one.folder not in other.folder.parents:
@@ -241,7 +242,7 @@ def _beside(one: BenchmarkSet, others: Iterator[BenchmarkSet], root: Path) -> Be
 
 
 def _at(root: Path, place: str, known: Known) -> BenchmarkSet | None:
-    """Return the set at ``place`` below ``root``, such as ``DUTS/test``, under that name."""
+    """Return the set at the path ``place`` below ``root``, such as ``DUTS/test``."""
     for folder in _folders(root):
         path = folder.relative_to(root).as_posix()
         if path.casefold() == place.strip("/").casefold():
@@ -251,7 +252,7 @@ def _at(root: Path, place: str, known: Known) -> BenchmarkSet | None:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Yield ``root`` and what is below it, the higher folders first."""
+    """Yield ``root`` and the folders below it, level by level."""
     level = [root]
     for _ in range(_DEEP):
         yield from level
@@ -262,7 +263,9 @@ def _folders(root: Path) -> Iterator[Path]:
 def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
     spec = _spec_at(root, known)
     found = read_set(root, spec)
-    if found and (spec or found.film or not found.clips[0].name):  # else it is a folder of sets
+    if found and (
+        spec or found.film or not found.groups[0].name
+    ):  # otherwise it is a folder of sets
         return [found]
     if deep == 0:
         return []
@@ -278,7 +281,7 @@ def _spec_of(name: str, known: Known) -> DatasetSpec | None:
 
 
 def _not_found(root: Path, missing: Sequence[str], known: Known) -> str:
-    there = [one.name for one in told_apart(_all_under(root, known, _DEEP), root)]
+    there = [one.name for one in with_unique_names(_all_under(root, known, _DEEP), root)]
     words = ", ".join(repr(name) for name in missing)
     spec = _spec_of(missing[0], known)
     page = f" {spec.name} is at {spec.page}." if spec and spec.page else ""

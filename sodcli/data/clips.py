@@ -1,4 +1,4 @@
-"""Clips to learn from: out of films, and of photos that stand still or are made to move."""
+"""Training clips, cut from films or made of single photos."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from sodcli.errors import SourceError
 
 
 def thinned(annotated: Sequence[int], interval: int) -> list[int]:
-    """Return the places of the annotations that are kept: one of ``interval``."""
+    """Return every ``interval``-th of the annotated frame indices."""
     return list(annotated[::interval])
 
 
 def between(first: int, last: int, count: int) -> list[int]:
-    """Return up to ``count`` places strictly between two, evenly apart.
+    """Return up to ``count`` evenly spaced frame indices strictly between two.
 
-    As published, ``first + j * step`` with ``step = (last - first) // (count + 1)``; where there
-    are fewer places than asked for, all of them.
+    As published: ``first + j * step`` with ``step = (last - first) // (count + 1)``. If there are
+    fewer frames in between than ``count``, all of them.
     """
     count = min(count, last - first - 1)
     step = (last - first) // (count + 1)
@@ -32,7 +32,7 @@ def between(first: int, last: int, count: int) -> list[int]:
 
 
 def filled(kept: Sequence[int], count: int) -> list[int]:
-    """Return the kept places with up to ``count`` more in every gap."""
+    """Return the kept frame indices with up to ``count`` more in every gap."""
     inside = [
         place for first, last in pairwise(kept) for place in (first, *between(first, last, count))
     ]
@@ -40,15 +40,15 @@ def filled(kept: Sequence[int], count: int) -> list[int]:
 
 
 def windows(places: Sequence[int], length: int, *, training: bool) -> list[tuple[int, ...]]:
-    """Cut the places of a film into clips of ``length``, as published.
+    """Cut frame indices of a film into clips of ``length``, as published.
 
-    In training neighbouring clips share a place, and the last clip comes twice. A film that is too
-    short goes on with its last place.
+    In training neighbouring clips share one frame, and the last clip comes twice. A film that is
+    too short is extended with its last frame.
 
     Args:
-        places: Those that count, at least one.
-        length: Of a clip; at least 2 in training.
-        training: Whether clips overlap by one; otherwise only the last may overlap.
+        places: Frame indices, at least one.
+        length: Frames of a clip; at least 2 in training.
+        training: Whether clips overlap by one frame; otherwise only the last may overlap.
     """
     padded = [*places, *[places[-1]] * (length - len(places))]
     hop = length - 1 if training else length
@@ -59,15 +59,15 @@ def windows(places: Sequence[int], length: int, *, training: bool) -> list[tuple
 
 
 def overlapping_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
-    """Cut a film into clips to learn from: :func:`windows`, but each of them once.
+    """Cut a film into training clips: those of :func:`windows`, each of them once.
 
     Args:
         count: Frames of the film, at least 1.
         length: Frames of a clip, at least 2.
-        step: Frames of the film from one frame of a clip to the next, at least 1.
+        step: Distance in the film between neighbouring frames of a clip, at least 1.
 
     Returns:
-        Clips, each of ``length`` places in ``range(count)``.
+        Clips, each of ``length`` indices in ``range(count)``.
     """
     chains = (range(first, count, step) for first in range(min(step, count)))
     clips = (clip for chain in chains for clip in windows(chain, length, training=True))
@@ -77,35 +77,35 @@ def overlapping_clips(count: int, length: int, step: int) -> list[tuple[int, ...
 _NUMBER = re.compile(r"\d+$")
 
 Cut = Callable[[int, int, int], list[tuple[int, ...]]]
-"""Cuts a film of so many frames into clips of a length and a step, as places in the film."""
+"""Cuts a film of N frames into clips of a length and a step; returns frame indices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What is learnt as one sample.
+    """One training sample.
 
     Attributes:
-        pairs: The frames of a film in their order, or a single photo.
+        pairs: Neighbouring frames of a film in order, or a single photo.
     """
 
     pairs: tuple[Pair, ...]
 
     @property
     def image(self) -> Path:
-        """The first picture's file, for messages."""
+        """File of the first picture, for messages."""
         return self.pairs[0].image
 
     @property
     def is_still(self) -> bool:
-        """Whether it is a photo."""
+        """Whether this is a single photo."""
         return len(self.pairs) == 1
 
 
 def read_clip(clip: Clip) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
-    """Read the pictures and masks of a clip, all of one size.
+    """Read the pictures and masks of a clip, all of the same size.
 
     Raises:
-        SourceError: If one cannot be read, or their sizes differ; it names the file.
+        SourceError: If one cannot be read, or the sizes differ; the message names the file.
     """
     read = [read_pair(pair) for pair in clip.pairs]
     for pair, (image, _) in zip(clip.pairs, read, strict=True):
@@ -125,14 +125,14 @@ def clips_of(
 
     Args:
         photos: Pairs that belong to no film.
-        films: The frames of each.
+        films: Pairs of each film in frame order.
         length: Frames of a clip.
-        gaps: In frames of the film, from one frame of a clip to the next. Where only every g-th
-            frame has a mask, as the files' numbers say, g is the least.
-        cut: How a film is cut; by default as :func:`disjoint_clips` does.
+        gaps: Distances in the film between neighbouring frames of a clip. Where only every g-th
+            frame has a mask, by the numbers in the file names, the smallest distance is g.
+        cut: Cuts a film into clips; by default :func:`disjoint_clips`.
     """
     cut = cut or disjoint_clips
-    clips: dict[Clip, None] = {}  # a film too short for a gap gives the clips of another once more
+    clips: dict[Clip, None] = {}  # short films give the same clip for several gaps
     for film in films:
         apart = frames_apart(film)
         for gap in gaps:
@@ -142,15 +142,15 @@ def clips_of(
 
 
 def by_folder(pairs: Sequence[Pair]) -> list[tuple[Pair, ...]]:
-    """Group neighbouring pairs whose pictures lie in one folder."""
+    """Group neighbouring pairs by the folder of their pictures."""
     return [tuple(group) for _, group in groupby(pairs, key=lambda pair: pair.image.parent)]
 
 
 def extended(count: int, length: int) -> tuple[int, ...]:
-    """Return ``length`` places of a film of ``count`` >= 1 frames, forth and back if it is short.
+    """Return ``length`` frame indices of a film of ``count`` >= 1 frames, mirrored if it is short.
 
-    As published: to the frames, those before the last one are appended in reverse, then again what
-    there is, until it suffices.
+    As published: the frames before the last one are appended in reverse order, repeatedly, until
+    there are enough.
     """
     places = list(range(count))
     while len(places) < length:
@@ -159,20 +159,20 @@ def extended(count: int, length: int) -> tuple[int, ...]:
 
 
 def disjoint_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
-    """Cut a film into clips as published (arXiv 2507.01182): no overlap but at the end.
+    """Cut a film into clips as published (arXiv 2507.01182), without overlap except at the end.
 
-    The film is cut into chunks of ``step * length`` neighbouring frames; a chunk gives ``step``
-    clips, of every ``step``-th frame. A rest is covered by one more chunk, aligned to the end. A
-    film of fewer frames than a chunk gets a smaller step, one of fewer than ``length`` a single
-    clip that goes forth and back.
+    The film is cut into chunks of ``step * length`` neighbouring frames; each gives ``step`` clips
+    of every ``step``-th frame. A remainder is covered by one more chunk at the end of the film.
+    A film shorter than a chunk uses a smaller step; one shorter than ``length`` gives a single,
+    mirrored clip (:func:`extended`).
 
     Args:
         count: Frames of the film, at least 1.
         length: Frames of a clip.
-        step: Frames of the film from one frame of a clip to the next, at least 1.
+        step: Distance in the film between neighbouring frames of a clip, at least 1.
 
     Returns:
-        Clips, each of ``length`` places in ``range(count)``.
+        Clips, each of ``length`` indices in ``range(count)``.
     """
     if count < length:
         return [extended(count, length)]
@@ -187,9 +187,9 @@ def disjoint_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
 
 
 def held_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
-    """Do as :func:`disjoint_clips`, but let a film too short for a clip go on with its last frame.
+    """Cut like :func:`disjoint_clips`, but extend a short film with its last frame.
 
-    So RCRNet is tested (arXiv 1908.04051).
+    This is the test protocol of RCRNet (arXiv 1908.04051).
     """
     if count < length:
         return windows(range(count), length, training=False)
@@ -197,7 +197,7 @@ def held_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
 
 
 def frames_apart(film: Sequence[Pair]) -> float:
-    """Return how many frames of the film lie between two with a mask, by the files' numbers."""
+    """Return the mean distance between frames with a mask, by the numbers in the file names."""
     numbers = [_NUMBER.search(pair.image.stem) for pair in (film[0], film[-1])]
     if len(film) < 2 or None in numbers:
         return 1.0
@@ -206,4 +206,4 @@ def frames_apart(film: Sequence[Pair]) -> float:
 
 
 PAPER_CUTS: Mapping[str, Cut] = MappingProxyType({"mirror": disjoint_clips, "hold": held_clips})
-"""How the papers test, by ``ModelSpec.short_film``."""
+"""Test protocols of the papers, by ``ModelSpec.short_film``."""

@@ -1,13 +1,19 @@
-"""Films of a data set with all their frames, annotated or not."""
+"""Films of a data set: sequences of frames, annotated in full or sparsely."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from sodcli.data.benchmarks import BenchmarkSet, Clip, find_sets
-from sodcli.data.layouts import pictures_in
-from sodcli.data.pairs import Pair, PairList
-from sodcli.errors import MissingError
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.data.benchmarks import BenchmarkSet, PairGroup, find_sets
+from sodcli.data.clips import Clip, Cut, by_folder, clips_of
+from sodcli.data.pairs import Pair, PairList, hold_out, hold_out_films, pictures_in
+from sodcli.data.read import read_image
+from sodcli.errors import MissingError, SourceError
 from sodcli.files import user_path
 from sodcli.registry import DatasetSpec
 from sodcli.text import shortened
@@ -15,13 +21,13 @@ from sodcli.text import shortened
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One sequence.
+    """One sequence of frames.
 
     Attributes:
         set: Name of the data set's folder.
-        name: Of the sequence.
-        frames: All of them, in natural order.
-        masks: The annotations, by the place of their frame.
+        name: Name of the sequence.
+        frames: All frames, in natural order.
+        masks: Annotations by the index of their frame.
     """
 
     set: str
@@ -32,24 +38,24 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class FilmList:
-    """Films in natural order and, a line each, what is left out."""
+    """Films in natural order, and one line about each thing that is left out."""
 
     films: tuple[Film, ...]
     remarks: tuple[str, ...]
 
 
 def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec]) -> FilmList:
-    """Find the films to learn from under ``root``.
+    """Find the films under ``root`` to train on.
 
-    Of a set of models.toml the sequences that it is tested on are left out, if there are others.
+    Sequences that models.toml lists as the test split of a set are left out, if there are others.
 
     Args:
         root: A folder of data sets, or a data set.
-        names: The sets wanted; without names, all films there are.
+        names: Sets to use; empty for every set of films.
         known: The data sets of models.toml.
 
     Raises:
-        MissingError: If a set is not there, or has no films.
+        MissingError: If a set does not exist or has no films.
     """
     whole = {name: replace(spec, split=()) for name, spec in known.items()}
     sets = find_sets(root, names, whole)
@@ -58,42 +64,42 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     for one in sets if names else [one for one in sets if one.film]:
         if not one.film:
             raise MissingError(f"{one.folder}: no films; it needs a folder of frames per sequence")
-        clips = _untested(one, known)
-        films += _films(one, clips)
-        if left := len(one.clips) - len(clips):
+        groups = _untested(one, known)
+        films += _films(one, groups)
+        if left := len(one.groups) - len(groups):
             remarks.append(f"{one.name}: sequences that it is tested on are left out: {left}")
     if not films:
         raise MissingError(f"no films under {root}; looked for a folder of frames per sequence")
     return FilmList(tuple(films), tuple(remarks))
 
 
-def _untested(one: BenchmarkSet, known: Mapping[str, DatasetSpec]) -> Sequence[Clip]:
+def _untested(one: BenchmarkSet, known: Mapping[str, DatasetSpec]) -> Sequence[PairGroup]:
     tested = {name for spec in known.values() if spec.is_called(one.name) for name in spec.split}
-    return [clip for clip in one.clips if Path(clip.name).name not in tested] or one.clips
+    return [group for group in one.groups if Path(group.name).name not in tested] or one.groups
 
 
-def _films(one: BenchmarkSet, clips: Sequence[Clip]) -> Iterator[Film]:
-    for clip in clips:
-        frames = tuple(pictures_in(clip.pairs[0].image.parent))
+def _films(one: BenchmarkSet, groups: Sequence[PairGroup]) -> Iterator[Film]:
+    for group in groups:
+        frames = tuple(pictures_in(group.pairs[0].image.parent))
         places = {frame: place for place, frame in enumerate(frames)}
-        masks = {places[pair.image]: pair.mask for pair in clip.pairs}
-        yield Film(one.name, clip.name, frames, masks)
+        masks = {places[pair.image]: pair.mask for pair in group.pairs}
+        yield Film(one.name, group.name, frames, masks)
 
 
 def pseudo_pairs(
     folders: Sequence[str], labels: Path, known: Mapping[str, DatasetSpec]
 ) -> PairList:
-    """Find the frames of films that have a pseudo label, or ground truth that was kept.
+    """Pair the frames of films with the labels that ``sod pseudo-label`` wrote.
 
-    Ground truth that was held back when the labels were made stays held back.
+    Ground truth that ``sod pseudo-label`` did not keep is not used.
 
     Args:
         folders: Data sets, or folders of data sets.
-        labels: What ``sod pseudo-label`` wrote: ``M_L``, with ``SET/FILM/FRAME.png`` in it.
+        labels: Folder ``M_L`` with files ``SET/FILM/FRAME.png``.
         known: The data sets of models.toml.
 
     Raises:
-        MissingError: If there are no films, or none of them has labels.
+        MissingError: If there are no films, or no film has labels.
     """
     if not labels.is_dir():
         raise MissingError(f"--pseudo-labels {labels}: no such folder; sod pseudo-label makes it")
@@ -116,3 +122,95 @@ def _pairs_of(film: Film, labels: Path, source: str) -> Iterator[Pair]:
         label = labels / film.set / film.name / f"{frame.stem}.png"
         if label.is_file():
             yield Pair(frame, label, source)
+
+
+_LOOKS: Final = 10  # pairs of neighbours to compare, spread over the folder
+_THUMB: Final = 16
+_NEARER: Final = 0.6  # ratio of the differences of neighbours and of distant pictures; photos: 1
+_SAME: Final = 0.04  # below this difference pictures are frames of a film
+_ALIKE: Final = 0.12  # mean difference of two thumbnails: frames of DAVIS 0.01-0.07, photos 0.2-0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Training pairs, divided into films and photos.
+
+    Attributes:
+        films: Pairs of each film, in frame order.
+        photos: Pairs that belong to no film.
+    """
+
+    films: tuple[tuple[Pair, ...], ...]
+    photos: tuple[Pair, ...]
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs, those of films first."""
+        return (*(pair for film in self.films for pair in film), *self.photos)
+
+    def only(self, pairs: Collection[Pair]) -> "Footage":
+        """Return the part that is in ``pairs``."""
+        kept = set(pairs)
+        films = (tuple(pair for pair in film if pair in kept) for film in self.films)
+        photos = tuple(pair for pair in self.photos if pair in kept)
+        return Footage(tuple(film for film in films if film), photos)
+
+    def sparse(self, interval: int) -> "Footage":
+        """Keep every ``interval``-th pair of each film, and all photos."""
+        return Footage(tuple(film[::interval] for film in self.films), self.photos)
+
+    def clips(self, length: int, gaps: Sequence[int], cut: Cut | None = None) -> tuple[Clip, ...]:
+        """Return all clips, as :func:`sodcli.data.clips.clips_of` cuts them."""
+        return clips_of(self.photos, self.films, length, gaps, cut)
+
+
+def find_footage(pairs: Sequence[Pair]) -> Footage:
+    """Divide ``pairs`` into films and photos.
+
+    A folder is a film if its pictures have one size and neighbours are similar. They must also be
+    more similar than distant pictures are, which excludes photos taken before one background.
+    """
+    groups = [(group, is_film(group)) for group in by_folder(pairs)]
+    photos = (pair for group, film in groups if not film for pair in group)
+    return Footage(tuple(group for group, film in groups if film), tuple(photos))
+
+
+def is_film(pairs: Sequence[Pair]) -> bool:
+    """Return True if the pictures of ``pairs``, in their order, are frames of one film."""
+    if len(pairs) < 2:
+        return False
+    places = np.unique(np.linspace(0, len(pairs) - 2, _LOOKS).astype(int))
+    try:
+        looks = [[read_image(pairs[at].image) for at in (place, place + 1)] for place in places]
+    except SourceError:
+        return False
+    if len({picture.shape for look in looks for picture in look}) > 1:
+        return False
+    near = np.median([_difference(*look) for look in looks])
+    half = len(looks) // 2
+    far = np.median(
+        [_difference(a, b) for (a, _), (b, _) in zip(looks, looks[half:], strict=False)]
+    )
+    return bool(near < _SAME or (near < _ALIKE and (half == 0 or near < _NEARER * far)))
+
+
+def hold_out_footage(footage: Footage, share: float, seed: int) -> tuple[Footage, Footage]:
+    """Hold out films with :func:`.hold_out_films` and photos with :func:`.hold_out`.
+
+    Returns:
+        The part to train on and the part that is held out.
+
+    Raises:
+        UsageError: If ``share`` is out of range.
+    """
+    photos, held_photos = hold_out(footage.photos, share, seed)
+    films, held_films = hold_out_films(footage.films, share, seed)
+    return Footage(films, photos), Footage(held_films, held_photos)
+
+
+def _difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
+    thumbs = (
+        cv2.resize(picture, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
+        for picture in (left, right)
+    )
+    return float(np.abs(np.subtract(*thumbs)).mean() / 255)

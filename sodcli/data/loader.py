@@ -1,4 +1,4 @@
-"""Batches for training: the same ones whatever the number of workers, and after a resume."""
+"""Batches for training and samples for validation."""
 
 import math
 import signal
@@ -14,27 +14,125 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sodcli.data.augment import Augment, augment, augment_clip, resize_mask
+from sodcli.data.augment import Augment, augment, augment_clip, resize_image, resize_mask
 from sodcli.data.clips import Clip, read_clip
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image, read_pair
 from sodcli.data.synth import Stills
 from sodcli.data.triples import Triple, pack_triple
-from sodcli.data.validation import normalised
 from sodcli.errors import SourceError, UsageError
 from sodcli.imaging.evidence import PACKED
+
+Truth = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """Held-out pairs without augmentation, in their order.
+
+    Iterating yields ``(image, ground truth, name)``. The image is ``(1, 3, size, size)`` float32,
+    normalised; of a triple ``(1, 9, size, size)`` with the picture in the first three channels.
+    The ground truth is ``(H, W)`` uint8, 0 to 255, at its own size. The name is number and stem,
+    unique and valid as a file name. Pairs that cannot be read are skipped; ``check_pairs`` reports
+    them beforehand.
+
+    Attributes:
+        pairs: Pairs, or triples for the pseudo-label generator.
+        size: Side of the square network input, in pixels.
+        mean: Per channel RGB, of values in [0, 1].
+        std: Per channel RGB.
+    """
+
+    pairs: Sequence[Pair | Triple]
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, NDArray[np.uint8], str]]:
+        for number, pair in enumerate(self.pairs):
+            try:
+                image, mask = self._read(pair)
+            except SourceError:
+                continue
+            yield image, _truth(mask), f"{number}_{pair.image.stem}"
+
+    def _read(self, item: Pair | Triple) -> tuple[Tensor, NDArray[np.float32]]:
+        size_hw = (self.size, self.size)
+        if isinstance(item, Triple):
+            packed, mask = pack_triple(item, size_hw, self.mean, self.std)
+            return torch.from_numpy(packed[None]), mask
+        image, mask = read_pair(item)
+        return normalised(resize_image(image, size_hw)[None], self.mean, self.std), mask
+
+
+@dataclass(frozen=True, slots=True)
+class ClipValidationSet:
+    """Held-out clips without augmentation, in their order.
+
+    Iterating yields ``(images, ground truths)``. The images are ``(1, T, 3, size, size)`` float32,
+    normalised; T is 1 for a photo. The ground truths are T arrays ``(H, W)`` uint8, 0 to 255, or
+    ``None`` for a frame that an earlier clip contained. Clips that cannot be read are skipped.
+
+    Attributes:
+        clips: Clips and photos.
+        size: Side of the square network input, in pixels.
+        mean: Per channel RGB, of values in [0, 1].
+        std: Per channel RGB.
+    """
+
+    clips: Sequence[Clip]
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, list[Truth | None]]]:
+        known: set[Pair] = set()
+        for clip in self.clips:
+            try:
+                images, masks = read_clip(clip)
+            except SourceError:
+                continue
+            resized = np.stack([resize_image(image, (self.size, self.size)) for image in images])
+            truths: list[Truth | None] = []
+            for pair, mask in zip(clip.pairs, masks, strict=True):
+                truths.append(None if pair in known else _truth(mask))
+                known.add(pair)
+            yield normalised(resized, self.mean, self.std)[None], truths
+
+
+def _truth(mask: NDArray[np.float32]) -> Truth:
+    return np.rint(mask * 255).astype(np.uint8)
+
+
+def normalised(images: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return ``(N, H, W, 3)`` float32 in [0, 1] as a normalised ``(N, 3, H, W)`` tensor.
+
+    The tensor shares the memory of ``images``, which must be contiguous and is overwritten; its
+    memory format is channels last.
+    """
+    count, high, wide, channels = images.shape
+    rows = images.reshape(count, high, wide * channels)  # broadcasting over 3 is slow
+    rows -= np.tile(np.asarray(mean, np.float32), wide)
+    rows /= np.tile(np.asarray(std, np.float32), wide)
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one training step sees.
+    """Input of one training step.
 
     Attributes:
         images: ``(N, 3, H, W)`` float32, normalised, N >= 1, channels last in memory; of clips
             ``(N, T, 3, H, W)``, of triples ``(N, 9, H, W)``.
         masks: ``(N, 1, H, W)`` or ``(N, T, 1, H, W)`` float32 in [0, 1].
-        names: The N pictures' files, the first ones of N clips, or the middle ones of N triples.
-        skipped: ``file: reason`` of each pair of this batch that could not be read.
+        names: Files of the N pictures: of a clip the first one, of a triple the middle one.
+        skipped: ``file: reason`` for each pair of this batch that could not be read.
     """
 
     images: Tensor
@@ -44,38 +142,38 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Loader:
-    """Batches of augmented pairs for every epoch, and for one of several processes.
+class BatchLoader:
+    """Batches of augmented pairs for one process of a run.
 
-    An epoch is one full pass over the pairs per entry of ``sizes``, in that order. A sample's
-    randomness comes from a generator seeded by (seed, epoch, pass, index of the pair) alone, and
-    torch's own generator is never touched.
+    The batches are the same for any number of workers, and after a resume. An epoch is one pass
+    over the pairs per entry of ``sizes``, in that order. All random numbers of a sample come from
+    a generator seeded by (seed, epoch, pass, index of the pair); torch's global generator is not
+    used.
 
-    Each global batch is cut into ``world`` neighbouring shares. The last one of a pass may be
-    smaller and its shares then differ by one sample; it is left out where it has fewer samples than
-    there are processes, so that every process sees the same number of batches, none of them empty.
+    Each global batch is cut into ``world`` contiguous shares. The last batch of a pass may be
+    smaller; its shares then differ by one sample. It is dropped if it has fewer samples than there
+    are processes, so that every process gets the same number of batches, none of them empty.
 
-    A pair that cannot be read, itself or its background, is left out of its batch and listed there.
-    If a whole share cannot be read, the next pair of the pass that can takes its place: processes
-    stay in step, and batch ``k`` is the same one after a resume.
+    Pairs that cannot be read, or whose background cannot, are left out of their batch and listed
+    in ``Batch.skipped``. If no pair of a share can be read, the next readable pair of the pass
+    replaces it, so that the processes stay in step.
 
     Attributes:
-        pairs: What to train on: pairs, clips for a clip model, or triples for the pseudo-label
-            generator.
-        augment: What may happen to a sample; a triple may only run backwards.
+        pairs: Pairs, clips for a clip model, or triples for the pseudo-label generator.
+        augment: Augmentation; triples can only be reversed in time.
         sizes: Side of the square network input in pixels, per pass.
-        batch: Global batch size, all processes together; a multiple of ``world``.
-        seed: Not negative.
+        batch: Global batch size over all processes; a multiple of ``world``.
+        seed: At least 0.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
         rank: This process.
         world: Number of processes.
-        workers: Reading processes beside this one; 0 reads in this one.
-        drop_last: Leave out a smaller last batch.
-        backgrounds: Pictures to paste on; without any, nothing is pasted.
-        clip_len: Frames of a clip; a photo among the clips stands still for so many, or moves.
-        motion: Probability that it moves: see :func:`sodcli.data.synth.move_still`.
-        shuffle: New order in every pass.
+        workers: Processes that read pictures; 0 reads in this process.
+        drop_last: Drop the last batch of a pass if it is not full.
+        backgrounds: Pictures to paste subjects on; empty for none.
+        clip_len: Frames of a clip; a photo is repeated, or moved, for this many frames.
+        motion: Probability that a photo is moved: see :func:`sodcli.data.synth.move_still`.
+        shuffle: Draw a new order in every pass.
 
     Raises:
         UsageError: If these settings give no batch, or ``batch`` is not a multiple of ``world``.
@@ -118,7 +216,7 @@ class Loader:
         return whole + (rest >= self.world and not self.drop_last)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the epoch's batches from number ``start`` on.
+        """Yield the batches of an epoch, beginning with number ``start``.
 
         Raises:
             SourceError: If no pair at all can be read.
@@ -130,7 +228,7 @@ class Loader:
             num_workers=self.workers,
             worker_init_fn=_start_worker,
             multiprocessing_context="spawn" if self.workers else None,  # the same on every system
-            generator=torch.Generator(),  # else it would draw from torch's own
+            generator=torch.Generator(),  # otherwise DataLoader draws from torch's global generator
         )
         for batch in batches:
             if not batch.names:
@@ -140,9 +238,9 @@ class Loader:
 
 @dataclass(frozen=True, slots=True)
 class _Epoch(Dataset[Batch]):
-    """One epoch of a loader: its item ``k`` is this process's share of global batch ``k``."""
+    """One epoch of a loader: item ``k`` is this process's share of global batch ``k``."""
 
-    loader: Loader
+    loader: BatchLoader
     epoch: int
 
     def __getitem__(self, number: int) -> Batch:
@@ -171,7 +269,7 @@ class _Epoch(Dataset[Batch]):
     def _samples(
         self, indices: Iterable[int], nth: int, skipped: list[str]
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield name, picture and mask of each pair that can be read; note the others."""
+        """Yield name, picture and mask of each readable pair; append the others to ``skipped``."""
         loader = self.loader
         size_hw = (loader.sizes[nth], loader.sizes[nth])
         for index in indices:
@@ -186,7 +284,7 @@ class _Epoch(Dataset[Batch]):
     def _sample(
         self, item: Pair | Clip | Triple, size_hw: tuple[int, int], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Read ``item`` and change it: one picture and mask, or a clip's, first axis the frames."""
+        """Read and augment ``item``: one picture and mask, or those of a clip, frames first."""
         loader = self.loader
         if isinstance(item, Triple):
             triple = item.backwards() if rng.random() < loader.augment.reverse else item
@@ -208,12 +306,14 @@ class _Epoch(Dataset[Batch]):
 
 def _collate(
     samples: Sequence[tuple[str, NDArray[np.float32], NDArray[np.float32]]],
-    loader: Loader,
+    loader: BatchLoader,
     size: int,
     skipped: tuple[str, ...],
 ) -> Batch:
     shape = (len(samples),) if loader.clip_len == 1 else (len(samples), loader.clip_len)
-    packed = isinstance(loader.pairs[0], Triple)  # and so normalised, with channels first
+    packed = isinstance(
+        loader.pairs[0], Triple
+    )  # packed samples are normalised already, channels first
     one = (sum(PACKED), size, size) if packed else (size, size, 3)
     images = np.empty((*shape, *one), np.float32)
     masks = np.empty((*shape, 1, size, size), np.float32)
@@ -227,7 +327,7 @@ def _collate(
     )
 
 
-def _normalised(images: NDArray[np.float32], loader: Loader) -> Tensor:
+def _normalised(images: NDArray[np.float32], loader: BatchLoader) -> Tensor:
     """Return ``(..., H, W, 3)`` as ``(..., 3, H, W)``, normalised."""
     *shape, high, wide, channels = images.shape
     flat = images.reshape(math.prod(shape), high, wide, channels)
@@ -235,6 +335,6 @@ def _normalised(images: NDArray[np.float32], loader: Loader) -> Tensor:
 
 
 def _start_worker(_: int) -> None:
-    """Keep a worker to one thread, and leave Ctrl-C to the process that trains."""
+    """Limit OpenCV to one thread, and ignore Ctrl-C, which the training process handles."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

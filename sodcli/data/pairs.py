@@ -1,17 +1,94 @@
-"""Pictures and their masks, found by stem in every folder layout that data sets come in."""
+"""Find pictures and their masks in the folder layouts of published data sets."""
 
+import os
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
 import numpy as np
 
-from sodcli.data.layouts import LOOKED_FOR, pictures_in, pictures_under, subfolders, twin_folders
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import natural_key, user_path
 from sodcli.text import shortened
+
+PICTURES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_WORDS = frozenset({"im", "image", "images", "img", "imgs", "jpegimages"})
+MASK_WORDS = frozenset(
+    {"annotation", "annotations", "groundtruth", "gt", "gts", "mask", "masks", "truth"}
+)
+LOOKED_FOR = (
+    "a folder images, image, Imgs, im, JPEGImages or NAME-Image beside GT, masks, Mask, "
+    "Annotations or NAME-Mask, or photo.jpg beside photo.png, there and one folder down"
+)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders directly in ``folder``, in natural order, without hidden ones."""
+    return _listing(folder)[0]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the picture files directly in ``folder``, in natural order."""
+    return _listing(folder)[1]
+
+
+def pictures_under(folder: Path) -> list[Path]:
+    """Return the picture files in ``folder`` and below, folder by folder in natural order."""
+    subs, pictures = _listing(folder)
+    return pictures + [path for sub in subs for path in pictures_under(sub)]
+
+
+def twin_folders(folder: Path) -> list[tuple[Path, Path]]:
+    """Return each folder of pictures in ``folder`` with its folder of masks.
+
+    Folders are recognised by the words of their names: ``DUTS-TR-Image`` holds pictures,
+    ``ground_truth_mask`` masks. With several of a kind, the remaining words must be equal
+    (``DUTS-TR-Image`` and ``DUTS-TR-Mask``). Folders without picture files, such as VOC's XML
+    annotations, are ignored.
+    """
+    images: dict[frozenset[str], Path] = {}
+    masks: dict[frozenset[str], Path] = {}
+    for sub in subfolders(folder):
+        words = frozenset(re.split(r"[-_ .]+", sub.name.casefold()))
+        kind = masks if words & MASK_WORDS else images if words & IMAGE_WORDS else None
+        if kind is not None and _has_picture(sub):
+            kind.setdefault(words - MASK_WORDS - IMAGE_WORDS, sub)
+    if len(images) == len(masks) == 1:
+        return list(zip(images.values(), masks.values(), strict=True))
+    return [(path, masks[rest]) for rest, path in images.items() if rest in masks]
+
+
+def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the picture files in ``folder``, each in natural order."""
+    with os.scandir(folder) as entries:  # an entry knows its kind without another stat call
+        shown = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+    shown.sort(key=lambda entry: natural_key(entry.name))
+    subs = [folder / entry.name for entry in shown if _is(entry.is_dir) and not _loops(entry)]
+    files = (folder / entry.name for entry in shown if _is(entry.is_file))
+    return subs, [path for path in files if path.suffix.lower() in PICTURES]
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a symbolic link to itself
+        return False
+
+
+def _loops(entry: os.DirEntry[str]) -> bool:
+    """Return True for a link to one of its own parent folders: walking it would never end."""
+    if not entry.is_symlink():
+        return False
+    there = os.path.realpath(entry.path)
+    return any(os.path.realpath(above) == there for above in Path(entry.path).absolute().parents)
+
+
+def _has_picture(folder: Path) -> bool:
+    subs, pictures = _listing(folder)
+    return bool(pictures) or any(_has_picture(sub) for sub in subs)
+
 
 _ENDING = re.compile(r"(.+)_(?:map|mask|gt)", re.IGNORECASE)
 
@@ -33,7 +110,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """Pairs in natural order and, a line per kind and folder, what is wrong with the rest."""
+    """Pairs in natural order, and one line per folder and kind of problem with the other files."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
@@ -43,17 +120,18 @@ def find_pairs(folders: Sequence[str]) -> PairList:
     """Find the pairs of several data sets.
 
     Args:
-        folders: Each a folder in a known layout, or ``IMAGES=MASKS`` naming two folders. Folders
-            keep their order; inside one, pairs are in natural order of their path.
+        folders: Each a folder in a known layout, or two folders as ``IMAGES=MASKS``. Pairs keep
+            the order of the folders; within a folder they are in natural order of their paths.
 
     Raises:
-        MissingError: If a folder does not exist, or holds no pair; it says what was looked for.
+        MissingError: If a folder does not exist, or holds no pair; the message lists the layouts
+            that were tried.
     """
     return _joined(_pairs_of(source) for source in folders)
 
 
 def pairs_across(images: Path, masks: Path, source: str) -> PairList:
-    """Pair the pictures in ``images`` and below with the masks of the same place in ``masks``."""
+    """Pair the pictures under ``images`` with the masks of the same relative path in ``masks``."""
     photos = _by_stem(pictures_under(images), images)
     truths: dict[PurePath, list[Path]] = {}
     for stem, files in _by_stem(pictures_under(masks), masks).items():
@@ -108,7 +186,7 @@ def _known_layout(folder: Path, source: str) -> PairList:
 
 
 def _mask_of(stem: PurePath, photos: Container[PurePath]) -> PurePath:
-    """Return the stem of the photo: ``photo_map.png``, as ``sod infer`` names maps, is its mask."""
+    """Return the stem of the photo that a mask belongs to: ``photo`` for ``photo_map.png``."""
     ending = _ENDING.fullmatch(stem.name)
     plain = stem.with_name(ending[1]) if ending else stem
     return plain if stem not in photos and plain in photos else stem
@@ -150,25 +228,26 @@ def _joined(lists: Iterable[PairList]) -> PairList:
 
 
 Film = TypeVar("Film")
-_RUN = 16  # neighbours kept together; a few runs of this length still cover a set's kinds
+_RUN = 16  # neighbouring pictures that are held out together
 
 
 def hold_out(
     pairs: Sequence[Pair], share: float, seed: int
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Split the pairs into those to train on and those held out.
+    """Split pairs into those to train on and those held out for validation.
 
-    Every set (folder of pictures) gives about ``share`` of its pairs, and at least one if it has
-    two. Near-twins are neighbours in natural order, so what is held out are runs of neighbours.
-    A set's split depends on the seed and its own pairs alone: adding sets moves no other pair.
+    Each folder of pictures gives about ``share`` of its pairs, and at least one if it has two.
+    Runs of neighbours are held out together, because near-duplicates are neighbours in natural
+    order. The split of a folder depends on the seed and its own pairs only: adding another
+    folder does not change it.
 
     Args:
         pairs: In the order of ``find_pairs``.
         share: In [0, 1); 0 holds nothing out.
-        seed: Not negative.
+        seed: At least 0.
 
     Returns:
-        The pairs to train on and the pairs held out, both in the given order.
+        The pairs to train on and the held-out pairs, both in the given order.
 
     Raises:
         UsageError: If ``share`` is out of range.
@@ -186,10 +265,9 @@ def hold_out(
 def hold_out_films(
     films: Sequence[Film], share: float, seed: int
 ) -> tuple[tuple[Film, ...], tuple[Film, ...]]:
-    """Split films into those to train on and about ``share`` of them, each as a whole.
+    """Split whole films into those to train on and about ``share`` of them to hold out.
 
-    Where there are two, at least one is held out; a share of 0 holds nothing out. Both keep the
-    given order.
+    Of two or more films at least one is held out, unless ``share`` is 0. The order is kept.
     """
     count = min(max(1, round(len(films) * share)), len(films) - 1) if share and films else 0
     held = set(np.random.default_rng(seed).permutation(len(films))[:count].tolist())
@@ -198,7 +276,7 @@ def hold_out_films(
 
 
 def _held(count: int, share: float, seed: int) -> list[int]:
-    """Return which of ``count`` neighbours are held out."""
+    """Return the indices, out of ``count``, that are held out."""
     wanted = min(max(1, round(count * share)), count - 1)
     if share == 0 or wanted == 0:
         return []

@@ -1,4 +1,4 @@
-"""What FGPLG learns from: a labelled frame, to be told from those before and after it."""
+"""Training samples of FGPLG: a labelled frame and the labelled frames before and after it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _LENGTH = 3
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """Three labelled frames of a film in their order; the middle one's label is to be told."""
+    """Three labelled frames of a film in order; the label of the middle one is predicted."""
 
     left: Pair
     target: Pair
@@ -28,25 +28,25 @@ class Triple:
 
     @property
     def image(self) -> Path:
-        """The middle picture's file, for messages."""
+        """File of the middle picture, for messages."""
         return self.target.image
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """All three."""
+        """The three pairs in order."""
         return self.left, self.target, self.right
 
     def backwards(self) -> "Triple":
-        """Return the same as if the film ran backwards."""
+        """Return the triple of the reversed film."""
         return Triple(self.right, self.target, self.left)
 
 
 def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
-    """Return the triples of ``films``, as published but for the last of a film, twice there.
+    """Return the triples of ``films``, as published, except that none is repeated.
 
     Args:
-        films: Those with fewer than three kept annotations give none.
-        interval: One annotation of so many is kept.
+        films: Films with fewer than three kept annotations give no triple.
+        interval: Keep one annotation of this many.
     """
     triples = []
     for film in films:
@@ -59,10 +59,10 @@ def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
 
 
 def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDArray[np.float32]]:
-    """Return what is known of the middle frame, and its own label, ``(H, W)`` float32 in [0, 1].
+    """Return the evidence for the middle frame, and its label ``(H, W)`` float32 in [0, 1].
 
     Raises:
-        SourceError: If a file cannot be read, or the sizes differ; it names the file.
+        SourceError: If a file cannot be read, or the sizes differ; the message names the file.
     """
     target, truth = read_pair(triple.target)
     left, right = (Labelled(*read_pair(pair)) for pair in (triple.left, triple.right))
@@ -75,11 +75,11 @@ def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDA
 def pack_triple(
     triple: Triple, size_hw: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the network's input and the middle frame's label, the flow being of DIS.
+    """Return the network's input, computed with DIS optical flow, and the middle frame's label.
 
     Args:
-        triple: What to read.
-        size_hw: Height and width of the input.
+        triple: The three pairs.
+        size_hw: Height and width of the network's input.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
 

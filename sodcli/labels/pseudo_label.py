@@ -1,8 +1,10 @@
-"""The loop of ``sod pseudo-label``: dense labels for films with sparse ones."""
+"""``sod pseudo-label``: dense labels for films with sparse ground truth."""
 
 import json
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +19,109 @@ from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image, read_pair
 from sodcli.errors import SinkError, SodError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
-from sodcli.imaging.evidence import Labelled, Map, mean_of_warped
+from sodcli.imaging.evidence import (
+    Evidence,
+    Labelled,
+    Map,
+    Pixels,
+    find_evidence,
+    mean_of_warped,
+    pack,
+)
+from sodcli.imaging.flow import DisFlow, FlowEstimator
+from sodcli.imaging.tensors import to_saliency
 from sodcli.io.sinks import save_picture
-from sodcli.labels.labeller import Generator, Judge, Labeller, Stopwatch, make_flow
+from sodcli.models.raft import RaftFlow
 from sodcli.runtime.map_folder import describe
 from sodcli.runtime.predictor import Predictor, load
 from sodcli.text import reason_of
+
+
+class Stopwatch:
+    """Adds up seconds by name, from its making on."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """Count the time of the block for ``name``; blocks must not lie in one another."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - start
+
+    def shares(self, *names: str) -> dict[str, float]:
+        """Return each one's share of all time so far, and the ``rest``; 0 to 1."""
+        total = time.perf_counter() - self._start
+        shares = {name: self._seconds[name] / total for name in names}
+        return shares | {"rest": max(0.0, 1 - sum(shares.values()))}
+
+
+DIS: Final = "dis"
+
+LabelFunction = Callable[[Evidence], Map]
+"""Makes a label ``(H, W)`` float32 in [0, 1] of the evidence."""
+
+
+class Labeller:
+    """Finds the flows and judges what they bring.
+
+    Args:
+        flow: Finds optical flow.
+        label_function: Makes the label.
+        clock: Told of the time that the ``flow`` takes.
+    """
+
+    def __init__(
+        self, flow: FlowEstimator, label_function: LabelFunction, clock: Stopwatch
+    ) -> None:
+        self._flow, self._label_function, self._clock = flow, label_function, clock
+
+    def __call__(self, target: Pixels, left: Labelled, right: Labelled) -> Map:
+        """Return the label of ``target``, ``(H, W)`` float32 in [0, 1]; all are of one size."""
+        with self._clock.on("flow"):
+            evidence = find_evidence(target, left, right, self._flow)
+        return self._label_function(evidence)
+
+
+class Generator:
+    """FGPLG, the network, as a label_function.
+
+    Args:
+        predictor: A loaded ``fgplg``.
+        clock: Told of the time that the ``network`` takes.
+    """
+
+    def __init__(self, predictor: Predictor, clock: Stopwatch) -> None:
+        self._predictor, self._clock = predictor, clock
+
+    def __call__(self, evidence: Evidence) -> Map:
+        """Return the network's label at the frame's size.
+
+        Raises:
+            DeviceError: If the device has not enough memory.
+            WeightsError: If the answer is not finite.
+        """
+        spec = self._predictor.spec
+        batch = pack(evidence, self._predictor.size_hw, spec.mean, spec.std)[None]
+        with self._clock.on("network"):
+            logits = self._predictor.backend.run(batch)
+        return to_saliency(logits[0, 0], evidence.target.shape[:2])
+
+
+def make_flow(name: str, device: torch.device) -> FlowEstimator:
+    """Return what finds optical flow: ``dis``, or a model of models.toml such as ``raft-small``.
+
+    Raises:
+        UnknownNameError: If there is no such model.
+        MissingError: If its weights are not on this machine.
+    """
+    if name == DIS:
+        return DisFlow()
+    return RaftFlow(load(name, device=str(device)).module, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +142,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LabelOutcome:
     """What became of one label; ``error`` is set when it failed."""
 
     label: Label
@@ -51,7 +150,7 @@ class Outcome:
     error: SodError | None = None
 
 
-Report = Callable[[Outcome], None]
+Report = Callable[[LabelOutcome], None]
 
 
 def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[Label]:
@@ -83,7 +182,7 @@ def run(
     report: Report,
     *,
     overwrite: bool = False,
-) -> list[Outcome]:
+) -> list[LabelOutcome]:
     """Write the labels; one that cannot be made leaves the others as they are.
 
     Args:
@@ -102,7 +201,7 @@ def run(
     neighbours = _Neighbours(clock)
     for label in labels:
         outcome = (
-            Outcome(label, "skipped")
+            LabelOutcome(label, "skipped")
             if label.target.exists() and not overwrite
             else _write(label, labeller, neighbours, clock)
         )
@@ -151,14 +250,16 @@ def _plan_film(film: Film, interval: int, count: int, out: Path) -> Iterator[Lab
         yield label(place)
 
 
-def _write(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Outcome:
+def _write(
+    label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch
+) -> LabelOutcome:
     try:
         found = _found(label, labeller, neighbours, clock)
     except SourceError as error:
-        return Outcome(label, "failed", error)
+        return LabelOutcome(label, "failed", error)
     with clock.on("disk"):
         save_picture(np.rint(found * 255).astype(np.uint8), label.target)
-    return Outcome(label, "made" if label.around else "kept")
+    return LabelOutcome(label, "made" if label.around else "kept")
 
 
 def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
@@ -180,12 +281,12 @@ _TIMED: Final = ("flow", "network", "disk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class LabelRequest:
     """What a run is asked for.
 
     Attributes:
         out: Folder of the labels, named ``M_L``.
-        flow: What finds optical flow: see :func:`sodcli.labels.labeller.make_flow`.
+        flow: What finds optical flow: see :func:`sodcli.labels.pseudo_label.make_flow`.
         device: Where networks run.
         warp_only: Average the two warped labels, without a network.
         weights: Of the network: a name of models.toml or a file; by default its own.
@@ -205,8 +306,8 @@ class Order:
 
 
 def make_labels(
-    labels: Sequence[Label], order: Order, report: Report
-) -> tuple[list[Outcome], dict[str, float]]:
+    labels: Sequence[Label], request: LabelRequest, report: Report
+) -> tuple[list[LabelOutcome], dict[str, float]]:
     """Write ``labels``, but for those that are there already from the same settings.
 
     Returns:
@@ -220,14 +321,18 @@ def make_labels(
         DeviceError: If the device has not enough memory.
         SinkError: If a label cannot be written.
     """
-    predictor = None if order.warp_only else _load(order)
-    flow = make_flow(order.flow, order.device)
-    network = predictor and describe(predictor, "pseudo-label", half=order.half)
-    begin(order.out, {"flow": order.flow, "network": network}, labels, overwrite=order.overwrite)
+    predictor = None if request.warp_only else _load(request)
+    flow = make_flow(request.flow, request.device)
+    network = predictor and describe(predictor, "pseudo-label", half=request.half)
+    begin(
+        request.out, {"flow": request.flow, "network": network}, labels, overwrite=request.overwrite
+    )
     clock = Stopwatch()
-    judge: Judge = mean_of_warped if predictor is None else Generator(predictor, clock)
-    labeller = Labeller(flow, judge, clock)
-    outcomes = run(labels, labeller, clock, report, overwrite=order.overwrite)
+    label_function: LabelFunction = (
+        mean_of_warped if predictor is None else Generator(predictor, clock)
+    )
+    labeller = Labeller(flow, label_function, clock)
+    outcomes = run(labels, labeller, clock, report, overwrite=request.overwrite)
     return outcomes, clock.shares(*_TIMED)
 
 
@@ -255,13 +360,13 @@ def begin(out: Path, about: dict[str, Any], labels: Sequence[Label], *, overwrit
         raise SinkError(f"cannot write to {out}: {reason_of(error)}") from error
 
 
-def _load(order: Order) -> Predictor:
+def _load(request: LabelRequest) -> Predictor:
     return load(
         GENERATOR,
-        weights=order.weights,
-        device=str(order.device),
-        half=order.half,
-        size=order.size,
+        weights=request.weights,
+        device=str(request.device),
+        half=request.half,
+        size=request.size,
     )
 
 

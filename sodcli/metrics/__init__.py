@@ -1,1 +1,1 @@
-"""How close saliency maps come to the ground truth: the measures that the field's papers report."""
+"""The measures that papers on salient object detection report."""

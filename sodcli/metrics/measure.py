@@ -1,17 +1,15 @@
 """Compare one saliency map with its ground truth."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from sodcli.errors import UsageError
-from sodcli.metrics.boundary import boundary_accuracy
-from sodcli.metrics.pair import pair
-from sodcli.metrics.region import cuts, e_measure, f_measure, mae
-from sodcli.metrics.scores import ImageScores
-from sodcli.metrics.smeasure import s_measure
-from sodcli.metrics.tally import tally
+from sodcli.metrics.comparison import joint_histogram, make_comparison
+from sodcli.metrics.region import boundary_accuracy, cuts, e_measure, f_measure, mae, s_measure
+from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
 from sodcli.metrics.weighted import weighted_f
 
 ALL: Final = frozenset({"mae", "f", "wf", "s", "e", "mba"})
@@ -44,8 +42,8 @@ def measure(
         UsageError: If a name is not in ``ALL``.
     """
     check_names(which)
-    both = pair(pred, gt)
-    stretched = tally(both)
+    both = make_comparison(pred, gt)
+    stretched = joint_histogram(both)
     unstretched = replace(stretched, stretch=False)
     counts = {name: unstretched if name in plain else stretched for name in ALL}
     cut_f = cuts(counts["f"])
@@ -75,3 +73,17 @@ def check_names(which: frozenset[str] | set[str]) -> None:
         raise UsageError(f"no measure is named. Known: {', '.join(sorted(ALL))}")
     if unknown := which - ALL:
         raise UsageError(f"no measure named {min(unknown)!r}. Known: {', '.join(sorted(ALL))}")
+
+
+def score_pairs(
+    pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]],
+    *,
+    which: frozenset[str] | set[str] = ALL,
+) -> DatasetScores:
+    """Score pairs of saliency map and ground truth, as ``measure`` takes them, and average.
+
+    Raises:
+        ValueError: If there is no pair, or one of them does not fit.
+        UsageError: If a name in ``which`` is not a measure's.
+    """
+    return summarise(measure(pred, gt, which=which) for pred, gt in pairs)

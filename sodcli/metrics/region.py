@@ -1,13 +1,15 @@
-"""MAE, F-measure and E-measure, all three read off the joint histogram."""
+"""MAE, F-measure, E-measure, S-measure and boundary accuracy."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli.metrics.comparison import FOREGROUND_ABOVE, Comparison, Counts, JointHistogram, around
 from sodcli.metrics.scores import CurveScores, FScores
-from sodcli.metrics.tally import Tally
 
 EPS: Final = float(np.spacing(1))
 BETA_SQUARED: Final = 0.3
@@ -31,30 +33,30 @@ class Cuts:
     pixels: int
 
 
-def cuts(tally: Tally) -> Cuts:
+def cuts(histogram: JointHistogram) -> Cuts:
     """Cut the map at every threshold at once, by cumulating its histogram."""
-    bins = (tally.levels * 255).astype(np.uint8)
-    above = _adaptive(tally)
+    bins = (histogram.levels * 255).astype(np.uint8)
+    above = _adaptive(histogram)
     hits, salient = (
         np.append(np.bincount(bins, counts, 256)[::-1].cumsum(), counts[above].sum())
-        for counts in (tally.whole[1], tally.whole.sum(axis=0))
+        for counts in (histogram.whole[1], histogram.whole.sum(axis=0))
     )
-    return Cuts(hits, salient, int(tally.whole[1].sum()), int(tally.whole.sum()))
+    return Cuts(hits, salient, int(histogram.whole[1].sum()), int(histogram.whole.sum()))
 
 
-def _adaptive(tally: Tally) -> NDArray[np.bool_]:
+def _adaptive(histogram: JointHistogram) -> NDArray[np.bool_]:
     """Tell which grey levels reach the adaptive threshold, min(2 mean, 1); in whole numbers."""
-    pixels, total, _ = tally.moments(tally.whole.sum(axis=0))
-    return tally.steps * pixels >= min(2 * total, tally.low_span[1] * pixels)
+    pixels, total, _ = histogram.moments(histogram.whole.sum(axis=0))
+    return histogram.steps * pixels >= min(2 * total, histogram.low_span[1] * pixels)
 
 
-def mae(tally: Tally) -> float:
+def mae(histogram: JointHistogram) -> float:
     """Mean absolute error of the min-max normalised map, [0, 1]."""
-    background, foreground = tally.whole
-    span = tally.low_span[1]
-    count, hit, _ = tally.moments(foreground)
-    false = tally.moments(background)[1]
-    return (false + span * count - hit) / (span * int(tally.whole.sum()))
+    background, foreground = histogram.whole
+    span = histogram.low_span[1]
+    count, hit, _ = histogram.moments(foreground)
+    false = histogram.moments(background)[1]
+    return (false + span * count - hit) / (span * int(histogram.whole.sum()))
 
 
 def f_measure(cuts: Cuts) -> FScores:
@@ -103,3 +105,95 @@ def _aligned(cuts: Cuts) -> NDArray[np.float64]:
         ),
         start=np.zeros_like(salient),
     )
+
+
+ALPHA: Final = 0.5
+
+
+def s_measure(histogram: JointHistogram) -> tuple[float, bool]:
+    """Return the S-measure with alpha 0.5, and whether its published formula is defined.
+
+    The formula is 0/0 when the cut after the foreground's centroid leaves a quadrant empty; as
+    such a quadrant has no area, it counts 0 here.
+    """
+    pixels, total, _ = histogram.moments(histogram.whole.sum(axis=0))
+    mean = total / (pixels * histogram.low_span[1])
+    foreground = int(histogram.whole[1].sum())
+    if foreground == 0:
+        return 1 - mean, True
+    if foreground == pixels:
+        return mean, True
+    score = ALPHA * _object_score(histogram) + (1 - ALPHA) * _region_score(histogram)
+    return max(0.0, score), bool(histogram.counts.any(axis=(1, 2)).all())
+
+
+def _object_score(histogram: JointHistogram) -> float:
+    """Object-aware similarity, equations 4 and 5: even saliency, apart from the background's."""
+    span = histogram.low_span[1]
+    score = 0.0
+    for counts, wanted in zip(histogram.whole, (0, 1), strict=True):
+        n, s, ss = histogram.moments(counts)
+        mean = s / (n * span)
+        hit = mean if wanted else 1 - mean
+        deviation = sqrt((n * ss - s * s) / (n * (n - 1))) / span if n > 1 else 0.0
+        score += n * 2 * hit / (hit**2 + 1 + deviation + EPS)
+    return score / int(histogram.whole.sum())
+
+
+def _region_score(histogram: JointHistogram) -> float:
+    """Region-aware similarity, equations 1 to 3: structural similarity weighted by area."""
+    sizes = histogram.counts.sum(axis=(1, 2))
+    scores = [
+        _similarity(histogram, counts) if size else 0.0
+        for counts, size in zip(histogram.counts, sizes, strict=True)
+    ]
+    return float(np.dot(sizes, scores) / sizes.sum())
+
+
+def _similarity(histogram: JointHistogram, quadrant: Counts) -> float:
+    """Structural similarity of map and ground truth in one quadrant, ``(2, 256)`` counts.
+
+    The moments are whole numbers, so a flat map has a variance of exactly 0.
+    """
+    span = histogram.low_span[1]
+    n, s, ss = histogram.moments(quadrant.sum(axis=0))
+    foreground, hit, _ = histogram.moments(quadrant[1])
+    degrees = n * (n - 1 + EPS)
+    x, y = s / (n * span), foreground / n
+    variances = (n * ss - s * s) / (degrees * span**2) + foreground * (n - foreground) / degrees
+    covariance = (n * hit - s * foreground) / (degrees * span)
+    shared, spread = 4 * x * y * covariance, (x**2 + y**2) * variances
+    if shared == 0:
+        return 1.0 if spread == 0 else 0.0
+    return shared / (spread + EPS)
+
+
+_STEPS: Final = 5
+
+
+def boundary_accuracy(comparison: Comparison) -> float | None:
+    """Accuracy of the map, cut at half and not min-max normalised, near the true boundary.
+
+    Mean over five bands of growing width; None when the ground truth is all black or all white
+    and so has no boundary.
+    """
+    if comparison.mask.all() or not comparison.mask.any():
+        return None
+    radii = _radii(*comparison.mask.shape)
+    near = around(comparison, max(radii))
+    right = ((near.grey > FOREGROUND_ABOVE) == near.mask).view(np.uint8)
+    accuracy = {radius: _accuracy(right, near.mask, radius) for radius in set(radii)}
+    return sum(accuracy[radius] for radius in radii) / _STEPS
+
+
+def _radii(height: int, width: int) -> list[int]:
+    """Band radii in pixels, from 1 up to almost 1/300 of the half perimeter."""
+    growth = ((width + height) / 300 - 1) / _STEPS
+    return [1 + int(growth * step) for step in range(_STEPS)]
+
+
+def _accuracy(right: NDArray[np.uint8], mask: NDArray[np.uint8], radius: int) -> float:
+    """Share of right pixels in the band: where the element meets foreground and background."""
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    band = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, element)
+    return cv2.countNonZero(cv2.bitwise_and(band, right)) / cv2.countNonZero(band)

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sodcli.metrics.scores import DatasetScores, ImageScores
-from sodcli.metrics.summary import summarise, summarise_clips
+from sodcli.metrics.scores import DatasetScores, ImageScores, summarise, summarise_clips
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from sodcli.metrics.pair import Pair, around
+from sodcli.metrics.comparison import Comparison, JointHistogram, around
 from sodcli.metrics.region import EPS
-from sodcli.metrics.tally import Tally
 
 _WINDOW: Final = (7, 7)
 _SIGMA: Final = 5.0
@@ -43,22 +42,22 @@ def _offsets() -> NDArray[np.intp]:
 _OFFSETS: Final = _offsets()
 
 
-def weighted_f(pair: Pair, tally: Tally) -> float:
+def weighted_f(comparison: Comparison, histogram: JointHistogram) -> float:
     """Weighted F-measure of the min-max normalised map; 0 when there is no foreground.
 
     The distance to the foreground is exact; which foreground pixel is nearest matters only for
     the background that a 7x7 window around a foreground pixel covers.
     """
-    count = int(tally.whole[1].sum())
+    count = int(histogram.whole[1].sum())
     if count == 0:
         return 0.0
-    near = around(pair, _MARGIN)
+    near = around(comparison, _MARGIN)
     error = cv2.absdiff(
-        cv2.LUT(near.grey, tally.levels.astype(np.float32)), near.mask.astype(np.float32)
+        cv2.LUT(near.grey, histogram.levels.astype(np.float32)), near.mask.astype(np.float32)
     )
     distance = _distance(near.mask)
     missed = _missed(error, distance, near.mask)
-    false = 2 * tally.moments(tally.whole[0])[1] / tally.low_span[1]
+    false = 2 * histogram.moments(histogram.whole[0])[1] / histogram.low_span[1]
     false -= _sum(error * cv2.exp(distance * _DECAY), 1 - near.mask)
     recall = 1 - missed / count
     precision = (count - missed) / (count - missed + false + EPS)

@@ -15,7 +15,7 @@ from sodcli.weights.checksum import Promise, check
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class MapTask:
     """One map to make: the set it belongs to, picture and ground truth, and its file."""
 
     set: str
@@ -24,7 +24,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class TaskGroup:
     """Maps that are made in one go.
 
     Attributes:
@@ -32,7 +32,7 @@ class Strip:
         film: Whether they are neighbouring frames, for a model that takes clips.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[MapTask, ...]
     film: bool
 
 
@@ -47,7 +47,7 @@ class MapFolder:
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self._out, self._about = out, about
 
-    def check(self, strips: Sequence[Strip], *, resume: bool, overwrite: bool) -> None:
+    def check(self, groups: Sequence[TaskGroup], *, resume: bool, overwrite: bool) -> None:
         """Refuse to mix maps of different makers, or to write over maps unasked.
 
         Raises:
@@ -55,7 +55,7 @@ class MapFolder:
         """
         if overwrite:
             return
-        for name, targets in _targets(strips).items():
+        for name, targets in _targets(groups).items():
             count = sum(target.exists() for target in targets)
             if count and self._read(name) != self._about:
                 raise UsageError(
@@ -68,7 +68,7 @@ class MapFolder:
                     "with them, --overwrite makes them anew"
                 )
 
-    def begin(self, strips: Sequence[Strip], *, overwrite: bool) -> None:
+    def begin(self, groups: Sequence[TaskGroup], *, overwrite: bool) -> None:
         """Note what makes the maps; clear what a killed run left, and maps of other makers.
 
         Those are of no use beside new ones: a run that is cut short could not tell them apart.
@@ -78,7 +78,7 @@ class MapFolder:
         """
         text = json.dumps(self._about, indent=2) + "\n"
         try:
-            for name, targets in _targets(strips).items():
+            for name, targets in _targets(groups).items():
                 if overwrite and self._read(name) != self._about:
                     for target in targets:
                         target.unlink(missing_ok=True)
@@ -120,9 +120,9 @@ def describe(predictor: Predictor, protocol: str, *, half: bool) -> dict[str, An
     }
 
 
-def _targets(strips: Sequence[Strip]) -> dict[str, list[Path]]:
+def _targets(groups: Sequence[TaskGroup]) -> dict[str, list[Path]]:
     """Return the files of each set."""
     targets: dict[str, list[Path]] = {}
-    for task in (task for strip in strips for task in strip.tasks):
+    for task in (task for group in groups for task in group.tasks):
         targets.setdefault(task.set, []).append(task.target)
     return targets

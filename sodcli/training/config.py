@@ -1,4 +1,4 @@
-"""What a training run is made of, from the paper's recipe, a file and the command line."""
+"""Settings of a training run, merged from the recipe, a file and the command line."""
 
 import os
 import tomllib
@@ -33,46 +33,46 @@ _COUNTS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything the result of a run depends on; two equal configs train equal weights.
+    """All settings that the result depends on: equal configs give equal weights.
 
     Attributes:
         model: Name in models.toml.
-        recipe: Name in models.toml that the rest started from, if any.
+        recipe: Recipe in models.toml that the settings are based on; empty for none.
         data: Folders of training pairs.
         val: Folders of validation pairs; without them, ``holdout`` of the training pairs.
-        holdout: Share of the training pairs held back for validation.
+        holdout: Share of the training pairs that is held out for validation.
         pseudo_labels: Folder ``M_L`` that ``sod pseudo-label`` wrote for the films of ``data``,
-            to train on these labels, ground truth among them, instead of all ground truth.
-        label_interval: One annotation of so many is kept of each film to train on.
+            to train on these labels instead of all ground truth.
+        label_interval: Train on one annotation of this many of each film.
         backgrounds: Folders of photos that subjects may be pasted on.
         args: Keyword arguments for the model's ``build``, over those of models.toml.
         init: Weights to start from: a name in models.toml or a path; empty for none.
         epochs: Passes over all sizes.
         batch: Items per optimiser step, over all processes.
-        accumulate: Pieces each process cuts its part of a batch into, to save memory.
+        accumulate: Parts that each process splits its share of a batch into, to save memory.
         lr: Base learning rate.
-        size: Side in pixels that ``scales`` are relative to; validation runs at this size.
-        scales: One pass over the data per epoch at each of these factors of ``size``.
-        drop_last: Leave out the last batch of a pass if it is not full.
-        seed: Of weights, order and augmentation.
+        size: Side of the network input in pixels; validation uses this size.
+        scales: Factors of ``size``; an epoch is one pass over the data at each of them.
+        drop_last: Drop the last batch of a pass if it is not full.
+        seed: Seed of weights, order and augmentation.
         amp: Number format of the forward pass.
-        ema: Decay of the running average of the weights, which is then what is validated and
-            kept; 0 for none.
+        ema: Decay of the running average of the weights, which is validated and saved instead of
+            them; 0 for none.
         clip_len: Frames of a clip; 1 for image models.
-        gaps: Frames of a film from one frame of a clip to the next; every film is cut into clips
-            at each of them.
-        overlap: Neighbouring clips of a film share a frame (RCRNet), instead of none.
-        motion: Probability that a photo among the clips is made to move, instead of standing still.
-        half: Keep the weights for use in float16, half the size; checkpoints stay exact.
-        loss: Name of a loss.
+        gaps: Distances in the film between neighbouring frames of a clip; every film is cut into
+            clips at each distance.
+        overlap: Whether neighbouring clips of a film share a frame (RCRNet).
+        motion: Probability that a photo among the clips is moved instead of repeated.
+        half: Save the weights for use in float16; checkpoints stay exact.
+        loss: Name of the loss.
         optimizer: Algorithm and parameter groups.
-        schedule: ``name`` and options of a schedule.
+        schedule: ``name`` and options of the learning-rate schedule.
         augment: Fields of :class:`sodcli.data.augment.Augment`.
-        monitor: Score that decides which weights are best.
+        monitor: Score that selects the best weights.
         validate_every: Epochs between validations.
         sample_every: Epochs between sheets of sample pictures; 0 for none.
-        samples: Pictures on a sheet.
-        max_skipped: Share of an epoch's pictures that may turn out unreadable.
+        samples: Pictures per sheet.
+        max_skipped: Share of an epoch's pictures that may be unreadable.
     """
 
     model: str
@@ -141,15 +141,15 @@ class TrainConfig:
         return read_table(Augment, self.augment, "augment")
 
     def toml(self) -> str:
-        """Return the file that :func:`read_config` makes an equal config from."""
+        """Return the config as TOML, which :func:`read_config` reads back."""
         return to_toml(asdict(self))
 
 
 def read_config(path: Path) -> TrainConfig:
-    """Read a resolved config.
+    """Read a complete config.
 
     Raises:
-        UsageError: If it is not there, is no TOML, or has unknown or wrong keys.
+        UsageError: If it is missing, is not TOML, or has unknown or invalid keys.
     """
     return read_table(TrainConfig, read_toml(path), path.name)
 
@@ -167,10 +167,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
-    """Lay ``layers`` (file, flags) over the recipe that they or the model's entry name.
+    """Merge ``layers`` (file, flags) over the recipe that they or the model's entry name.
 
     Raises:
-        UsageError: If no model or no data is named, or a key or value is wrong.
+        UsageError: If model or data are missing, or a key or value is invalid.
     """
     wanted = merge(*layers)
     if "model" not in wanted:
@@ -216,7 +216,7 @@ def resume(
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Say for every setting in which the two differ what it was and what it would become."""
+    """Return a line for every setting in which the two configs differ."""
     before, after = _flat(asdict(old)), _flat(asdict(new))
     return [
         f"{key} was {before.get(key, 'not set')}, now {after.get(key, 'not set')}"
@@ -226,10 +226,11 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def recipe_table(registry: Registry, name: str) -> dict[str, Any]:
-    """Return the recipe ``name``, laid over the recipes that its key ``base`` leads to.
+    """Return the recipe ``name`` merged over the recipes that its key ``base`` refers to.
 
     Raises:
-        UsageError: If one of them does not exist, or they lead in a circle.
+        UsageError: If one of them does not exist.
+        RegistryError: If they refer to each other in a circle.
     """
     chain: list[Mapping[str, Any]] = []
     seen: list[str] = []
@@ -252,7 +253,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the folders independent of where the program is started the next time."""
+    """Make paths absolute, so that a run can be resumed from another folder."""
     fixed = dict(table)
     for key in _PATH_LISTS:
         if isinstance(table.get(key), list | tuple):
@@ -265,7 +266,7 @@ def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absolute_folder(name: Any) -> Any:
-    """Resolve a folder, or the two of ``IMAGES=MASKS``; what is no name is refused later."""
+    """Resolve a folder, or the two of ``IMAGES=MASKS``; other values are checked later."""
     if not isinstance(name, str) or "\0" in name:
         return name
     if user_path(name).is_dir():
@@ -274,7 +275,7 @@ def _absolute_folder(name: Any) -> Any:
 
 
 def _check_fit(config: TrainConfig, spec: ModelSpec) -> None:
-    """Make sure that the settings are of use for what the model learns from."""
+    """Refuse settings that do not apply to the kind of model."""
     films, generator = spec.clip_len > 1, spec.task == "pseudo-label"
     if (config.clip_len > 1) != films:
         kind = "clips of a film" if films else "pictures"

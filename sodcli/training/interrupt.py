@@ -1,4 +1,4 @@
-"""Stop between two steps, not in the middle of one."""
+"""Turn Ctrl-C and SIGTERM into a request that the training loop checks between steps."""
 
 import signal
 import threading
@@ -10,51 +10,55 @@ from typing import Final
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody wished it
-    """The run leaves off between two steps, in a state that can be saved."""
+class TrainingStopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Raised between two steps, when the state can be saved."""
 
 
-class StopWish:
-    """Whether somebody asked the run to stop."""
+class StopRequest:
+    """Records that a signal asked the run to stop.
 
-    def __init__(self, *, patient: bool) -> None:
+    Attributes:
+        wanted: Whether a signal arrived.
+    """
+
+    def __init__(self, *, deferred: bool) -> None:
         self.wanted = False
-        self._patient = patient
+        self._deferred = deferred
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
-        """Note the first request; unless patient, the second interrupts at once."""
-        if self.wanted and not self._patient:
+        """Record the first signal; the second one interrupts at once unless deferred."""
+        if self.wanted and not self._deferred:
             raise KeyboardInterrupt
         self.wanted = True
 
     def check(self) -> None:
-        """Leave off where a single process works on its own.
+        """Stop here if a signal arrived.
 
         Raises:
-            Stopped: If somebody asked for it. A patient wish waits for the next step, where all
-                processes learn of it.
+            TrainingStopped: If a signal arrived and stops are not deferred. A deferred stop waits
+                for the next step, where all processes exchange their requests.
         """
-        if self.wanted and not self._patient:
-            raise Stopped
+        if self.wanted and not self._deferred:
+            raise TrainingStopped
 
 
 @contextmanager
-def stop_wish(*, patient: bool) -> Iterator[StopWish]:
-    """Collect Ctrl-C and SIGTERM instead of being interrupted by them.
+def catch_stop_signals(*, deferred: bool) -> Iterator[StopRequest]:
+    """Catch Ctrl-C and SIGTERM and record them in a :class:`StopRequest`.
 
-    Outside the main thread, where Python delivers no signals, the wish never comes.
+    Outside the main thread Python delivers no signals, so nothing is recorded.
 
     Args:
-        patient: Let no number of signals interrupt a step. A launcher passes on the Ctrl-C that
-            the terminal has sent to every process already.
+        deferred: Never interrupt a step, however many signals arrive: ``torchrun`` forwards the
+            Ctrl-C that the terminal has already sent to every process.
     """
-    wish = StopWish(patient=patient)
+    stop = StopRequest(deferred=deferred)
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield stop
         return
-    before = {number: signal.signal(number, wish.receive) for number in _SIGNALS}
+    before = {number: signal.signal(number, stop.receive) for number in _SIGNALS}
     try:
-        yield wish
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

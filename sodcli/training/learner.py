@@ -1,4 +1,4 @@
-"""A network, its optimiser and one step of them."""
+"""The network in training, its optimiser, and one training step."""
 
 import copy
 import zlib
@@ -20,22 +20,21 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def average_of(module: M) -> M:
-    """Return a copy of ``module`` to hold its average; in eval mode, without gradients."""
+    """Return a copy of ``module`` for its running average; in eval mode, without gradients."""
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
-    """Move ``average`` towards ``module``.
+    """Update the running average.
 
-    The decay grows with the number of steps, ``(1 + step) / (10 + step)`` at most, so that the
-    first weights are soon forgotten. Buffers, such as batch norm's statistics, are averages
-    already and are copied.
+    The decay is at most ``(1 + step) / (10 + step)``, so that the initial weights lose their
+    influence early. Buffers, such as batch norm's statistics, are copied.
 
     Args:
-        average: One of :func:`average_of`.
+        average: From :func:`average_of`.
         module: The module in training.
-        decay: Share that is kept, in ``[0, 1)``.
+        decay: Weight of the old average, in ``[0, 1)``.
         step: Optimiser steps taken before, from 0.
     """
     kept = min(decay, (1 + step) / (10 + step))
@@ -49,12 +48,12 @@ _FORMATS: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Learner:
-    """Everything that a step changes.
+    """Everything that a training step changes.
 
     Attributes:
         module: The network in training.
-        average: Its running average, where the config asks for one.
-        for_use: The one of the two that is validated and kept.
+        average: Running average of its weights, or None.
+        for_use: The module that is validated and saved: ``average`` if there is one.
     """
 
     def __init__(self, module: nn.Module, config: TrainConfig, team: Team) -> None:
@@ -70,12 +69,12 @@ class Learner:
         self._scaler = torch.amp.GradScaler(team.device.type, enabled=config.amp == "fp16")
 
     def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:
-        """Compute the gradients of one batch's part.
+        """Compute the gradients of this process's part of a batch.
 
         Args:
-            images: ``(N, 3, H, W)`` float32, normalised; this process's part.
+            images: ``(N, 3, H, W)`` float32, normalised.
             masks: ``(N, 1, H, W)`` float32 in ``[0, 1]``.
-            step: Steps taken before; with the seed it decides every random number of the step.
+            step: Steps taken before; seeds the random numbers of this step.
 
         Returns:
             The loss summed over the N items.
@@ -93,7 +92,7 @@ class Learner:
         return float(torch.stack(losses).sum())
 
     def update(self, epoch: int, step: int, rate_of: Callable[[float], float]) -> float:
-        """Take a step along the gradients; return the highest learning rate used."""
+        """Take an optimiser step; return the highest learning rate of the groups."""
         rate = set_rates(self._optimizer, epoch, rate_of)
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -102,7 +101,7 @@ class Learner:
         return rate
 
     def state(self) -> dict[str, Any]:
-        """Return everything that further steps depend on."""
+        """Return the state that further steps depend on."""
         return {
             "module": self.module.state_dict(),
             "average": self.average.state_dict() if self.average else None,
@@ -111,7 +110,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Restore what :meth:`state` returned."""
         self.module.load_state_dict(state["module"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -119,7 +118,7 @@ class Learner:
         self._scaler.load_state_dict(state["scaler"])
 
     def finite(self) -> bool:
-        """Say whether no weight has become NaN or infinite."""
+        """Return True if no weight is NaN or infinite."""
         values = self.module.state_dict().values()
         return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
 
@@ -141,14 +140,14 @@ class Learner:
         return mean.detach() * len(x)
 
     def _exchange(self, last: bool) -> AbstractContextManager[Any]:
-        """Let the processes exchange gradients only once a batch."""
+        """Exchange gradients between processes only once per batch."""
         if last or not isinstance(self._net, DistributedDataParallel):
             return nullcontext()
         return self._net.no_sync()
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Lay pictures out with channels innermost, which is faster and spreads to what follows."""
+    """Return pictures in channels-last memory format, which is faster and which convolutions keep."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
@@ -158,5 +157,5 @@ def _in_float32(prediction: Prediction) -> Prediction:
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
-    """Mix the three, so that a resumed run needs no saved state of the generators."""
+    """Return a seed for the step, so that a resumed run needs no saved generator state."""
     return zlib.crc32(f"{seed}:{step}:{rank}".encode())

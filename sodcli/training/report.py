@@ -1,4 +1,4 @@
-"""What a run tells the outside."""
+"""Events of a training run, for progress displays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A run before its first step.
+class RunPlan:
+    """Summary of a run before its first step.
 
     Attributes:
         model: Name of the model.
-        parameters: Number of values being trained.
+        parameters: Number of trainable values.
         train: Number of training pairs.
         held: Number of validation pairs.
-        epochs: Of the whole run.
+        epochs: Epochs of the whole run.
         steps: Optimiser steps of the whole run.
-        done: Steps taken before this start.
-        device: Where it runs, in words.
-        processes: How many work on it.
-        amp: Number format of the forward pass, as in the recipe.
+        done: Steps taken before; above 0 for a resumed run.
+        device: Name of the device.
+        processes: Number of processes.
+        amp: Number format of the forward pass, as in the config.
     """
 
     model: str
@@ -54,19 +54,19 @@ class StepReport:
 
 
 class Reporter:
-    """Receives what happens; this one keeps silent."""
+    """Receives the events of a run. The base class ignores them."""
 
-    def on_start(self, plan: Plan) -> None:
-        """The first step is about to be taken."""
+    def on_start(self, plan: RunPlan) -> None:
+        """Called before the first step."""
 
     def on_step(self, report: StepReport) -> None:
-        """A step was taken."""
+        """Called after each step."""
 
     def on_skip(self, names: Sequence[str]) -> None:
-        """Pictures could not be read and were left out."""
+        """Called with ``file: reason`` of pictures that could not be read."""
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch ended; ``row`` is its line of ``metrics.jsonl``."""
+        """Called after each epoch with its line of ``metrics.jsonl``."""
 
     def on_note(self, text: str) -> None:
-        """Something the person at the keyboard should know."""
+        """Called with a warning."""

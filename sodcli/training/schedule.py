@@ -1,7 +1,7 @@
-"""Learning rates as pure functions of the position in training, so that resuming needs no state.
+"""Learning-rate schedules as pure functions of the position, so that resuming needs no state.
 
-Every schedule is a frozen dataclass, called with the base rate, a position ``t`` and the total
-``end`` in epochs or steps (``per``), ``0 <= t < end``.
+Every schedule is a frozen dataclass. It is called with the base rate, the position ``t`` and the
+total ``end``, both in epochs or in steps (``per``), ``0 <= t < end``.
 """
 
 import math
@@ -15,7 +15,7 @@ from sodcli.text import did_you_mean
 
 
 class Schedule(Protocol):
-    """A learning rate over time."""
+    """A learning-rate schedule."""
 
     @property
     def per(self) -> Literal["epoch", "step"]:
@@ -114,7 +114,7 @@ class Cosine:
 @_named("triangle")
 @dataclass(frozen=True, kw_only=True)
 class Triangle:
-    """Up to the base rate in the middle, and down again (F3Net, MINet's ``f3_sche``)."""
+    """Linear rise to the base rate at the middle, then linear fall (F3Net, MINet's ``f3_sche``)."""
 
     per: Literal["epoch", "step"] = "epoch"
 
@@ -126,7 +126,7 @@ class Triangle:
 @_named("poly-ramp")
 @dataclass(frozen=True, kw_only=True)
 class PolyRamp:
-    """Polynomial decay to ``lowest``, capped by a ramp from a tenth of the base (InSPyReNet).
+    """Polynomial decay to ``lowest``, shortened by a ramp from a tenth of the base (InSPyReNet).
 
     Attributes:
         lowest: Final rate, the same for every parameter group.

@@ -1,29 +1,162 @@
-"""What a run starts from: its pictures and its network."""
+"""What a training run starts from: its data and its network."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from sodcli.data.loader import Loader
+from sodcli.data.clips import PAPER_CUTS, Clip, by_folder, disjoint_clips, overlapping_clips
+from sodcli.data.films import (
+    FilmList,
+    Footage,
+    find_films,
+    find_footage,
+    hold_out_footage,
+    pseudo_pairs,
+)
+from sodcli.data.loader import BatchLoader
+from sodcli.data.pairs import Pair, PairList, find_pairs, hold_out, hold_out_films, pictures_under
+from sodcli.data.read import check_pairs
+from sodcli.data.triples import Triple, triples_of
+from sodcli.errors import MissingError
+from sodcli.files import user_path
 from sodcli.models import build_model
 from sodcli.models.restore import initialise
-from sodcli.registry import ModelSpec, Registry
+from sodcli.registry import DatasetSpec, ModelSpec, Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import Team
-from sodcli.training.material import Material
-from sodcli.training.runfolder import RunFolder
+from sodcli.training.run_folder import RunFolder
 from sodcli.weights.cache import locate
 from sodcli.weights.read import read_weights
+
+Items = tuple[Pair, ...] | tuple[Clip, ...] | tuple[Triple, ...]
+Known = Mapping[str, DatasetSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Data of a run.
+
+    Attributes:
+        train: Pairs to train on; clips for a clip model, triples for the pseudo-label generator.
+        held: The same for validation; may be empty.
+        problems: One line per problem with the folders.
+        backgrounds: Photos to paste subjects on.
+    """
+
+    train: Items
+    held: Items
+    problems: tuple[str, ...]
+    backgrounds: tuple[Path, ...] = ()
+
+    def names(self) -> Iterator[str]:
+        """Yield the file of every training picture, clip by clip."""
+        for item in self.train:
+            pairs = (item,) if isinstance(item, Pair) else item.pairs
+            yield from (str(pair.image) for pair in pairs)
+
+
+def find_training_data(config: TrainConfig, registry: Registry) -> TrainingData:
+    """Find the data that ``config`` names; hold out a share if it names no validation data.
+
+    All validation pairs are read once, as every score depends on them. Training pairs that cannot
+    be read are reported during training.
+
+    Raises:
+        MissingError: If a folder does not exist or holds no usable data.
+    """
+    spec, known = registry.model(config.model), registry.datasets
+    backgrounds = tuple(path for folder in config.backgrounds for path in _pictures(Path(folder)))
+    if spec.task == "pseudo-label":
+        found = _triples(config, known)
+    elif config.clip_len > 1:
+        found = _clips(config, known, spec)
+    else:
+        found = _pairs(config, known)
+    problems = found.problems
+    if config.pseudo_labels and not config.val:
+        problems += ("validation is on pseudo labels; --val DIR would name ground truth",)
+    return TrainingData(found.train, found.held, problems, backgrounds)
+
+
+def _pairs(config: TrainConfig, known: Known) -> TrainingData:
+    found, given = _found(config, known)
+    if config.val:
+        train, held = found.pairs, given.pairs
+    else:
+        train, held = hold_out(found.pairs, config.holdout, config.seed)
+    readable = check_pairs(held)
+    return TrainingData(train, readable.pairs, found.problems + given.problems + readable.problems)
+
+
+def _clips(config: TrainConfig, known: Known, spec: ModelSpec) -> TrainingData:
+    """Return clips; validation clips follow the test protocol of the model's paper."""
+    found, given = _found(config, known)
+    # Frames with pseudo labels always belong to films, however different neighbours are.
+    films = Footage(tuple(by_folder(found.pairs)), ()) if config.pseudo_labels else None
+    train, held = films or find_footage(found.pairs), find_footage(given.pairs)
+    if not config.val:
+        train, held = hold_out_footage(train, config.holdout, config.seed)
+    readable = check_pairs(held.pairs)
+    cut = overlapping_clips if config.overlap else disjoint_clips
+    tested = held.only(readable.pairs)
+    return TrainingData(
+        train.sparse(config.label_interval).clips(config.clip_len, config.gaps, cut),
+        tested.clips(config.clip_len, [spec.frame_gap], PAPER_CUTS[spec.short_film]),
+        found.problems + given.problems + readable.problems,
+    )
+
+
+def _triples(config: TrainConfig, known: Known) -> TrainingData:
+    """Return triples of labelled frames; whole films are held out."""
+    found, given = _films(config.data, known), _films(config.val, known)
+    if config.val:
+        train, held = found.films, given.films
+    else:
+        train, held = hold_out_films(found.films, config.holdout, config.seed)
+    learnt, tested = (triples_of(films, config.label_interval) for films in (train, held))
+    if not learnt:
+        raise MissingError(
+            f"no film of {', '.join(config.data)} has three annotations left when one of "
+            f"{config.label_interval} is kept; give a smaller --label-interval"
+        )
+    readable = check_pairs(list(dict.fromkeys(pair for item in tested for pair in item.pairs)))
+    whole = tuple(item for item in tested if set(item.pairs) <= set(readable.pairs))
+    return TrainingData(learnt, whole, found.remarks + given.remarks + readable.problems)
+
+
+def _found(config: TrainConfig, known: Known) -> tuple[PairList, PairList]:
+    """Return the pairs to train on, and those that the config names for validation."""
+    if config.pseudo_labels:
+        found = pseudo_pairs(config.data, Path(config.pseudo_labels), known)
+    else:
+        found = find_pairs(config.data)
+    return found, find_pairs(config.val) if config.val else PairList((), ())
+
+
+def _films(folders: Sequence[str], known: Known) -> FilmList:
+    lists = [find_films(user_path(folder), (), known) for folder in folders]
+    return FilmList(
+        tuple(film for one in lists for film in one.films),
+        tuple(remark for one in lists for remark in one.remarks),
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise MissingError(f"no folder '{folder}' with backgrounds")
+    return pictures_under(folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a run is carried out; none of this changes what it ends with.
+    """Settings that do not change the result of a run.
 
     Attributes:
-        device: Where to compute; of several GPUs each process takes its own.
-        workers: Reading processes beside each training process.
+        device: Where to compute; with several GPUs each process uses its own.
+        workers: Processes that read pictures, per training process.
         save_every: Seconds between checkpoints within an epoch.
     """
 
@@ -33,21 +166,21 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """All that stays the same during a run."""
+class Run:
+    """Everything that stays constant during a run."""
 
     config: TrainConfig
     spec: ModelSpec
     folder: RunFolder
-    material: Material
+    data: TrainingData
     options: Options
 
 
-def make_loader(job: Job, team: Team) -> Loader:
-    """Return the loader of this process's part of every batch."""
-    config, spec = job.config, job.spec
-    return Loader(
-        job.material.train,
+def make_loader(run: Run, team: Team) -> BatchLoader:
+    """Return the loader of this process's share of every batch."""
+    config, spec = run.config, run.spec
+    return BatchLoader(
+        run.data.train,
         augment=config.augmentation(),
         sizes=config.sizes,
         batch=config.batch,
@@ -56,28 +189,28 @@ def make_loader(job: Job, team: Team) -> Loader:
         std=spec.std,
         rank=team.rank,
         world=team.world,
-        workers=job.options.workers,
+        workers=run.options.workers,
         drop_last=config.drop_last,
-        backgrounds=job.material.backgrounds,
+        backgrounds=run.data.backgrounds,
         clip_len=config.clip_len,
         motion=config.motion,
     )
 
 
-def make_network(job: Job, registry: Registry, *, resumed: bool) -> nn.Module:
-    """Build the network with weights drawn from the seed, or those of the config's ``init``.
+def make_network(run: Run, registry: Registry, *, resumed: bool) -> nn.Module:
+    """Build the network with random weights from the seed, or with the weights ``init``.
 
     Args:
-        job: The run.
-        registry: Knows the weights that ``init`` may name.
-        resumed: A checkpoint will bring the weights, so ``init`` need not be there any more.
+        run: The run.
+        registry: Resolves names of weights.
+        resumed: Skip ``init``, because a checkpoint will be loaded.
 
     Raises:
-        MissingError: If the weights to start from are not there.
+        MissingError: If the weights do not exist on this machine.
         WeightsError: If they do not fit.
     """
-    torch.manual_seed(job.config.seed)
-    module = build_model(job.spec, job.config.args)
-    if job.config.init and not resumed:
-        initialise(module, job.spec, read_weights(locate(job.config.init, registry)))
+    torch.manual_seed(run.config.seed)
+    module = build_model(run.spec, run.config.args)
+    if run.config.init and not resumed:
+        initialise(module, run.spec, read_weights(locate(run.config.init, registry)))
     return module

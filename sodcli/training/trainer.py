@@ -6,79 +6,83 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from sodcli.data.loader import Batch
-from sodcli.errors import TrainingError
+from sodcli.errors import DeviceError, TrainingError
 from sodcli.models.restore import describe
-from sodcli.training.checkpoint import Progress, digest, load_checkpoint, save_checkpoint
-from sodcli.training.distributed import Team, splits_statistics
-from sodcli.training.interrupt import Stopped, StopWish
+from sodcli.process import world_size
+from sodcli.registry import Registry
+from sodcli.training.config import TrainConfig
+from sodcli.training.distributed import Team, join_team, splits_statistics
+from sodcli.training.interrupt import StopRequest, TrainingStopped, catch_stop_signals
 from sodcli.training.learner import Learner
-from sodcli.training.report import Plan, Reporter, StepReport
-from sodcli.training.setup import Job, make_loader
+from sodcli.training.report import Reporter, RunPlan, StepReport
+from sodcli.training.run_folder import Progress, RunFolder, digest, load_checkpoint, save_checkpoint
+from sodcli.training.setup import Options, Run, find_training_data, make_loader, make_network
 from sodcli.training.validate import Validator
 from sodcli.weights.save import save_weights
 
 
 class Trainer:
-    """One process's work on a run."""
+    """The training loop of one process."""
 
-    def __init__(self, job: Job, network: nn.Module, team: Team, reporter: Reporter) -> None:
-        self._job, self._team, self._reporter = job, team, reporter
-        self._learner = Learner(network, job.config, team)
-        self._loader = make_loader(job, team)
+    def __init__(self, run: Run, network: nn.Module, team: Team, reporter: Reporter) -> None:
+        self._run, self._team, self._reporter = run, team, reporter
+        self._learner = Learner(network, run.config, team)
+        self._loader = make_loader(run, team)
         self._steps = self._loader.batches_per_epoch()
-        self._rates = job.config.rates()
-        self._validator = Validator(job, team.device)
-        self._pairs = digest(job.material.names())
+        self._rates = run.config.rates()
+        self._validator = Validator(run, team.device)
+        self._pairs = digest(run.data.names())
         self._progress = Progress()
         self._names: tuple[str, ...] = ()
         self._saved = time.monotonic()
 
     def load(self) -> None:
-        """Go on from the run folder's checkpoint.
+        """Load the checkpoint of the run folder.
 
         Raises:
-            UsageError: If it was made with other pictures.
+            UsageError: If it belongs to other training pictures.
             WeightsError: If it is damaged.
         """
-        state, self._progress = load_checkpoint(self._job.folder.checkpoint, self._pairs)
+        state, self._progress = load_checkpoint(self._run.folder.checkpoint, self._pairs)
         self._learner.load(state)
 
-    def run(self, wish: StopWish) -> None:
+    def run(self, stop: StopRequest) -> None:
         """Train until the last epoch is done.
 
         Raises:
-            KeyboardInterrupt: As soon as ``wish`` is there and a checkpoint written.
-            SinkError: If something cannot be written.
-            TrainingError: If the loss is no number, or too many pictures cannot be read.
+            KeyboardInterrupt: After a stop request, when a checkpoint has been written.
+            SinkError: If a file cannot be written.
+            TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
         """
         self._announce()
         try:
-            while self._progress.epoch < self._job.config.epochs:
-                self._train_epoch(wish)
-                self._close_epoch(wish)
-        except Stopped:
+            while self._progress.epoch < self._run.config.epochs:
+                self._train_epoch(stop)
+                self._close_epoch(stop)
+        except TrainingStopped:
             self._save()
             if self._team.leads:
-                self._keep(self._job.folder.last)
+                self._keep(self._run.folder.last)
             raise KeyboardInterrupt from None
 
     def _announce(self) -> None:
-        config, material = self._job.config, self._job.material
-        for problem in material.problems:
+        config, data = self._run.config, self._run.data
+        for problem in data.problems:
             self._reporter.on_note(problem)
         if splits_statistics(self._learner.module, self._team):
             self._reporter.on_note(
                 "batch norm keeps its statistics per process: PyTorch can share them on GPUs only"
             )
         self._reporter.on_start(
-            Plan(
+            RunPlan(
                 model=config.model,
                 parameters=sum(p.numel() for p in self._learner.module.parameters()),
-                train=len(material.train),
-                held=len(material.held),
+                train=len(data.train),
+                held=len(data.held),
                 epochs=config.epochs,
                 steps=config.epochs * self._steps,
                 done=self._progress.step,
@@ -88,24 +92,24 @@ class Trainer:
             )
         )
 
-    def _train_epoch(self, wish: StopWish) -> None:
+    def _train_epoch(self, stop: StopRequest) -> None:
         clock = time.monotonic()
         for batch in self._loader.epoch(self._progress.epoch, start=self._progress.batch):
-            stop = self._step(batch, wish)
+            asked = self._step(batch, stop)
             now = time.monotonic()
             self._progress.seconds += now - clock
             clock = now
-            if stop:
-                raise Stopped
-            if now - self._saved >= self._job.options.save_every:
+            if asked:
+                raise TrainingStopped
+            if now - self._saved >= self._run.options.save_every:
                 self._save()
 
-    def _step(self, batch: Batch, wish: StopWish) -> bool:
-        """Learn from one batch; return whether any process was asked to stop."""
+    def _step(self, batch: Batch, stop: StopRequest) -> bool:
+        """Train on one batch; return True if any process was asked to stop."""
         now, self._names = self._progress, batch.names
         summed = self._learner.gradients(batch.images, batch.masks, now.step)
-        counts = (summed, len(batch.names), len(batch.skipped), wish.wanted)
-        loss, images, skipped, stop = self._team.total(counts)
+        counts = (summed, len(batch.names), len(batch.skipped), stop.wanted)
+        loss, images, skipped, stops = self._team.total(counts)
         if not math.isfinite(loss):
             names = self._team.gather(batch.names)
             raise self._broken(f"the loss became {loss} at step {now.step + 1}", names)
@@ -123,26 +127,26 @@ class Trainer:
         )
         if skipped:
             self._skip(self._team.gather(batch.skipped))
-        return bool(stop)
+        return bool(stops)
 
     def _rate_of(self) -> Callable[[float], float]:
-        now, epochs = self._progress, self._job.config.epochs
+        now, epochs = self._progress, self._run.config.epochs
         by_epoch = self._rates.per == "epoch"
         place = (now.epoch, epochs) if by_epoch else (now.step, epochs * self._steps)
         return lambda base: self._rates(base, *place)
 
     def _skip(self, reasons: list[str]) -> None:
-        now, config = self._progress, self._job.config
+        now, config = self._progress, self._run.config
         now.skipped += len(reasons)
         self._reporter.on_skip(reasons)
-        passes, pairs = len(config.sizes), len(self._job.material.train)
+        passes, pairs = len(config.sizes), len(self._run.data.train)
         if now.skipped > passes * max(1, config.max_skipped * pairs):
             raise TrainingError(
                 f"{now.skipped} pictures could not be read in epoch {now.epoch + 1}, more than "
                 f"max_skipped = {config.max_skipped} allows; the last one: {reasons[-1]}"
             )
 
-    def _close_epoch(self, wish: StopWish) -> None:
+    def _close_epoch(self, stop: StopRequest) -> None:
         now = self._progress
         row: dict[str, Any] = {
             "epoch": now.epoch + 1,
@@ -156,39 +160,39 @@ class Trainer:
         }
         if self._team.leads:
             self._check_weights()
-            row |= self._validate(row["epoch"], wish)
-            self._keep(self._job.folder.last)
-            self._job.folder.put_row(row)
+            row |= self._validate(row["epoch"], stop)
+            self._keep(self._run.folder.last)
+            self._run.folder.put_row(row)
         now.next_epoch()
         self._save()
         self._reporter.on_epoch(row)
 
-    def _validate(self, epoch: int, wish: StopWish) -> dict[str, float]:
-        found = self._validator.look(self._learner.for_use, epoch, wish)
+    def _validate(self, epoch: int, stop: StopRequest) -> dict[str, float]:
+        found = self._validator.validate(self._learner.for_use, epoch, stop)
         if found:
-            monitor = self._job.config.monitor
+            monitor = self._run.config.monitor
             value = -found[monitor] if monitor == "MAE" else found[monitor]
             if self._progress.best is None or value > self._progress.best:
                 self._progress.best = value
-                self._keep(self._job.folder.best)
+                self._keep(self._run.folder.best)
         return found
 
     def _save(self) -> None:
         if not self._team.leads:
             return
         self._check_weights()
-        target = self._job.folder.checkpoint
+        target = self._run.folder.checkpoint
         save_checkpoint(target, self._learner.state(), self._progress, self._pairs)
         self._saved = time.monotonic()
 
     def _check_weights(self) -> None:
-        """Make sure that what is about to be written is of use."""
+        """Refuse to save weights that are NaN or infinite."""
         if not self._learner.finite():
             step = self._progress.step
             raise self._broken(f"a weight became NaN or infinite by step {step}", self._names)
 
     def _keep(self, target: Path) -> None:
-        config, spec = self._job.config, self._job.spec
+        config, spec = self._run.config, self._run.spec
         module = self._learner.for_use
         about = describe(spec, module, {**spec.args, **config.args})
         names = " ".join(Path(folder).name for folder in config.data)
@@ -200,8 +204,59 @@ class Trainer:
         save_weights(target, module.state_dict(), about, half=config.half)
 
     def _broken(self, what: str, names: Sequence[str]) -> TrainingError:
-        last = self._job.folder.checkpoint
+        last = self._run.folder.checkpoint
         kept = f"; {last} is from before" if last.exists() else ""
         return TrainingError(
             f"{what}, on {', '.join(names)}{kept}; try a lower --lr, or --amp none"
         )
+
+
+def train(
+    config: TrainConfig,
+    folder: RunFolder,
+    registry: Registry,
+    options: Options,
+    reporter: Reporter,
+    *,
+    resume: bool = False,
+) -> None:
+    """Train until the last epoch is done.
+
+    Args:
+        config: Settings; with ``resume`` those of ``folder``.
+        folder: Output folder; must be missing or empty unless ``resume``.
+        registry: Models and weights.
+        options: Settings that do not change the result.
+        reporter: Receives events, in the process of rank 0 only.
+        resume: Load the folder's checkpoint, if there is one.
+
+    Raises:
+        DeviceError: If several processes cannot share the device, or it runs out of memory.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after a checkpoint was written.
+        MissingError: If pictures or weights do not exist.
+        SinkError: If a file cannot be written; files written before stay complete.
+        TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
+        UsageError: If the folder is in use, or its checkpoint belongs to other pictures.
+        WeightsError: If the weights to start from do not fit, or the checkpoint is damaged.
+    """
+    if not resume:
+        folder.check_new()
+    data = find_training_data(config, registry)
+    run = Run(config, registry.model(config.model), folder, data, options)
+    started = resume and folder.checkpoint.exists()
+    network = make_network(run, registry, resumed=started)
+    with join_team(options.device) as team, catch_stop_signals(deferred=world_size() > 1) as stop:
+        trainer = Trainer(run, network, team, reporter if team.leads else Reporter())
+        if team.leads:
+            folder.tidy()
+        if started:
+            trainer.load()
+        elif team.leads:
+            folder.write(config)
+        try:
+            trainer.run(stop)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{team.device}: out of memory; lower --batch or --size, or raise accumulate "
+                "in --config"
+            ) from error

@@ -1,4 +1,4 @@
-"""Scores and sample pictures of a network on held-back pairs and clips."""
+"""Scores and sample pictures of a network on validation data."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sodcli.data.clips import Clip
-from sodcli.data.validation import ClipValidationSet, ValidationSet
+from sodcli.data.loader import ClipValidationSet, ValidationSet
 from sodcli.files import whole_file
 from sodcli.metrics.measure import measure
-from sodcli.metrics.summary import summarise
+from sodcli.metrics.scores import summarise
 from sodcli.registry import ModelSpec
-from sodcli.training.interrupt import StopWish
-from sodcli.training.setup import Job
+from sodcli.training.interrupt import StopRequest
+from sodcli.training.setup import Run
 
 _SCORES: Final = frozenset({"mae", "f"})
 
@@ -28,8 +28,7 @@ class Sample(NamedTuple):
     """A validation pair.
 
     Attributes:
-        image: ``(1, 3, S, S)`` float32, normalised; the generator's input goes on with labels and
-            flows.
+        image: ``(1, 3, S, S)`` float32, normalised; the pseudo-label generator has more channels.
         truth: ``(H, W)`` uint8, the ground truth at its own size.
     """
 
@@ -38,45 +37,45 @@ class Sample(NamedTuple):
 
 
 class Validator:
-    """Looks at a run's held-back pairs after each epoch that is due."""
+    """Validates a run after its epochs."""
 
-    def __init__(self, job: Job, device: torch.device) -> None:
-        self._config, self._spec, self._folder = job.config, job.spec, job.folder
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self._config, self._spec, self._folder = run.config, run.spec, run.folder
         self._device = device
-        about = (job.config.size, job.spec.mean, job.spec.std)
-        held = job.material.held
+        about = (run.config.size, run.spec.mean, run.spec.std)
+        held = run.data.held
         self._pairs = ValidationSet([item for item in held if not isinstance(item, Clip)], *about)
         self._clips = ClipValidationSet([item for item in held if isinstance(item, Clip)], *about)
 
-    def look(self, module: nn.Module, epoch: int, wish: StopWish) -> dict[str, float]:
-        """Score ``module`` and write sample pictures, each if it is due after ``epoch`` (from 1).
+    def validate(self, module: nn.Module, epoch: int, stop: StopRequest) -> dict[str, float]:
+        """Score ``module`` and write sample pictures, if they are due after ``epoch`` (from 1).
 
         Returns:
-            MAE and maxF, or nothing if no scores are due or no pairs held back.
+            MAE and maxF; empty if no scores are due or there is no validation data.
 
         Raises:
             SinkError: If the pictures cannot be written.
-            Stopped: As soon as ``wish`` is there.
+            TrainingStopped: On a stop request.
         """
         if not len(self._pairs) + len(self._clips):
             return {}
         if self._due(epoch, self._config.sample_every):
-            few = islice(self._predicted(module, wish), self._config.samples)
+            few = islice(self._predicted(module, stop), self._config.samples)
             write_sheet(self._folder.sheet(epoch), few, self._spec)
         if self._due(epoch, self._config.validate_every):
-            return score(self._predicted(module, wish))
+            return score(self._predicted(module, stop))
         return {}
 
     def _due(self, epoch: int, every: int) -> bool:
         return every > 0 and (epoch % every == 0 or epoch == self._config.epochs)
 
-    def _predicted(self, module: nn.Module, wish: StopWish) -> Iterator[tuple[Sample, Tensor]]:
+    def _predicted(self, module: nn.Module, stop: StopRequest) -> Iterator[tuple[Sample, Tensor]]:
         """Yield each sample with its saliency map, in eval mode and float32."""
         was_training = module.training
         module.eval()
         try:
             for images, truths in self._batches():
-                wish.check()
+                stop.check()
                 with torch.no_grad():
                     saliency = module(images.to(self._device)).logits.sigmoid().cpu()
                 frames = (x.reshape(-1, 1, *x.shape[-3:]) for x in (images, saliency))
@@ -87,7 +86,7 @@ class Validator:
             module.train(was_training)
 
     def _batches(self) -> Iterator[tuple[Tensor, Sequence[NDArray[np.uint8] | None]]]:
-        """Yield a picture or a clip at a time, and the ground truth of each frame."""
+        """Yield one picture or clip at a time with the ground truth of each frame."""
         for image, truth, _ in self._pairs:
             yield image, [truth]
         yield from self._clips

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sodcli.metrics.measure import measure
-from sodcli.metrics.summary import summarise
+from sodcli.metrics.scores import summarise
 from sodcli.models import build_model
 from sodcli.models.restore import describe
 from sodcli.weights.cache import stored

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sodcli.training.runfolder import RunFolder
+from sodcli.training.run_folder import RunFolder
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
 
 pytestmark = [
@@ -32,9 +32,9 @@ import torch
 from sodcli.registry import default_registry
 from sodcli.training.config import read_config
 from sodcli.training.report import Reporter
-from sodcli.training.runfolder import RunFolder
+from sodcli.training.run_folder import RunFolder
 from sodcli.training.setup import Options
-from sodcli.training.train import train
+from sodcli.training.trainer import train
 
 class Suicide(Reporter):
     def __init__(self, step):

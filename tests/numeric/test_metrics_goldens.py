@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sodcli.metrics.measure import measure
-from sodcli.metrics.summary import summarise
+from sodcli.metrics.scores import summarise
 
 pytestmark = pytest.mark.golden
 

@@ -16,8 +16,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from sodcli.cli.ui import _one_line
-from sodcli.data.image_size import picture_size
-from sodcli.data.read import read_image, read_mask, read_stored
+from sodcli.data.read import picture_size, read_image, read_mask, read_stored
 from sodcli.errors import SodError
 from sodcli.files import natural_key
 from sodcli.io.films import probe as film_probe

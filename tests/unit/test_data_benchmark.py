@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sodcli.data.benchmarks import find_sets
-from sodcli.data.image_size import picture_size
+from sodcli.data.read import picture_size
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.registry import DatasetSpec
 
@@ -61,9 +61,9 @@ def test_a_set_is_found_by_its_layout(tmp_path, images, masks):
     flat(tmp_path / "Any", images=images, masks=masks)
     (one,) = find_sets(tmp_path, [], KNOWN)
     assert (one.name, one.film, one.pictures, one.remarks) == ("Any", False, 2, ())
-    assert [clip.name for clip in one.clips] == [""]
-    assert one.clips[0].pairs[0].mask == tmp_path / "Any" / masks / "1.png"
-    assert find_sets(tmp_path / "Any", [], KNOWN)[0].clips[0].pairs == one.clips[0].pairs
+    assert [clip.name for clip in one.groups] == [""]
+    assert one.groups[0].pairs[0].mask == tmp_path / "Any" / masks / "1.png"
+    assert find_sets(tmp_path / "Any", [], KNOWN)[0].groups[0].pairs == one.groups[0].pairs
 
 
 @pytest.mark.parametrize("name", ["TOY", "toy", "Toy_2K", "toy-2k"])
@@ -92,7 +92,7 @@ def test_a_linked_set_goes_by_the_name_of_the_link(tmp_path, monkeypatch):
     assert found(tmp_path / "sets", "toy-dev").keys() == {"TOY"}
     both = found(tmp_path / "sets")
     assert list(both) == ["films", "TOY"]
-    assert len(both["films"].clips) == 2  # the split of the set it is a link to
+    assert len(both["films"].groups) == 2  # the split of the set it is a link to
     monkeypatch.chdir(tmp_path / "elsewhere" / "Toy-dev" / "GT")
     assert list(found(Path("..")) | found(Path("../../../sets/TOY/."))) == ["Toy-dev", "TOY"]
     monkeypatch.chdir(tmp_path / "elsewhere" / "Toy-dev")
@@ -104,7 +104,7 @@ def test_frames_in_a_folder_each_make_a_film(tmp_path):
         flat(tmp_path / "Any" / name, names=("0", "1", "2"), sizes=((6, 8),))
     (one,) = find_sets(tmp_path, [], KNOWN)
     assert one.film
-    assert [(clip.name, len(clip.pairs)) for clip in one.clips] == [("bear", 3), ("goat", 3)]
+    assert [(clip.name, len(clip.pairs)) for clip in one.groups] == [("bear", 3), ("goat", 3)]
 
 
 def test_a_folder_of_picture_sets_is_no_film(tmp_path):
@@ -124,7 +124,7 @@ def test_published_film_layouts(tmp_path, images, masks):
         flat(tmp_path / "Movie", ("0", "1"), images.format(name), masks.format(name))
         draw(tmp_path / "Movie" / masks.format(name).replace("object", "instance") / "0.png")
     one = found(tmp_path, "movie")["Movie"]
-    assert [clip.name for clip in one.clips] == ["bear", "goat"]  # the split, not the rest
+    assert [clip.name for clip in one.groups] == ["bear", "goat"]  # the split, not the rest
     assert one.film
     assert one.pictures == 4
 
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr("sodcli.data.layouts.os.scandir", refuse)
+    monkeypatch.setattr("sodcli.data.pairs.os.scandir", refuse)
     with pytest.raises(SourceError, match="Permission denied"):
         find_sets(tmp_path, [], KNOWN)
 
@@ -231,7 +231,7 @@ def test_the_development_sets_are_found(shared_data, registry):
         ("ECSSD-dev", False, 297),
         ("DAVIS-dev", True, 179),
     ]
-    assert [clip.name for clip in sets[1].clips] == [
+    assert [clip.name for clip in sets[1].groups] == [
         "blackswan",
         "car-shadow",
         "libby",

@@ -7,10 +7,9 @@ import torch
 
 from sodcli.data.augment import Augment
 from sodcli.data.clips import Clip, clips_of, disjoint_clips, extended, read_clip
-from sodcli.data.footage import find_footage, hold_out_footage, is_film
-from sodcli.data.loader import Loader
+from sodcli.data.films import find_footage, hold_out_footage, is_film
+from sodcli.data.loader import BatchLoader, ClipValidationSet
 from sodcli.data.pairs import find_pairs
-from sodcli.data.validation import ClipValidationSet
 from sodcli.errors import SourceError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -125,7 +124,7 @@ def test_films_are_held_out_whole(films, photos):
 def batches(pairs, **changes):
     clips = find_footage(pairs).clips(4, [1, 4])
     settings = {"sizes": (32,), "batch": 3, "seed": 5, "clip_len": 4, "motion": 0.5, **changes}
-    return list(Loader(clips, augment=PLAN, mean=MEAN, std=STD, **settings).epoch(0))
+    return list(BatchLoader(clips, augment=PLAN, mean=MEAN, std=STD, **settings).epoch(0))
 
 
 def test_batches_of_clips(films, photos):
@@ -166,7 +165,7 @@ def test_all_frames_of_a_clip_are_changed_alike(films):
 def test_a_damaged_frame_leaves_its_clip_out(films):
     pairs = find_pairs([str(films / "bird")]).pairs
     pairs[3].image.write_bytes(b"broken")
-    loader = Loader(
+    loader = BatchLoader(
         clips_of((), [pairs], 4, [1]),
         augment=PLAN, mean=MEAN, std=STD, sizes=(32,), batch=3, seed=5, clip_len=4,
     )  # fmt: skip

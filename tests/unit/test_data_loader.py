@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from sodcli.data.augment import Augment, augment
-from sodcli.data.loader import Batch, Loader
+from sodcli.data.loader import Batch, BatchLoader, ValidationSet
 from sodcli.data.pairs import Pair, find_pairs
 from sodcli.data.read import read_pair
-from sodcli.data.validation import ValidationSet
 from sodcli.errors import SourceError, UsageError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,10 +36,10 @@ def pairs(tmp_path: Path) -> list[Pair]:
     return list(find_pairs([str(tmp_path)]).pairs)
 
 
-def loader(pairs: list[Pair], **changes: object) -> Loader:
+def loader(pairs: list[Pair], **changes: object) -> BatchLoader:
     backgrounds = sorted((pairs[0].image.parents[1] / "backgrounds").iterdir())
     settings = {"sizes": (32, 24), "batch": 4, "seed": 7, "backgrounds": backgrounds}
-    return Loader(pairs, augment=PLAN, mean=MEAN, std=STD, **(settings | changes))
+    return BatchLoader(pairs, augment=PLAN, mean=MEAN, std=STD, **(settings | changes))
 
 
 def same(left: list[Batch], right: list[Batch]) -> bool:

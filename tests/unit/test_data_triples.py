@@ -9,9 +9,8 @@ import torch
 
 from sodcli.data.augment import Augment, resize_mask
 from sodcli.data.films import find_films
-from sodcli.data.loader import Loader
+from sodcli.data.loader import BatchLoader, ValidationSet
 from sodcli.data.triples import read_triple, triples_of
-from sodcli.data.validation import ValidationSet
 from sodcli.errors import SourceError
 from sodcli.imaging.evidence import mean_of_warped, pack
 from sodcli.imaging.flow import DisFlow
@@ -71,7 +70,7 @@ def test_frames_of_two_sizes_are_told(films):
 def loader_of(triples, **changes):
     plan = Augment(reverse=changes.pop("reverse", 0.0))
     fixed = {"sizes": [32], "batch": 2, "seed": 0, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return Loader(triples, augment=plan, shuffle=False, **fixed, **changes)
+    return BatchLoader(triples, augment=plan, shuffle=False, **fixed, **changes)
 
 
 def test_batches_hold_what_the_network_takes(films):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sodcli.data.image_size import MAX_PIXELS, checked, picture_size
+from sodcli.data.read import MAX_PIXELS, checked, picture_size
 from sodcli.errors import SourceError
 from sodcli.files import atomic as whole_module
 from sodcli.files import read_regular, read_settings, sweep, temporary_folder, user_path, whole_file

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sodcli.errors import SinkError, UsageError, WeightsError
-from sodcli.training.checkpoint import Progress, digest, load_checkpoint, save_checkpoint
 from sodcli.training.learner import average_of, update_average
+from sodcli.training.run_folder import Progress, digest, load_checkpoint, save_checkpoint
 
 
 def test_a_checkpoint_reads_back(tmp_path):

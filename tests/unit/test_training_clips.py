@@ -11,7 +11,7 @@ from sodcli.errors import UsageError, WeightsError
 from sodcli.models import build_model
 from sodcli.models.restore import describe, restore
 from sodcli.training.config import resolve
-from sodcli.training.material import find_material
+from sodcli.training.setup import find_training_data
 from sodcli.weights.read import read_weights
 from sodcli.weights.save import save_weights
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
@@ -118,12 +118,12 @@ def test_wrong_settings_are_named(photos, wrong, message):
 
 
 def test_films_to_validate_on_are_cut_as_the_paper_tests(photos, films, registry):
-    material = find_material(clip_settings(photos, val=[str(films)]), registry)
-    assert {len(clip.pairs) for clip in material.held} == {3}
-    assert len(material.train) == 8
+    data = find_training_data(clip_settings(photos, val=[str(films)]), registry)
+    assert {len(clip.pairs) for clip in data.held} == {3}
+    assert len(data.train) == 8
 
 
 def test_two_orders_of_frames_are_two_runs(films, registry):
     plans = (clip_settings(films, gaps=gaps) for gaps in ([1], [2]))
-    names = [list(find_material(plan, registry).names()) for plan in plans]
+    names = [list(find_training_data(plan, registry).names()) for plan in plans]
     assert names[0] != names[1]

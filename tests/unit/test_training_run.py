@@ -94,7 +94,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs
         listener = interrupt_at(step)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", listener, resume=resume)
-        assert listener.steps[-1].step == step + 1  # the wish is heard with the next step
+        assert listener.steps[-1].step == step + 1  # the stop is heard with the next step
     folder = run(config, tmp_path / "run", resume=True)
     assert same_weights(folder.last, whole.last)
     assert same_weights(folder.best, whole.best)
@@ -167,7 +167,7 @@ def test_a_folder_in_use_is_refused(finished, pairs):
 
 
 def test_there_must_be_something_to_resume(tmp_path):
-    from sodcli.training.runfolder import RunFolder
+    from sodcli.training.run_folder import RunFolder
 
     with pytest.raises(UsageError, match=r"nothing to resume .* no config\.toml"):
         RunFolder(tmp_path / "run").read()

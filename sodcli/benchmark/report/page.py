@@ -12,7 +12,7 @@ from sodcli import __version__
 from sodcli.benchmark.report.charts import Axis, colour, histogram, line_chart
 from sodcli.benchmark.report.samples import extremes, gallery, image_fault, score_of
 from sodcli.benchmark.report.tables import counted, is_best, rounded
-from sodcli.benchmark.results import Evaluation, Row
+from sodcli.benchmark.results import Evaluation, ResultRow
 from sodcli.metrics.scores import FScores
 
 _PLACE: Final = "sodcli.benchmark.report"
@@ -60,7 +60,7 @@ def _means(found: Evaluation) -> str:
     return f'<div class="wide"><table class="means"><tr>{head}</tr>{lines}</table></div>{says}'
 
 
-def _cells(found: Evaluation, row: Row) -> Iterator[str]:
+def _cells(found: Evaluation, row: ResultRow) -> Iterator[str]:
     for text in (row.dataset, row.method):
         yield f'<td class="word">{escape(text)}</td>'
     yield f"<td>{escape(counted(row))}</td>"
@@ -94,7 +94,7 @@ def _legend(methods: list[str]) -> str:
     return f'<div class="legend">{"".join(keys)}</div>'
 
 
-def _charts(found: Evaluation, rows: list[Row]) -> Iterator[str]:
+def _charts(found: Evaluation, rows: list[ResultRow]) -> Iterator[str]:
     curves = [(row.method, row.scores.f) for row in rows if row.scores and row.scores.f]
     if curves:
         yield _figure("Precision and recall", line_chart(*_recall_axes(), _recall(curves)))
@@ -117,7 +117,7 @@ def _figure(title: str, chart: str) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>"
 
 
-def _scores(row: Row, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _scores(row: ResultRow, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     scores = (score_of(image, name) for image in row.images)
     return np.array([score for score in scores if score is not None], np.float64)
 
@@ -139,7 +139,7 @@ def _every_image(found: Evaluation) -> str:
     )
 
 
-def _lines(found: Evaluation, row: Row) -> Iterator[list[str | float | None]]:
+def _lines(found: Evaluation, row: ResultRow) -> Iterator[list[str | float | None]]:
     for image in row.images:
         scores = image.scores.as_dict() if image.scores else {}
         fault = image_fault(image)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sodcli.benchmark.measure import read_map, read_truth
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
-from sodcli.benchmark.results import Image, Row
+from sodcli.benchmark.results import ImageResult, ResultRow
 from sodcli.data.read import read_image
 from sodcli.errors import SourceError
 from sodcli.io.pictures.encode import encode_picture
@@ -31,11 +31,11 @@ class Ranked:
         score: Mean over the methods.
     """
 
-    images: tuple[Image, ...]
+    images: tuple[ImageResult, ...]
     score: float
 
 
-def extremes(rows: Sequence[Row], name: str) -> tuple[list[Ranked], list[Ranked]]:
+def extremes(rows: Sequence[ResultRow], name: str) -> tuple[list[Ranked], list[Ranked]]:
     """Return the images with the worst and the best mean score of all methods.
 
     An image that a method has no score of is not compared, unless that goes for all images.
@@ -57,7 +57,7 @@ def extremes(rows: Sequence[Row], name: str) -> tuple[list[Ranked], list[Ranked]
     return worst, ranked[len(worst) :][::-1][:_BEST]
 
 
-def score_of(image: Image, name: str) -> float | None:
+def score_of(image: ImageResult, name: str) -> float | None:
     """Return one score of an image, if it has it."""
     return image.scores.as_dict().get(name) if image.scores else None
 
@@ -79,7 +79,7 @@ def _line(one: Ranked, name: str) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def image_fault(image: Image) -> str:
+def image_fault(image: ImageResult) -> str:
     """Say why an image has no score."""
     return "missing" if image.map is None else "damaged" if image.error else ""
 
@@ -89,7 +89,7 @@ def _cell(picture: str | None, says: str) -> str:
     return f"<td>{shown}<div>{escape(says)}</div></td>"
 
 
-def _photo(image: Image) -> str | None:
+def _photo(image: ImageResult) -> str | None:
     if image.photo is None:
         return None
     try:

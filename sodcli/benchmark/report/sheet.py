@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sodcli.benchmark.report.tables import cells, columns
-from sodcli.benchmark.results import Evaluation, Row
+from sodcli.benchmark.results import Evaluation, ResultRow
 from sodcli.metrics.region import BETA_SQUARED
 from sodcli.metrics.scores import FScores
 from sodcli.registry import plain_name
@@ -93,7 +93,7 @@ def _head(sheet: "Worksheet", found: Evaluation) -> dict[str, int]:
     return places
 
 
-def _fill(sheet: "Worksheet", line: int, left: int, row: Row) -> None:
+def _fill(sheet: "Worksheet", line: int, left: int, row: ResultRow) -> None:
     if row.scores is None or row.scores.f is None:
         return
     scores = (_max_f(row.scores.f), row.scores.f.adaptive, row.scores.mae)

@@ -5,7 +5,7 @@ import io
 from typing import Any, Final
 
 from sodcli import __version__
-from sodcli.benchmark.results import Evaluation, Image, Row, values
+from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow, values
 from sodcli.metrics.scores import DatasetScores
 
 SMALL_IS_GOOD: Final = frozenset({"MAE"})
@@ -13,19 +13,19 @@ _DIGITS: Final = 6
 _ODDITIES: Final = ("resized", "colour", "transparent", "deep", "grey truth")
 
 
-def counted(row: Row) -> str:
+def counted(row: ResultRow) -> str:
     """Return how many images have scores, and of how many if some have none."""
     have, wanted = row.scores.images if row.scores else 0, len(row.images)
     return str(have) if have == wanted else f"{have} of {wanted}"
 
 
-def rounded(row: Row, name: str) -> str:
+def rounded(row: ResultRow, name: str) -> str:
     """Return a score as papers print it, with four digits; a dash where there is none."""
     value = values(row).get(name)
     return "-" if value is None else f"{value:.4f}"
 
 
-def is_best(found: Evaluation, row: Row, name: str) -> bool:
+def is_best(found: Evaluation, row: ResultRow, name: str) -> bool:
     """Tell whether no other method has a better score on the set; false where there is no other."""
     scores = [values(other)[name] for other in found.of(row.dataset) if name in values(other)]
     if len(scores) < 2 or name not in values(row):
@@ -39,7 +39,7 @@ def columns(found: Evaluation) -> list[str]:
     return ["set", "method", "images", "expected", "missing", "damaged", "resized", *found.names]
 
 
-def cells(found: Evaluation, row: Row) -> list[str | int | float | None]:
+def cells(found: Evaluation, row: ResultRow) -> list[str | int | float | None]:
     """Return a row for a spreadsheet: names, counts and scores; None where there is no score."""
     have, scores = row.scores.images if row.scores else 0, values(row)
     counts = (len(row.images), len(row.missing), len(row.damaged), len(row.odd("resized")))
@@ -67,7 +67,7 @@ def as_dict(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ResultRow) -> dict[str, Any]:
     return {
         "set": row.dataset,
         "method": row.method,
@@ -85,7 +85,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _image(image: Image) -> dict[str, Any]:
+def _image(image: ImageResult) -> dict[str, Any]:
     return {
         "name": image.name,
         "map": str(image.map) if image.map else None,

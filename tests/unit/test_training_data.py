@@ -8,7 +8,7 @@ from sodcli.data.clips import Clip
 from sodcli.data.triples import Triple
 from sodcli.errors import MissingError, UsageError
 from sodcli.training.config import resume
-from sodcli.training.material import find_material
+from sodcli.training.setup import find_training_data
 from tests.sparse_film import draw_film
 from tests.training_kit import settings
 
@@ -46,36 +46,36 @@ def places(item):
 
 
 def test_the_generator_learns_from_every_fifth_annotation_of_films(films, registry):
-    material = find_material(settings(films, model="fgplg"), registry)
-    assert all(isinstance(item, Triple) for item in (*material.train, *material.held))
-    by_film = {item.image.parents[1].name: [] for item in (*material.train, *material.held)}
-    for item in (*material.train, *material.held):
+    data = find_training_data(settings(films, model="fgplg"), registry)
+    assert all(isinstance(item, Triple) for item in (*data.train, *data.held))
+    by_film = {item.image.parents[1].name: [] for item in (*data.train, *data.held)}
+    for item in (*data.train, *data.held):
         by_film[item.image.parents[1].name].append(places(item))
     assert by_film["a"] == [[0, 5, 10], [10, 15, 20], [20, 25, 30]]
     assert by_film["b"] == [[0, 5, 10], [10, 15, 20]]
-    assert not {i.image.parent for i in material.train} & {i.image.parent for i in material.held}
-    names = list(material.names())
-    assert len(names) == 3 * len(material.train)
+    assert not {i.image.parent for i in data.train} & {i.image.parent for i in data.held}
+    names = list(data.names())
+    assert len(names) == 3 * len(data.train)
 
 
 def test_films_to_validate_on_can_be_named(films, others, registry):
-    material = find_material(settings(films, model="fgplg", val=[str(others)]), registry)
-    assert {item.image.parents[1].name for item in material.train} == {"a", "b"}
-    assert [places(item) for item in material.held] == [[0, 5, 10], [10, 15, 20]]
+    data = find_training_data(settings(films, model="fgplg", val=[str(others)]), registry)
+    assert {item.image.parents[1].name for item in data.train} == {"a", "b"}
+    assert [places(item) for item in data.held] == [[0, 5, 10], [10, 15, 20]]
 
 
 def test_triples_to_validate_on_are_read_beforehand(films, others, registry):
     (others / "d" / "GT" / "00015.png").write_bytes(b"no mask")
-    material = find_material(settings(films, model="fgplg", val=[str(others)]), registry)
-    assert [places(item) for item in material.held] == [[0, 5, 10]]
-    assert any("00015.png" in problem for problem in material.problems)
+    data = find_training_data(settings(films, model="fgplg", val=[str(others)]), registry)
+    assert [places(item) for item in data.held] == [[0, 5, 10]]
+    assert any("00015.png" in problem for problem in data.problems)
 
 
 def test_films_with_too_few_annotations_are_told(tmp_path, registry):
     few = draw_set(tmp_path / "few", e=6)
     with pytest.raises(MissingError, match="three annotations left when one of 5 is kept"):
-        find_material(settings(few, model="fgplg"), registry)
-    found = find_material(settings(few, model="fgplg", label_interval=2), registry)
+        find_training_data(settings(few, model="fgplg"), registry)
+    found = find_training_data(settings(few, model="fgplg", label_interval=2), registry)
     assert [places(item) for item in found.train] == [[0, 2, 4]]
 
 
@@ -86,36 +86,36 @@ def clip_settings(folder, **changes):
 
 def test_film_models_learn_from_pseudo_labels_alone(films, labels, registry):
     config = clip_settings(films, pseudo_labels=str(labels))
-    material = find_material(config, registry)
-    assert {pair.mask.parents[2] for item in material.train for pair in item.pairs} == {labels}
+    data = find_training_data(config, registry)
+    assert {pair.mask.parents[2] for item in data.train for pair in item.pairs} == {labels}
     overlapping = [[0, 3, 6, 9], [9, 12, 15, 18]]
-    assert [places(item) for item in material.train] == overlapping * 2
-    assert f"{labels}: no labels of toys/c" in material.problems
-    assert any("--val DIR would name ground truth" in problem for problem in material.problems)
+    assert [places(item) for item in data.train] == overlapping * 2
+    assert f"{labels}: no labels of toys/c" in data.problems
+    assert any("--val DIR would name ground truth" in problem for problem in data.problems)
 
 
 def test_validation_on_named_ground_truth_is_cut_as_the_paper_tests(films, labels, registry):
     config = clip_settings(films, pseudo_labels=str(labels), val=[str(films / "c")])
-    material = find_material(config, registry)
-    assert [places(item) for item in material.held] == [[0, 1, 2, 3], [2, 3, 4, 5]]
-    assert not any("--val DIR" in problem for problem in material.problems)
+    data = find_training_data(config, registry)
+    assert [places(item) for item in data.held] == [[0, 1, 2, 3], [2, 3, 4, 5]]
+    assert not any("--val DIR" in problem for problem in data.problems)
 
 
 def test_pictures_can_have_pseudo_labels_too(films, labels, registry):
     config = settings(films, pseudo_labels=str(labels), holdout=0.0)
-    assert len(find_material(config, registry).train) == 14
+    assert len(find_training_data(config, registry).train) == 14
 
 
 def test_sparse_ground_truth_alone_is_a_choice(films, registry):
     config = clip_settings(films / "a", label_interval=5, val=[str(films / "c")])
-    material = find_material(config, registry)
-    assert all(isinstance(item, Clip) for item in material.train)
-    assert [places(item) for item in material.train] == [[0, 5, 10, 15], [15, 20, 25, 30]]
+    data = find_training_data(config, registry)
+    assert all(isinstance(item, Clip) for item in data.train)
+    assert [places(item) for item in data.train] == [[0, 5, 10, 15], [15, 20, 25, 30]]
 
 
 def test_labels_that_are_not_there_are_told(films, tmp_path, registry):
     with pytest.raises(MissingError, match="sod pseudo-label makes it"):
-        find_material(clip_settings(films, pseudo_labels=str(tmp_path / "none")), registry)
+        find_training_data(clip_settings(films, pseudo_labels=str(tmp_path / "none")), registry)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def test_the_paper_s_recipes(tmp_path):
 def test_pictures_to_validate_on_and_backgrounds_can_be_named(films, others, tmp_path, registry):
     backgrounds = str(films / "a" / "images")
     config = settings(films, val=[str(others)], backgrounds=[backgrounds])
-    material = find_material(config, registry)
-    assert (len(material.train), len(material.held), len(material.backgrounds)) == (58, 21, 31)
+    data = find_training_data(config, registry)
+    assert (len(data.train), len(data.held), len(data.backgrounds)) == (58, 21, 31)
     with pytest.raises(MissingError, match=r"no folder .* with backgrounds"):
-        find_material(settings(films, backgrounds=[str(tmp_path / "none")]), registry)
+        find_training_data(settings(films, backgrounds=[str(tmp_path / "none")]), registry)
 
 
 def test_the_folder_of_labels_stays_the_same_wherever_a_run_is_resumed(films, labels, monkeypatch):

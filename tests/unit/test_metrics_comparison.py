@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from sodcli.errors import UsageError
+from sodcli.metrics.comparison import joint_histogram, make_comparison
 from sodcli.metrics.measure import measure
-from sodcli.metrics.pair import pair
-from sodcli.metrics.tally import tally
 
 GT = np.zeros((4, 5), np.uint8)
 GT[1:3, 1:4] = 255
@@ -38,14 +37,14 @@ def test_an_unknown_measure_is_refused_by_name():
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_floating_point_map_scores_as_the_picture_it_is_saved_as(dtype):
     grey = np.random.default_rng(0).integers(0, 256, GT.shape).astype(np.uint8)
-    np.testing.assert_array_equal(pair((grey / 255).astype(dtype), GT).grey, grey)
+    np.testing.assert_array_equal(make_comparison((grey / 255).astype(dtype), GT).grey, grey)
     assert measure((grey / 255).astype(dtype), GT).as_dict() == measure(grey, GT).as_dict()
 
 
 def test_a_boolean_ground_truth_is_the_grey_one_cut_above_128():
     gt = np.array([[0, 127, 128, 129, 255]], np.uint8)
     pred = np.array([[10, 20, 90, 200, 140]], np.uint8)
-    np.testing.assert_array_equal(pair(pred, gt).mask, [[0, 0, 0, 1, 1]])
+    np.testing.assert_array_equal(make_comparison(pred, gt).mask, [[0, 0, 0, 1, 1]])
     assert measure(pred, gt > 128).as_dict() == measure(pred, gt).as_dict()
 
 
@@ -66,7 +65,7 @@ def test_the_arguments_stay_as_they_were():
 
 def test_quadrants_meet_after_the_centroid():
     grey = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    counts = tally(pair(grey, GT)).counts
+    counts = joint_histogram(make_comparison(grey, GT)).counts
     # Rows 1 and 2 average to 1.5, which rounds to the even 2; columns 1 to 3 to 2.
     assert counts.sum(axis=(1, 2)).tolist() == [3 * 3, 3 * 2, 1 * 3, 1 * 2]
     assert counts[:, 1].sum() == 6
@@ -75,6 +74,8 @@ def test_quadrants_meet_after_the_centroid():
 
 def test_an_image_of_more_pixels_than_float32_can_count_is_counted_exactly():
     side = 4099  # an odd number of pixels, over 2 ** 24
-    counts = tally(pair(np.zeros((side, side), np.uint8), np.zeros((side, side), bool))).whole
+    counts = joint_histogram(
+        make_comparison(np.zeros((side, side), np.uint8), np.zeros((side, side), bool))
+    ).whole
     assert counts[0, 0] == side * side
     assert counts.sum() == side * side

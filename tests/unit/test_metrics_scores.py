@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from sodcli.metrics.measure import ALL, measure
-from sodcli.metrics.summary import score_pairs, summarise, summarise_clips
+from sodcli.metrics.measure import ALL, measure, score_pairs
+from sodcli.metrics.scores import summarise, summarise_clips
 
 RNG = np.random.default_rng(5)
 PAIRS = [

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sodcli.benchmark.evaluate import evaluate, plan, run
-from sodcli.benchmark.measure import Job, measure_all
+from sodcli.benchmark.measure import ScoringTask, measure_all
 from sodcli.benchmark.report.tables import as_dict
 from sodcli.errors import MissingError, PipelineError, SourceError, UsageError
 from sodcli.metrics.measure import ALL, measure
-from sodcli.metrics.summary import summarise, summarise_clips
+from sodcli.metrics.scores import summarise, summarise_clips
 from sodcli.metrics.video import PROTOCOLS
 from tests.scoring_kit import draw_films, draw_set, draw_truth, save
 
@@ -76,7 +76,7 @@ def test_a_process_that_is_ended_is_an_error_and_no_wait(data, monkeypatch):
     truth = root / "S1" / "GT" / "0000.png"
     monkeypatch.setattr(work, "work", _die)
     with pytest.raises(PipelineError, match="--workers 1"):
-        measure_all([Job(truth, (truth,), ALL, frozenset())] * 2, 2, lambda _: None)
+        measure_all([ScoringTask(truth, (truth,), ALL, frozenset())] * 2, 2, lambda _: None)
 
 
 def test_sets_that_were_found_before_can_be_given(data):

@@ -19,7 +19,7 @@ def touch(root, *names):
 def found(root, *, clips=False):
     """Return set -> clip -> names of the masks."""
     return {
-        one.name: {clip.name: [pair.mask.name for pair in clip.pairs] for clip in one.clips}
+        one.name: {clip.name: [pair.mask.name for pair in clip.pairs] for clip in one.groups}
         for one in find_truths(root, clips=clips)
     }
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sodcli.benchmark.maps import Order, make_maps, plan, share
+from sodcli.benchmark.maps import MapRequest, make_maps, plan, share
 from sodcli.data.benchmarks import find_sets
 from sodcli.data.clips import windows
 from sodcli.errors import DeviceError, PipelineError, UsageError
@@ -44,10 +44,10 @@ def sets(tmp_path):
     return find_sets(tmp_path, [], {})
 
 
-def make(sets, registry, out, *, model="sdnet", backend=None, **order):
+def make(sets, registry, out, *, model="sdnet", backend=None, **request):
     backend = backend or Certain()
     predictor = Predictor(registry.model(model), torch.nn.Identity(), backend, size=32)
-    return make_maps(sets, predictor, Order(out, **order), Alone(), lambda outcome: None)
+    return make_maps(sets, predictor, MapRequest(out, **request), Alone(), lambda outcome: None)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_two_maps_are_never_one_file(sets, tmp_path):
 
 
 def test_shares_are_disjoint_and_whole(sets, registry, tmp_path):
-    strips = plan(sets, tmp_path, clips=False)
-    parts = [share(strips, rank, 3) for rank in range(3)]
-    tasks = [task for part in parts for strip in part for task in strip.tasks]
+    groups = plan(sets, tmp_path, clips=False)
+    parts = [share(groups, rank, 3) for rank in range(3)]
+    tasks = [task for part in parts for group in part for task in group.tasks]
     assert sorted(task.target.stem for task in tasks) == ["a", "b", "c", "d", "e"]
     assert max(len(part[0].tasks) for part in parts) == 2
-    assert share(strips, 5, 6) == []
+    assert share(groups, 5, 6) == []
 
 
 class Watching:

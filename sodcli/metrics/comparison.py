@@ -1,14 +1,82 @@
-"""One joint histogram per image, from which MAE, F, E and S follow without another look at it."""
+"""The saliency map and ground truth that every measure compares, and their joint histogram."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.metrics.pair import Pair
+FOREGROUND_ABOVE: Final = 128
+"""A grey value above this is foreground, in the ground truth and in a map cut at half."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """A saliency map and its ground truth, checked, in the form the metrics read.
+
+    Attributes:
+        grey: ``(H, W)`` uint8, the saliency map as an 8-bit picture, not yet min-max normalised.
+        mask: ``(H, W)`` uint8, 1 on the foreground, 0 on the background.
+    """
+
+    grey: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+def make_comparison(pred: NDArray[Any], gt: NDArray[Any]) -> Comparison:
+    """Check a saliency map and its ground truth and bring them to one form.
+
+    A floating-point map is rounded to the 256 grey levels of a saved one, so that scoring a
+    model's output and scoring the files it wrote give the same numbers.
+
+    Args:
+        pred: ``(H, W)`` saliency map, uint8 or floating point in [0, 1].
+        gt: ``(H, W)`` ground truth, uint8 (foreground where > 128) or bool.
+
+    Raises:
+        ValueError: If the sizes differ, a picture is empty or not two-dimensional, or a type or
+            range is another one.
+    """
+    if pred.ndim != 2 or pred.size == 0:
+        raise ValueError(f"a saliency map is (H, W) and not empty, this one is {pred.shape}")
+    if pred.shape != gt.shape:
+        raise ValueError(f"the saliency map is {pred.shape}, the ground truth {gt.shape}")
+    return Comparison(_grey(pred), _mask(gt))
+
+
+def _grey(pred: NDArray[Any]) -> NDArray[np.uint8]:
+    if pred.dtype == np.uint8:
+        return np.ascontiguousarray(pred)
+    if not np.issubdtype(pred.dtype, np.floating):
+        raise ValueError(f"a saliency map is uint8 or floating point, this one is {pred.dtype}")
+    if not (pred.min() >= 0 and pred.max() <= 1):  # false for NaN, too
+        raise ValueError("a floating-point saliency map has values in [0, 1] only")
+    return np.ascontiguousarray(np.rint(pred.astype(np.float32) * 255).astype(np.uint8))
+
+
+def _mask(gt: NDArray[Any]) -> NDArray[np.uint8]:
+    if gt.dtype == np.uint8:
+        gt = gt > FOREGROUND_ABOVE
+    elif gt.dtype != np.bool_:
+        raise ValueError(f"a ground truth is uint8 or bool, this one is {gt.dtype}")
+    return np.ascontiguousarray(gt).view(np.uint8)
+
+
+def around(comparison: Comparison, margin: int) -> Comparison:
+    """Crop both pictures to the bounding box of the foreground and ``margin`` pixels around it."""
+    rows, columns = _box(comparison.mask, margin)
+    return Comparison(comparison.grey[rows, columns], comparison.mask[rows, columns])
+
+
+def _box(mask: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(mask)
+    return (
+        slice(max(0, top - margin), top + height + margin),
+        slice(max(0, left - margin), left + width + margin),
+    )
+
 
 Counts = NDArray[np.int64]
 _GREY: Final = np.arange(256, dtype=np.int64)
@@ -16,7 +84,7 @@ _EXACT_IN_FLOAT32: Final = 2**24
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class JointHistogram:
     """How many pixels have which grey level, by quadrant and by ground truth.
 
     Attributes:
@@ -68,15 +136,15 @@ class Tally:
         return int(counts.sum()), int(counts @ self.steps), int(counts @ self.steps**2)
 
 
-def tally(pair: Pair) -> Tally:
+def joint_histogram(comparison: Comparison) -> JointHistogram:
     """Count the pixels of ``pair`` by quadrant, ground truth and grey level."""
-    row, column = _centre(pair.mask)
+    row, column = _centre(comparison.mask)
     parts = [
-        _joint(pair.grey[rows, columns], pair.mask[rows, columns])
+        _joint(comparison.grey[rows, columns], comparison.mask[rows, columns])
         for rows in (slice(0, row), slice(row, None))
         for columns in (slice(0, column), slice(column, None))
     ]
-    return Tally(np.stack(parts))
+    return JointHistogram(np.stack(parts))
 
 
 def _centre(mask: NDArray[np.uint8]) -> tuple[int, int]:
