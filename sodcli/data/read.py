@@ -16,7 +16,7 @@ from sodcli.data.pairs import Pair, PairList
 from sodcli.errors import SourceError
 from sodcli.files import read_regular
 from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
-from sodcli.text import shortened
+from sodcli.text import reason_of, shortened
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"tRNS", b"eXIf")  # transparency and orientation

@@ -147,7 +147,7 @@ class Learner:
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Return pictures in channels-last memory format, which is faster and which convolutions keep."""
+    """Return pictures in channels-last memory format, which makes convolutions faster."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
