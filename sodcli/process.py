@@ -1,74 +1,165 @@
-"""This process: what its environment says, the others of one run, and its standard error."""
+"""This process: its environment, the group of processes that share a run, its standard error."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sodcli.errors import DeviceError, PipelineError
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
 _NO: Final = ("", "0", "false", "no", "off")
+_TIMEOUT: Final = timedelta(days=7)  # the others wait while rank 0 validates or encodes a film
 
 
 def switched_on(name: str) -> bool:
-    """Say whether the variable ``name`` is set, to something that is no word for no."""
+    """Return whether the environment variable ``name`` is set to anything but a word for no."""
     return os.environ.get(name, "").strip().casefold() not in _NO
 
 
 def world_size() -> int:
-    """Return the number of processes that the launcher started; 1 without one."""
+    """Return the number of processes that a launcher such as torchrun started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Return this process's place among them, from 0."""
+    """Return the number of this process among them, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
-class Crew(Protocol):
-    """This process among those that share the work."""
-
-    @property
-    def rank(self) -> int:
-        """Its number, from 0."""
-        ...
-
-    @property
-    def world(self) -> int:
-        """How many there are."""
-        ...
-
-    def gather(self, names: Sequence[str]) -> list[str]:
-        """Wait for all, and return the names of all."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Alone:
-    """A crew of one, which needs no PyTorch."""
+class ProcessGroup:
+    """The processes that share a run, seen from this one; a group of one needs no PyTorch.
+
+    Attributes:
+        rank: Number of this process, from 0. Rank 0 alone reports and writes common files.
+        world_size: Number of processes.
+    """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that reports and writes common files."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Return the items that this process works on: every ``world_size``-th one."""
+        return items[self.rank :: self.world_size]
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Return ``values`` summed over all processes, element by element.
+
+        Raises:
+            PipelineError: If another process was lost.
+        """
+        if self.world_size == 1:
+            return list(values)
+        import torch
+        from torch import distributed
+
+        # NCCL reduces tensors on the GPU of the process only.
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        summed = torch.tensor(values, dtype=torch.float64, device=device)
+        with _lost_process_explained():
+            distributed.all_reduce(summed)
+        return [float(value) for value in summed]
 
     def gather(self, names: Sequence[str]) -> list[str]:
-        """Return ``names``."""
-        return list(names)
+        """Wait for all processes; return the names of all, in the order of their ranks.
+
+        Raises:
+            PipelineError: If another process was lost.
+        """
+        if self.world_size == 1:
+            return list(names)
+        from torch import distributed
+
+        lists: list[Any] = [None] * self.world_size
+        with _lost_process_explained():
+            distributed.all_gather_object(lists, list(names))
+        return [name for part in lists for name in part]
+
+
+@contextmanager
+def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torch.device]]":
+    """Join the other processes of the launcher, if there are any; leave them at the end.
+
+    Args:
+        device: ``cpu`` (gloo), or ``cuda`` (nccl), of which every process takes its own GPU.
+
+    Yields:
+        The group, and the device of this process.
+
+    Raises:
+        DeviceError: If the device cannot be shared, or there are fewer GPUs than processes.
+    """
+    if world_size() == 1:
+        yield ProcessGroup(), device
+        return
+    from torch import distributed
+
+    own = _own_device(device)
+    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    try:
+        with warnings.catch_warnings():
+            # Gradients of a channels_last pass arrive in that layout and are copied once more.
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
+            yield ProcessGroup(distributed.get_rank(), distributed.get_world_size()), own
+    finally:
+        distributed.destroy_process_group()
 
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Turn the whole process's standard error away for a moment.
+    """Discard what the whole process writes to standard error inside the block.
 
-    Drivers and system libraries write there past every log level.
+    Drivers and system libraries write there whatever the log level.
     """
     try:
         saved = os.dup(2)
-    except OSError:  # a program without a console has none
+    except OSError:  # a program without a console has no standard error
         yield
         return
     try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - not always a path
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - not a path on every system
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+@contextmanager
+def _lost_process_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # the transports' words differ when a peer is gone
+        raise PipelineError(
+            "another process of this run was lost; the same command goes on from here"
+        ) from error
+
+
+def _own_device(device: "torch.device") -> "torch.device":
+    import torch
+
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise DeviceError(f"several processes train on CPUs or CUDA GPUs, not on {device.type}")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > torch.cuda.device_count():
+        raise DeviceError(
+            f"{here} processes but {torch.cuda.device_count()} GPUs on this machine; "
+            "start one process per GPU"
+        )
+    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(own)
+    return own

@@ -22,7 +22,7 @@ from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map
 from sodcli.io.pictures.decode import DAMAGE
 from sodcli.io.sinks import save_picture
-from sodcli.process import Crew
+from sodcli.process import ProcessGroup
 from sodcli.runtime.map_folder import MapFolder, MapTask, TaskGroup, describe
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import picture_stream, saliency_stream
@@ -57,10 +57,14 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGr
     return groups
 
 
-def share(groups: Sequence[TaskGroup], rank: int, world: int) -> list[TaskGroup]:
-    """Return what the process ``rank`` of ``world`` does: every so many pictures or sequences."""
-    films = [group for group in groups if group.film][rank::world]
-    stills = [TaskGroup(group.tasks[rank::world], film=False) for group in groups if not group.film]
+def share(groups: Sequence[TaskGroup], processes: ProcessGroup) -> list[TaskGroup]:
+    """Return what this process does: its share of the pictures and of the sequences."""
+    films = processes.share([group for group in groups if group.film])
+    stills = [
+        TaskGroup(tuple(processes.share(group.tasks)), film=False)
+        for group in groups
+        if not group.film
+    ]
     return [group for group in (*stills, *films) if group.tasks]
 
 
@@ -263,10 +267,10 @@ def make_maps(
     sets: Sequence[BenchmarkSet],
     predictor: Predictor,
     request: MapRequest,
-    crew: Crew,
+    processes: ProcessGroup,
     report: Report,
 ) -> list[MapRecord]:
-    """Make the maps of ``sets``, together with the rest of the crew.
+    """Make the maps of ``sets``, together with the other processes.
 
     Returns:
         What became of every picture of every process.
@@ -285,15 +289,15 @@ def make_maps(
     groups = plan(sets, request.out, clips=spec.clip_len > 1)
     folder = MapFolder(request.out, describe(predictor, request.protocol, half=request.half))
     folder.check(groups, resume=request.resume, overwrite=request.overwrite)
-    crew.gather([])  # nobody writes before all have looked
-    if crew.rank == 0:
+    processes.gather([])  # nobody writes before all have looked
+    if processes.rank == 0:
         folder.begin(groups, overwrite=request.overwrite)
-    crew.gather([])
+    processes.gather([])
     rounding = spec.rounding if paper else "nearest"
     settings = MapSettings(request.batch, paper=paper, resume=request.resume, rounding=rounding)
     seer = PublishedPredictor(predictor) if paper else predictor
-    outcomes = run(share(groups, crew.rank, crew.world), seer, settings, report)
-    rows = crew.gather([json.dumps(asdict(_row(outcome))) for outcome in outcomes])
+    outcomes = run(share(groups, processes), seer, settings, report)
+    rows = processes.gather([json.dumps(asdict(_row(outcome))) for outcome in outcomes])
     return [MapRecord(**json.loads(row)) for row in rows]
 
 

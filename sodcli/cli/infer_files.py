@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from sodcli.cli import ui
-from sodcli.cli.loading import NetworkOptions, join_crew
+from sodcli.cli.loading import NetworkOptions, join_group
 from sodcli.errors import BatchError, SodError, UsageError
-from sodcli.process import Crew, rank
+from sodcli.process import ProcessGroup, rank
 
 if TYPE_CHECKING:
     from sodcli.infer.films import FilmOutcome, Position
@@ -45,24 +45,24 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
     from sodcli.infer.photos import sift
 
     about: dict[str, str | None] = {"model": None, "device": None}
-    with join_crew(device) as (crew, own):
+    with join_group(device) as (group, own):
         known, todo = sift(jobs, settings)
-        crew.gather([])  # nobody writes before all have looked at what exists
-        quiet = settings.quiet or crew.rank > 0
+        group.gather([])  # nobody writes before all have looked at what exists
+        quiet = settings.quiet or group.rank > 0
         report = partial(_report, quiet=quiet, as_json=settings.json, skips=skips)
-        outcomes = known if crew.rank == 0 else []
+        outcomes = known if group.rank == 0 else []
         for outcome in outcomes:
             report(outcome)
-        share, begin = _share(todo, crew), time.perf_counter()
+        share, begin = _share(todo, group), time.perf_counter()
         if any(share):
             predictor, where = network.load(own, quiet, _pictures(todo))
             about, begin = {"model": predictor.spec.name, "device": where}, time.perf_counter()
             outcomes += _work(share, predictor, settings, report, quiet=quiet)
-        lines = crew.gather([ResultRow.of(outcome).line() for outcome in outcomes])
-    if crew.rank > 0:
+        lines = group.gather([ResultRow.of(outcome).line() for outcome in outcomes])
+    if group.rank > 0:
         return
     rows = [ResultRow.parse(line) for line in lines]
-    took = time.perf_counter() - begin if settings.verbose or crew.world > 1 else None
+    took = time.perf_counter() - begin if settings.verbose or group.world_size > 1 else None
     if settings.json:
         _print_document(rows, about)
     _finish(rows, jobs, took, quiet=settings.quiet)
@@ -89,13 +89,13 @@ def _pictures(jobs: "list[Job]") -> int:
     return sum(1 if job.input.kind == "picture" else _FRAMES for job in jobs)
 
 
-def _share(jobs: "list[Job]", crew: Crew) -> "tuple[list[Job], list[Job]]":
+def _share(jobs: "list[Job]", group: ProcessGroup) -> "tuple[list[Job], list[Job]]":
     """Return this process's pictures and films; the jobs of one input stay together."""
     from sodcli.infer.photos import by_input
 
     def own(kind: str) -> "list[Job]":
-        groups = by_input(job for job in jobs if job.input.kind == kind)
-        return [job for group in groups[crew.rank :: crew.world] for job in group]
+        inputs = by_input(job for job in jobs if job.input.kind == kind)
+        return [job for each in group.share(inputs) for job in each]
 
     return own("picture"), own("film")
 

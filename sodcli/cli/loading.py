@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
 from sodcli.cli.fetch import watching
-from sodcli.process import Alone, Crew, world_size
+from sodcli.process import ProcessGroup, join_processes, world_size
 
 if TYPE_CHECKING:
     from sodcli.runtime.predictor import Predictor
@@ -66,23 +66,22 @@ class NetworkOptions:
 
 
 @contextmanager
-def join_crew(device: str) -> Iterator[tuple[Crew, str]]:
+def join_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
     """Join the other processes of the launcher, if there are any.
 
     Args:
         device: As typed.
 
     Yields:
-        The crew, and the device of this process, as one would type it.
+        The group, and the device of this process, as one would type it.
 
     Raises:
         DeviceError: If there is no such device, or it cannot be shared.
     """
     if world_size() == 1:
-        yield Alone(), device
+        yield ProcessGroup(), device
         return
     from sodcli.runtime.device import choose_device
-    from sodcli.training.distributed import join_team
 
-    with join_team(choose_device(device)) as team:
-        yield team, str(team.device)
+    with join_processes(choose_device(device)) as (group, own):
+        yield group, str(own)

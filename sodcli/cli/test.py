@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sodcli.cli import options, ui
-from sodcli.cli.loading import NetworkOptions, join_crew
+from sodcli.cli.loading import NetworkOptions, join_group
 from sodcli.cli.options import COMMON
 from sodcli.errors import BatchError
-from sodcli.process import Crew, rank
+from sodcli.process import ProcessGroup, rank
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
@@ -109,10 +109,10 @@ def write_maps(
     quiet = quiet or not leads
     require_maps(model, weights, default_registry())  # a typo is told at once
     found = _find(data, sets, quiet=quiet)
-    with join_crew(device) as (crew, own):
+    with join_group(device) as (group, own):
         predictor, _ = network.load(own if backend == "torch" else device, quiet)
         request = MapRequest(out, protocol, batch, half, resume, overwrite)
-        rows = _make(found, predictor, request, crew, quiet=quiet)
+        rows = _make(found, predictor, request, group, quiet=quiet)
     if leads:
         scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
         tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
@@ -131,13 +131,13 @@ def _make(
     found: "list[BenchmarkSet]",
     predictor: "Predictor",
     request: "MapRequest",
-    crew: Crew,
+    group: ProcessGroup,
     *,
     quiet: bool,
 ) -> "list[MapRecord]":
     from sodcli.benchmark.maps import make_maps
 
-    share = -(-sum(one.pictures for one in found) // crew.world)
+    share = -(-sum(one.pictures for one in found) // group.world_size)
     with ui.progress("maps", share, quiet=quiet) as advance:
 
         def report(outcome: "MapOutcome") -> None:
@@ -145,7 +145,7 @@ def _make(
             if outcome.error is not None:
                 ui.error(str(outcome.error))
 
-        return make_maps(found, predictor, request, crew, report)
+        return make_maps(found, predictor, request, group, report)
 
 
 def score_maps(

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sodcli.models._base import Prediction
+from sodcli.process import ProcessGroup
 from sodcli.training.config import TrainConfig
-from sodcli.training.distributed import Team, mean_weight, parallel
+from sodcli.training.distributed import mean_weight, parallel
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import build_optimizer, set_rates
 
@@ -56,17 +57,21 @@ class Learner:
         for_use: The module that is validated and saved: ``average`` if there is one.
     """
 
-    def __init__(self, module: nn.Module, config: TrainConfig, team: Team) -> None:
-        self.module = module.to(team.device)
+    def __init__(
+        self, module: nn.Module, config: TrainConfig, group: ProcessGroup, device: torch.device
+    ) -> None:
+        self.module = module.to(device)
         self.average = average_of(self.module) if config.ema else None
         self.for_use = self.average or self.module
-        self._config, self._team = config, team
+        self._config, self._group, self._device = config, group, device
         self._loss = get_loss(config.loss)
         self._optimizer = build_optimizer(
             self.module, config.optimizer, config.lr, preloaded=bool(config.init)
         )
-        self._net = parallel(self.module, team).train()  # after the optimiser, which freezes some
-        self._scaler = torch.amp.GradScaler(team.device.type, enabled=config.amp == "fp16")
+        self._net = parallel(
+            self.module, group, device
+        ).train()  # after the optimiser, which freezes some
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
 
     def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:
         """Compute the gradients of this process's part of a batch.
@@ -79,7 +84,7 @@ class Learner:
         Returns:
             The loss summed over the N items.
         """
-        torch.manual_seed(_step_seed(self._config.seed, step, self._team.rank))
+        torch.manual_seed(_step_seed(self._config.seed, step, self._group.rank))
         self._net.train()
         self._optimizer.zero_grad(set_to_none=True)
         pieces = list(
@@ -126,16 +131,16 @@ class Learner:
         """Return the context in which the network runs."""
         if self._config.amp == "none":
             return nullcontext()
-        return torch.autocast(self._team.device.type, _FORMATS[self._config.amp])
+        return torch.autocast(self._device.type, _FORMATS[self._config.amp])
 
     def _piece(self, images: Tensor, masks: Tensor, *, last: bool) -> Tensor:
-        x = _channels_last(images.to(self._team.device, non_blocking=True))
-        y = masks.to(self._team.device, non_blocking=True)
+        x = _channels_last(images.to(self._device, non_blocking=True))
+        y = masks.to(self._device, non_blocking=True)
         with self._exchange(last):
             with self.autocast():
                 prediction = self._net(x)
             mean = self._loss(_in_float32(prediction), y)
-            weight = mean_weight(x, self._config.batch, self._team)
+            weight = mean_weight(x, self._config.batch, self._group)
             self._scaler.scale(mean * weight).backward()  # type: ignore[no-untyped-call]
         return mean.detach() * len(x)
 

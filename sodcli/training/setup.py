@@ -24,9 +24,9 @@ from sodcli.errors import MissingError
 from sodcli.files import user_path
 from sodcli.models import build_model
 from sodcli.models.restore import initialise
+from sodcli.process import ProcessGroup
 from sodcli.registry import DatasetSpec, ModelSpec, Registry
 from sodcli.training.config import TrainConfig
-from sodcli.training.distributed import Team
 from sodcli.training.run_folder import RunFolder
 from sodcli.weights.cache import locate
 from sodcli.weights.read import read_weights
@@ -176,7 +176,7 @@ class Run:
     options: Options
 
 
-def make_loader(run: Run, team: Team) -> BatchLoader:
+def make_loader(run: Run, group: ProcessGroup) -> BatchLoader:
     """Return the loader of this process's share of every batch."""
     config, spec = run.config, run.spec
     return BatchLoader(
@@ -187,8 +187,8 @@ def make_loader(run: Run, team: Team) -> BatchLoader:
         seed=config.seed,
         mean=spec.mean,
         std=spec.std,
-        rank=team.rank,
-        world=team.world,
+        rank=group.rank,
+        world=group.world_size,
         workers=run.options.workers,
         drop_last=config.drop_last,
         backgrounds=run.data.backgrounds,

@@ -12,10 +12,10 @@ from torch import nn
 from sodcli.data.loader import Batch
 from sodcli.errors import DeviceError, TrainingError
 from sodcli.models.restore import describe
-from sodcli.process import world_size
+from sodcli.process import ProcessGroup, join_processes, world_size
 from sodcli.registry import Registry
 from sodcli.training.config import TrainConfig
-from sodcli.training.distributed import Team, join_team, splits_statistics
+from sodcli.training.distributed import splits_statistics
 from sodcli.training.interrupt import StopRequest, TrainingStopped, catch_stop_signals
 from sodcli.training.learner import Learner
 from sodcli.training.report import Reporter, RunPlan, StepReport
@@ -28,13 +28,21 @@ from sodcli.weights.save import save_weights
 class Trainer:
     """The training loop of one process."""
 
-    def __init__(self, run: Run, network: nn.Module, team: Team, reporter: Reporter) -> None:
-        self._run, self._team, self._reporter = run, team, reporter
-        self._learner = Learner(network, run.config, team)
-        self._loader = make_loader(run, team)
+    def __init__(
+        self,
+        run: Run,
+        network: nn.Module,
+        group: ProcessGroup,
+        device: torch.device,
+        reporter: Reporter,
+    ) -> None:
+        self._run, self._group, self._device = run, group, device
+        self._reporter = reporter
+        self._learner = Learner(network, run.config, group, device)
+        self._loader = make_loader(run, group)
         self._steps = self._loader.batches_per_epoch()
         self._rates = run.config.rates()
-        self._validator = Validator(run, team.device)
+        self._validator = Validator(run, device)
         self._pairs = digest(run.data.names())
         self._progress = Progress()
         self._names: tuple[str, ...] = ()
@@ -65,7 +73,7 @@ class Trainer:
                 self._close_epoch(stop)
         except TrainingStopped:
             self._save()
-            if self._team.leads:
+            if self._group.leads:
                 self._keep(self._run.folder.last)
             raise KeyboardInterrupt from None
 
@@ -73,7 +81,7 @@ class Trainer:
         config, data = self._run.config, self._run.data
         for problem in data.problems:
             self._reporter.on_note(problem)
-        if splits_statistics(self._learner.module, self._team):
+        if splits_statistics(self._learner.module, self._group, self._device):
             self._reporter.on_note(
                 "batch norm keeps its statistics per process: PyTorch can share them on GPUs only"
             )
@@ -86,8 +94,8 @@ class Trainer:
                 epochs=config.epochs,
                 steps=config.epochs * self._steps,
                 done=self._progress.step,
-                device=str(self._team.device),
-                processes=self._team.world,
+                device=str(self._device),
+                processes=self._group.world_size,
                 amp=config.amp,
             )
         )
@@ -109,9 +117,9 @@ class Trainer:
         now, self._names = self._progress, batch.names
         summed = self._learner.gradients(batch.images, batch.masks, now.step)
         counts = (summed, len(batch.names), len(batch.skipped), stop.wanted)
-        loss, images, skipped, stops = self._team.total(counts)
+        loss, images, skipped, stops = self._group.total(counts)
         if not math.isfinite(loss):
-            names = self._team.gather(batch.names)
+            names = self._group.gather(batch.names)
             raise self._broken(f"the loss became {loss} at step {now.step + 1}", names)
         now.lr = self._learner.update(now.epoch, now.step, self._rate_of())
         now.step, now.batch = now.step + 1, now.batch + 1
@@ -126,7 +134,7 @@ class Trainer:
             )
         )
         if skipped:
-            self._skip(self._team.gather(batch.skipped))
+            self._skip(self._group.gather(batch.skipped))
         return bool(stops)
 
     def _rate_of(self) -> Callable[[float], float]:
@@ -158,7 +166,7 @@ class Trainer:
             "seconds": round(now.seconds, 3),
             "images_per_s": round(now.images / max(now.seconds, 1e-9), 2),
         }
-        if self._team.leads:
+        if self._group.leads:
             self._check_weights()
             row |= self._validate(row["epoch"], stop)
             self._keep(self._run.folder.last)
@@ -178,7 +186,7 @@ class Trainer:
         return found
 
     def _save(self) -> None:
-        if not self._team.leads:
+        if not self._group.leads:
             return
         self._check_weights()
         target = self._run.folder.checkpoint
@@ -245,18 +253,20 @@ def train(
     run = Run(config, registry.model(config.model), folder, data, options)
     started = resume and folder.checkpoint.exists()
     network = make_network(run, registry, resumed=started)
-    with join_team(options.device) as team, catch_stop_signals(deferred=world_size() > 1) as stop:
-        trainer = Trainer(run, network, team, reporter if team.leads else Reporter())
-        if team.leads:
+    with (
+        join_processes(options.device) as (group, device),
+        catch_stop_signals(deferred=world_size() > 1) as stop,
+    ):
+        trainer = Trainer(run, network, group, device, reporter if group.leads else Reporter())
+        if group.leads:
             folder.tidy()
         if started:
             trainer.load()
-        elif team.leads:
+        elif group.leads:
             folder.write(config)
         try:
             trainer.run(stop)
         except torch.OutOfMemoryError as error:
             raise DeviceError(
-                f"{team.device}: out of memory; lower --batch or --size, or raise accumulate "
-                "in --config"
+                f"{device}: out of memory; lower --batch or --size, or raise accumulate in --config"
             ) from error

@@ -9,17 +9,9 @@ from sodcli.benchmark.maps import MapRequest, make_maps, plan, share
 from sodcli.data.benchmarks import find_sets
 from sodcli.data.clips import windows
 from sodcli.errors import DeviceError, PipelineError, UsageError
+from sodcli.process import ProcessGroup
 from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
-
-
-class Alone:
-    """A crew of one."""
-
-    rank, world = 0, 1
-
-    def gather(self, names):
-        return list(names)
 
 
 class Certain:
@@ -47,7 +39,9 @@ def sets(tmp_path):
 def make(sets, registry, out, *, model="sdnet", backend=None, **request):
     backend = backend or Certain()
     predictor = Predictor(registry.model(model), torch.nn.Identity(), backend, size=32)
-    return make_maps(sets, predictor, MapRequest(out, **request), Alone(), lambda outcome: None)
+    return make_maps(
+        sets, predictor, MapRequest(out, **request), ProcessGroup(), lambda outcome: None
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,11 +84,11 @@ def test_two_maps_are_never_one_file(sets, tmp_path):
 
 def test_shares_are_disjoint_and_whole(sets, registry, tmp_path):
     groups = plan(sets, tmp_path, clips=False)
-    parts = [share(groups, rank, 3) for rank in range(3)]
+    parts = [share(groups, ProcessGroup(rank, 3)) for rank in range(3)]
     tasks = [task for part in parts for group in part for task in group.tasks]
     assert sorted(task.target.stem for task in tasks) == ["a", "b", "c", "d", "e"]
     assert max(len(part[0].tasks) for part in parts) == 2
-    assert share(groups, 5, 6) == []
+    assert share(groups, ProcessGroup(5, 6)) == []
 
 
 class Watching:

@@ -8,24 +8,26 @@ import torch
 from torch import nn
 
 from sodcli.errors import DeviceError
-from sodcli.training.distributed import Team, join_team, mean_weight, parallel, splits_statistics
+from sodcli.process import ProcessGroup, join_processes
+from sodcli.training.distributed import mean_weight, parallel, splits_statistics
 
 CPU = torch.device("cpu")
 # Two forks of one process, because importing torch takes longest.
 TWO = """
 import json, os, sys, torch
 from torch import distributed as dist, nn
-from sodcli.training.distributed import join_team, parallel
+from sodcli.process import join_processes
+from sodcli.training.distributed import parallel
 
 def work(rank):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
     told = {}
     try:
-        with join_team(torch.device("cpu")) as team:
-            told["leads"] = team.leads
-            told["total"] = team.total([1.0, float(rank)])
-            told["names"] = team.gather([f"picture {rank}"])
-            net = parallel(nn.Linear(1, 1, bias=False), team)
+        with join_processes(torch.device("cpu")) as (group, device):
+            told["leads"] = group.leads
+            told["total"] = group.total([1.0, float(rank)])
+            told["names"] = group.gather([f"picture {rank}"])
+            net = parallel(nn.Linear(1, 1, bias=False), group, device)
             net(torch.full((1, 1), 1.0 + rank)).sum().backward()
             told["gradient"] = net.module.weight.grad.item()
             raise KeyError("in the middle")
@@ -70,11 +72,11 @@ def test_two_processes_share_sums_names_and_gradients_and_leave(tmp_path):
 def test_alone_nothing_is_shared(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     module = nn.Linear(1, 1)
-    with join_team(CPU) as team:
-        assert team == Team(0, 1, CPU)
-        assert team.total([1.5]) == [1.5]
-        assert team.gather(["a"]) == ["a"]
-        assert parallel(module, team) is module
+    with join_processes(CPU) as (group, device):
+        assert (group, device) == (ProcessGroup(), CPU)
+        assert group.total([1.5]) == [1.5]
+        assert group.gather(["a"]) == ["a"]
+        assert parallel(module, group, device) is module
 
 
 @pytest.mark.parametrize(
@@ -83,12 +85,12 @@ def test_alone_nothing_is_shared(monkeypatch):
 def test_devices_that_cannot_be_shared_are_refused(monkeypatch, device, message):
     monkeypatch.setenv("WORLD_SIZE", "64")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
-    with pytest.raises(DeviceError, match=message), join_team(torch.device(device)):
+    with pytest.raises(DeviceError, match=message), join_processes(torch.device(device)):
         pass
 
 
 def test_every_picture_weighs_the_same_wherever_it_lies():
-    two = Team(0, 2, CPU)
+    two = ProcessGroup(0, 2)
     shares = [mean_weight(torch.empty(n, 1), 8, two) for n in (4, 3, 1)]
     assert shares == [1.0, 0.75, 0.25]
     assert sum(shares) / two.world == 1.0
@@ -96,7 +98,7 @@ def test_every_picture_weighs_the_same_wherever_it_lies():
 
 def test_batch_norm_is_split_on_cpus_only():
     normed = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
-    assert splits_statistics(normed, Team(0, 2, CPU))
-    assert not splits_statistics(normed, Team(0, 1, CPU))
-    assert not splits_statistics(normed, Team(0, 2, torch.device("cuda")))
-    assert not splits_statistics(normed[0], Team(0, 2, CPU))
+    assert splits_statistics(normed, ProcessGroup(0, 2), CPU)
+    assert not splits_statistics(normed, ProcessGroup(0, 1), CPU)
+    assert not splits_statistics(normed, ProcessGroup(0, 2), torch.device("cuda"))
+    assert not splits_statistics(normed[0], ProcessGroup(0, 2), CPU)
