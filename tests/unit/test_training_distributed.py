@@ -93,7 +93,7 @@ def test_every_picture_weighs_the_same_wherever_it_lies():
     two = ProcessGroup(0, 2)
     shares = [mean_weight(torch.empty(n, 1), 8, two) for n in (4, 3, 1)]
     assert shares == [1.0, 0.75, 0.25]
-    assert sum(shares) / two.world == 1.0
+    assert sum(shares) / two.world_size == 1.0
 
 
 def test_batch_norm_is_split_on_cpus_only():
