@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from functools import partial
-from inspect import cleandoc
 from traceback import print_exc
 from typing import Annotated, Any, Final
 
@@ -15,6 +14,7 @@ from sodcli.cli import ui
 from sodcli.cli.evaluate import evaluate
 from sodcli.cli.export import export
 from sodcli.cli.fetch import fetch
+from sodcli.cli.help_screen import Command, print_help
 from sodcli.cli.infer import infer
 from sodcli.cli.options import Traceback
 from sodcli.cli.pseudo_label import pseudo_label
@@ -40,14 +40,14 @@ _PACKAGES: Final = {
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
 }
-_SPOKEN: Final = {"torch": "PyTorch"}
+_DISPLAY_NAMES: Final = {"torch": "PyTorch"}
 
 
 def explain(error: Exception, screen: str) -> int:
-    """Print what is no :class:`.SodError` in one line: a wrong command line, a mistake of ours.
+    """Print any error that is not a :class:`.SodError` in one line.
 
     Args:
-        error: Whatever came up.
+        error: A wrong command line, a missing package, a full disk, or a bug.
         screen: The command that was typed, for errors that do not know theirs.
 
     Returns:
@@ -55,11 +55,11 @@ def explain(error: Exception, screen: str) -> int:
     """
     if hasattr(error, "format_message"):
         return _explain_words(error, screen)
-    package = _lacking(error)
+    package = _missing_package(error)
     if package is not None:
-        ui.error(f"this needs {_SPOKEN.get(package, package)}; run: pip install {package}")
+        ui.error(f"this needs {_DISPLAY_NAMES.get(package, package)}; run: pip install {package}")
         return UsageError.exit_code
-    if isinstance(error, OSError) and error.strerror:  # of the disk, at a place nobody foresaw
+    if isinstance(error, OSError) and error.strerror:  # from the disk, not caught where it occurred
         where = f"{error.filename}: " if error.filename is not None else ""
         ui.error(f"{where}{error.strerror.lower()}")
         return SodError.exit_code
@@ -68,7 +68,7 @@ def explain(error: Exception, screen: str) -> int:
 
 
 def _explain_words(error: Exception, screen: str) -> int:
-    """Print what is wrong with the command line, unless its help has just been printed instead."""
+    """Print what is wrong with the command line; nothing if its help was printed instead."""
     message = error.format_message()  # type: ignore[attr-defined]
     if message:
         context = getattr(error, "ctx", None)
@@ -78,8 +78,8 @@ def _explain_words(error: Exception, screen: str) -> int:
     return int(getattr(error, "exit_code", UsageError.exit_code))
 
 
-def _lacking(error: Exception) -> str | None:
-    """Return the package that is not installed, if that is the error."""
+def _missing_package(error: Exception) -> str | None:
+    """Return the package whose absence caused the error, if one did."""
     if not isinstance(error, ModuleNotFoundError):
         return None
     return _PACKAGES.get((error.name or "").partition(".")[0])
@@ -89,12 +89,11 @@ INTERRUPTED = 130
 
 
 class _Boundary(TyperGroup):
-    """Turns every error into one line and an exit code; before it the traceback, if wanted."""
+    """Turns every error into one line and an exit code, after the traceback if asked for."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        for command in (self, *self.commands.values()):
-            command.help = _flowing(command.help)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help to standard output."""
+        print_help(self, ctx)
 
     def main(
         self,
@@ -127,7 +126,7 @@ class _Boundary(TyperGroup):
             code = error.exit_code
         except typer.Abort:
             code = INTERRUPTED
-        except Exception as error:  # noqa: BLE001 - a user must never meet a traceback unasked
+        except Exception as error:  # noqa: BLE001 - users see a traceback only on request
             if traced:
                 print_exc()
             code = explain(error, self._screen(words))
@@ -141,15 +140,11 @@ class _Boundary(TyperGroup):
 
 
 def _is_mine(error: SodError) -> bool:
-    """Say whether this process is to tell; of what all of a launcher's meet, the first one does."""
+    """Return True if this process should print the error.
+
+    Errors that every process of a launcher hits are printed by rank 0 only.
+    """
     return rank() == 0 or not isinstance(error, UsageError | MissingError)
-
-
-def _flowing(text: str | None) -> str | None:
-    """Leave the breaks between paragraphs only, so that a screen of any width breaks the lines."""
-    if text is None:
-        return None
-    return "\n\n".join(part.replace("\n", " ") for part in cleandoc(text).split("\n\n"))
 
 
 app = typer.Typer(
@@ -184,12 +179,17 @@ def main(
     """
 
 
-app.command(no_args_is_help=True)(infer)
-app.command("test", no_args_is_help=True)(write_maps)
-app.command("eval", no_args_is_help=True)(evaluate)
-app.command(no_args_is_help=True)(train)
-app.command(no_args_is_help=True)(pseudo_label)
-app.command(no_args_is_help=True)(fetch)
-app.command(no_args_is_help=True)(reparam)
-app.command(no_args_is_help=True)(export)
-app.command()(speed)
+class _Infer(Command):
+    examples = (
+        ("sod infer photo.jpg", "Cut the subject out into photo_rgba.png."),
+        ("sod infer shop/ -t white --format jpg", "Put every subject of a folder on white."),
+        ("sod infer clip.mp4 -t blur", "Blur the background of a film."),
+    )
+
+
+app.command(cls=_Infer)(infer)
+app.command("test", cls=Command, no_args_is_help=True)(write_maps)
+app.command("eval", cls=Command, no_args_is_help=True)(evaluate)
+for _command in (train, pseudo_label, fetch, reparam, export):
+    app.command(cls=Command, no_args_is_help=True)(_command)
+app.command(cls=Command)(speed)

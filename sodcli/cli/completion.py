@@ -1,18 +1,15 @@
 """What the shell offers after the Tab key for options whose values are names."""
 
-import re
 from collections.abc import Iterable
-from importlib import resources
 from typing import Final
 
-from sodcli.imaging.colours import COLOURS
+from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES, colour_names
 from sodcli.io.films.formats import CODEC_NAMES
 from sodcli.registry import default_registry
 
 _METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 _FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
-_COMPOSER: Final = re.compile(r'^@composer\("([^"]+)"', re.MULTILINE)
 
 
 def models(incomplete: str) -> list[str]:
@@ -66,10 +63,9 @@ def downloads(incomplete: str) -> list[str]:
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the output types that are words, and the colours that have names."""
-    # Read, not imported: imaging.compose brings OpenCV along.
-    source = resources.files("sodcli.imaging").joinpath("compose.py").read_text(encoding="utf-8")
-    return _matching((*_COMPOSER.findall(source), *COLOURS), incomplete)
+    """Return output types and the usual colours; once something is typed, every colour."""
+    colours = colour_names() if incomplete else COMMON_COLOURS
+    return _matching({*OUTPUT_TYPES, *ALIASES, *colours}, incomplete)
 
 
 def formats(incomplete: str) -> list[str]:

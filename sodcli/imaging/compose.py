@@ -1,6 +1,7 @@
 """Turn a picture and its saliency into the output the user asked for.
 
-A new output type is one function here with ``@composer("name")`` above it.
+A new output type is one function here with ``@composer("name")`` above it, and its name in
+``output_types.OUTPUT_TYPES``.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from sodcli.frame import Frame
 from sodcli.imaging.blend import blur, cover, mix, over_white
-from sodcli.imaging.colours import Rgb
+from sodcli.imaging.output_types import Rgb
 from sodcli.imaging.refine import estimate_foreground, near_subject
 
 Pixels = NDArray[np.uint8]
@@ -134,6 +135,12 @@ def cut_out(frame: Frame, look: Look) -> Pixels:
     opaque = cv2.cvtColor(_subject(frame, look), cv2.COLOR_RGB2RGBA)
     rgba = cv2.copyTo(opaque, near_subject(alpha).view(np.uint8))
     return np.asarray(cv2.insertChannel(_to_8bit(alpha), rgba, 3), np.uint8)
+
+
+@composer("reverse", alpha=True)
+def background_only(frame: Frame, look: Look) -> Pixels:
+    """Picture with straight alpha that is transparent where the subject is."""
+    return cut_out(frame.with_saliency(1 - _saliency(frame)), look)
 
 
 @composer("blur")

@@ -13,7 +13,7 @@ from PIL.GifImagePlugin import GifImageFile
 
 from sodcli.errors import SourceError
 from sodcli.files import natural_key
-from sodcli.imaging.compose import PICTURE, names
+from sodcli.imaging.output_types import OUTPUT_TYPES
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, reader_of
 from sodcli.text import display_name, reason_of
@@ -93,10 +93,11 @@ def _suffix(name: str) -> str:
 def _results_among(media: Collection[str]) -> set[str]:
     """Return the names that ``io.naming`` gives to results beside one of the other files."""
     sources = {*media, *(Path(name).stem for name in media)}
-    types = {*names()} - {PICTURE}
     splits = {name: Path(name).stem.rpartition("_") for name in media}
     return {
-        name for name, (source, _, kind) in splits.items() if kind in types and source in sources
+        name
+        for name, (source, _, kind) in splits.items()
+        if kind in OUTPUT_TYPES and source in sources
     }
 
 

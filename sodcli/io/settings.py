@@ -8,8 +8,8 @@ from sodcli.errors import UsageError
 from sodcli.files import user_path
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.colours import COLOURS, colour_of
-from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha, names
+from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha
+from sodcli.imaging.output_types import ALIASES, OUTPUT_TYPES, colour_names, colour_of
 from sodcli.io.films.read import FilmReader
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import read_picture
@@ -110,19 +110,19 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
         UsageError: If there is no type, colour or file of that name.
         SourceError: If the file cannot be read.
     """
-    known = [name for name in names() if name != PICTURE]
-    if kind in known:
+    kind = ALIASES.get(kind, kind)
+    if kind in OUTPUT_TYPES:
         return Style(kind, kind, Look(refine=refine))
     colour = colour_of(kind)
     if colour is not None:
         return Style(PICTURE, kind.removeprefix("#").lower(), Look(flat(colour), refine))
     path = user_path(kind)
     if not path.exists():
-        known += COLOURS
+        types = [*OUTPUT_TYPES, *ALIASES]
         raise UsageError(
             f"--type {kind}: no output type, colour, picture or film of that name."
-            f"{did_you_mean(kind, known)} Known: {', '.join(known)}, '#rrggbb',"
-            " or the path of a picture or film."
+            f"{did_you_mean(kind, [*types, *colour_names()])} Known: {', '.join(types)}, the colours"
+            " of CSS such as white, '#rrggbb', or the path of a picture or film."
         )
     background, film = _background(path, max_pixels)
     return Style(PICTURE, path.stem, Look(background, refine), film)

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from sodcli.cli import completion
 from sodcli.cli.app import app
 from sodcli.cli.evaluate import evaluate
-from sodcli.imaging.colours import COLOURS
 from sodcli.imaging.compose import PICTURE, names
+from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES
 from sodcli.io.pictures.encode import is_format
 from sodcli.registry import default_registry
 
@@ -43,8 +43,10 @@ def test_commands_and_options_are_offered(shell):
 
 
 def test_values_are_offered(registry):
-    types = sorted({*names(), *COLOURS} - {PICTURE})
+    assert {*OUTPUT_TYPES, PICTURE} == {*names()}
+    types = sorted({*OUTPUT_TYPES, *ALIASES, *COMMON_COLOURS})
     assert offered("bash", "infer", "--type", "").split() == types
+    assert offered("bash", "infer", "--type", "dodger").split() == ["dodgerblue"]
     assert offered("bash", "test", "--model", "std").split() == ["stdnet", "stdnet-a"]
     assert offered("bash", "train", "--recipe", "sdnet").split() == sorted(
         name for name in registry.recipes if name.startswith("sdnet")

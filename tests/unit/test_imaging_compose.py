@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from sodcli.frame import Frame
-from sodcli.imaging.colours import colour_of
 from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, has_alpha, names
+from sodcli.imaging.output_types import colour_of
 
 RAW = Look(refine=False)
 
@@ -33,14 +33,15 @@ def test_the_promised_types_are_there():
 def test_every_type_keeps_size_and_input(frame, kind, refine):
     before = frame.rgb.copy()
     out = compose(kind, frame, looks(kind, refine=refine))
-    assert out.shape == {"map": (40, 60), "rgba": (40, 60, 4)}.get(kind, (40, 60, 3))
+    alpha = (4,) if has_alpha(kind) else (3,)
+    assert out.shape == ((40, 60) if kind == "map" else (40, 60, *alpha))
     assert has_alpha(kind) == (out.shape[2:] == (4,))
     assert out.dtype == np.uint8
     assert out.flags.c_contiguous
     assert np.array_equal(frame.rgb, before)
 
 
-@pytest.mark.parametrize("kind", sorted(set(names()) - {"map", "overlay"}))
+@pytest.mark.parametrize("kind", sorted(set(names()) - {"map", "overlay", "reverse"}))
 def test_the_subject_itself_is_never_changed(frame, kind):
     out = compose(kind, frame, looks(kind))
     assert np.array_equal(out[:, 35:, :3], frame.rgb[:, 35:])
@@ -152,9 +153,9 @@ def test_picture_covers_without_stretching(frame):
 @pytest.mark.parametrize(
     ("text", "rgb"),
     [("white", (255, 255, 255)), ("black", (0, 0, 0)), ("gray", (128, 128, 128)),
-     ("#0aFF10", (10, 255, 16)), ("#fff", None), ("ffffff", None), ("./white", None)],
+     ("#0aFF10", (10, 255, 16)), ("#fff", (255, 255, 255)), ("DodgerBlue", (30, 144, 255)), ("#ffff", None), ("ffffff", None), ("./white", None)],
 )  # fmt: skip
-def test_a_colour_has_a_name_or_six_digits(frame, text, rgb):
+def test_a_colour_is_a_name_of_css_or_three_or_six_digits(frame, text, rgb):
     assert colour_of(text) == rgb
     if rgb:
         empty = frame.with_saliency(np.zeros((40, 60), np.float32))
@@ -173,3 +174,9 @@ def test_what_is_missing_is_named(frame):
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="already registered"):
         composer("map")(lambda frame, look: frame.rgb)
+
+
+def test_reverse_keeps_all_but_the_subject(frame):
+    out = compose("reverse", frame, RAW)
+    assert np.array_equal(out[..., 3], np.rint((1 - frame.saliency) * 255))
+    assert np.array_equal(out[:, :18, :3], frame.rgb[:, :18])
