@@ -121,8 +121,8 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
         types = [*OUTPUT_TYPES, *ALIASES]
         raise UsageError(
             f"--type {kind}: no output type, colour, picture or film of that name."
-            f"{did_you_mean(kind, [*types, *colour_names()])} Known: {', '.join(types)}, the colours"
-            " of CSS such as white, '#rrggbb', or the path of a picture or film."
+            f"{did_you_mean(kind, [*types, *colour_names()])} Known: {', '.join(types)},"
+            " colours of CSS such as white, '#rrggbb', or the path of a picture or film."
         )
     background, film = _background(path, max_pixels)
     return Style(PICTURE, path.stem, Look(background, refine), film)
