@@ -153,8 +153,8 @@ def test_picture_covers_without_stretching(frame):
 @pytest.mark.parametrize(
     ("text", "rgb"),
     [("white", (255, 255, 255)), ("black", (0, 0, 0)), ("gray", (128, 128, 128)),
-     ("#0aFF10", (10, 255, 16)),
-     ("#fff", (255, 255, 255)), ("DodgerBlue", (30, 144, 255)), ("#ffff", None), ("ffffff", None), ("./white", None)],
+     ("#0aFF10", (10, 255, 16)), ("#fff", (255, 255, 255)), ("DodgerBlue", (30, 144, 255)),
+     ("#ffff", None), ("ffffff", None), ("./white", None)],
 )  # fmt: skip
 def test_a_colour_is_a_name_of_css_or_three_or_six_digits(frame, text, rgb):
     assert colour_of(text) == rgb
