@@ -1,7 +1,9 @@
 """A camera for machines that have none, and a display for machines without a screen."""
 
 import ctypes
+import math
 import subprocess
+import threading
 import time
 
 import cv2
@@ -49,6 +51,41 @@ class StandIn:
 
     def release(self):
         self.released = True
+
+
+class Stepped(StandIn):
+    """Takes its first picture at once, and each further one only when ``take`` allows it.
+
+    Attributes:
+        taken_s: When each picture was taken, in seconds of ``time.monotonic``.
+    """
+
+    def __init__(self, **options):
+        super().__init__(**{"rate": 0, **options})
+        self._allowed, self._asked_for, self.taken_s = 1, 0, []
+        self._changed = threading.Condition()
+
+    def take(self, count):
+        """Take ``count`` pictures; returns when the reader has all of them and asks for more."""
+        with self._changed:
+            self._allowed += count
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._asked_for > self._allowed)
+
+    def take_all(self):
+        """Take every picture that is asked for from now on."""
+        with self._changed:
+            self._allowed = math.inf
+            self._changed.notify_all()
+
+    def read(self):
+        with self._changed:
+            self._asked_for += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._asked_for <= self._allowed)
+        answer = super().read()
+        self.taken_s.append(time.monotonic())
+        return answer
 
 
 class Screen:
