@@ -69,9 +69,11 @@ class ConvNorm(ConvReLU):
         kernel: int | tuple[int, int],
         *,
         dilation: int = 1,
+        groups: int = 1,
         relu: bool = False,
     ) -> None:
-        super().__init__(same_conv(channels_in, channels_out, kernel, dilation), relu=relu)
+        conv = same_conv(channels_in, channels_out, kernel, dilation, groups)
+        super().__init__(conv, relu=relu)
         self.bn = nn.BatchNorm2d(channels_out)
 
     def folded(self) -> ConvReLU:
@@ -83,11 +85,21 @@ class ConvNorm(ConvReLU):
 
 
 def same_conv(
-    channels_in: int, channels_out: int, kernel: int | tuple[int, int], dilation: int = 1
+    channels_in: int,
+    channels_out: int,
+    kernel: int | tuple[int, int],
+    dilation: int = 1,
+    groups: int = 1,
 ) -> nn.Conv2d:
     """Return a convolution without bias, of unchanged size, with weights of Kaiming."""
     conv = nn.Conv2d(
-        channels_in, channels_out, kernel, padding="same", dilation=dilation, bias=False
+        channels_in,
+        channels_out,
+        kernel,
+        padding="same",
+        dilation=dilation,
+        groups=groups,
+        bias=False,
     )
     nn.init.kaiming_normal_(conv.weight)
     return conv

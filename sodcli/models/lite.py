@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sodcli.models._base import NO_AUX, Prediction
+from sodcli.models.convnorm import ConvNorm
 from sodcli.models.resample import pad_to, resize
 
 STRIDE: Final = 32
@@ -109,17 +110,12 @@ class Refine(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(
-            channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False
-        )
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.depthwise = ConvNorm(channels, channels, kernel, groups=channels, relu=True)
+        self.pointwise = ConvNorm(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
-        y = self.norm2(self.pointwise(F.relu(self.norm1(self.depthwise(x)))))
-        return F.relu(x + y)
+        return F.relu(x + self.pointwise(self.depthwise(x)))
 
 
 class GlobalContext(nn.Module):
@@ -158,8 +154,7 @@ class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.laterals = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out))
-            for wide, out in zip(_CHANNELS, _WIDTHS, strict=True)
+            ConvNorm(wide, out, 1) for wide, out in zip(_CHANNELS, _WIDTHS, strict=True)
         )
         self.context = GlobalContext(_WIDTHS[-1])
         self.narrow = nn.ModuleList(
