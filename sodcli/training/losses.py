@@ -237,7 +237,7 @@ def region_ssim(prediction: Prediction, target: Tensor) -> Tensor:
 
 
 def _weighted_region(logits: Tensor, target: Tensor, window: int) -> Tensor:
-    around = F.avg_pool2d(target, window, 1, window // 2, count_include_pad=False)
+    around = _local_mean(target, window)
     weight = 1 + _LITE_EDGE * (around - target).abs()
     inner = (-3, -2, -1)
     entropy = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
@@ -246,3 +246,10 @@ def _weighted_region(logits: Tensor, target: Tensor, window: int) -> Tensor:
     either = ((saliency + target - saliency * target) * weight).sum(inner)
     overlap = 1 - (both + 1) / (either + 1)
     return (entropy.sum(inner) / weight.sum(inner) + overlap).mean()
+
+
+def _local_mean(x: Tensor, window: int) -> Tensor:
+    """Return the mean of the pixels around each, those that there are: rows first, then columns."""
+    reach = window // 2
+    rows = F.avg_pool2d(x, (window, 1), 1, (reach, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, window), 1, (0, reach), count_include_pad=False)
