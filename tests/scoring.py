@@ -16,7 +16,7 @@ from sodcli.metrics.measure import measure
 from sodcli.metrics.scores import summarise
 from tests.conftest import SHARED
 
-NAMES = ("S", "maxF", "adpF", "wF", "MAE")
+NAMES = ("S", "maxF", "adpF", "wF", "MAE", "mBA")
 
 
 def score(predictor, images):
