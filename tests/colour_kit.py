@@ -1,10 +1,13 @@
-"""Pictures in Display P3, as every iPhone takes them, and what their numbers mean in sRGB."""
+"""Pictures in Display P3, films in PQ and HLG, and what their numbers mean in sRGB."""
 
 import struct
+import subprocess
 from functools import cache
 
 import numpy as np
 from PIL import ImageCms
+
+from tests.film_kit import executable
 
 # Red, green and blue of Display P3 in XYZ, adapted to D50 as profiles want it.
 _PRIMARIES = {
@@ -41,3 +44,44 @@ def p3_in_srgb(rgb):
     linear = linear.clip(0, 1)
     coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(coded * 255)
+
+
+# Linear BT.709 to linear BT.2020 (ITU-R BT.2087).
+_TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+_TRANSFERS = {"PQ": "smpte2084", "HLG": "arib-std-b67", "SDR": "bt709"}
+
+
+def linear(rgb):
+    """Return the linear light of sRGB numbers."""
+    x = np.asarray(rgb) / 255
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def _signal(nits, kind):
+    """Return the coded values of light: SMPTE ST 2084, ITU-R BT.2100 HLG or sRGB."""
+    if kind == "PQ":
+        y = (nits / 10000) ** 0.1593017578125
+        return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
+    if kind == "HLG":  # the light of the scene: the system gamma of 1.2 taken off each channel
+        e = (nits / 1000).clip(0, 1) ** (1 / 1.2)
+        upper = 0.17883277 * np.log(np.maximum(12 * e - 0.28466892, 1e-9)) + 0.55991073
+        return np.where(e <= 1 / 12, np.sqrt(3 * e), upper)
+    x = nits / 203
+    return np.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055)
+
+
+def hdr_film(path, rgb=None, kind="PQ", nits=None):
+    """Write one frame as a 10-bit BT.2020 film in ``PQ``, ``HLG`` or ``SDR``.
+
+    The frame is given by sRGB numbers, whose white becomes 203 nits, or by its light.
+    """
+    light = linear(rgb) * 203 if nits is None else nits
+    coded = np.rint(_signal((light @ _TO_2020.T).clip(0), kind).clip(0, 1) * 65535)
+    height, width = light.shape[:2]
+    tags = f"colorspace=bt2020nc:color_primaries=bt2020:color_trc={_TRANSFERS[kind]}"
+    filters = f"scale=out_color_matrix=bt2020nc:out_range=tv,format=yuv420p10le,setparams={tags}"
+    command = [executable(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb48le"]
+    command += ["-s", f"{width}x{height}", "-r", "10", "-i", "-", "-vf", filters, "-c:v", "libx265"]
+    command += ["-x265-params", "log-level=none", "-crf", "8", "-tag:v", "hvc1", str(path)]
+    subprocess.run(command, input=coded.astype("<u2").tobytes(), check=True)
+    return path

@@ -169,6 +169,7 @@ def _sink(reader: FilmReader, job: Job, settings: InferSettings) -> FilmWriter |
         alpha=job.style.alpha,
         codec=settings.codec,
         sound=reader.path if settings.audio and reader.info.sound else None,
+        original=reader.path,
         start_s=settings.start_s,
     )
 

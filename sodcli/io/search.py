@@ -176,7 +176,7 @@ def _natural(path: Path) -> list[tuple[list[str | int], str]]:
 Kind = Literal["picture", "film"]
 
 _FILM_HEADS: Final = re.compile(
-    rb".{4}ftyp(?!hei|mif1|msf1|avi|crx)"  # MP4, QuickTime, 3GP; not HEIC, AVIF, CR3
+    rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, moving AVIF; not HEIC, CR3
     rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
     rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01\xba|\x30\x26\xb2\x75",
     re.DOTALL,
@@ -187,11 +187,10 @@ _APNG: Final = re.compile(rb"\x89PNG\r\n\x1a\n.*acTL", re.DOTALL)
 def kind_of(path: Path) -> Kind:
     """Say what a file is, by its content; one that cannot be read or recognised, by its suffix.
 
-    GIFs of more than one frame and APNGs are films. Animated WebP counts as a picture, its first
-    frame, since not every ffmpeg reads it.
+    GIFs of more than one frame, APNGs, animated WebPs and AVIFs are films.
     """
     head = _head(path)
-    if _FILM_HEADS.match(head) or _APNG.match(head):
+    if _FILM_HEADS.match(head) or _APNG.match(head) or _moving_webp(head):
         return "film"
     if head.startswith(b"GIF8"):
         return "film" if _moves(path) else "picture"
@@ -201,6 +200,10 @@ def kind_of(path: Path) -> Kind:
     except SourceError:
         return by_name
     return "picture"
+
+
+def _moving_webp(head: bytes) -> bool:
+    return head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
 
 
 def _head(path: Path) -> bytes:

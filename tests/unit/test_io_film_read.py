@@ -5,6 +5,7 @@ import signal
 import time
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from sodcli.errors import MissingError, SourceError
 from sodcli.io.films import ffmpeg as tool
 from sodcli.io.films.probe import probe
 from sodcli.io.films.read import FilmReader, _Stamps, loop_film
+from sodcli.io.films.write import FilmWriter
 from sodcli.io.search import kind_of
+from tests.colour_kit import hdr_film
 from tests.conftest import draw_photo
 from tests.film_kit import ffmpeg, late_film, paused_picture, pixels, render, stamps
 
@@ -248,13 +251,144 @@ def test_what_is_no_film_is_told_in_one_line(tmp_path):
         FilmReader(big, max_pixels=3071)
 
 
-def test_large_films_that_name_no_matrix_are_read_as_bt709(tmp_path):
-    made = ["-vf", "drawbox=color=0x20c040:t=fill,scale=out_color_matrix=bt709,setparams="
-            "colorspace=unknown:color_primaries=unknown:color_trc=unknown"]  # fmt: skip
-    film = render(tmp_path / "film.mkv", *made, size="1280x720", seconds=0.1)
-    assert FilmReader(film).info.matrix == "bt709"
-    colour = next(iter(FilmReader(film))).rgb.mean((0, 1))
-    assert np.abs(colour - (0x20, 0xC0, 0x40)).max() < 4
+GREEN = (0x78, 0xFF, 0x9B)
+UNTAGGED = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+
+
+@pytest.mark.parametrize(
+    ("size", "made", "tags"),
+    [
+        ("1280x544", "bt709", UNTAGGED),
+        ("720x578", "bt709", UNTAGGED),
+        ("720x576", "bt601", UNTAGGED),
+        ("1278x576", "bt601", UNTAGGED),
+        ("1280x720", "bt709", UNTAGGED.replace("primaries=unknown", "primaries=bt709")),
+        ("64x48", "bt601", UNTAGGED.replace("trc=unknown", "trc=bt709")),
+        ("1280x720", "bt601", UNTAGGED.replace("space=unknown", "space=smpte170m")),
+        ("64x48", "bt709", UNTAGGED.replace("space=unknown", "space=bt709")),
+        ("1280x720", "bt601", UNTAGGED.replace("space=unknown", "space=smpte170m:range=unknown")),
+    ],
+)
+def test_the_matrix_is_the_tagged_one_or_that_of_players(tmp_path, size, made, tags):
+    filters = f"scale=out_color_matrix={made},format=yuv444p,{tags}"
+    source = f"color=0x{bytes(GREEN).hex()}:s={size}:r=10,format=gbrp"
+    codec = ["-c:v", "libx264", "-qp", "0"]
+    ffmpeg("-f", "lavfi", "-i", source, "-t", 0.1, "-vf", filters, *codec, tmp_path / "film.mkv")
+    colour = next(iter(FilmReader(tmp_path / "film.mkv"))).rgb.mean((0, 1))
+    assert np.abs(colour - GREEN).max() < 3
+
+
+def looks(rgb):
+    """Return mean, contrast and saturation of a picture."""
+    rgb = rgb.astype(float)
+    return np.array([rgb.mean(), rgb.mean(-1).std(), (rgb.max(-1) - rgb.min(-1)).mean()])
+
+
+@pytest.mark.parametrize("kind", ["PQ", "HLG"])
+def test_hdr_is_tone_mapped_to_what_sdr_shows(tmp_path, kind):
+    photo = np.array(Image.open("tests/data/photo.jpg").convert("RGB").resize((320, 180)))
+    reader = FilmReader(hdr_film(tmp_path / "film.mp4", photo, kind))
+    (frame,) = reader
+    assert reader.info.colour.hdr == kind
+    assert looks(frame.rgb) == pytest.approx(looks(photo), rel=0.08)
+    assert np.abs(frame.rgb.astype(float) - photo).mean() < 3
+
+
+def test_highlights_of_hdr_keep_their_shading(tmp_path):
+    nits = np.tile(np.linspace(203, 950, 256)[None, :, None], (64, 1, 3))
+    (frame,) = FilmReader(hdr_film(tmp_path / "film.mp4", nits=nits, kind="PQ"))
+    row = frame.rgb[32, 8:-8, 1]
+    assert 235 <= row[0] <= 250
+    assert (np.sort(row) == row).all()
+    assert len(set(row)) >= 8
+
+
+def test_wide_primaries_are_converted(tmp_path):
+    patch = np.full((64, 64, 3), (200, 120, 60), np.uint8)
+    (frame,) = FilmReader(hdr_film(tmp_path / "film.mp4", patch, "SDR"))
+    assert np.abs(frame.rgb.mean((0, 1)) - (200, 120, 60)).max() < 3
+
+
+def combs(grey):
+    """Return how much neighbouring rows differ more than rows of one field do."""
+    grey = grey.astype(float)
+    return np.abs(grey[1:-1] - (grey[:-2] + grey[2:]) / 2).mean()
+
+
+@pytest.mark.parametrize("name", ["film.mpg", "film.mp4", "film.dv"])
+def test_fields_become_frames(tmp_path, name):
+    film, size = tmp_path / name, "720x576"
+    codec = {
+        ".mpg": ["-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-b:v", "8M"],
+        ".mp4": ["-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts", "tff=1"],
+        ".dv": ["-c:v", "dvvideo"],
+    }[film.suffix]
+    order = "bff" if film.suffix == ".dv" else "tff"
+    fields = f"tinterlace=interleave_{'bottom' if order == 'bff' else 'top'},fieldorder={order}"
+    source = f"color=black:s={size}:r=50,drawbox=x=0:y=0:w=90:h=ih:c=white:t=fill,"
+    moving = source + "scroll=h=-0.02,rotate=0.3,format=yuv420p"
+    ffmpeg(
+        "-f", "lavfi", "-i", moving, "-t", 0.8, "-vf", fields, "-pix_fmt", "yuv420p", *codec, film
+    )
+    reference = ffmpeg(
+        "-i", film, "-vf", "bwdif=mode=send_frame,format=gray", "-f", "rawvideo", "-"
+    )
+    wanted = np.frombuffer(reference, np.uint8).reshape(-1, 576, 720)
+    combed = pixels(film, 1)[10, ..., 0]
+    frames = [frame.rgb[..., 1] for frame in FilmReader(film)]
+    assert len(frames) == len(wanted) == 20
+    assert combs(combed) > 4 * combs(wanted[10])
+    assert combs(frames[10]) < 1.6 * combs(wanted[10])
+
+
+def test_hevc_with_alpha_keeps_it(tmp_path):
+    ramp = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255*X/W'"
+    codec = ["-c:v", "libx265", "-x265-params", "alpha=1:log-level=none", "-tag:v", "hvc1"]
+    film = render(
+        tmp_path / "film.mov",
+        "-vf",
+        ramp,
+        *codec,
+        "-pix_fmt",
+        "yuva420p",
+        size="256x64",
+        seconds=0.2,
+    )
+    frame = next(iter(FilmReader(film)))
+    assert frame.alpha is not None
+    assert np.abs(frame.alpha.astype(int) - np.arange(256)).mean() < 4
+
+
+def test_alpha_of_prores_is_exact(tmp_path):
+    slope = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    rgba = np.dstack([np.full((64, 256, 3), 120, np.uint8), slope])
+    with FilmWriter(tmp_path / "a.mov", size_wh=(256, 64), rate=Fraction(10), alpha=True) as film:
+        film.write(rgba)
+        film.write(rgba)
+    for frame in FilmReader(tmp_path / "a.mov"):
+        assert (frame.alpha == slope).all()
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.avif"])
+def test_animated_webp_and_avif_are_films(tmp_path, name):
+    shades = np.arange(8) * 30
+    rgba = [np.full((48, 64, 4), (s, s, s, 255 if s % 60 else 128), np.uint8) for s in shades]
+    first, *rest = [Image.fromarray(pixels) for pixels in rgba]
+    first.save(tmp_path / name, save_all=True, append_images=rest, duration=100, quality=100)
+    first.save(tmp_path / f"still{Path(name).suffix}")
+    assert kind_of(tmp_path / name) == "film"
+    assert kind_of(tmp_path / f"still{Path(name).suffix}") == "picture"
+    frames = list(FilmReader(tmp_path / name))
+    assert [round(frame.rgb.mean()) for frame in frames] == pytest.approx(list(shades), abs=3)
+    assert frames[0].alpha.mean() == pytest.approx(128, abs=2)
+    assert frames[1].alpha is None
+
+
+def test_a_duration_cuts_a_piece_out(tmp_path):
+    film = render(tmp_path / "film.mp4", rate="10", seconds=3)
+    reader = FilmReader(film, start_s=0.5, lasts_s=1.2)
+    assert len(list(reader)) == reader.expected == 12
+    assert len(list(FilmReader(film, start_s=2.5, lasts_s=9))) == 5
 
 
 def test_time_stamps_fall_back_on_the_rate():

@@ -232,6 +232,10 @@ def test_alpha_with_times_keeps_both(tmp_path):
         ("pcm_s16le", "a.mov", "pcm_s16le"),
         ("pcm_s16le", "a.mp4", "aac"),
         ("libmp3lame", "a.mp4", "mp3"),
+        ("libmp3lame", "a.m4v", "aac"),
+        ("pcm_s16le", "a.m4v", "aac"),
+        ("pcm_s24be", "a.mov", "pcm_s24be"),
+        ("libopus", "a.mov", "aac"),
     ],
 )
 def test_sound_is_copied_or_brought_to_what_the_container_takes(tmp_path, sound, target, codec):

@@ -28,6 +28,18 @@ _NOISE: Final = re.compile(
     r"|Terminating|Nothing was written|Task finished|\s|$)"
 )
 _PLACE: Final = re.compile(r"^(\[[^\]]*\] )+")
+_CONTAINERS: Final = ",".join(  # all that hold a film, or sound, in one file
+    (
+        *("mov", "matroska", "avi", "gif", "apng", "ogg", "flv", "live_flv", "mpeg", "mpegts"),
+        *("mpegvideo", "asf", "asf_o", "ivf", "nut", "mxf", "mxg", "gxf", "dv", "rm", "wtv", "ty"),
+        *("h261", "h263", "h264", "hevc", "vvc", "evc", "av1", "obu", "m4v", "vc1", "vc1test"),
+        *("mjpeg", "mjpeg_2000", "mpjpeg", "cavsvideo", "avs", "avs2", "avs3", "dirac", "dnxhd"),
+        *("webp_anim", "jpegxl_anim", "yuv4mpegpipe", "swf", "pva", "nsv", "nuv", "r3d", "mlv"),
+        *("cine", "dhav", "dxa", "bink", "smk", "roq", "flic", "ea", "4xm", "film_cpk", "thp"),
+        *("wav", "w64", "aac", "mp3", "flac", "aiff", "caf", "ac3", "eac3", "dts", "amr", "au"),
+        *("tta", "wv", "ape", "tak", "mpc", "mpc8", "loas", "truehd"),
+    )
+)
 _SYSTEM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EIO)))
 
 
@@ -54,6 +66,19 @@ def executable() -> str:
     return exe
 
 
+def local(path: Path) -> str:
+    """Return a path as ffmpeg takes it for a file, whatever colons are in its name."""
+    return f"file:{path}"
+
+
+def source_args(path: Path) -> list[str]:
+    """Return ffmpeg's options for a film to read, and for nothing else to be opened.
+
+    Playlists and scripts that call themselves films could name other files and addresses.
+    """
+    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", local(path)]
+
+
 class Ffmpeg:
     """A running ffmpeg; what it says is read in a thread, so that it never waits for a reader.
 
@@ -71,6 +96,7 @@ class Ffmpeg:
         reads: bool = False,
         on_line: Callable[[str], bool] | None = None,
         level: str = "warning",
+        kept_lines: int = _KEPT_LINES,
     ) -> None:
         """Start it.
 
@@ -80,11 +106,12 @@ class Ffmpeg:
             reads: Take its standard output from a pipe.
             on_line: Called, in a thread, with each line; lines it returns ``True`` for are its own.
             level: How much ffmpeg says.
+            kept_lines: How many of the last lines are kept.
 
         Raises:
             MissingError: If there is no ffmpeg, or it cannot be started.
         """
-        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.lines: deque[str] = deque(maxlen=kept_lines)
         self._on_line = on_line
         words = [executable(), "-hide_banner", "-nostats", "-loglevel", f"level+{level}"]
         try:

@@ -1,6 +1,5 @@
-"""What goes into which film file: codecs for the picture, codecs for the sound."""
+"""Codecs of films, and the containers that take them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +7,9 @@ from sodcli.errors import UsageError
 from sodcli.text import did_you_mean
 
 _BT709: Final = "scale=out_color_matrix=bt709:out_range=limited:flags=bicubic+accurate_rnd"
+
+# The options -color_primaries and -color_trc of ffmpeg do nothing to raw frames; this filter does.
+_TAGS: Final = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,13 @@ class Codec:
         if self.yuv:
             steps.append(_BT709 + (":in_range=full" if grey else ""))
         steps.append(f"format={self.alpha if alpha and self.alpha else self.opaque}")
+        if self.yuv:
+            steps.append(_TAGS)
         return ",".join(steps)
 
     def options(self, *, alpha: bool) -> tuple[str, ...]:
         """Return the encoder's options."""
-        colours = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
-        extra = self.alpha_args if alpha else self.opaque_args
-        return (*self.args, *extra, *(colours if self.yuv else ()))
+        return (*self.args, *(self.alpha_args if alpha else self.opaque_args))
 
 
 _MP4: Final = (".mp4", ".m4v", ".mov", ".mkv")
@@ -135,21 +137,6 @@ CODEC_NAMES: Final = ("auto", *CODECS, FRAMES)
 
 _USUAL: Final = {".mkv": ("h264", "ffv1"), ".mov": ("h264", "prores"), ".webm": ("vp9", "vp9")}
 
-_AAC: Final = ("-c:a", "aac", "-b:a", "192k")
-_OPUS: Final = (
-    *("-c:a", "libopus", "-b:a", "128k"),
-    *("-af", "aformat=channel_layouts=7.1|5.1|stereo|mono"),  # libopus takes no other
-)
-_MP4_SOUND: Final = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
-_MOV_SOUND: Final = _MP4_SOUND | {"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le"}
-_WEBM_SOUND: Final = frozenset(("opus", "vorbis"))
-_SOUND: Final = {
-    ".mp4": (_MP4_SOUND, _AAC),
-    ".m4v": (_MP4_SOUND, _AAC),
-    ".mov": (_MOV_SOUND, _AAC),
-    ".webm": (_WEBM_SOUND, _OPUS),
-}
-
 
 def is_film_format(suffix: str) -> bool:
     """Say whether films can be written under this suffix."""
@@ -198,12 +185,6 @@ def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = No
             f"cannot write alpha to {name}; use .mov, .webm, or a folder for PNG frames"
         )
     return codec
-
-
-def sound_args(suffix: str, codecs: Iterable[str]) -> tuple[str, ...]:
-    """Return ffmpeg's options for sound of these codecs: copied where the container takes it."""
-    taken, encode = _SOUND.get(suffix.lower(), (None, ()))
-    return ("-c:a", "copy") if taken is None or set(codecs) <= taken else encode
 
 
 def check_codec(codec: str) -> None:

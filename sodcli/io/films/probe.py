@@ -1,41 +1,30 @@
-"""What a film is like, told by ffmpeg itself: there is no ffprobe in imageio-ffmpeg."""
+"""Properties of a film, read from ffmpeg's messages: imageio-ffmpeg ships no ffprobe."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from sodcli.errors import SourceError
-from sodcli.io.films.ffmpeg import Ffmpeg
+from sodcli.io.films.colour import Colour, colour_of
+from sodcli.io.films.ffmpeg import Ffmpeg, source_args
+from sodcli.io.films.tracks import Tracks, tracks_of
 from sodcli.text import display_name
 
-_BEAT: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
+_TIME_BASE: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
 _SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
 _SIZE: Final = re.compile(r", (\d+)x(\d+)")
 _TURN: Final = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
 _LENGTH: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
-_AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)")
-_ALPHA_PIXELS: Final = re.compile(r"\b(yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya\d+\w*|pal8)\b")
+_PICTURE: Final = re.compile(r"Stream #0:(\d+)\S*: Video: ")
+_FORMAT: Final = re.compile(r"\bn: *0 .* fmt:(\w+) .* i:(\w)")
+_ALPHA_PIXELS: Final = re.compile(r"(yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya\d+\w*|pal8)$")
 _ALPHA_MODE: Final = re.compile(r"alpha_mode\s*: 1", re.IGNORECASE)
-_MATRIX: Final = re.compile(r"\((?:tv|pc)[^)]*\b(bt709|bt601|bt470bg|smpte170m|bt2020\w*)")
-_HD_ROWS: Final = 720
 _FASTEST: Final = 300
 _NTSC: Final = Fraction(1001, 1000)  # 30000/1001 times this is whole
 _ROUNDED: Final = Fraction(1, 500_000)
 _USUAL_RATE: Final = Fraction(30)
-_CONTAINERS: Final = ",".join(  # all that hold a film, or sound, in one file
-    (
-        *("mov", "matroska", "avi", "gif", "apng", "ogg", "flv", "live_flv", "mpeg", "mpegts"),
-        *("mpegvideo", "asf", "asf_o", "ivf", "nut", "mxf", "mxg", "gxf", "dv", "rm", "wtv", "ty"),
-        *("h261", "h263", "h264", "hevc", "vvc", "evc", "av1", "obu", "m4v", "vc1", "vc1test"),
-        *("mjpeg", "mjpeg_2000", "mpjpeg", "cavsvideo", "avs", "avs2", "avs3", "dirac", "dnxhd"),
-        *("webp_anim", "jpegxl_anim", "yuv4mpegpipe", "swf", "pva", "nsv", "nuv", "r3d", "mlv"),
-        *("cine", "dhav", "dxa", "bink", "smk", "roq", "flic", "ea", "4xm", "film_cpk", "thp"),
-        *("wav", "w64", "aac", "mp3", "flac", "aiff", "caf", "ac3", "eac3", "dts", "amr", "au"),
-        *("tta", "wv", "ape", "tak", "mpc", "mpc8", "loas", "truehd"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,87 +34,108 @@ class FilmInfo:
     Attributes:
         size_wh: Width and height in square pixels, after rotation.
         rate: Frames per second, exact: ``Fraction(30000, 1001)``.
-        variable: The time from frame to frame varies.
         average: Frames per second over the whole film, rounded; ``rate`` if it is constant.
+        stored_wh: Width and height as stored, before rotation.
+        variable: The time from frame to frame varies.
         duration_s: As the container says; ``None`` if it does not.
         rotation: Degrees, as the container's display matrix says; ffmpeg's decoder applies it.
-        sound: The codec of each sound track.
+        tracks: Sound, subtitles and all else besides the picture.
+        pixels: ffmpeg's name of the decoded pixel format, as ``yuv420p``.
         alpha: The pixels may be transparent.
-        matrix: The YUV matrix to assume where the film names none; empty if it does.
+        interlaced: Frames may consist of two fields.
+        colour: The tags of the decoded frames.
         decoder: The decoder to ask for, where ffmpeg's own choice would lose the alpha.
+        picture: ffmpeg's specifier of the picture's stream.
+        alpha_picture: That of a second stream which holds the alpha; empty if there is none.
     """
 
     size_wh: tuple[int, int]
     rate: Fraction
     average: Fraction
+    stored_wh: tuple[int, int] = (0, 0)
     variable: bool = False
     duration_s: float | None = None
     rotation: float = 0.0
-    sound: tuple[str, ...] = ()
+    tracks: Tracks = field(default_factory=Tracks)
+    pixels: str = ""
     alpha: bool = False
-    matrix: str = ""
+    interlaced: bool = False
+    colour: Colour = field(default_factory=Colour)
     decoder: str = ""
+    picture: str = "0:V:0"
+    alpha_picture: str = ""
+
+    @property
+    def sound(self) -> tuple[str, ...]:
+        """The codec of each sound track."""
+        return self.tracks.sound
 
 
 def probe(path: Path) -> FilmInfo:
-    """Ask ffmpeg about a film.
+    """Return the properties of a film, which cost decoding its first frame.
 
     Raises:
         SourceError: If it is no film, or not one frame of it can be decoded.
     """
-    said, head, reason = _ask(path)
-    picture = next((line for line in said if "Stream #0:" in line and ": Video: " in line), None)
-    beat = _BEAT.search(head)
-    if picture is None or beat is None or not _SHOWN_SIZE.search(head):
-        raise SourceError(f"{display_name(path)}: {_why(said, picture, reason)}")
-    text = "\n".join(said)
+    stream, alpha_stream = _avif_streams(path)
+    answer = _ask(path, stream)
+    text = "\n".join(answer.input)
+    wanted = f"Stream #{stream}" if stream[2:].isdigit() else "Stream #0:"
+    picture = next((s for s in answer.input if wanted in s and ": Video: " in s), None)
+    beat = _TIME_BASE.search(answer.head)
+    if picture is None or beat is None or not _SHOWN_SIZE.search(answer.head):
+        raise SourceError(f"{display_name(path)}: {_why(answer, picture)}")
     rate = _exact(Fraction(int(beat[2]), int(beat[1])))
     average = _varying(picture, rate)
-    turn = _TURN.search(text)
-    length = _LENGTH.search(text)
+    turn, length, size = _TURN.search(text), _LENGTH.search(text), _SIZE.search(picture)
     beside = bool(_ALPHA_MODE.search(text))
+    frame = _FORMAT.search(answer.said)
+    pixels, fields = (frame[1], frame[2]) if frame else ("", "P")
     return FilmInfo(
-        size_wh=_shown_size(head),
+        size_wh=_shown_size(answer.head),
         rate=rate,
         average=average or rate,
+        stored_wh=(int(size[1]), int(size[2])) if size else _shown_size(answer.head),
         variable=average is not None,
         duration_s=_seconds(length) if length else None,
         rotation=float(turn[1]) if turn else 0.0,
-        sound=tuple(_AUDIO.findall(text)),
-        alpha=beside or bool(_ALPHA_PIXELS.search(picture)),
-        matrix=_matrix(picture),
+        tracks=tracks_of(answer.input),
+        pixels=pixels,
+        alpha=beside or bool(alpha_stream) or bool(_ALPHA_PIXELS.match(pixels)),
+        interlaced=pixels.startswith("yuv4") and ("progressive" not in picture or fields in "TB"),
+        colour=colour_of(answer.said, pixels),
         decoder=_alpha_decoder(picture) if beside else "",
+        picture=stream,
+        alpha_picture=alpha_stream,
     )
 
 
-def sound_codecs(path: Path) -> tuple[str, ...]:
-    """Return the codec of each sound track of a file; empty if there is none."""
-    said, _, _ = _ask(path)
-    return tuple(_AUDIO.findall("\n".join(said)))
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What ffmpeg says while it decodes one frame.
 
-
-def local(path: Path) -> str:
-    """Return a path as ffmpeg takes it for a file, whatever colons are in its name."""
-    return f"file:{path}"
-
-
-def source_args(path: Path) -> list[str]:
-    """Return ffmpeg's options for a film to read, and for nothing else to be opened.
-
-    Playlists and scripts that call themselves films could name other files and addresses.
+    Attributes:
+        input: The lines about the input.
+        said: All lines in one text.
+        head: The description of the decoded frame.
+        reason: Why it failed, if it did.
     """
-    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", local(path)]
+
+    input: list[str]
+    said: str
+    head: str
+    reason: str
 
 
-def _ask(path: Path) -> tuple[list[str], str, str]:
-    """Decode one frame; return what was said of the input, the frame's description, the error."""
+def _ask(path: Path, stream: str) -> _Answer:
     said: list[str] = []
 
     def listen(line: str) -> bool:
         said.append(line)
         return False
 
-    args = [*source_args(path), "-map", "0:V:0", "-frames:v", "1", "-fps_mode", "cfr"]
+    args = [*source_args(path), "-map", stream, "-vf", "showinfo=checksum=0"]
+    args += ["-frames:v", "1", "-fps_mode", "cfr"]
     args += ["-c:v", "rawvideo", "-f", "framecrc", "pipe:1"]
     process = Ffmpeg(args, reads=True, on_line=listen, level="info")
     try:
@@ -133,18 +143,48 @@ def _ask(path: Path) -> tuple[list[str], str, str]:
         process.finish()
     finally:
         process.stop()
-    end = next((at for at, line in enumerate(said) if "Output #" in line), len(said))
-    return said[:end], head, process.reason()
+    ends = ("Stream mapping:", "Output #")
+    end = next((at for at, line in enumerate(said) if any(e in line for e in ends)), len(said))
+    lines = [re.sub(r"^\[info\] ", "", line) for line in said[:end]]
+    return _Answer(lines, "\n".join(said), head, process.reason())
 
 
-def _why(said: list[str], picture: str | None, reason: str) -> str:
-    if "not on whitelist" in reason:  # and the list follows
+def _avif_streams(path: Path) -> tuple[str, str]:
+    """Return the streams of the picture and of its alpha.
+
+    An animated AVIF has its first frame as a picture of its own in front of the tracks that move,
+    and its alpha in a further track.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        head = b""
+    if head[4:12] != b"ftypavis":
+        return "0:V:0", ""
+    process = Ffmpeg([*source_args(path)], level="info")
+    try:
+        process.finish()
+    finally:
+        process.stop()
+    moving = [
+        found[1]
+        for line in process.lines
+        if (found := _PICTURE.search(line)) and " 1 tbn" not in line
+    ]
+    if not moving:
+        return "0:V:0", ""
+    return f"0:{moving[0]}", f"0:{moving[1]}" if len(moving) > 1 else ""
+
+
+def _why(answer: _Answer, picture: str | None) -> str:
+    if "not on whitelist" in answer.reason:  # and the list follows
         return "a playlist, a script or a rare format, not a film that sod reads"
-    if picture is None and any("Input #0" in line for line in said):
+    if picture is None and any("Input #0" in line for line in answer.input):
         return "no picture in this film"
     if picture is None:
-        return f"not a film, or damaged ({reason})"
-    return f"no frame can be decoded ({reason})"
+        return f"not a film, or damaged ({answer.reason})"
+    return f"no frame can be decoded ({answer.reason})"
 
 
 def _shown_size(head: str) -> tuple[int, int]:
@@ -153,13 +193,6 @@ def _shown_size(head: str) -> tuple[int, int]:
     sar = re.search(r"#sar 0: (\d+)/(\d+)", head)
     ratio = Fraction(int(sar[1]), int(sar[2])) if sar and int(sar[1]) and int(sar[2]) else 1
     return max(1, round(width * ratio)), height
-
-
-def _matrix(picture: str) -> str:
-    """Return what large films that name no matrix are made with; ffmpeg would assume BT.601."""
-    size = _SIZE.search(picture)
-    large = size is not None and int(size[2]) >= _HD_ROWS
-    return "bt709" if large and not _MATRIX.search(picture) else ""
 
 
 def _alpha_decoder(picture: str) -> str:

@@ -14,14 +14,22 @@ from numpy.typing import NDArray
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.io.films.ffmpeg import Ffmpeg, tell
-from sodcli.io.films.probe import probe, source_args
+from sodcli.io.films.colour import to_srgb
+from sodcli.io.films.ffmpeg import Ffmpeg, source_args, tell
+from sodcli.io.films.probe import probe
 from sodcli.io.pictures.read import check_file
 from sodcli.text import display_name
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
 _SHOWN_AT: Final = re.compile(
     r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) (?: *pts_time:\S+ +duration: *(\d{1,19})\b)?"
+)
+_DEEP_ALPHA: Final = re.compile(r"(yuva\d+p|gbrap)\d")
+# ffmpeg's own conversion to RGBA shifts deep alpha by bits, which gives up to 1 too much. zscale
+# scales it to the full range and rounds; it asks for a matrix, which has no effect on grey.
+_EXACT_GREY: Final = (
+    "setparams=range=pc:colorspace=unknown,format=gray16le,"
+    "zscale=rin=full:r=full:min=bt709:m=bt709:d=none,format=gray"
 )
 _STAMP_WAIT_S: Final = 10.0
 _EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
@@ -48,15 +56,17 @@ class FilmReader:
         path: Path,
         *,
         start_s: float = 0.0,
+        lasts_s: float | None = None,
         frames: int | None = None,
         rate: Fraction | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Look at the film; decoding starts with the first frame asked for.
+        """Probe the film; decoding starts with the first frame asked for.
 
         Args:
             path: Any film that ffmpeg reads.
             start_s: Skip what is shown earlier, in seconds.
+            lasts_s: Stop after so many seconds of the film.
             frames: Stop after that many.
             rate: Repeat and drop frames to reach this constant rate, in frames per second.
             max_pixels: A film with larger frames is refused.
@@ -74,8 +84,8 @@ class FilmReader:
             )
         self.timed = self.info.variable and rate is None
         self.rate = rate or self.info.average
-        self._start_s, self._limit = start_s, frames
-        self.expected = _expected(self.info.duration_s, self.rate, start_s, frames)
+        self._start_s, self._lasts_s, self._limit = start_s, lasts_s, frames
+        self.expected = self._expected()
         self.end_s: float | None = None
         self.damage: str | None = None
 
@@ -101,18 +111,34 @@ class FilmReader:
 
     def _args(self) -> list[str]:
         """Return ffmpeg's options: what is read, how it is timed, what comes out."""
-        args = ["-c:v", self.info.decoder] if self.info.decoder else []
+        info = self.info
+        args = ["-c:v", info.decoder] if info.decoder else []
         args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
-        args += [*source_args(self.path), "-map", "0:V:0"]
-        width, height = self.info.size_wh
-        scale = f"scale={width}:{height}"
-        if self.info.matrix:
-            scale += f":in_color_matrix={self.info.matrix}"
-        timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
-        args += ["-vf", f"{timing},{scale},setsar=1", "-fps_mode", "passthrough"]
+        args += ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
+        args += [*source_args(self.path), "-filter_complex", self._filters(), "-map", "[out]"]
+        args += ["-fps_mode", "passthrough"]
         args += ["-frames:v", str(self._limit)] if self._limit is not None else []
-        pixels = "rgba" if self.info.alpha else "rgb24"
-        return [*args, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
+        return [*args, "-f", "rawvideo", "-pix_fmt", "rgba" if info.alpha else "rgb24", "pipe:1"]
+
+    def _filters(self) -> str:
+        """Return the filter graph: fields to frames, times, colour, size; alpha beside it."""
+        info = self.info
+        size = "scale={}:{}".format(*info.size_wh)
+        timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
+        fields = ["bwdif=mode=send_frame:deint=interlaced"] if info.interlaced else []
+        first = ",".join([*fields, timing])
+        colour = ",".join([*to_srgb(info.colour, info.stored_wh), size, "setsar=1"])
+        if info.alpha_picture:
+            alpha = f"[{info.alpha_picture}]fps={self.rate}:start_time=0,{size},format=gray[alpha]"
+            first = f"[{info.picture}]fps={self.rate}:start_time=0"
+            return f"{first},{colour},format=rgb24[rgb];{alpha};[rgb][alpha]alphamerge[out]"
+        if not _DEEP_ALPHA.match(info.pixels):
+            return f"[{info.picture}]{first},{colour}[out]"
+        alpha = f"[a]alphaextract,{_EXACT_GREY},{size},setsar=1[alpha]"
+        return (
+            f"[{info.picture}]{first},split[c][a];[c]{colour},format=rgb24[rgb];{alpha};"
+            "[rgb][alpha]alphamerge[out]"
+        )
 
     def _next(self, process: Ffmpeg) -> NDArray[np.uint8] | None:
         width, height = self.info.size_wh
@@ -148,7 +174,19 @@ class FilmReader:
         if duration is not None:
             left = duration + _TOLD_WITHIN_S - self._start_s - stamps.last
             lasts = min(lasts, max(left, float(1 / self.rate)))
+        if self._lasts_s is not None:
+            lasts = min(lasts, max(self._lasts_s - stamps.last, _TOLD_WITHIN_S))
         return stamps.last + lasts
+
+    def _expected(self) -> int | None:
+        """Return about how many frames will come, if the container tells its length."""
+        lengths = [self._lasts_s] if self._lasts_s is not None else []
+        if self.info.duration_s is not None:
+            lengths.append(self.info.duration_s - self._start_s)
+        if not lengths:
+            return self._limit
+        left = max(1, round(min(lengths) * self.rate))
+        return left if self._limit is None else min(left, self._limit)
 
     def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
         """Say after the end what was wrong, if anything; ``code`` is ffmpeg's exit status."""
@@ -211,12 +249,3 @@ def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> It
     reader = FilmReader(path, rate=rate, max_pixels=max_pixels)
     while True:
         yield from reader
-
-
-def _expected(
-    duration_s: float | None, rate: Fraction, start_s: float, frames: int | None
-) -> int | None:
-    if duration_s is None:
-        return frames
-    left = max(1, round((duration_s - start_s) * rate))
-    return left if frames is None else min(left, frames)

@@ -2,7 +2,9 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +15,10 @@ from numpy.typing import NDArray
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import temporary_folder
-from sodcli.io.films.ffmpeg import Ffmpeg, run
-from sodcli.io.films.formats import choose_codec, sound_args
+from sodcli.io.films.ffmpeg import Ffmpeg, local, run, source_args
+from sodcli.io.films.formats import choose_codec
 from sodcli.io.films.last_frame import hold_last
-from sodcli.io.films.probe import local, sound_codecs, source_args
+from sodcli.io.films.tracks import Tracks, decodable, extra_args, read_tracks, sound_args
 from sodcli.text import display_name, reason_of
 
 _TICKS: Final = 90_000  # per second, for films of variable rate
@@ -42,6 +44,7 @@ class FilmWriter:
         seconds: How long they last.
         partial: Where an interrupted film was kept, or ``None``.
         damage: What is missing from the film although it could be finished, or ``None``.
+        lost: What of the original the container cannot hold, as ``timecode``.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class FilmWriter:
         alpha: bool = False,
         codec: str | None = None,
         sound: Path | None = None,
+        original: Path | None = None,
         start_s: float = 0.0,
     ) -> None:
         """Check that the film can be written; nothing is touched before the ``with`` block.
@@ -62,9 +66,11 @@ class FilmWriter:
             size_wh: Width and height of every frame, in pixels.
             rate: Frames per second; of frames that come with their own times, the usual rate.
             alpha: Frames are RGBA, and their transparency is kept.
-            codec: A name of ``film_formats.CODECS``; by default the container's usual one.
-            sound: A film whose sound is taken along, as far as the picture lasts.
-            start_s: Where in ``sound`` the first frame lies, in seconds.
+            codec: A name of ``formats.CODECS``; by default the container's usual one.
+            sound: A file whose sound is kept, as far as the picture lasts.
+            original: A film whose timecode, title, chapters and subtitles are kept where the
+                container can hold them.
+            start_s: Where in ``sound`` and ``original`` the first frame lies, in seconds.
 
         Raises:
             UsageError: If container, codec and alpha do not go together.
@@ -73,7 +79,7 @@ class FilmWriter:
             raise UsageError(f"no film has {size_wh[0]}x{size_wh[1]} pixels at {rate} frames/s")
         self._codec = choose_codec(display_name(target), target.suffix, alpha=alpha, wanted=codec)
         self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
-        self._sound, self._start_s = sound, start_s
+        self._sound, self._original, self._start_s = sound, original, start_s
         self._odd = self._codec.even and not alpha
         self._stack = ExitStack()
         self._encoder: Ffmpeg | None = None
@@ -84,6 +90,7 @@ class FilmWriter:
         self.frames = 0
         self.partial: Path | None = None
         self.damage: str | None = None
+        self.lost: list[str] = []
 
     @property
     def seconds(self) -> float:
@@ -248,12 +255,16 @@ class FilmWriter:
             end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
         end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
         end += self._last_frame() if self._timed else []
-        for inputs in self._inputs(picture, suffix):
-            failed = run([*inputs, "-c:v", "copy", *end, "-y", local(packed)])
+        why = ""
+        for attempt in self._attempts(picture, suffix):
+            failed = run([*attempt.args, "-c:v", "copy", *end, "-y", local(packed)])
             if failed is None:
+                self.lost = attempt.lost
+                if attempt.missing:
+                    self.damage = f"{display_name(self._target)}: written without {attempt.missing}"
+                    self.damage += f" ({why})" if why else ""
                 return packed
             why = failed.reason()
-            self.damage = f"{display_name(self._target)}: written without sound ({why})"
         raise self._cannot(why)
 
     def _last_frame(self) -> list[str]:
@@ -273,20 +284,60 @@ class FilmWriter:
             raise self._cannot(failed.reason())
         return held
 
-    def _inputs(self, picture: Path, suffix: str) -> list[list[str]]:
-        """Return the ways to take the sound along, the last of them without: hours of work count.
+    def _attempts(self, picture: Path, suffix: str) -> Iterator["_Attempt"]:
+        """Yield ways to finish the film, each leaving out more: hours of work are at stake.
 
         ffmpeg lets a picture begin at 0. Beside sound it begins when its first frame is shown.
         """
         silent = ["-i", local(picture), "-map", "0:v"]
-        if self._sound is None:
-            return [silent]
-        late = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if self._timed and self._first else []
-        start = ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
-        how = sound_args(suffix, sound_codecs(self._sound))
-        length = ["-copypriorss", "0", "-t", f"{self.seconds:.6f}"]
-        inputs = [*late, "-i", local(picture), *start, *source_args(self._sound)]
-        return [[*inputs, "-map", "0:v", "-map", "1:a?", *how, *length], silent]
+        files = list(dict.fromkeys(filter(None, (self._original, self._sound))))
+        if files:
+            late = self._timed and self._first and self._sound
+            args = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if late else []
+            args += ["-i", local(picture)]
+            for file in files:
+                args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+                args += source_args(file)
+            args += ["-map", "0:v", "-copypriorss", "0", "-t", f"{self.seconds:.6f}"]
+            extra, lost = self._extra(suffix)
+            tracks = read_tracks(self._sound) if self._sound else Tracks()
+            source = files.index(self._sound) + 1 if self._sound else 0
+            known = [at for at in range(len(tracks.sound)) if at not in tracks.unknown]
+            yield _attempt([*args, *extra], source, tracks, known, suffix, lost)
+            good = [at for at in known if self._sound and decodable(self._sound, at)]
+            if good != known:
+                yield _attempt([*args, *extra], source, tracks, good, suffix, lost)
+            if extra:
+                yield _attempt(args, source, tracks, good, suffix, ["titles and subtitles", *lost])
+        yield _Attempt(silent, "sound" if self._sound else "", [])
+
+    def _extra(self, suffix: str) -> tuple[list[str], list[str]]:
+        if self._original is None:
+            return [], []
+        tracks = read_tracks(self._original)
+        return extra_args(tracks, suffix, source=1, start_s=self._start_s, rate=self._rate)
 
     def _cannot(self, why: str) -> SinkError:
         return SinkError(f"cannot write {display_name(self._target)}: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """ffmpeg's options for input and tracks, what of the sound is missing, what else is lost."""
+
+    args: list[str]
+    missing: str
+    lost: list[str]
+
+
+def _attempt(
+    args: list[str], source: int, tracks: Tracks, chosen: list[int], suffix: str, lost: list[str]
+) -> _Attempt:
+    """Return an attempt with the sound tracks of these numbers."""
+    maps = [word for at in chosen for word in ("-map", f"{source}:a:{at}")]
+    left = [at for at in range(len(tracks.sound)) if at not in chosen]
+    names = " and ".join(f"sound track {at + 1} ({tracks.sound[at]})" for at in left)
+    missing = f"{names}, which ffmpeg cannot decode" if names else ""
+    return _Attempt(
+        [*args, *maps, *sound_args(suffix, [tracks.sound[at] for at in chosen])], missing, lost
+    )

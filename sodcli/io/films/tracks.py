@@ -1,0 +1,170 @@
+"""Everything of a film besides its picture: sound, subtitles, timecode, chapters, titles."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from sodcli.io.films.ffmpeg import Ffmpeg, run, source_args
+
+_AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)(?: \((\w+))?")
+_SUBTITLES: Final = re.compile(r"Stream #0:\d+.*: Subtitle: (\w+)")
+_TIMECODE: Final = re.compile(r"^\s*timecode\s*: (\d\d:\d\d:\d\d[:;.]\d\d)\s*$", re.M | re.I)
+_PLACE: Final = re.compile(r"quicktime\.location\.ISO6709\s*: (\S+)")
+_COVER: Final = re.compile(r"Video: .*\(attached pic\)")
+
+_OPUS_LAYOUTS: Final = "aformat=channel_layouts=7.1|5.1|stereo|mono"  # libopus takes no other
+_PCM: Final = frozenset(
+    ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le")
+)
+_MP4_SOUND: Final = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
+_COPIED_SOUND: Final = {  # what is copied; .mp4 holds more, but players know little of it
+    ".mp4": _MP4_SOUND,
+    ".m4v": frozenset(("aac", "ac3", "alac")),
+    ".mov": _MP4_SOUND | _PCM,
+    ".webm": frozenset(("opus", "vorbis")),
+}
+_TEXT: Final = frozenset(("mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text"))
+_WRITTEN_TEXT: Final = {
+    ".mp4": "mov_text",
+    ".m4v": "mov_text",
+    ".mov": "mov_text",
+    ".webm": "webvtt",
+}
+_TIMECODE_TRACK: Final = (".mov", ".mp4")
+_BRANDS: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """What a film file holds besides its picture.
+
+    Attributes:
+        sound: The codec of each sound track, or the container's name for one unknown to ffmpeg.
+        unknown: The numbers of those unknown ones, from 0.
+        subtitles: The codec of each track of subtitles.
+        timecode: Of the first frame, as ``01:02:03:04``, with ``;`` before the frames if the
+            count drops frames; empty if there is none.
+        chapters: The file lists chapters.
+        cover: It holds a picture of its cover.
+        place: Where it was taken (ISO 6709), from the tag that phones write; else empty.
+    """
+
+    sound: tuple[str, ...] = ()
+    unknown: tuple[int, ...] = ()
+    subtitles: tuple[str, ...] = ()
+    timecode: str = ""
+    chapters: bool = False
+    cover: bool = False
+    place: str = ""
+
+
+def tracks_of(lines: Sequence[str]) -> Tracks:
+    """Return the tracks of a film from what ffmpeg says of its input."""
+    text = "\n".join(lines)
+    timecode, place = _TIMECODE.search(text), _PLACE.search(text)
+    sound = _AUDIO.findall(text)
+    return Tracks(
+        tuple(tag if codec == "none" else codec for codec, tag in sound),
+        tuple(number for number, (codec, _) in enumerate(sound) if codec == "none"),
+        tuple(_SUBTITLES.findall(text)),
+        timecode[1] if timecode else "",
+        "Chapter #0:0" in text,
+        bool(_COVER.search(text)),
+        place[1] if place else "",
+    )
+
+
+def read_tracks(path: Path) -> Tracks:
+    """Return the tracks of a film or sound file, without decoding any; none if it is unreadable."""
+    process = Ffmpeg(source_args(path), level="info", kept_lines=10_000)
+    try:
+        process.finish()
+    finally:
+        process.stop()
+    return tracks_of([line.replace("[info] ", "") for line in process.lines])
+
+
+def decodable(path: Path, number: int) -> bool:
+    """Return True if ffmpeg can decode the beginning of a file's sound track ``number``."""
+    return run([*source_args(path), "-map", f"0:a:{number}", "-t", "1", "-f", "null", "-"]) is None
+
+
+def sound_args(suffix: str, codecs: Sequence[str]) -> list[str]:
+    """Return ffmpeg's options for sound tracks: copied where the container takes the codec."""
+    taken = _COPIED_SOUND.get(suffix.lower())
+    args: list[str] = []
+    for number, codec in enumerate(codecs):
+        if taken is None or codec in taken:
+            args += [f"-c:a:{number}", "copy"]
+        elif suffix.lower() == ".webm":
+            args += [f"-c:a:{number}", "libopus", f"-b:a:{number}", "128k"]
+            args += [f"-filter:a:{number}", _OPUS_LAYOUTS]
+        else:
+            args += [f"-c:a:{number}", "aac", f"-b:a:{number}", "192k"]
+    return args
+
+
+def extra_args(
+    tracks: Tracks, suffix: str, *, source: int, start_s: float, rate: Fraction
+) -> tuple[list[str], list[str]]:
+    """Return ffmpeg's options that keep what the container can hold, and names of what it cannot.
+
+    Args:
+        tracks: Of the original film.
+        suffix: The container, as ``.mov``.
+        source: Which of ffmpeg's inputs the original is.
+        start_s: Where in the original the first frame lies, in seconds.
+        rate: Frames per second.
+    """
+    args = ["-map_metadata", str(source), "-map_chapters", str(source)]
+    for brand in _BRANDS:
+        args += ["-metadata", f"{brand}="]
+    if tracks.place:
+        args += ["-metadata", f"location={tracks.place}"]
+    lost = ["cover art"] if tracks.cover else []
+    if tracks.timecode:
+        timecode = shifted_timecode(tracks.timecode, rate, start_s)
+        if suffix in _TIMECODE_TRACK:
+            args += ["-timecode", timecode]
+        elif suffix in (".mkv", ".webm"):
+            args += ["-metadata", f"timecode={timecode}"]
+        else:
+            lost.append("timecode")
+    kept = 0
+    for number, codec in enumerate(tracks.subtitles):
+        if codec in _TEXT or (suffix == ".mkv" and codec != "none"):
+            form = "srt" if codec == "mov_text" else "copy"
+            args += [
+                "-map",
+                f"{source}:s:{number}",
+                f"-c:s:{kept}",
+                _WRITTEN_TEXT.get(suffix, form),
+            ]
+            kept += 1
+    if kept < len(tracks.subtitles):
+        lost.append("subtitles")
+    return args, lost
+
+
+def shifted_timecode(timecode: str, rate: Fraction, start_s: float) -> str:
+    """Return the timecode of the first frame shown from ``start_s`` seconds on.
+
+    Counts that drop frames (SMPTE ST 12-1) leave out 2 numbers a minute at 30 frames per second, 4
+    at 60, but for every tenth minute.
+    """
+    hours, minutes, seconds, frames = map(int, re.split("[:;.]", timecode))
+    count = round(rate)
+    dropped = round(count / 15) if timecode[8] != ":" else 0
+    minute = hours * 60 + minutes
+    number = (minute * 60 + seconds) * count + frames - dropped * (minute - minute // 10)
+    number += -int(-(start_s * rate - Fraction(1, 1000)) // 1) if start_s else 0
+    if dropped:
+        tens, rest = divmod(number, 600 * count - 9 * dropped)
+        number += 9 * dropped * tens
+        number += dropped * max(0, (rest - dropped) // (60 * count - dropped))
+    seconds, frames = divmod(number, count)
+    hours, minutes, seconds = seconds // 3600 % 24, seconds // 60 % 60, seconds % 60
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{timecode[8]}{frames:02d}"
