@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from typer.testing import CliRunner
 
 from sodcli.cli.app import app
@@ -22,6 +24,13 @@ from sodcli.registry import default_registry
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(os.environ.get("SOD_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def pytest_configure(config):
+    """Let hypothesis draw fewer examples where the slow tests are left out."""
+    settings.register_profile("all", deadline=None)  # the machine may be busy
+    settings.register_profile("fast", deadline=None, max_examples=20)
+    settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +85,18 @@ def manifest(name):
     return json.loads((DATA / name).read_text())
 
 
-@pytest.fixture
-def small_weights(tmp_path):
-    """A published-layout file of SDNet, filled by the rule."""
-    path = tmp_path / "sdnet.pth"
+@pytest.fixture(scope="session")
+def _small_weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "sdnet.pth"
     entries = manifest("stdnet/manifest_sdnet.json")["training"]
     torch.save({f"module.{k}": v for k, v in rule_weights(entries).items()}, path)
     return path
+
+
+@pytest.fixture
+def small_weights(tmp_path, _small_weights):
+    """A published-layout file of SDNet, filled by the rule."""
+    return Path(shutil.copyfile(_small_weights, tmp_path / "sdnet.pth"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sodcli.data.augment import Augment, augment, augment_clip, resize_image, resize_mask
@@ -314,7 +314,6 @@ ALL = Augment(
 )
 
 
-@settings(deadline=None)
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),

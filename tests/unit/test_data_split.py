@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sodcli.data.pairs import Pair, hold_out
@@ -21,7 +21,6 @@ def pairs_of(*counts: int) -> list[Pair]:
     ]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 200), max_size=4), st.floats(0, 0.99), st.integers(0, 2**31))
 def test_it_is_a_partition_that_leaves_every_set_something(counts, share, seed) -> None:
     pairs = pairs_of(*counts)

@@ -52,6 +52,7 @@ def test_a_graph_is_made_once_and_answers_like_torch(small_weights, exports, bac
     assert np.abs(first - answer(small_weights, "torch")).max() <= 1 / 255
 
 
+@pytest.mark.slow
 def test_one_graph_serves_every_size_and_every_engine(small_weights, exports):
     for name in ENGINES:
         predictor = sodcli.load(weights=small_weights, backend=engine(name).name, size=64)
@@ -61,6 +62,7 @@ def test_one_graph_serves_every_size_and_every_engine(small_weights, exports):
     assert len(exports) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage"),
     [("onnx", b""), ("onnx", b"no graph at all"), ("onnx", None), ("openvino", None)],
@@ -76,6 +78,7 @@ def test_a_damaged_graph_is_made_anew(small_weights, exports, name, damage):
     assert len(exports) == 2
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_does_no_harm(small_weights, exports, backend):
     home = folder().parent
     home.mkdir(parents=True, exist_ok=True)
@@ -215,6 +218,7 @@ def test_each_lane_runs_a_graph_that_was_opened_for_its_share_of_the_threads():
     assert opened == [1, 3]
 
 
+@pytest.mark.slow
 def test_lanes_answer_as_one_does(small_weights, backend):
     photos = [Frame(draw_photo(n, (40, 56))[0], n, "") for n in range(24)]
     predictor = sodcli.load(weights=small_weights, backend=backend, size=64, threads=2, pictures=24)

@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -151,7 +151,6 @@ def mba_of(pred, gt):
     return ((pred > 128) == gt)[band].mean() if band.any() else None
 
 
-@settings(max_examples=60, deadline=None)
 @given(small_pairs())
 def test_mae_f_and_e_follow_their_formulas(pair):
     pred, gt = pair
@@ -164,7 +163,6 @@ def test_mae_f_and_e_follow_their_formulas(pair):
     np.testing.assert_allclose(e, [e_of(cut, gt) for cut in cuts], rtol=CLOSE, atol=CLOSE)
 
 
-@settings(max_examples=60, deadline=None)
 @given(small_pairs())
 def test_precision_and_recall_follow_their_formulas(pair):
     pred, gt = pair
@@ -177,13 +175,11 @@ def test_precision_and_recall_follow_their_formulas(pair):
         assert scores.f.recall[index] == pytest.approx(recall, abs=CLOSE)
 
 
-@settings(max_examples=100, deadline=None)
 @given(small_pairs())
 def test_s_follows_its_formula(pair):
     assert measure(*pair, which={"s"}).s == pytest.approx(s_of(*pair), abs=CLOSE)
 
 
-@settings(max_examples=60, deadline=None)
 @given(small_pairs())
 def test_mae_s_and_f_of_the_plain_map_follow_their_formulas(pair):
     pred, gt = pair
@@ -194,13 +190,11 @@ def test_mae_s_and_f_of_the_plain_map_follow_their_formulas(pair):
     np.testing.assert_allclose(scores.f.curve, curve, rtol=0, atol=CLOSE)
 
 
-@settings(max_examples=100, deadline=None)
 @given(small_pairs())
 def test_weighted_f_follows_its_formula(pair):
     assert measure(*pair, which={"wf"}).wf == pytest.approx(wf_of(*pair), abs=CLOSE)
 
 
-@settings(max_examples=100, deadline=None)
 @given(small_pairs())
 def test_boundary_accuracy_follows_its_formula(pair):
     scores = measure(*pair, which={"mba"})

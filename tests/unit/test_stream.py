@@ -17,7 +17,7 @@ from sodcli.runtime.stream import live_predictor, saliency_stream
 from sodcli.weights.layouts import layout
 from tests.conftest import manifest, rule_weights
 
-LENGTHS = [1, 3, 8, 9, 20, 37]
+LENGTHS = [1, 3, 8, 9, 20]
 SIZE = 32
 
 
@@ -124,24 +124,26 @@ def test_nothing_comes_of_nothing(predictor):
 @pytest.mark.parametrize("form", ["trained", "folded"])
 def test_live_equals_running_the_whole_clip(predictor, name, form):
     prepared = predictor(name, form)
-    frames = film(11)
     live = live_predictor(prepared)
+    frames = film(10)
     for place, frame in enumerate(frames):
+        answer = live(frame).saliency
+        if place not in (0, 3, 9):  # the clip is one frame, grows, and has lost its first frames
+            continue
         clip = [prepared.prepare(one) for one in frames[max(0, place - 7) : place + 1]]
         whole = prepared.backend.run(np.stack(clip)[None])[0, -1, 0]
-        np.testing.assert_allclose(
-            live(frame).saliency, to_saliency(whole, frame.size_hw), atol=1e-5
-        )
+        np.testing.assert_allclose(answer, to_saliency(whole, frame.size_hw), atol=1e-5)
 
 
-@pytest.mark.parametrize("newest", [1, 2, 3, 5, 8])
-def test_the_newest_frames_alone_have_the_same_numbers(networks, newest):
-    module = networks["stdnet"]["trained"]
+def test_the_newest_frames_alone_have_the_same_numbers(networks):
+    module = networks["stdnet"]["folded"]
     x = torch.randn(2, 8, 3, 40, 50, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features = module.features(x.flatten(0, 1))
-        part = module.decode(features, 8, (40, 50), newest)
-        torch.testing.assert_close(part, module(x).logits[:, -newest:], atol=1e-4, rtol=1e-5)
+        logits = module(x).logits
+        for newest in (1, 3, 8):
+            part = module.decode(features, 8, (40, 50), newest)
+            torch.testing.assert_close(part, logits[:, -newest:], atol=1e-4, rtol=1e-5)
 
 
 def test_live_computes_each_frame_once(predictor, networks):
@@ -187,7 +189,7 @@ def test_clips_fade_into_one_another(predictor):
 @pytest.mark.parametrize("room", [1, 2])
 def test_clips_are_halved_until_they_fit(predictor, networks, room):
     backend = SmallCard(networks["stdnet"]["folded"], room)
-    frames = film(30)
+    frames = film(18)
     out = list(saliency_stream(predictor(backend=backend), iter(frames), batch=4))
     plain = list(saliency_stream(predictor(), iter(frames), batch=1))
     np.testing.assert_allclose(maps(out), maps(plain), atol=1e-5)
@@ -201,7 +203,7 @@ def test_too_little_memory_for_one_clip_says_so(predictor, networks):
         )
 
 
-@pytest.mark.parametrize("count", [5, 20])
+@pytest.mark.parametrize("count", [5, 11])
 def test_what_cannot_part_the_network_gives_the_same(predictor, networks, count):
     frames = film(count)
     backend = Plain(networks["stdnet"]["folded"])
@@ -235,7 +237,7 @@ def test_the_film_is_read_lazily(predictor, paper):
 
     ahead = []
     for frame in itertools.islice(
-        saliency_stream(predictor(), endless(), batch=2, paper=paper), 100
+        saliency_stream(predictor(), endless(), batch=2, paper=paper), 50
     ):
         ahead.append(len(read) - frame.index)
     assert max(ahead) <= (65 if paper else 24)

@@ -6,7 +6,7 @@ import threading
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sodcli.errors import ChecksumError, MissingError, UsageError
@@ -97,7 +97,6 @@ def test_what_was_written_down_reads_back(tmp_path):
     assert RECORD.ours == Promise(2, "b" * 64)
 
 
-@settings(max_examples=30, deadline=None)
 @given(source=st.text())
 def test_a_source_of_any_name_keeps_the_record_readable(tmp_path_factory, source):
     ledger = Ledger(tmp_path_factory.mktemp("home"))
