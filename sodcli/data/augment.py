@@ -3,8 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from sodcli.data.grounds import draw_plain, paste_subject
 from sodcli.data.photometric import degrade, enhance, jitter, to_grey
 from sodcli.errors import UsageError
+from sodcli.tables import Range, check_fields
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -22,22 +22,7 @@ Background = Callable[[np.random.Generator], Image]
 _TRIES = 4
 _KEPT = 0.6  # share of the subject that a random crop keeps, or it is not made
 
-_LIMITS: dict[str, tuple[int, float, float]] = {  # how many numbers, least, greatest
-    "border_crop": (1, 0, 10_000),
-    "flip_lr": (1, 0, 1),
-    "flip_ud": (1, 0, 1),
-    "zoom": (2, 0.05, 1),
-    "rotate": (1, 0, 180),
-    "rotate_chance": (1, 0, 1),
-    "scale_crop": (2, 0.05, 20),
-    "jitter": (3, 0, 10),
-    "grey": (1, 0, 1),
-    "paste": (1, 0, 1),
-    "studio": (1, 0, 1),
-    "empty": (1, 0, 1),
-    "degrade": (3, 0, 1),
-    "reverse": (1, 0, 1),
-}
+Chance = Annotated[float, Range(least=0, most=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,33 +57,27 @@ class Augment:
         UsageError: If a value is no number or out of range; it names the entry.
     """
 
-    border_crop: int = 0
-    flip_lr: float = 0.0
-    flip_ud: float = 0.0
-    zoom: tuple[float, float] = (1.0, 1.0)
-    rotate: float = 0.0
-    rotate_chance: float = 1.0
-    scale_crop: tuple[float, float] = (1.0, 1.0)
-    jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    border_crop: Annotated[int, Range(least=0, most=10_000)] = 0
+    flip_lr: Chance = 0.0
+    flip_ud: Chance = 0.0
+    zoom: Annotated[tuple[float, float], Range(least=0.05, most=1, rising=True)] = (1.0, 1.0)
+    rotate: Annotated[float, Range(least=0, most=180)] = 0.0
+    rotate_chance: Chance = 1.0
+    scale_crop: Annotated[tuple[float, float], Range(least=0.05, most=20, rising=True)] = (1.0, 1.0)
+    jitter: Annotated[tuple[float, float, float], Range(least=0, most=10)] = (0.0, 0.0, 0.0)
     enhance: bool = False
     mirror: bool = False
-    grey: float = 0.0
-    degrade: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    paste: float = 0.0
-    studio: float = 0.0
-    empty: float = 0.0
+    grey: Chance = 0.0
+    degrade: Annotated[tuple[float, float, float], Range(least=0, most=1)] = (0.0, 0.0, 0.0)
+    paste: Chance = 0.0
+    studio: Chance = 0.0
+    empty: Chance = 0.0
     binary: bool = False
     mask_nearest: bool = False
-    reverse: float = 0.0
+    reverse: Chance = 0.0
 
     def __post_init__(self) -> None:
-        for name, (count, least, greatest) in _LIMITS.items():
-            kinds = int if name == "border_crop" else int | float
-            if not _within(getattr(self, name), kinds, count, least, greatest):
-                raise UsageError(
-                    f"augment: {name} = {getattr(self, name)!r}; it takes {count} number(s) "
-                    f"from {least:g} to {greatest:g}, the smaller first in a range"
-                )
+        check_fields(self, "augment")
         if self.flip_lr + self.flip_ud > 1:
             raise UsageError("augment: flip_lr and flip_ud together exceed 1; one draw decides")
         if self.studio + self.empty > 1:
@@ -177,18 +156,6 @@ def resize_mask(mask: Mask, size_hw: tuple[int, int], *, nearest: bool = False) 
     """Resize an ``(H, W)`` float32 mask, bilinear like its picture or to the nearest pixel."""
     method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(mask, size_hw[::-1], interpolation=method))
-
-
-def _within(
-    value: object, kinds: type | UnionType, count: int, least: float, greatest: float
-) -> bool:
-    numbers: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-    return (
-        len(numbers) == count
-        and all(isinstance(number, kinds) for number in numbers)
-        and all(least <= number <= greatest for number in numbers)
-        and (count != 2 or numbers[0] <= numbers[1])
-    )
 
 
 def _view(

@@ -1,9 +1,14 @@
-"""The register: models.toml as frozen, checked values."""
+"""models.toml as frozen, checked values."""
 
-from sodcli.registry.datasets import DatasetSpec, plain_name
-from sodcli.registry.models import HighRes, ModelSpec, RecipeSpec
 from sodcli.registry.register import Registry, default_registry
-from sodcli.registry.weights import WeightsSpec
+from sodcli.registry.specs import (
+    DatasetSpec,
+    HighRes,
+    ModelSpec,
+    RecipeSpec,
+    WeightsSpec,
+    plain_name,
+)
 
 __all__ = [
     "DatasetSpec",

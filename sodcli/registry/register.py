@@ -1,17 +1,15 @@
 """Read models.toml into frozen, checked values."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sodcli.errors import RegistryError, UnknownNameError
-from sodcli.registry.check import check_table
-from sodcli.registry.datasets import DatasetSpec
-from sodcli.registry.models import ModelSpec, RecipeSpec
-from sodcli.registry.weights import WeightsSpec
+from sodcli.errors import RegistryError, UnknownNameError, UsageError
+from sodcli.registry.specs import DatasetSpec, ModelSpec, RecipeSpec, WeightsSpec
+from sodcli.tables import read_table
 from sodcli.text import did_you_mean
 
 Spec = TypeVar("Spec")
@@ -58,7 +56,10 @@ class Registry:
         return cls(
             _entries(raw, "models", ModelSpec),
             _entries(raw, "weights", WeightsSpec),
-            {name: RecipeSpec(name=name, table=one) for name, one in _tables(raw, "recipes")},
+            {
+                name: RecipeSpec(name=name, table=one)
+                for name, one in _tables(raw, "recipes").items()
+            },
             _entries(raw, "datasets", DatasetSpec),
         )
 
@@ -95,7 +96,7 @@ class Registry:
 
 @cache
 def default_registry() -> Registry:
-    """Return the register that ships with the package, or lies at the top of a checkout."""
+    """Return the registry in the package, or at the top of a source checkout."""
     packaged = Path(str(files("sodcli").joinpath("models.toml")))
     return Registry.read(
         packaged if packaged.is_file() else Path(__file__).parents[2] / "models.toml"
@@ -110,23 +111,18 @@ def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:
     raise UnknownNameError(f"no {kind} named {name!r}.{hint} Known: {known}.")
 
 
-def _entries(raw: Mapping[str, Any], kind: str, entry: Callable[..., Spec]) -> dict[str, Spec]:
+def _entries(raw: Mapping[str, Any], section: str, kind: type[Spec]) -> dict[str, Spec]:
     specs = {}
-    for name, table in _tables(raw, kind):
+    for name, table in _tables(raw, section).items():
         try:
-            check_table(entry, table)
-            specs[name] = entry(name=name, **table)
-        except RegistryError as error:
-            raise RegistryError(f"models.toml [{kind}.{name}]: {error}") from error
+            specs[name] = read_table(kind, table, name=name)
+        except UsageError as error:
+            raise RegistryError(f"models.toml [{section}.{name}]: {error}") from error
     return specs
 
 
-def _tables(raw: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the entries under ``[kind]`` by name, the lists in them as tuples."""
-    tables = raw.get(kind, {})
+def _tables(raw: Mapping[str, Any], section: str) -> Mapping[str, Mapping[str, Any]]:
+    tables = raw.get(section, {})
     if not isinstance(tables, dict) or not all(isinstance(v, dict) for v in tables.values()):
-        raise RegistryError(f"models.toml: [{kind}] must hold tables")
-    return [
-        (name, {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
-        for name, table in tables.items()
-    ]
+        raise RegistryError(f"models.toml: [{section}] must hold tables")
+    return tables

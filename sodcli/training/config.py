@@ -5,13 +5,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
 from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
-from sodcli.tables import merge, read_table, to_toml
+from sodcli.tables import Length, Range, check_fields, merge, read_table, to_toml
 from sodcli.text import reason_of
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import OptimizerConfig
@@ -20,15 +20,7 @@ from sodcli.training.schedule import Schedule, make_schedule
 _STRIDE: Final = 16
 _MIN_SIDE: Final = 32
 _PATH_LISTS: Final = ("data", "val", "backgrounds")
-_COUNTS: Final = (
-    "epochs",
-    "batch",
-    "accumulate",
-    "validate_every",
-    "samples",
-    "clip_len",
-    "label_interval",
-)
+Count = Annotated[int, Range(least=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,52 +68,48 @@ class TrainConfig:
     """
 
     model: str
-    data: tuple[str, ...]
-    epochs: int
-    batch: int
-    lr: float
-    size: int
+    data: Annotated[tuple[str, ...], Length(1, "name at least one folder")]
+    epochs: Count
+    batch: Count
+    lr: Annotated[float, Range(above=0)]
+    size: Annotated[int, Range(least=_MIN_SIDE)]
     loss: str
     recipe: str = ""
     val: tuple[str, ...] = ()
-    holdout: float = 0.05
+    holdout: Annotated[float, Range(least=0, below=1)] = 0.05
     pseudo_labels: str = ""
-    label_interval: int = 1
+    label_interval: Count = 1
     backgrounds: tuple[str, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
     init: str = ""
-    accumulate: int = 1
-    scales: tuple[float, ...] = (1.0,)
+    accumulate: Count = 1
+    scales: Annotated[tuple[float, ...], Length(1, "have at least one factor"), Range(above=0)] = (
+        1.0,
+    )
     drop_last: bool = False
-    seed: int = 0
+    seed: Annotated[int, Range(least=0)] = 0
     amp: Literal["none", "bf16", "fp16"] = "none"
-    ema: float = 0.0
-    clip_len: int = 1
-    gaps: tuple[int, ...] = (1, 4, 8)
+    ema: Annotated[float, Range(least=0, below=1)] = 0.0
+    clip_len: Count = 1
+    gaps: Annotated[tuple[int, ...], Length(1, "have at least one distance"), Range(least=1)] = (
+        1,
+        4,
+        8,
+    )
     overlap: bool = False
-    motion: float = 0.0
+    motion: Annotated[float, Range(least=0, most=1)] = 0.0
     half: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     augment: Mapping[str, Any] = field(default_factory=dict)
     monitor: Literal["maxF", "MAE"] = "maxF"
-    validate_every: int = 1
+    validate_every: Count = 1
     sample_every: int = 5
-    samples: int = 4
+    samples: Count = 4
     max_skipped: float = 0.1
 
     def __post_init__(self) -> None:
-        for key in _COUNTS:
-            _require(getattr(self, key) >= 1, f"{key} must be at least 1")
-        _require(self.seed >= 0, "seed must not be negative")
-        _require(self.lr > 0, "lr must be above 0")
-        _require(self.size >= _MIN_SIDE, f"size must be at least {_MIN_SIDE} pixels")
-        _require(bool(self.data), "data must name at least one folder")
-        _require(bool(self.scales) and min(self.scales) > 0, "scales must be factors above 0")
-        _require(bool(self.gaps) and min(self.gaps) >= 1, "gaps must be whole numbers from 1")
-        _require(0 <= self.motion <= 1, "motion must be from 0 to 1")
-        _require(0 <= self.ema < 1, "ema must be at least 0 and below 1")
-        _require(0 <= self.holdout < 1, "holdout must be at least 0 and below 1")
+        check_fields(self, "settings")
         get_loss(self.loss)
         self.rates()
         self.augmentation()

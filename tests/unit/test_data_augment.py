@@ -358,7 +358,7 @@ def test_any_picture_gives_finite_values_in_range(size_hw, net_hw, seed, nearest
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: object) -> None:
-    with pytest.raises(UsageError, match=f"augment: {name} = "):
+    with pytest.raises(UsageError, match=f"augment: {name} must be "):
         Augment(**{name: value})
 
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import sodcli
-from sodcli.errors import MissingError, RegistryError, WeightsError
+from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.fetch.catalogue import verify
 from sodcli.fetch.convert import convert_weights
 from sodcli.fetch.datasets import fetch_dataset
 from sodcli.fetch.weights import Supply
 from sodcli.registry import WeightsSpec
+from sodcli.tables import read_table
 from sodcli.weights.cache import home, stored
 from sodcli.weights.checksum import Promise, check
 from sodcli.weights.ledger import Ledger, Record
@@ -38,9 +39,10 @@ GOOD = {"name": "x", "model": "sdnet", "trained_on": "DUTS-TR", "license": "MIT"
     ],
 )
 def test_a_wrong_entry_is_refused(changed, text):
-    assert WeightsSpec(**GOOD).mirrors == ()
-    with pytest.raises(RegistryError, match=text):
-        WeightsSpec(**{**GOOD, **changed})
+    table = {**GOOD, **changed}
+    name = table.pop("name")
+    with pytest.raises(UsageError, match=text):
+        read_table(WeightsSpec, table, name=name)
 
 
 def test_what_weights_need_is_written_into_our_file(tmp_path, registry, small_weights):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sodcli.benchmark.paper_protocol import PublishedPredictor
-from sodcli.errors import RegistryError, WeightsError
+from sodcli.errors import UsageError, WeightsError
 from sodcli.frame import Frame
 from sodcli.models._base import BlendingNetwork, Prediction
 from sodcli.models.inspyrenet import InSPyReNet
@@ -15,6 +15,7 @@ from sodcli.registry import HighRes
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.high_resolution import LargePass, Sizes
 from sodcli.runtime.predictor import Predictor
+from sodcli.tables import read_table
 from tests.conftest import manifest
 
 TABLE = manifest("inspyrenet/dynamic_resize_table.json")["table"]
@@ -67,8 +68,8 @@ def test_weights_of_1024_pixels_see_every_picture_once(registry):
 
 
 def test_the_register_takes_no_sizes_below_1():
-    with pytest.raises(RegistryError, match="above 0"):
-        HighRes(short_side=1280, above=0, multiple=32)
+    with pytest.raises(UsageError, match="above must be at least 1, not 0"):
+        read_table(HighRes, {"short_side": 1280, "above": 0, "multiple": 32})
 
 
 def test_inspyrenet_can_blend():

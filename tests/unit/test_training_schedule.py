@@ -56,9 +56,9 @@ def test_a_warm_up_longer_than_training_only_climbs():
     ("table", "message"),
     [
         ({"name": "cosin"}, "no schedule named 'cosin'. Did you mean 'cosine'?"),
-        ({"name": "multistep"}, "schedule 'multistep': 'at' is missing"),
+        ({"name": "multistep"}, "schedule 'multistep': needs the key 'at'"),
         ({"name": "cosine", "at": [1]}, "schedule 'cosine': unknown key 'at'"),
-        ({"name": "cosine", "per": "week"}, "'week' is not one of epoch, step"),
+        ({"name": "cosine", "per": "week"}, "per must be one of epoch, step, not 'week'"),
     ],
 )
 def test_wrong_schedules_are_refused(table, message):
