@@ -67,8 +67,8 @@ def export(
     from sodcli.runtime.onnx.export import Order, export_file
 
     order = Order(source, out, model, size, clip, half, int8, tol)
-    with watching(quiet=quiet) as watch:
-        done = export_file(order, default_registry(), Supply(offline=offline, watch=watch))
+    with watching(quiet=quiet) as events:
+        done = export_file(order, default_registry(), Supply(offline=offline, events=events))
     shape = [str(side) for side in done.shape]
     if json:
         ui.print_json(

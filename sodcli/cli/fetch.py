@@ -15,7 +15,7 @@ from sodcli.registry import default_registry
 if TYPE_CHECKING:
     from sodcli.fetch.catalogue import Entry, Item
     from sodcli.fetch.fetch_all import Outcome
-    from sodcli.weights.watch import Watch
+    from sodcli.weights.expected import DownloadEvents
 
 Names = Annotated[
     list[str] | None,
@@ -86,20 +86,20 @@ def fetch(
         from sodcli.fetch.fetch_all import fetch_all
         from sodcli.fetch.weights import Supply
 
-        with watching(quiet=quiet) as watch:
-            supply = Supply(offline=offline, force=force, watch=watch)
+        with watching(quiet=quiet) as events:
+            supply = Supply(offline=offline, force=force, events=events)
             report = _report if len(entries) > 1 else _say_nothing
             outcomes = fetch_all(entries, registry, root, supply, report)
         _finish(outcomes, json)
 
 
 @contextmanager
-def watching(*, quiet: bool) -> "Iterator[Watch]":
+def watching(*, quiet: bool) -> "Iterator[DownloadEvents]":
     """Show downloads on the screen: a bar while bytes come, and what happens in lines."""
-    from sodcli.weights.watch import Watch
+    from sodcli.weights.expected import DownloadEvents
 
     with ui.transfer(quiet=quiet) as moved:
-        yield Watch(moved, lambda text: ui.note(text, quiet=quiet))
+        yield DownloadEvents(moved, lambda text: ui.note(text, quiet=quiet))
 
 
 def _demand_sense(

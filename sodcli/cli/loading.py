@@ -43,7 +43,7 @@ class NetworkOptions:
         from sodcli.runtime.device import thread_count
         from sodcli.runtime.predictor import load
 
-        with watching(quiet=quiet) as watch:
+        with watching(quiet=quiet) as events:
             predictor = load(
                 self.model,
                 weights=self.weights,
@@ -51,7 +51,7 @@ class NetworkOptions:
                 half=self.half,
                 size=self.size,
                 offline=self.offline,
-                watch=watch,
+                watch=events,
                 backend=self.backend,
                 compiled=self.compiled,
                 threads=thread_count(self.threads),

@@ -9,8 +9,8 @@ from sodcli.errors import ChecksumError, UnknownNameError
 from sodcli.registry import DatasetSpec, Registry, WeightsSpec
 from sodcli.text import did_you_mean
 from sodcli.weights import cache
-from sodcli.weights.checksum import check
-from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.expected import check
+from sodcli.weights.lockfile import Lockfile, Record
 
 Way = Literal["built in", "download", "by hand"]
 Entry = WeightsSpec | DatasetSpec
@@ -123,7 +123,7 @@ def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
         MissingError: If the record of what was fetched is damaged.
         OSError: If a file cannot be read.
     """
-    records = Ledger(cache.home()).records()
+    records = Lockfile(cache.home()).records()
     for entry in entries:
         if isinstance(entry, WeightsSpec) and not entry.builtin and cache.stored(entry).is_file():
             problem = _problem(entry, records.get(entry.name))

@@ -8,9 +8,9 @@ from sodcli.registry import DatasetSpec
 from sodcli.weights.archive import unpack
 from sodcli.weights.cache import home
 from sodcli.weights.cache import mirrors as mirrors_of
-from sodcli.weights.checksum import Promise, check
-from sodcli.weights.download import Delivery, Order, download, reserved
-from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.download import Delivery, DownloadRequest, download, reserved
+from sodcli.weights.expected import ExpectedFile, check
+from sodcli.weights.lockfile import Lockfile, Record
 
 
 def fetch_dataset(entry: DatasetSpec, root: Path, supply: Supply) -> Path:
@@ -31,16 +31,16 @@ def fetch_dataset(entry: DatasetSpec, root: Path, supply: Supply) -> Path:
     _demand_absent(target)
     if supply.forbidden:
         raise MissingError(f"data set {entry.name!r} is not in {root}{supply.forbidden}")
-    order = Order(f"data set {entry.name!r}", mirrors, _promise(entry))
+    request = DownloadRequest(f"data set {entry.name!r}", mirrors, _expected(entry))
     with (
         in_plain_words(f"data set {entry.name!r}"),
-        reserved(entry.name, home(), supply.watch) as part,
+        reserved(entry.name, home(), supply.events) as part,
     ):
         if target.exists():  # another process was faster
             return target
-        supply.watch.note(f"fetching data set {entry.name!r}: {entry.terms}")
+        supply.events.note(f"fetching data set {entry.name!r}: {entry.terms}")
         try:
-            delivery = download(order, part, supply.watch, supply.patience)
+            delivery = download(request, part, supply.events, supply.retries)
         except MissingError as error:
             raise type(error)(f"{error}; {by_hand(entry, root)}") from error
         try:
@@ -68,7 +68,7 @@ def hand_in_dataset(archive: Path, entry: DatasetSpec, root: Path) -> Path:
         if _is_of(archive, entry, target):
             return target
         _demand_absent(target)
-        checksum = check(archive, _promise(entry), str(archive))
+        checksum = check(archive, _expected(entry), str(archive))
         _install(archive, entry, Delivery(archive.name, checksum), target)
     return target
 
@@ -86,25 +86,25 @@ def _demand_absent(target: Path) -> None:
 
 def _is_of(archive: Path, entry: DatasetSpec, target: Path) -> bool:
     """Say whether ``target`` came from this very archive, perhaps by a run that was killed."""
-    promise = _promise(entry)
-    if not target.exists() or not promise.hashed:
+    expected = _expected(entry)
+    if not target.exists() or not expected.hashed:
         return False
     try:
-        check(archive, promise, str(archive))
+        check(archive, expected, str(archive))
     except ChecksumError:
         return False
     return True
 
 
-def _promise(entry: DatasetSpec) -> Promise:
-    record = Ledger(home()).records().get(entry.name)
-    return record.published if record is not None else Promise()
+def _expected(entry: DatasetSpec) -> ExpectedFile:
+    record = Lockfile(home()).records().get(entry.name)
+    return record.published if record is not None else ExpectedFile()
 
 
 def _install(archive: Path, entry: DatasetSpec, delivery: Delivery, target: Path) -> None:
     first = delivery.checksum
 
     def record() -> None:
-        Ledger(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
+        Lockfile(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
 
     unpack(archive, target, on_whole=record)

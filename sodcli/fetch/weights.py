@@ -10,13 +10,12 @@ from sodcli.errors import ChecksumError, MissingError, SinkError, UsageError, We
 from sodcli.registry import Registry, WeightsSpec
 from sodcli.text import reason_of
 from sodcli.weights import cache
-from sodcli.weights.checksum import Promise, check
-from sodcli.weights.ledger import Ledger, Record
-from sodcli.weights.watch import Patience, Watch
+from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy, check
+from sodcli.weights.lockfile import Lockfile, Record
 
 if TYPE_CHECKING:
     from sodcli.weights.download import Delivery
-    from sodcli.weights.part import Part
+    from sodcli.weights.transfer import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +25,14 @@ class Supply:
     Attributes:
         offline: Forbids downloads; ``SOD_OFFLINE`` does so too.
         force: Fetch again what is here already.
-        watch: Is told what happens.
-        patience: How long to wait for servers.
+        events: Is told what happens.
+        retries: How long to wait for servers.
     """
 
     offline: bool = False
     force: bool = False
-    watch: Watch = field(default_factory=Watch)
-    patience: Patience = field(default_factory=Patience)
+    events: DownloadEvents = field(default_factory=DownloadEvents)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def forbidden(self) -> str:
@@ -82,10 +81,10 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
 
     with (
         in_plain_words(f"weights {entry.name!r}"),
-        reserved(entry.name, cache.home(), supply.watch) as part,
+        reserved(entry.name, cache.home(), supply.events) as part,
     ):
         if supply.force or not is_recorded(entry):  # while we waited, another process may have
-            supply.watch.note(f"fetching weights {entry.name!r}: {entry.license}")
+            supply.events.note(f"fetching weights {entry.name!r}: {entry.license}")
             delivery = _download(entry, mirrors, part, supply)
             try:
                 _install(part.path, entry, delivery, registry)
@@ -112,7 +111,9 @@ def hand_in(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
     if entry.builtin:
         raise UsageError(f"weights {entry.name!r} ship with the package")
     with in_plain_words(f"weights {entry.name!r}"):
-        checksum = check(file, _promise(entry), f"{file}: not the published file of {entry.name!r}")
+        checksum = check(
+            file, _expected(entry), f"{file}: not the published file of {entry.name!r}"
+        )
         _install(file, entry, Delivery(file.name, checksum), registry)
     return cache.stored(entry)
 
@@ -120,29 +121,29 @@ def hand_in(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
 def is_recorded(entry: WeightsSpec) -> bool:
     """Say whether our file of ``entry`` is here, as large as it was when it was written."""
     path = cache.stored(entry)
-    record = Ledger(cache.home()).records().get(entry.name)
+    record = Lockfile(cache.home()).records().get(entry.name)
     return record is not None and path.is_file() and path.stat().st_size == record.size
 
 
-def _promise(entry: WeightsSpec) -> Promise:
+def _expected(entry: WeightsSpec) -> ExpectedFile:
     """Return what is published of the file, else what it was when it first came."""
-    promise = Promise(entry.size, entry.sha256, entry.md5)
-    record = Ledger(cache.home()).records().get(entry.name)
-    return record.published if record is not None and not promise.hashed else promise
+    expected = ExpectedFile(entry.size, entry.sha256, entry.md5)
+    record = Lockfile(cache.home()).records().get(entry.name)
+    return record.published if record is not None and not expected.hashed else expected
 
 
 def _download(
     entry: WeightsSpec, mirrors: Sequence[str], part: "Part", supply: Supply
 ) -> "Delivery":
-    from sodcli.weights.download import Order, download
+    from sodcli.weights.download import DownloadRequest, download
 
-    promise = _promise(entry)
-    order = Order(f"weights {entry.name!r}", mirrors, promise)
+    expected = _expected(entry)
+    request = DownloadRequest(f"weights {entry.name!r}", mirrors, expected)
     try:
-        return download(order, part, supply.watch, supply.patience)
+        return download(request, part, supply.events, supply.retries)
     except ChecksumError as error:
-        seen = promise.hashed and (entry.sha256 or entry.md5) is None
-        where = Ledger(cache.home()).path
+        seen = expected.hashed and (entry.sha256 or entry.md5) is None
+        where = Lockfile(cache.home()).path
         hint = f"; {where} says what it was when it first came" if seen else ""
         raise ChecksumError(f"{error}{hint}; {cache.by_hand(entry)}") from error
     except MissingError as error:
@@ -154,9 +155,9 @@ def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: R
 
     target = cache.stored(entry)
     convert_weights(source, target, entry, registry)
-    first, ours = delivery.checksum, check(target, Promise(), str(target))
+    first, ours = delivery.checksum, check(target, ExpectedFile(), str(target))
     record = Record(delivery.mirror, first.size, first.sha256, ours.size, ours.sha256)
-    Ledger(cache.home()).add(entry.name, record)
+    Lockfile(cache.home()).add(entry.name, record)
 
 
 @contextmanager

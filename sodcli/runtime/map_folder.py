@@ -11,7 +11,7 @@ from sodcli.errors import SinkError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.runtime.predictor import Predictor
 from sodcli.text import reason_of
-from sodcli.weights.checksum import Promise, check
+from sodcli.weights.expected import ExpectedFile, check
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def describe(predictor: Predictor, protocol: str, *, half: bool) -> dict[str, An
     """
     path = predictor.weights
     try:
-        digest = check(path, Promise(), str(path)).sha256 if path else None
+        digest = check(path, ExpectedFile(), str(path)).sha256 if path else None
     except OSError as error:
         raise SourceError(f"{path}: {reason_of(error)}") from error
     return {

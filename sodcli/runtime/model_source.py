@@ -10,7 +10,7 @@ from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.fetch.weights import Supply, obtain
 from sodcli.registry import ModelSpec, Registry
 from sodcli.text import reason_of
-from sodcli.weights.header import read_metadata
+from sodcli.weights.cache import read_metadata
 
 if TYPE_CHECKING:
     from torch import nn

@@ -24,7 +24,7 @@ from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.device import choose_device, set_threads, thread_count
 from sodcli.runtime.high_resolution import Sizes
 from sodcli.runtime.model_source import Blueprint, find_network
-from sodcli.weights.watch import Watch
+from sodcli.weights.expected import DownloadEvents
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,7 +147,7 @@ def load(
     reparam: bool = True,
     size: int | None = None,
     offline: bool = False,
-    watch: Watch | None = None,
+    watch: DownloadEvents | None = None,
     registry: Registry | None = None,
     backend: str = "auto",
     compiled: bool = False,
@@ -184,12 +184,12 @@ def load(
         WeightsError: If they are damaged or belong to another model.
         DeviceError: If there is no such device.
     """
-    registry, watch = registry or default_registry(), watch or Watch()
+    registry, watch = registry or default_registry(), watch or DownloadEvents()
     wish = Wish(backend, device, half, compiled, pictures)
     check_wish(wish)
     if backend == "torch":
         choose_device(device)  # what is missing is told before anything is fetched
-    supply = Supply(offline=offline, watch=watch)
+    supply = Supply(offline=offline, events=watch)
     network = find_network(name, weights, registry, supply, reparam=reparam)
     graphs = Graphs(network, watch.note)
     chosen = decide(wish, network.spec, graphs, reparam=reparam)

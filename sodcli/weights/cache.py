@@ -1,28 +1,33 @@
-"""Find a weights file by the name in models.toml or by its path."""
+"""The cache folder: where weights files lie, and their metadata, read without PyTorch."""
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 
-from sodcli.errors import MissingError, UsageError
+from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.files import user_path
 from sodcli.process import switched_on
 from sodcli.registry import Registry, WeightsSpec
-from sodcli.text import did_you_mean
-from sodcli.weights.ledger import Ledger
+from sodcli.text import did_you_mean, reason_of
+from sodcli.weights.lockfile import Lockfile
+
+_LENGTH: Final = 8  # bytes of the header's length at the start of a safetensors file
+_LONGEST: Final = 100_000_000  # bytes of a header; the limit of safetensors itself
 
 
 def home() -> Path:
-    """Return ``$SOD_HOME``, else the cache folder that the operating system gives programs."""
+    """Return ``$SOD_HOME``, else the operating system's cache folder of this program."""
     chosen = os.environ.get("SOD_HOME")
     return user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("sod"))
 
 
 def data_root() -> Path:
-    """Return where data sets go unless another folder is named."""
+    """Return the default folder of data sets."""
     return home() / "data"
 
 
@@ -32,14 +37,14 @@ def offline() -> bool:
 
 
 def stored(spec: WeightsSpec) -> Path:
-    """Return where the file of ``spec`` lies, or would lie once it is fetched."""
+    """Return the path of the file of ``spec``, whether it is fetched or not."""
     if spec.builtin:
         return Path(str(files("sodcli").joinpath("weights", spec.file or "")))
     return home() / "weights" / f"{spec.name}.safetensors"
 
 
 def mirrors(name: str, published: Iterable[str]) -> tuple[str, ...]:
-    """Return where the file ``name`` can be had: ``$SOD_MIRROR/NAME`` alone, else ``published``.
+    """Return the addresses of the file ``name``: ``$SOD_MIRROR/NAME`` alone, else ``published``.
 
     Raises:
         UsageError: If ``SOD_MIRROR`` is not an https address.
@@ -76,7 +81,7 @@ def locate(wanted: str, registry: Registry) -> Path:
 
 
 def _demand_whole(spec: WeightsSpec, path: Path) -> None:
-    record, size = Ledger(home()).records().get(spec.name), path.stat().st_size
+    record, size = Lockfile(home()).records().get(spec.name), path.stat().st_size
     if record is not None and record.size not in (None, size):
         raise MissingError(
             f"{path}: {size:,} bytes instead of {record.size:,}; run: sod fetch {spec.name} --force"
@@ -97,14 +102,39 @@ def missing(spec: WeightsSpec, because: str = "") -> MissingError:
 
 
 def by_hand(spec: WeightsSpec) -> str:
-    """Return what a person does to get the weights of ``spec``."""
+    """Return how a person gets the weights of ``spec``."""
     what = spec.file or "the file"
     way = spec.by_hand or f"get {what} from {spec.page}"
     return f"{way}, then run: sod fetch {spec.name} --from FILE"
 
 
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """Return the metadata of a safetensors file; empty for files of another kind.
+
+    Raises:
+        MissingError: If there is no such file.
+        WeightsError: If it cannot be read, or its header is damaged.
+    """
+    if not path.exists():
+        raise MissingError(f"{path}: no such weights file")
+    if not path.is_file():  # opening a FIFO would block
+        raise WeightsError(f"{path}: not a file")
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH), "little")
+            if file.read(1) != b"{" or length > min(_LONGEST, path.stat().st_size):
+                return {}
+            header = json.loads(b"{" + file.read(length - 1))
+    except OSError as error:
+        raise WeightsError(f"{path}: {reason_of(error).lower()}") from error
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
+    about = header.get("__metadata__", {})
+    return {str(k): str(v) for k, v in about.items()} if isinstance(about, Mapping) else {}
+
+
 def _short(path: Path) -> str:
-    """Return ``path`` as people write it, with ``~`` for their home."""
+    """Return ``path`` with ``~`` for the home folder."""
     try:
         return str(Path("~") / path.relative_to(Path.home()))
     except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Bring a published file here: mirrors in turn, and never a wrong file."""
+"""Download a published file: mirrors in turn, checked before use."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,35 +8,33 @@ from pathlib import Path
 
 from sodcli.errors import ChecksumError, MissingError
 from sodcli.files import file_lock
-from sodcli.weights.checksum import Checksum, Promise, check
+from sodcli.weights.expected import Checksum, DownloadEvents, ExpectedFile, RetryPolicy, check
 from sodcli.weights.https import TransferError
-from sodcli.weights.part import Part
-from sodcli.weights.transfer import Transfer
-from sodcli.weights.watch import Patience, Watch
+from sodcli.weights.transfer import Part, Transfer
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One file to bring.
+class DownloadRequest:
+    """One file to download.
 
     Attributes:
-        name: What messages call it.
+        name: Its name in messages.
         mirrors: Addresses, tried in turn: ``https://...`` or ``gdrive:ID``.
-        promise: What the file must be.
+        expected: Its size and digest, as far as they are known.
     """
 
     name: str
     mirrors: Sequence[str]
-    promise: Promise
+    expected: ExpectedFile
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A file that has come.
+    """A downloaded or handed-in file.
 
     Attributes:
-        mirror: Where from.
-        checksum: What it is.
+        mirror: Its address, or its file name.
+        checksum: Its size and digest.
     """
 
     mirror: str
@@ -44,10 +42,10 @@ class Delivery:
 
 
 @contextmanager
-def reserved(name: str, home: Path, watch: Watch) -> Iterator[Part]:
-    """Give the part of the file ``name`` that only this process writes on.
+def reserved(name: str, home: Path, events: DownloadEvents) -> Iterator[Part]:
+    """Yield the part of the file ``name`` while no other process writes it.
 
-    What came of it before a break is kept for the next time, unless the file system has no locks.
+    It is kept when the download breaks off, unless the file system has no locks.
 
     Raises:
         OSError: If the cache folder cannot be written.
@@ -55,7 +53,7 @@ def reserved(name: str, home: Path, watch: Watch) -> Iterator[Part]:
     folder = home / "downloads"
 
     def waiting() -> None:
-        watch.note(f"waiting for another process that fetches {name}")
+        events.note(f"waiting for another process that fetches {name}")
 
     with file_lock(folder / f"{name}.lock", waiting) as only:
         part = Part(folder / (f"{name}.part" if only else f"{name}-{os.getpid()}.part"))
@@ -66,8 +64,10 @@ def reserved(name: str, home: Path, watch: Watch) -> Iterator[Part]:
                 part.drop()
 
 
-def download(order: Order, part: Part, watch: Watch, patience: Patience) -> Delivery:
-    """Bring ``order`` to ``part``, checked.
+def download(
+    request: DownloadRequest, part: Part, events: DownloadEvents, retries: RetryPolicy
+) -> Delivery:
+    """Download ``request`` into ``part`` and check it.
 
     Raises:
         ChecksumError: If a server sent another file, and no other had the right one.
@@ -76,27 +76,27 @@ def download(order: Order, part: Part, watch: Watch, patience: Patience) -> Deli
     """
     failures: list[str] = []
     kind = MissingError
-    for mirror in order.mirrors:
-        transfer = Transfer(mirror, order.promise, part, watch, patience)
+    for mirror in request.mirrors:
+        transfer = Transfer(mirror, request.expected, part, events, retries)
         try:
-            return Delivery(mirror, _finish(transfer, order.promise, part))
+            return Delivery(mirror, _finish(transfer, request.expected, part))
         except TransferError as error:
             failures.append(f"{transfer.server}: {error.reason}")
         except ChecksumError as error:
             failures.append(str(error))
             kind = ChecksumError
-    raise kind(f"cannot download {order.name}: {'; '.join(failures)}")
+    raise kind(f"cannot download {request.name}: {'; '.join(failures)}")
 
 
-def _finish(transfer: Transfer, promise: Promise, part: Part) -> Checksum:
+def _finish(transfer: Transfer, expected: ExpectedFile, part: Part) -> Checksum:
     while True:
         resumed = transfer.finish()
         try:
             _refuse_page(part)
-            return check(part.path, promise, transfer.server)
+            return check(part.path, expected, transfer.server)
         except (ChecksumError, TransferError) as error:
             part.drop()
-            if not resumed:  # else pieces of two files may have met: once more from the start
+            if not resumed:  # a resumed part may mix two files: start again
                 raise type(error)(f"{error}; file removed") from error
 
 

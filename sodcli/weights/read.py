@@ -36,12 +36,6 @@ class RawWeights:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def size(self) -> int | None:
-        """Side in pixels that the weights were trained at, if the file says so."""
-        size = self.metadata.get("size", "")
-        return int(size) if size.isdecimal() else None
-
-    @property
     def ours(self) -> bool:
         """Whether the keys are those of our own modules."""
         return "model" in self.metadata

@@ -1,45 +1,108 @@
-"""Bring the bytes of one address here, again and again until they are all there."""
+"""Download one address into a partial file, resuming until it is complete."""
 
 import errno
+import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from sodcli.errors import ChecksumError
-from sodcli.weights.checksum import Promise
+from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy
 from sodcli.weights.https import Session, TransferError, ask, host, trouble, web_address
-from sodcli.weights.part import Origin, Part
-from sodcli.weights.watch import Patience, Watch
 
 _BLOCK: Final = 1 << 18
-_LARGEST: Final = 1 << 36  # bytes; for a file whose size nobody tells
+_LARGEST: Final = 1 << 36  # bytes; for a file of unknown size
 _PARTIAL: Final = 206
 _BEYOND_THE_END: Final = 416
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a partial file comes from.
+
+    Attributes:
+        mirror: The address that was requested.
+        validator: Entity tag or date that identifies this version to the server.
+        total: Size in bytes of the whole file, if the server sends it.
+    """
+
+    mirror: str
+    validator: str | None = None
+    total: int | None = None
+
+
+class Part:
+    """A partial file: the bytes received so far, with their origin in a file beside them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._about = path.with_name(f"{path.name}.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes received so far."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def origin(self) -> Origin | None:
+        """Return where the part comes from; ``None`` if that file is missing or damaged."""
+        try:
+            return Origin(**json.loads(self._about.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @contextmanager
+    def opened(self, origin: Origin, start: int) -> Iterator[IO[bytes]]:
+        """Open the part for writing from byte ``start``; bytes from there on are cut off.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
+        with self.path.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
+    def drop(self) -> None:
+        """Remove the part and its origin."""
+        self.path.unlink(missing_ok=True)
+        self._about.unlink(missing_ok=True)
+
+
 class Transfer:
-    """The bytes of one mirror on their way to a part."""
+    """The download of one mirror into a part."""
 
     def __init__(
-        self, mirror: str, promise: Promise, part: Part, watch: Watch, patience: Patience
+        self,
+        mirror: str,
+        expected: ExpectedFile,
+        part: Part,
+        events: DownloadEvents,
+        retries: RetryPolicy,
     ) -> None:
-        self._mirror, self._promise, self._part = mirror, promise, part
-        self._watch, self._patience = watch, patience
-        self._session = Session(patience.timeout)
+        self._mirror, self._expected, self._part = mirror, expected, part
+        self._events, self._retries = events, retries
+        self._session = Session(retries.timeout)
         self.server = host(web_address(mirror))
 
     def finish(self) -> bool:
-        """Ask until all bytes are here; what lies there of an earlier attempt is used.
+        """Request until all bytes are received; the bytes of an earlier attempt are kept.
 
         Returns:
-            Whether the last request went on with an earlier piece.
+            Whether the last request continued an earlier part.
 
         Raises:
             TransferError: If the server does not send them.
-            ChecksumError: If it announces another size than promised.
+            ChecksumError: If it announces another size than expected.
             OSError: If there is no room for them, or they cannot be written.
         """
         most, failed = -1, 0
@@ -49,21 +112,21 @@ class Transfer:
             except TransferError as error:
                 failed = 1 if self._part.size > most else failed + 1
                 most = max(most, self._part.size)
-                if not error.again or failed >= self._patience.attempts:
+                if not error.again or failed >= self._retries.attempts:
                     raise
                 self._wait(error, failed)
 
     def _wait(self, error: TransferError, failed: int) -> None:
         seconds = error.wait if error.wait is not None else 2.0 ** (failed - 1)
-        if seconds > self._patience.longest_wait:
+        if seconds > self._retries.longest_wait:
             raise TransferError(f"{error.reason}, asks to wait {seconds:,.0f} s") from error
-        self._watch.note(f"{self.server}: {error.reason}; trying again in {seconds:.0f} s")
-        self._patience.sleep(seconds)
+        self._events.note(f"{self.server}: {error.reason}; trying again in {seconds:.0f} s")
+        self._retries.sleep(seconds)
 
     def _request(self) -> bool:
-        """Make one request for what is missing; return whether it went on with a piece."""
+        """Request the missing bytes; return whether the request continued a part."""
         origin, have = self._usable()
-        if have and have == (origin.total or self._promise.size):
+        if have and have == (origin.total or self._expected.size):
             return True
         try:
             answer = ask(self._session, self._mirror, _range(have, origin.validator))
@@ -79,20 +142,20 @@ class Transfer:
         return start > 0
 
     def _demand_size(self, total: int | None) -> None:
-        promised = self._promise.size
-        if total is not None and promised is not None and total != promised:
-            raise ChecksumError(f"{self.server}: {total:,} bytes instead of {promised:,}")
+        expected = self._expected.size
+        if total is not None and expected is not None and total != expected:
+            raise ChecksumError(f"{self.server}: {total:,} bytes instead of {expected:,}")
 
     def _usable(self) -> tuple[Origin, int]:
-        """Return where the part comes from and how many bytes of it are worth keeping."""
+        """Return where the part comes from and how many of its bytes can be kept."""
         origin = self._part.origin()
         if origin is None or origin.mirror != self._mirror:
             return Origin(self._mirror), 0
-        known_again = origin.validator is not None or self._promise.hashed
-        return origin, self._part.size if known_again else 0
+        identified = origin.validator is not None or self._expected.hashed
+        return origin, self._part.size if identified else 0
 
     def _place(self, answer: HTTPResponse, have: int, origin: Origin) -> tuple[int, int | None]:
-        """Return where the bytes of ``answer`` belong, and the size of the whole if it is told."""
+        """Return the offset of the bytes of ``answer``, and the size of the whole file if known."""
         if answer.status != _PARTIAL:
             return 0, _number(answer.headers.get("Content-Length", ""))
         unit, _, place = answer.headers.get("Content-Range", "").partition(" ")
@@ -110,22 +173,22 @@ class Transfer:
 
     def _store(self, answer: HTTPResponse, have: int, total: int | None) -> None:
         origin = Origin(self._mirror, _validator(answer), total)
-        most = self._promise.size or total or _LARGEST
+        most = self._expected.size or total or _LARGEST
         with self._part.opened(origin, have) as file:
-            for chunk in _paced(answer, total, have, self._patience):
+            for chunk in _blocks(answer, total, have, self._retries):
                 if have + len(chunk) > most:
                     raise TransferError(f"sends more than {most:,} bytes")
                 file.write(chunk)
                 have += len(chunk)
-                self._watch.progress(have, total or self._promise.size)
+                self._events.progress(have, total or self._expected.size)
         if total is not None and have < total:
             raise TransferError(f"breaks off after {have:,} of {total:,} bytes", again=True)
 
 
-def _paced(
-    answer: HTTPResponse, total: int | None, have: int, patience: Patience
+def _blocks(
+    answer: HTTPResponse, total: int | None, have: int, retries: RetryPolicy
 ) -> Iterator[bytes]:
-    """Give what comes, as it comes; raises TransferError when it comes too slowly."""
+    """Yield blocks as they arrive; raise TransferError if they arrive too slowly."""
     began, recent = time.monotonic(), 0
     while total is None or have < total:
         try:
@@ -137,14 +200,14 @@ def _paced(
         have += len(chunk)
         recent += len(chunk)
         yield chunk
-        if time.monotonic() - began > patience.window:
-            if recent < patience.slowest:
+        if time.monotonic() - began > retries.window:
+            if recent < retries.slowest:
                 raise TransferError("sends too slowly", again=True)
             began, recent = time.monotonic(), 0
 
 
 def _range(have: int, validator: str | None) -> dict[str, str]:
-    """Return the headers that ask for the bytes from ``have`` on, of the same version."""
+    """Return the headers that request the bytes from ``have`` on, of the same version."""
     if not have:
         return {}
     condition = {"If-Range": validator} if validator else {}
@@ -152,7 +215,7 @@ def _range(have: int, validator: str | None) -> dict[str, str]:
 
 
 def _validator(answer: HTTPResponse) -> str | None:
-    """Return what names this version of the file: a strong entity tag, else its date."""
+    """Return what identifies this version of the file: a strong entity tag, else its date."""
     tag: str | None = answer.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
 

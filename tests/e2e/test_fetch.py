@@ -20,7 +20,7 @@ from rich.console import Console
 import sodcli
 from sodcli.cli import ui
 from sodcli.weights.cache import home
-from sodcli.weights.ledger import Ledger
+from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
 from tests.conftest import draw_photo, manifest, rule_weights
 from tests.unit.test_weights import Hostile
@@ -68,7 +68,7 @@ def test_weights_come_are_kept_and_used(sod, mirror, published, photo, monkeypat
     metadata = read_weights(home() / "weights" / f"{NAME}.safetensors").metadata
     assert (metadata["model"], metadata["form"]) == ("stdnet", "training")
     assert metadata["license"].startswith("MIT; contact the authors")
-    record = Ledger(home()).records()[NAME]
+    record = Lockfile(home()).records()[NAME]
     assert record.source == f"{mirror.url}/{NAME}"
     assert record.published_sha256 == hashlib.sha256(published).hexdigest()
     monkeypatch.setenv("SOD_OFFLINE", "1")

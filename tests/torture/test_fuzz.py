@@ -30,8 +30,8 @@ from sodcli.models.restore import identify
 from sodcli.registry import Registry, default_registry
 from sodcli.training.config import read_config, read_toml, resolve
 from sodcli.weights.archive import Limits, unpack
-from sodcli.weights.checksum import Promise
-from sodcli.weights.ledger import Ledger
+from sodcli.weights.expected import ExpectedFile
+from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
 from tests.torture.corpus import encoded, photo, png
 
@@ -239,11 +239,11 @@ def test_the_register(scratch, data):
 
 @fuzz
 @given(st.binary(max_size=80) | damaged([b'[a]\nmirror = "x"\nsize = 3\nsha256 = "00"\n']))
-def test_the_ledger(scratch, data):
+def test_the_lockfile(scratch, data):
     home = Path(tempfile.mkdtemp(dir=scratch))
     (home / "lock.toml").write_bytes(data)
-    result_or_error(Ledger(home).records)
-    assert Promise().hashed is False
+    result_or_error(Lockfile(home).records)
+    assert ExpectedFile().hashed is False
 
 
 SAID = [

@@ -15,8 +15,8 @@ from sodcli.fetch.weights import Supply
 from sodcli.registry import WeightsSpec
 from sodcli.tables import read_table
 from sodcli.weights.cache import home, stored
-from sodcli.weights.checksum import Promise, check
-from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.expected import ExpectedFile, check
+from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
 
 GOOD = {"name": "x", "model": "sdnet", "trained_on": "DUTS-TR", "license": "MIT"}
@@ -84,13 +84,13 @@ def test_a_file_made_from_another_one_than_published_is_found_out(registry):
     entry = registry.weights["sdnet-duts"]
     stored(entry).parent.mkdir(parents=True)
     stored(entry).write_bytes(b"ours")
-    is_now = check(stored(entry), Promise(), "ours")
+    is_now = check(stored(entry), ExpectedFile(), "ours")
     record = Record("x.pth", 3, "0" * 64, is_now.size, is_now.sha256)
-    Ledger(home()).add(entry.name, record)
+    Lockfile(home()).add(entry.name, record)
     ((name, problem),) = verify([entry, registry.weights["sdnet"], registry.datasets["ECSSD"]])
     assert name == "sdnet-duts"
     assert "made from another file than the published one; run: sod fetch" in problem
-    Ledger(home()).add(entry.name, replace(record, published_sha256=entry.sha256))
+    Lockfile(home()).add(entry.name, replace(record, published_sha256=entry.sha256))
     assert list(verify([entry])) == [("sdnet-duts", "")]
 
 

@@ -12,7 +12,7 @@ from sodcli.errors import MissingError, SinkError, UsageError, WeightsError
 from sodcli.models.restore import identify, initialise, restore
 from sodcli.weights.cache import home, locate
 from sodcli.weights.layouts.sdnet import to_ours, to_published
-from sodcli.weights.ledger import Ledger, Record
+from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
 from sodcli.weights.save import save_published, save_weights
 from tests.conftest import manifest, rule_weights
@@ -197,7 +197,7 @@ def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weight
 def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
     (home() / "weights").mkdir()
     (home() / "weights" / "sdnet-duts.safetensors").write_bytes(b"half of it")
-    Ledger(home()).add("sdnet-duts", Record("https://x", 1, "0" * 64, 2_995_188, "0" * 64))
+    Lockfile(home()).add("sdnet-duts", Record("https://x", 1, "0" * 64, 2_995_188, "0" * 64))
     with pytest.raises(MissingError, match=r"10 bytes instead of 2,995,188; run: sod fetch sdnet"):
         locate("sdnet-duts", registry)
 

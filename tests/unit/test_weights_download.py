@@ -14,10 +14,9 @@ import pytest
 from sodcli.errors import ChecksumError, MissingError
 from sodcli.weights import https as drive
 from sodcli.weights import transfer
-from sodcli.weights.checksum import Promise
-from sodcli.weights.download import Order, download
-from sodcli.weights.part import Part
-from sodcli.weights.transfer import Patience, Watch
+from sodcli.weights.download import DownloadRequest, download
+from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy
+from sodcli.weights.transfer import Part
 from tests.web_kit import (
     breaking_off,
     in_turn,
@@ -35,8 +34,8 @@ pytest_plugins = ["tests.web_fixtures"]
 BODY = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
-PROMISE = Promise(len(BODY), SHA256)
-NOTHING = Promise()
+EXPECTED = ExpectedFile(len(BODY), SHA256)
+NOTHING = ExpectedFile()
 
 
 class Desk:
@@ -46,13 +45,15 @@ class Desk:
         self.site, self.part = site, Part(folder / "downloads" / "x.part")
         self.slept, self.notes, self.seen = [], [], []
 
-    def order(self, *paths, promise=PROMISE, **patience):
+    def order(self, *paths, expected=EXPECTED, **patience):
         mirrors = [path if "://" in path or path[:7] == "gdrive:" else self.site.url + path
                    for path in paths]  # fmt: skip
         self.slept, self.notes, self.seen = [], [], []
-        watch = Watch(lambda have, total: self.seen.append((have, total)), self.notes.append)
-        how = Patience(**{"timeout": 5.0, "sleep": self.slept.append, **patience})
-        return download(Order("weights 'x'", mirrors, promise), self.part, watch, how)
+        events = DownloadEvents(
+            lambda have, total: self.seen.append((have, total)), self.notes.append
+        )
+        how = RetryPolicy(**{"timeout": 5.0, "sleep": self.slept.append, **patience})
+        return download(DownloadRequest("weights 'x'", mirrors, expected), self.part, events, how)
 
     def has(self, body=BODY):
         return self.part.path.read_bytes() == body
@@ -81,10 +82,10 @@ def test_a_file_comes_whole(desk, site):
     assert site.asked[0][1]["User-Agent"].startswith("sod/")
 
 
-@pytest.mark.parametrize("promise", [PROMISE, NOTHING])
-def test_a_cut_connection_is_gone_on_with(desk, site, promise):
+@pytest.mark.parametrize("expected", [EXPECTED, NOTHING])
+def test_a_cut_connection_is_gone_on_with(desk, site, expected):
     site.pages["/x"] = in_turn(breaking_off(BODY, 100_000), breaking_off(BODY, 200_000), BODY)
-    desk.order("/x", promise=promise)
+    desk.order("/x", expected=expected)
     assert desk.has()
     assert ranges(site) == [None, "bytes=100000-", "bytes=200000-"]
     assert all(headers.get("If-Range") == tag(BODY) for _, headers in site.asked[1:])
@@ -138,14 +139,14 @@ def test_without_a_validator_and_a_hash_nothing_is_pieced_together(desk, site):
         handler.wfile.write(BODY[:upto])
 
     site.pages["/x"] = in_turn(lambda h: nameless(h, 100_000), nameless)
-    desk.order("/x", promise=NOTHING)
+    desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert ranges(site) == [None, None]
 
 
 def test_a_file_changed_in_between_comes_whole(desk, site):
     site.pages["/x"] = in_turn(breaking_off(OTHER, 100_000), BODY)
-    desk.order("/x", promise=NOTHING)
+    desk.order("/x", expected=NOTHING)
     assert desk.has()
 
 
@@ -164,7 +165,7 @@ def stubborn(body, name, upto=None):
 
 def test_a_change_that_the_server_admits_restarts_the_download(desk, site):
     site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"2"'))
-    desk.order("/x", promise=NOTHING)
+    desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert ranges(site) == [None, "bytes=100000-", None]
 
@@ -179,9 +180,9 @@ def test_pieces_of_two_files_are_noticed_by_the_hash(desk, site):
 def test_a_part_longer_than_the_file_is_dropped(desk, site):
     site.pages["/x"] = breaking_off(OTHER + OTHER, 500_000)
     with pytest.raises(MissingError):
-        desk.order("/x", promise=Promise(sha256=SHA256), attempts=1)
+        desk.order("/x", expected=ExpectedFile(sha256=SHA256), attempts=1)
     site.pages["/x"] = in_turn(stubborn_416, BODY)
-    desk.order("/x", promise=Promise(sha256=SHA256))
+    desk.order("/x", expected=ExpectedFile(sha256=SHA256))
     assert desk.has()
 
 
@@ -195,31 +196,31 @@ def test_a_web_page_is_not_weights(desk, site):
     site.pages["/hidden"] = lambda h: h.reply(200, page, Content_Type="application/octet-stream")
     for path in ("/told", "/hidden"):
         with pytest.raises(MissingError, match="sends a web page instead of the file"):
-            desk.order(path, promise=NOTHING)
+            desk.order(path, expected=NOTHING)
         assert desk.is_empty()
     assert not desk.slept
 
 
 @pytest.mark.parametrize(
-    ("body", "promise", "text"),
+    ("body", "expected", "text"),
     [
-        (OTHER, PROMISE, "SHA-256 mismatch (expected " + SHA256[:16] + "..., got "),
-        (OTHER, Promise(len(BODY), None, hashlib.md5(BODY).hexdigest()), "MD5 mismatch"),
-        (BODY[:-1], PROMISE, "299,999 bytes instead of 300,000"),
-        (BODY + b"!", PROMISE, "300,001 bytes instead of 300,000"),
+        (OTHER, EXPECTED, "SHA-256 mismatch (expected " + SHA256[:16] + "..., got "),
+        (OTHER, ExpectedFile(len(BODY), None, hashlib.md5(BODY).hexdigest()), "MD5 mismatch"),
+        (BODY[:-1], EXPECTED, "299,999 bytes instead of 300,000"),
+        (BODY + b"!", EXPECTED, "300,001 bytes instead of 300,000"),
     ],
 )
-def test_a_wrong_file_is_refused(desk, site, body, promise, text):
+def test_a_wrong_file_is_refused(desk, site, body, expected, text):
     site.pages["/x"] = body
     with pytest.raises(ChecksumError, match=re.escape(text)):
-        desk.order("/x", promise=promise)
+        desk.order("/x", expected=expected)
     assert desk.is_empty()
     assert len(site.asked) == 1
 
 
 def test_an_md5_alone_is_enough(desk, site):
     site.pages["/x"] = BODY
-    desk.order("/x", promise=Promise(None, None, hashlib.md5(BODY).hexdigest()))
+    desk.order("/x", expected=ExpectedFile(None, None, hashlib.md5(BODY).hexdigest()))
     assert desk.has()
 
 
@@ -235,7 +236,7 @@ def test_a_file_without_end_is_stopped(desk, site, monkeypatch):
         desk.order("/x")
     monkeypatch.setattr(transfer, "_LARGEST", 1_000_000)
     with pytest.raises(MissingError, match="sends more than 1,000,000 bytes"):
-        desk.order("/x", promise=NOTHING)
+        desk.order("/x", expected=NOTHING)
 
 
 def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
@@ -248,14 +249,14 @@ def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
 
 def test_chunks_will_do(desk, site):
     site.pages["/x"] = chunked
-    desk.order("/x", promise=NOTHING)
+    desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert desk.seen[-1] == (len(BODY), None)
 
 
 def test_chunks_that_break_off_are_noticed(desk, site):
     site.pages["/x"] = in_turn(lambda h: chunked(h, BODY[:140_000], b""), chunked)
-    desk.order("/x", promise=NOTHING)
+    desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert "breaks off" in desk.notes[0]
 
@@ -273,9 +274,9 @@ def test_a_length_that_lies(desk, site):
     with pytest.raises(ChecksumError, match="299,000 bytes instead"):
         desk.order("/short")
     with pytest.raises(ChecksumError, match="SHA-256 mismatch"):
-        desk.order("/short", promise=Promise(sha256=SHA256))
+        desk.order("/short", expected=ExpectedFile(sha256=SHA256))
     with pytest.raises(MissingError, match="breaks off after 300,000 of 301,000"):
-        desk.order("/long", promise=NOTHING)
+        desk.order("/long", expected=NOTHING)
 
 
 @pytest.mark.parametrize("code", [429, 503])
@@ -394,7 +395,7 @@ def test_a_trickle_is_gone_on_with(desk, site):
 
 def test_a_slow_line_is_not_a_trickle(desk, site):
     site.pages["/x"] = trickling(BODY[:60], pause=0.01)
-    desk.order("/x", promise=NOTHING, window=0.1, slowest=1)
+    desk.order("/x", expected=NOTHING, window=0.1, slowest=1)
     assert desk.has(BODY[:60])
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from sodcli.errors import MissingError, WeightsError
-from sodcli.weights.header import read_metadata
+from sodcli.weights.cache import read_metadata
 
 
 def test_the_metadata_of_our_files(tmp_path):

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from sodcli.errors import ChecksumError, MissingError, UsageError
 from sodcli.files import file_lock, locks
 from sodcli.weights.cache import by_hand, mirrors, missing, offline
-from sodcli.weights.checksum import Checksum, Promise, check
 from sodcli.weights.download import reserved
-from sodcli.weights.ledger import Ledger, Record
-from sodcli.weights.transfer import Watch
+from sodcli.weights.expected import Checksum, DownloadEvents, ExpectedFile, check
+from sodcli.weights.lockfile import Lockfile, Record
 
 HOLD = """
 import sys
@@ -68,14 +67,14 @@ def test_without_locks_each_process_has_a_part_of_its_own(tmp_path, monkeypatch)
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(locks, "take", no_locks)
-    with reserved("x", tmp_path, Watch()) as part:
+    with reserved("x", tmp_path, DownloadEvents()) as part:
         assert part.path.name != "x.part"
         part.path.write_bytes(b"1")
     assert not part.path.exists()
 
 
 def test_an_interrupted_part_is_kept(tmp_path):
-    with pytest.raises(KeyboardInterrupt), reserved("x", tmp_path, Watch()) as part:
+    with pytest.raises(KeyboardInterrupt), reserved("x", tmp_path, DownloadEvents()) as part:
         part.path.write_bytes(b"1")
         raise KeyboardInterrupt
     assert part.path == tmp_path / "downloads" / "x.part"
@@ -86,42 +85,42 @@ RECORD = Record("https://host/x.pth", 3, "a" * 64, 2, "b" * 64)
 
 
 def test_what_was_written_down_reads_back(tmp_path):
-    ledger = Ledger(tmp_path / "home")
-    assert ledger.records() == {}
+    lockfile = Lockfile(tmp_path / "home")
+    assert lockfile.records() == {}
     unpacked = Record("DUTS-TE.zip", 5, "c" * 64)
-    ledger.add("x", RECORD)
-    ledger.add("y.z", unpacked)
-    ledger.add("x", RECORD)
-    assert Ledger(tmp_path / "home").records() == {"x": RECORD, "y.z": unpacked}
-    assert RECORD.published == Promise(3, "a" * 64)
-    assert RECORD.ours == Promise(2, "b" * 64)
+    lockfile.add("x", RECORD)
+    lockfile.add("y.z", unpacked)
+    lockfile.add("x", RECORD)
+    assert Lockfile(tmp_path / "home").records() == {"x": RECORD, "y.z": unpacked}
+    assert RECORD.published == ExpectedFile(3, "a" * 64)
+    assert RECORD.ours == ExpectedFile(2, "b" * 64)
 
 
 @given(source=st.text())
 def test_a_source_of_any_name_keeps_the_record_readable(tmp_path_factory, source):
-    ledger = Ledger(tmp_path_factory.mktemp("home"))
-    ledger.add("x", Record(source, 1, "a" * 64))
-    found = tomllib.loads(ledger.path.read_text(encoding="utf-8"))["x"]
+    lockfile = Lockfile(tmp_path_factory.mktemp("home"))
+    lockfile.add("x", Record(source, 1, "a" * 64))
+    found = tomllib.loads(lockfile.path.read_text(encoding="utf-8"))["x"]
     assert found["source"] == "".join(c if c.isprintable() else "?" for c in source)
 
 
 def test_many_writers_lose_nothing(tmp_path):
-    ledger = Ledger(tmp_path)
+    lockfile = Lockfile(tmp_path)
     threads = [
-        threading.Thread(target=ledger.add, args=(f"x{n}", RECORD), daemon=True) for n in range(8)
+        threading.Thread(target=lockfile.add, args=(f"x{n}", RECORD), daemon=True) for n in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(ledger.records()) == [f"x{n}" for n in range(8)]
+    assert sorted(lockfile.records()) == [f"x{n}" for n in range(8)]
 
 
 @pytest.mark.parametrize("text", ["[x", "x = 1", "[x]\nodd = 1", "[x]\n", b"\xff"])
 def test_a_damaged_record_is_told(tmp_path, text):
     (tmp_path / "lock.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(MissingError, match=r"lock\.toml: damaged .*delete it"):
-        Ledger(tmp_path).records()
+        Lockfile(tmp_path).records()
 
 
 def test_a_file_is_what_was_promised_or_refused(tmp_path):
@@ -129,10 +128,10 @@ def test_a_file_is_what_was_promised_or_refused(tmp_path):
     path.write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     md5 = "900150983cd24fb0d6963f7d28e17f72"
-    assert check(path, Promise(), "x") == Checksum(3, sha256)
-    assert check(path, Promise(3, sha256, "0" * 32), "x").size == 3  # the stronger one counts
-    assert check(path, Promise(None, None, md5), "x").sha256 == sha256
-    for wrong in (Promise(4), Promise(3, "0" * 64), Promise(3, None, "0" * 32)):
+    assert check(path, ExpectedFile(), "x") == Checksum(3, sha256)
+    assert check(path, ExpectedFile(3, sha256, "0" * 32), "x").size == 3  # the stronger one counts
+    assert check(path, ExpectedFile(None, None, md5), "x").sha256 == sha256
+    for wrong in (ExpectedFile(4), ExpectedFile(3, "0" * 64), ExpectedFile(3, None, "0" * 32)):
         with pytest.raises(ChecksumError, match="x: "):
             check(path, wrong, "x")
 

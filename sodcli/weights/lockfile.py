@@ -1,17 +1,16 @@
-"""What was fetched, from where, and what it was: ``lock.toml`` in the cache."""
+"""``lock.toml`` in the cache folder: what was fetched, from where, and its checksums."""
 
-import json
 import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from sodcli.errors import MissingError
 from sodcli.files import file_lock, write_whole
-from sodcli.weights.checksum import Promise
+from sodcli.tables import to_toml
+from sodcli.weights.expected import ExpectedFile
 
-_HEAD: Final = "# Written by `sod fetch`: what each file was when it first came.\n"
+_HEAD: Final = "# Written by `sod fetch`: what each file was when it was first fetched.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Record:
         source: Address, or the name of the file that was handed in.
         published_size: Bytes of the file as its authors publish it.
         published_sha256: Its digest.
-        size: Bytes of our own file, made from it; ``None`` for what was unpacked.
+        size: Bytes of the converted file in the cache; ``None`` for an unpacked archive.
         sha256: Its digest.
     """
 
@@ -33,17 +32,17 @@ class Record:
     sha256: str | None = None
 
     @property
-    def published(self) -> Promise:
-        """What the published file was when it first came, and must be ever after."""
-        return Promise(self.published_size, self.published_sha256)
+    def published(self) -> ExpectedFile:
+        """The published file when it was first fetched; later downloads must equal it."""
+        return ExpectedFile(self.published_size, self.published_sha256)
 
     @property
-    def ours(self) -> Promise:
-        """What our own file must be."""
-        return Promise(self.size, self.sha256)
+    def ours(self) -> ExpectedFile:
+        """The converted file in the cache."""
+        return ExpectedFile(self.size, self.sha256)
 
 
-class Ledger:
+class Lockfile:
     """The records of one cache folder."""
 
     def __init__(self, home: Path) -> None:
@@ -66,26 +65,14 @@ class Ledger:
             ) from error
 
     def add(self, name: str, record: Record) -> None:
-        """Write down ``record``, in place of an older one of that name.
+        """Write ``record``, in place of an older one of that name.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the lock file cannot be made.
+            SinkError: If it cannot be written.
             MissingError: If the file is damaged.
         """
         with file_lock(self.path.with_suffix(".lock")):
-            write_whole(self.path, _toml({**self.records(), name: record}).encode())
-
-
-def _toml(records: Mapping[str, Record]) -> str:
-    sections = [
-        f"\n[{json.dumps(name)}]\n"
-        + "".join(f"{k} = {_value(v)}\n" for k, v in asdict(record).items() if v is not None)
-        for name, record in sorted(records.items())
-    ]
-    return _HEAD + "".join(sections)
-
-
-def _value(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return json.dumps("".join(c if c.isprintable() else "?" for c in value), ensure_ascii=False)
+            records = {**self.records(), name: record}
+            tables = {each: asdict(records[each]) for each in sorted(records)}
+            write_whole(self.path, (_HEAD + to_toml(tables)).encode())
