@@ -2,6 +2,7 @@
 
 from sodcli.registry.register import Registry, default_registry
 from sodcli.registry.specs import (
+    DEFAULT_MODEL,
     DatasetSpec,
     HighRes,
     ModelSpec,
@@ -11,6 +12,7 @@ from sodcli.registry.specs import (
 )
 
 __all__ = [
+    "DEFAULT_MODEL",
     "DatasetSpec",
     "HighRes",
     "ModelSpec",

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from sodcli.errors import RegistryError
 from sodcli.tables import Pattern, Range
 
+DEFAULT_MODEL: Final = "sdnet"  # of every command and of sodcli.load()
+
 Count = Annotated[int, Range(least=1)]
 OptionalCount = Annotated[int | None, Range(least=1)]
 Address = Annotated[str | None, Pattern(r"https://[^\s/]+/?[^\s]*", "be an https address")]

@@ -64,7 +64,7 @@ def test_nested_tables_become_dataclasses_and_whole_numbers_floats():
         ({"name": "x", "pair": 1}, "here: pair must be a list of 2 numbers, not 1"),
         (
             {"name": "x", "inner": {"rl": 1}},
-            "here: unknown key 'inner.rl'. Did you mean 'lr'?",
+            "here: unknown key 'inner.rl'. Known: lr, match.",
         ),
         ({"name": "x", "groups": [{"lr": "1"}]}, "here: groups.lr must be a number, not '1'"),
         ({"name": "x", "extra": []}, "here: extra must be a table, not []"),
