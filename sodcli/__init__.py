@@ -1,7 +1,7 @@
 """Salient object detection for pictures, films and camera streams.
 
-``load`` and ``Predictor`` are the public API; they are imported when first used, because they
-bring PyTorch with them.
+``load`` and ``Predictor`` are the public names. They are imported at their first use, because that
+takes a moment.
 """
 
 from importlib import import_module
@@ -15,6 +15,10 @@ __all__ = ["Predictor", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Predictor", "load"):
-        return getattr(import_module("sodcli.runtime.predictor"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in ("Predictor", "load"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("sodcli.runtime.predictor"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

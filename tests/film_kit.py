@@ -9,6 +9,7 @@ from PIL import Image, ImageSequence
 
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD
 from sodcli.io.films.ffmpeg import executable
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
 
 FLASH = "between(mod({t}\\,1)\\,0\\,0.2)*gte({t}\\,0.9)"  # from 1.0 s and 2.0 s on, 0.2 s long
@@ -121,7 +122,7 @@ def _starts(times, pause=0.4):
     return times[np.flatnonzero(np.diff(times, prepend=-1.0) > pause)]
 
 
-class Echo:
+class Echo(Backend):
     """A backend whose saliency is the red of the picture: what comes out can be foretold."""
 
     def __init__(self, before=lambda batch: None):

@@ -3,6 +3,7 @@
 import pytest
 
 from sodcli.runtime.backends.choose import installed
+from sodcli.runtime.backends.engines import make_engine
 
 ENGINES = ("onnx", "openvino")
 
@@ -11,10 +12,4 @@ def engine(name, threads=1, **settings):
     """Return the engine of that name; skips where it is not installed."""
     if not installed(name):
         pytest.skip(f"the extra [{name}] is not installed")
-    if name == "onnx":
-        from sodcli.runtime.backends import onnx_backend
-
-        return onnx_backend.engine(threads)
-    from sodcli.runtime.backends import openvino_backend
-
-    return openvino_backend.engine(threads, half=settings.get("half", False))
+    return make_engine(name, threads, **settings)

@@ -19,23 +19,26 @@ Source = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="What to write.")]
 Size = Annotated[
     int | None,
-    typer.Option(min=32, help="Side in pixels; film models are fixed to it. Default: its own."),
+    typer.Option(
+        min=32,
+        help="Side of the input in pixels, fixed for film models. Default: the weights' own.",
+    ),
 ]
-Clip = Annotated[int | None, typer.Option(min=1, help="Frames that a film model is fixed to.")]
+Clip = Annotated[int | None, typer.Option(min=1, help="Frames in a clip, for film models.")]
 Half = Annotated[bool, typer.Option("--half", help="Compute in float16.")]
 Int8 = Annotated[
     Path | None,
     typer.Option(
         metavar="PHOTOS",
-        help="Compute in 8-bit integers; photos like those to come, which set the ranges.",
+        help="Compute in 8-bit integers, whose ranges are measured on the photos in this folder.",
     ),
 ]
 Tol = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="Largest difference of the maps, from 0 to 1; the mean one of --int8. "
-        "Default: 1/255, or 5/255 of --int8.",
+        help="Largest allowed difference of the maps, from 0 to 1; with --int8 the mean one. "
+        "Default: 1/255, with --int8 5/255.",
     ),
 ]
 
@@ -54,21 +57,23 @@ def export(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Write a model as ONNX, for other programs and devices; the extra onnx does it.
+    """Write a model as an ONNX file for other programs and devices.
 
     Image models take any number of pictures of any size, film models one clip of a fixed shape.
-    Both networks answer the same random input (with --int8: the photos); the difference of the maps
-    is printed, and nothing is written when it is over --tol.
+    The file's maps are compared with PyTorch's on random input (with --int8 on the photos). The
+    difference is printed, and nothing is written if it exceeds --tol.
 
     [bold]sod export sdnet -o sdnet.onnx[/]
     """
     from sodcli.fetch.weights import Supply
     from sodcli.registry import default_registry
-    from sodcli.runtime.onnx.export import Order, export_file
+    from sodcli.runtime.onnx.export import ExportSettings, export_file
 
-    order = Order(source, out, model, size, clip, half, int8, tol)
+    settings = ExportSettings(
+        source, out, model=model, size=size, clip=clip, half=half, int8=int8, tol=tol
+    )
     with watching(quiet=quiet) as events:
-        done = export_file(order, default_registry(), Supply(offline=offline, events=events))
+        done = export_file(settings, default_registry(), Supply(offline=offline, events=events))
     shape = [str(side) for side in done.shape]
     if json:
         ui.print_json(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import typer
 
 from sodcli.cli import completion
+from sodcli.registry import DEFAULT_MODEL
 
 T = TypeVar("T")
 
@@ -17,7 +18,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A model of models.toml. Default: the one the weights fit, or sdnet.",
+        help=f"A model of models.toml. Default: the one the weights fit, or {DEFAULT_MODEL}.",
         autocompletion=completion.models,
     ),
 ]

@@ -1,23 +1,30 @@
 """``sod reparam`` and ``sod speed``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sodcli.cli import completion, options, ui
+from sodcli.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sodcli.runtime.speed import Speed
 
-Model = Annotated[
-    str,
-    typer.Option("--model", "-m", help="A model of models.toml.", autocompletion=completion.models),
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        "-m",
+        help="A model of models.toml; several are timed in turn.",
+        autocompletion=completion.models,
+    ),
 ]
 Backend = Annotated[
     Literal["auto", "torch", "onnx", "openvino"],
     typer.Option(
-        help="What runs the network. auto: PyTorch; with --pipeline what sod infer takes.",
+        help="What runs the network. auto: PyTorch; with --pipeline what sod infer chooses.",
         rich_help_panel=options.COMMON,
     ),
 ]
@@ -40,21 +47,25 @@ def reparam(
         ),
     ] = None,
     model: options.Model = None,
-    tol: Annotated[float, typer.Option(min=0, help="Largest difference of the logits.")] = 1e-4,
+    tol: Annotated[
+        float, typer.Option(min=0, help="Largest allowed difference of the logits.")
+    ] = 1e-4,
     json: options.Json = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Fold difference convolutions into plain ones (DCR): same answers, less work.
+    """Fold difference convolutions into plain ones (DCR): same output, less work.
 
-    Both networks answer the same random input; the largest difference is printed, and nothing is
-    written when it is over --tol.
+    Both networks are run on the same random input. The largest difference is printed, and nothing
+    is written if it exceeds --tol. Parameters are counted as models.toml has the model; norms that
+    the file has besides are named.
     """
     from sodcli.registry import default_registry
     from sodcli.runtime.reparam import fold_file
 
     done = fold_file(checkpoint, out, model, tol, default_registry())
     before, after = done.parameters
+    norms = f" (and {done.norm_parameters:,} of its norms)" if done.norm_parameters else ""
     if json:
         ui.print_json(
             {
@@ -63,19 +74,20 @@ def reparam(
                 "difference": done.difference,
                 "parameters_before": before,
                 "parameters_after": after,
+                "norm_parameters": done.norm_parameters,
             }
         )
         return
     ui.note(
         f"{done.model}: largest difference {done.difference:.2e}, "
-        f"{before:,} parameters before, {after:,} after",
+        f"{before:,} parameters before{norms}, {after:,} after",
         quiet=quiet,
     )
     ui.print_line(str(done.target))
 
 
 def speed(
-    model: Model = "sdnet",
+    model: Models = [DEFAULT_MODEL],  # noqa: B006 - typer copies it
     size: Annotated[
         int | None, typer.Option(min=32, help="Side of the input. Default: the model's.")
     ] = None,
@@ -102,28 +114,41 @@ def speed(
 ) -> None:
     """Time a model on this machine: the network only, unless --pipeline is given.
 
-    --pipeline takes the backend and the size that sod infer takes, unless they are named.
+    With --pipeline backend and size are those that sod infer chooses, unless they are given. A
+    model that has no weights here is timed with fresh ones: their values do not change the speed.
     """
-    given = locals()
     from sodcli.registry import default_registry
 
-    spec = default_registry().model(model)  # before PyTorch, so that a typo is told at once
+    specs = [default_registry().model(name) for name in model]  # before PyTorch: a typo fails fast
     from sodcli.infer.speed import measure_pipeline
-    from sodcli.runtime.backends.choose import Wish, check_wish
+    from sodcli.runtime.backends.choose import BackendRequest, check_request
     from sodcli.runtime.device import choose_device, set_threads
-    from sodcli.runtime.speed import Trial, measure_speed
+    from sodcli.runtime.speed import SpeedSettings, measure_speed
 
-    check_wish(Wish(backend, device, half, compiled))
+    check_request(BackendRequest(backend, device, half, compiled))
     target = choose_device(device if backend in ("auto", "torch") else "cpu")
     set_threads(threads)
-    trial = options.pick(Trial, given, clip=clip or spec.clip_len)
+    settings = SpeedSettings(
+        size=size,
+        batch=batch,
+        runs=runs,
+        warmup=warmup,
+        half=half,
+        reparam=reparam,
+        compiled=compiled,
+        backend=backend,
+    )
     measure = measure_pipeline if pipeline else measure_speed
-    with ui.progress("runs", runs + warmup, quiet=quiet) as advance:
-        result = measure(spec, trial, target, advance)
+    results = []
+    with ui.progress("runs", len(specs) * (runs + warmup), quiet=quiet) as advance:
+        for spec in specs:
+            own = replace(settings, clip=clip or spec.clip_len)
+            results.append(measure(spec, own, target, advance))
+            if not json:
+                _print_speed(results[-1])
     if json:
-        ui.print_json(result.as_dict())
-    else:
-        _print_speed(result)
+        figures = [result.as_dict() for result in results]
+        ui.print_json(figures if len(figures) > 1 else figures[0])
 
 
 def _print_speed(result: "Speed") -> None:

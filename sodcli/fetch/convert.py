@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
-from sodcli.models.restore import Undrawn, build_args, describe, initialise, restore
+from sodcli.models.restore import build_args, describe, initialise, restore, skip_init
 from sodcli.registry import ModelSpec, Registry, WeightsSpec
 from sodcli.weights.read import RawWeights, read_weights
 from sodcli.weights.save import save_weights
@@ -39,6 +39,6 @@ def convert_weights(source: Path, target: Path, entry: WeightsSpec, registry: Re
 
 
 def _try_backbone(spec: ModelSpec, raw: RawWeights) -> None:
-    with Undrawn():
+    with skip_init():
         module = build_model(spec, build_args(spec, raw))
     initialise(module, spec, raw)

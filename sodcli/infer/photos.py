@@ -17,7 +17,7 @@ from sodcli.io.pictures.read import check_file
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
-from sodcli.runtime.batching import in_halves, paced, runner
+from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
 
@@ -122,7 +122,7 @@ def infer(
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
     work = partial(_predict, predictor)
     with opencv_in_line(), closing(items), writer:
-        for item in paced(work, items, backend=runner(predictor), batch=settings.batch):
+        for item in batched(work, items, backend=predictor.batching, batch=settings.batch):
             writer.put(item)
     return outcomes.done
 
@@ -148,7 +148,7 @@ def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
 def _predict(predictor: Predictor, group: Sequence[_Item]) -> list[_Item]:
     """Predict a group as one batch, or in smaller ones while memory does not suffice."""
     frames = [item.frame for item in group if item.frame is not None]
-    answers = iter(in_halves(predictor.predict, frames))
+    answers = iter(retry_smaller(predictor.predict, frames))
     return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
 
 

@@ -1,4 +1,4 @@
-"""What every network of this package promises its callers."""
+"""The interface of every network in this package."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,7 +11,7 @@ NO_AUX: Mapping[str, tuple[Tensor, ...]] = MappingProxyType({})
 
 
 class Prediction(NamedTuple):
-    """The answer of a network.
+    """The output of a network.
 
     Attributes:
         logits: ``(N, 1, H, W)`` for image models, ``(N, T, 1, H, W)`` for clip models; float,
@@ -25,10 +25,10 @@ class Prediction(NamedTuple):
 
 @runtime_checkable
 class SplitNetwork(Protocol):
-    """A clip model whose work can be parted: once per frame, then once per clip."""
+    """A clip model that computes features once per frame, then decodes whole clips."""
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return what is needed of each of ``(N, 3, H, W)`` frames: tensors ``(N, ...)``."""
+        """Return the features of frames ``(N, 3, H, W)``: tensors ``(N, ...)``."""
         ...
 
     def decode(
@@ -38,26 +38,18 @@ class SplitNetwork(Protocol):
         size_hw: tuple[int, ...],
         newest: int | None = None,
     ) -> Tensor:
-        """Return the logits, ``(N, T, 1, H, W)``, of ``(N * T, ...)`` features.
+        """Return logits ``(N, T, 1, H, W)`` for features ``(N * T, ...)``.
 
-        With ``newest``, those of so many frames at the end of each clip.
+        ``newest`` limits them to that many frames at the end of each clip.
         """
         ...
 
 
-@runtime_checkable
-class BlendingNetwork(Protocol):
-    """An image model that adds the detail of a large picture to what it found in a small one."""
-
-    def blended(self, x: Tensor, x_lr: Tensor) -> Tensor:
-        """Return logits ``(N, 1, H, W)`` for pictures ``(N, 3, H, W)`` and the same, small."""
-        ...
-
-
 def exporting() -> bool:
-    """Say whether the exporter is watching: only what depends on no size may then branch or loop.
+    """Return whether the network is being traced into a graph.
 
-    Both ways must give the same numbers; a test compares every model's graph with the model.
+    Branches and loops that depend on the size of the input must then be avoided. Both ways must
+    give the same numbers; a test compares every model's graph with the model.
     """
-    jit: Any = torch.jit  # which declares no types
+    jit: Any = torch.jit  # has no type annotations
     return bool(jit.is_tracing())

@@ -1,10 +1,12 @@
-"""The backbones of SDNet and STDNet: blocks of pixel difference convolutions.
+"""The parts that SDNet and STDNet share: backbones of pixel difference convolutions, and CDCM/CSAM.
 
-Paper: arXiv 2507.01182. ``sdnet`` has 16 difference layers; ``sdnet-a`` has 10 and ends its stages
-2 to 4 with a MobileViTv2 block.
+Paper: arXiv 2507.01182. The backbone ``sdnet`` has 16 difference layers; ``sdnet-a`` has 10 and
+ends its stages 2 to 4 with a MobileViTv2 block. CDCM is the compact dilation convolution module,
+CSAM the compact spatial attention module of the decoders.
 """
 
 import copy
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -172,13 +174,49 @@ class DiffNet(nn.Module):
         return features
 
 
-def absorb_shifts(module: M) -> M:
-    """Return a copy of a folded network in which blocks no longer shift what they convolve.
+class DilationModule(nn.Module):
+    """CDCM: reduce the channels, then sum branches of several dilations.
 
-    What a normalised block adds before its convolution (:attr:`.FoldedConv.shift`) the layer before
-    can add to its bias, and the block take away in its own, behind the skip; an exact rewriting
-    that saves a pass over memory for each block. Where blocks are pooled or answer the decoder,
-    and in networks without difference blocks, nothing changes.
+    Args:
+        channels: Input and output channels.
+        dilations: Dilation of each 3x3 branch; 1 stands for the reduced features themselves.
+    """
+
+    def __init__(self, channels: tuple[int, int], dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.conv1 = zero_bias(nn.Conv2d(*channels, 1))
+        self.conv_dils = nn.ModuleList(_dilated(channels[1], rate) for rate in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``."""
+        z = self.conv1(F.relu(x))
+        first, *others = self.conv_dils
+        y: Tensor = first(z)
+        for branch in others:
+            y = y + branch(z)
+        return y
+
+
+class SpatialAttention(nn.Module):
+    """CSAM: scale every pixel by a learned score in (0, 1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = zero_bias(nn.Conv2d(channels, 4, 1))
+        self.conv2 = nn.Conv2d(4, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to the same shape."""
+        score: Tensor = self.conv2(self.conv1(F.relu(x)))
+        return x * score.sigmoid()
+
+
+def absorb_shifts(module: M) -> M:
+    """Return a copy of a folded network with the shifts of blocks moved into biases.
+
+    :attr:`.FoldedConv.shift` is added to the bias of the layer before the block and subtracted from
+    the bias at the end of the block, behind the skip. The output is the same, and each block saves
+    one pass over memory. Blocks after a pooling or an output to the decoder keep their shift.
     """
     lean = copy.deepcopy(module)
     for net in lean.modules():
@@ -192,7 +230,7 @@ def absorb_shifts(module: M) -> M:
 
 
 def _absorb(before: nn.Conv2d, block: DiffBlock) -> None:
-    """Move the shift of ``block`` into the bias of ``before``, whose output it adds to its own."""
+    """Move the shift of ``block`` into the bias of ``before``, whose output is the block's skip."""
     shift = getattr(block.pdc, "shift", None)
     if shift is None or before.bias is None or block.conv2.bias is None:
         return
@@ -208,3 +246,16 @@ def _block(
     if isinstance(kind, int):
         return MobileViTBlock(channels[1], patch=kind)
     return DiffBlock(channels, kind, down=down, norm=norm)
+
+
+def zero_bias(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return ``conv`` with its bias set to zero, the paper's initial value."""
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _dilated(channels: int, rate: int) -> nn.Module:
+    if rate == 1:
+        return nn.Identity()
+    return nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate, bias=False)

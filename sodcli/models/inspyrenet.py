@@ -3,8 +3,8 @@
 Paper: ACCV 2022, arXiv 2209.09475.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from sodcli.models.pyramid import blend, reconstruct
 from sodcli.models.resample import resize, round_to
 
 _MULTIPLE: Final = 8  # the coarsest map is an eighth of the picture
+_RES2NET_CHANNELS: Final = (64, 256, 512, 1024, 2048)
+# The strides stay 1, 2, 2, 2; the last stage is a multi-grid of 1, 2, 4.
+_RES2NET_DILATIONS: Final = {"layer3": (2,) * 6, "layer4": (4, 8, 16)}
 
 
 class Pyramid(NamedTuple):
@@ -108,6 +111,33 @@ class InSPyReNet(nn.Module):
         return Pyramid((d3, d2, d1, d0), (p2, p1, p0))
 
 
+class Res2Net(nn.Module):
+    """Res2Net-50 v1b 26w x 4s with the dilations of InSPyReNet (arXiv 1904.01169).
+
+    Five features: the stem after its pooling, then each of the four stages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        import timm  # slow to import, and Swin does not need it
+
+        net: Any = timm.create_model("res2net50d", pretrained=False, num_classes=0)
+        self.conv1, self.bn1, self.act1, self.maxpool = net.conv1, net.bn1, net.act1, net.maxpool
+        self.layer1, self.layer2 = net.layer1, net.layer2
+        self.layer3, self.layer4 = net.layer3, net.layer4
+        for name, dilations in _RES2NET_DILATIONS.items():
+            _dilate(getattr(net, name), dilations)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map ``(N, 3, H, W)`` to maps at /4, /4, /8, /16 and /32."""
+        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
+        features = [x]
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            features.append(x)
+        return features
+
+
 def build(*, backbone: str = "swinb", base_hw: Sequence[int] = (384, 384)) -> InSPyReNet:
     """Return the network with fresh weights.
 
@@ -131,9 +161,7 @@ def _swin() -> tuple[nn.Module, Sequence[int]]:
 
 
 def _res2net() -> tuple[nn.Module, Sequence[int]]:
-    from sodcli.models.res2net import CHANNELS, Res2Net  # brings timm, which Swin does not need
-
-    return Res2Net(), CHANNELS
+    return Res2Net(), _RES2NET_CHANNELS
 
 
 _BACKBONES: Final[dict[str, Callable[[], tuple[nn.Module, Sequence[int]]]]] = {
@@ -145,3 +173,9 @@ _BACKBONES: Final[dict[str, Callable[[], tuple[nn.Module, Sequence[int]]]]] = {
 def _fitted(x: Tensor) -> Tensor:
     height, width = (round_to(side, _MULTIPLE) for side in x.shape[-2:])
     return resize(x, (height, width))
+
+
+def _dilate(blocks: Iterable[Any], dilations: tuple[int, ...]) -> None:
+    for block, dilation in zip(blocks, dilations, strict=True):
+        for conv in block.convs:
+            conv.dilation = conv.padding = (dilation, dilation)

@@ -1,4 +1,4 @@
-"""Put the tensors of a weights file into the network they belong to."""
+"""Load the tensors of a weights file into the network that they belong to."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +18,11 @@ from sodcli.weights.read import RawWeights
 _FILLS: Final = ("uniform_", "normal_")
 
 
-class Undrawn(TorchFunctionMode):
-    """While it is active, parameters keep whatever their memory holds; a context manager.
+class skip_init(TorchFunctionMode):  # noqa: N801 - used like a function
+    """Context manager in which building a network leaves its parameters uninitialised.
 
-    Drawing the weights of a large network takes seconds. On the meta device buffers that are
-    computed, not loaded, would be lost; here they are made as always.
+    Random initialisation of a large network takes seconds. Building on the meta device instead
+    would lose buffers that are computed rather than loaded.
     """
 
     def __torch_function__(
@@ -32,9 +32,9 @@ class Undrawn(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call ``func``, unless it would fill its first argument with random numbers."""
-        drawn = getattr(func, "__module__", None) == torch.nn.init.__name__
-        if drawn or getattr(func, "__name__", "") in _FILLS:
+        """Call ``func``, unless it fills its first argument with random numbers."""
+        initialises = getattr(func, "__module__", None) == torch.nn.init.__name__
+        if initialises or getattr(func, "__name__", "") in _FILLS:
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
@@ -48,8 +48,8 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
     """Return ``spec``'s network with the weights of ``raw``, in eval mode, in the file's form.
 
     Raises:
-        WeightsError: If the file does not fit, key by key and shape by shape; the message says
-            which model it does fit, if there is one.
+        WeightsError: If keys or shapes do not fit; the message names the model that they do fit,
+            if there is one.
     """
     converted = convert(spec, raw)
     if converted is None:
@@ -63,14 +63,15 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
 
 
 def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
-    """Copy into ``module`` every tensor of ``raw`` that has its key and shape there.
+    """Copy the tensors of ``raw`` into ``module``, as the start of training.
 
-    This is what training starts from; ``raw`` may hold the backbone alone, or be of another model
-    with the same backbone (an STDNet starts from an SDNet), of which only that is taken. Where
-    ``module`` sees more than a picture (FGPLG), the planes for the rest stay fresh, as published.
+    ``raw`` may hold a backbone only, or belong to another model with the same backbone (STDNet
+    starts from SDNet), of which the backbone is copied. If the first convolution of ``module`` has
+    more than three input channels (FGPLG), the additional ones keep their initial values, as
+    published.
 
     Returns:
-        How many tensors were copied.
+        The number of tensors that were copied.
 
     Raises:
         WeightsError: If a tensor of ``raw`` has no place in ``module``, or none has.
@@ -117,7 +118,7 @@ def convert(spec: ModelSpec, raw: RawWeights) -> Converted | None:
 
 
 def describe(spec: ModelSpec, module: nn.Module, args: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata that lets :func:`restore` rebuild ``module``."""
+    """Return the metadata from which :func:`restore` rebuilds ``module``."""
     form = "folded" if is_folded(module) else "training"
     return {"model": spec.name, "form": form, "args": json.dumps(dict(args))}
 
@@ -129,7 +130,7 @@ def build_args(spec: ModelSpec, raw: RawWeights) -> Mapping[str, Any]:
 
 
 def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | None:
-    """Return the backbone of another of our models, if ``target`` has one of the same tensors."""
+    """Return the backbone of ``raw`` if ``target`` has one with the same keys and shapes."""
     if not raw.ours:
         return None
     given = _widened(raw.state, target)
@@ -143,7 +144,7 @@ def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | N
 
 
 def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Add ``target``'s planes to a first convolution that was made for pictures alone."""
+    """Add ``target``'s additional input channels to a first convolution for RGB."""
     given, fresh = state.get(_FIRST), target.get(_FIRST)
     if given is None or fresh is None or fresh.shape[1] <= _RGB:
         return state
@@ -153,13 +154,13 @@ def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mappi
 
 
 def _shaped(spec: ModelSpec, converted: Converted) -> nn.Module:
-    with Undrawn():
+    with skip_init():
         module = build_model(spec, converted.args).eval()
     return reparameterise(module) if converted.form == "folded" else module
 
 
 def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Say in words how ``state`` differs from what ``module`` holds; empty if it does not."""
+    """Return in words how the keys and shapes of ``state`` differ from ``module``'s; else empty."""
     target = module.state_dict()
     missing = [key for key in target if key not in state]
     extra = [key for key in state if key not in target]

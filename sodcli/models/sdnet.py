@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sodcli.models._base import Prediction
-from sodcli.models.diffnet import CHANNELS, DiffNet
-from sodcli.models.enrich import DilationModule, SpatialAttention, zero_bias
+from sodcli.models.diffnet import CHANNELS, DiffNet, DilationModule, SpatialAttention, zero_bias
 from sodcli.models.pdc import Norm
 from sodcli.models.resample import resize
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sodcli.models._base import Prediction
-from sodcli.models.diffnet import CHANNELS, DiffNet
-from sodcli.models.enrich import SpatialAttention, zero_bias
+from sodcli.models.diffnet import CHANNELS, DiffNet, SpatialAttention, zero_bias
 from sodcli.models.pdc import Norm, PixelDifferenceConv
 from sodcli.models.resample import resize
 

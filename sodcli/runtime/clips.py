@@ -11,8 +11,8 @@ import numpy as np
 from sodcli.data.clips import PAPER_CUTS, extended
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map, sigmoid
-from sodcli.runtime.backends import Array, SplitBackend
-from sodcli.runtime.batching import in_halves
+from sodcli.runtime.backends import Array, Backend
+from sodcli.runtime.batching import retry_smaller
 from sodcli.runtime.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -113,12 +113,12 @@ class _Whole:
 class _Parted:
     """Computes what a frame gives to its clips once, as far as PyTorch runs the network."""
 
-    def __init__(self, predictor: Predictor, backend: SplitBackend) -> None:
+    def __init__(self, predictor: Predictor, backend: Backend) -> None:
         self._predictor, self._backend = predictor, backend
 
     def see(self, frames: Sequence[Frame]) -> list[Seen]:
         inputs = [self._predictor.prepare(frame) for frame in frames]
-        return in_halves(self._features, inputs)
+        return retry_smaller(self._features, inputs)
 
     def maps(self, clips: Sequence[Sequence[Seen]]) -> list[Array]:
         return list(sigmoid(self._decode(clips, len(clips[0]))[:, :, 0]))
@@ -155,7 +155,7 @@ class _Open:
 
 def _network(predictor: Predictor) -> _Whole | _Parted:
     backend = predictor.backend
-    if isinstance(backend, SplitBackend) and backend.splits:
+    if backend.splits:
         return _Parted(predictor, backend)
     return _Whole(predictor)
 
@@ -216,4 +216,4 @@ def _answers(
     """Yield each clip with its maps, from batches of clips."""
     for some in (clips[start : start + batch] for start in range(0, len(clips), batch)):
         seen = [[opened[place].seen for place in clip] for clip in some]
-        yield from zip(some, in_halves(network.maps, seen), strict=True)
+        yield from zip(some, retry_smaller(network.maps, seen), strict=True)

@@ -1,4 +1,4 @@
-"""Choose the device that runs the network; never fall back in silence."""
+"""Choose the device that runs the network, and the number of threads on a CPU."""
 
 import os
 import platform
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     import torch
 
 _KNOWN: Final = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-# The doors to the drivers of NVIDIA, of AMD and of the Linux inside Windows.
-_DOORS: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-ctrl")
-_HIDDEN: Final = ("", "-1")
+# Device files of the drivers of NVIDIA, AMD and the Windows Subsystem for Linux.
+_DRIVERS: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-ctrl")
+_NO_GPU: Final = ("", "-1")
 
 
 def check_name(wanted: str) -> None:
-    """Refuse what is no name of a device.
+    """Check the name of a device.
 
     Raises:
-        UsageError: If it is not one of the words that :func:`choose_device` knows.
+        UsageError: If :func:`choose_device` does not know it.
     """
     if not _KNOWN.fullmatch(wanted):
         raise UsageError(f"no device called {wanted!r}; use auto, cpu, cuda, cuda:N or mps")
 
 
 def accelerator_likely() -> bool:
-    """Say whether it is worth asking PyTorch for a GPU, without importing it, which takes seconds.
+    """Return whether there may be a GPU, without importing PyTorch, which takes seconds.
 
-    ``False`` is certain enough: there is no driver.
+    ``False`` means that no driver is installed.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in _HIDDEN:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in _NO_GPU:
         return False
     if sys.platform == "darwin":
         return platform.machine() == "arm64"
     if sys.platform == "win32":
         return find_library("nvcuda") is not None
-    return any(Path(door).exists() for door in _DOORS)
+    return any(Path(driver).exists() for driver in _DRIVERS)
 
 
 def choose_device(wanted: str = "auto") -> "torch.device":
@@ -49,7 +49,7 @@ def choose_device(wanted: str = "auto") -> "torch.device":
     ``auto`` takes CUDA, else MPS, else the CPU.
 
     Raises:
-        UsageError: If it is not one of these words.
+        UsageError: If it is not one of these names.
         DeviceError: If this machine or this PyTorch has no such device.
     """
     check_name(wanted)
@@ -78,7 +78,7 @@ def describe_device(device: "torch.device", half: bool) -> str:
 
 
 def processor(threads: int) -> str:
-    """Return in words that so many threads of the processor work."""
+    """Return the description of the CPU for messages."""
     return f"cpu ({number_of(threads, 'thread')})"
 
 
@@ -88,7 +88,7 @@ def number_of(count: int, thing: str) -> str:
 
 
 def set_threads(count: int | None) -> None:
-    """Let PyTorch use ``count`` threads; ``None`` is as in :func:`thread_count`."""
+    """Set PyTorch's threads to ``count``; ``None`` means the default of :func:`thread_count`."""
     import torch
 
     if count is not None or "OMP_NUM_THREADS" not in os.environ:
@@ -96,7 +96,7 @@ def set_threads(count: int | None) -> None:
 
 
 def thread_count(count: int | None = None) -> int:
-    """Return ``count``, else ``OMP_NUM_THREADS``, else the cores that this process may use."""
+    """Return ``count``, else ``OMP_NUM_THREADS``, else the number of cores this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if count is None and given.isdecimal():
         count = int(given)

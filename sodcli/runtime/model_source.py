@@ -1,15 +1,16 @@
-"""What a network is made from: an entry of models.toml and a file; found without PyTorch."""
+"""Find the model and the weights file that are meant, without importing PyTorch."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.fetch.weights import Supply, obtain
-from sodcli.registry import ModelSpec, Registry
+from sodcli.registry import DEFAULT_MODEL, ModelSpec, Registry
 from sodcli.text import reason_of
+from sodcli.weights import cache
 from sodcli.weights.cache import read_metadata
 
 if TYPE_CHECKING:
@@ -17,19 +18,17 @@ if TYPE_CHECKING:
 
     from sodcli.weights.read import RawWeights
 
-DEFAULT_MODEL: Final = "sdnet"
-
 
 @dataclass(frozen=True)
-class Blueprint:
-    """A network that is not built yet.
+class ModelSource:
+    """A model and its weights file; :meth:`build` makes the network.
 
     Attributes:
         spec: The model's entry in models.toml.
-        path: The file of its weights.
-        registry: Where the model is known.
-        reparam: Whether difference convolutions and norms are to be folded (DCR).
-        read: The tensors, if they had to be read already.
+        path: The weights file.
+        registry: The registry that ``spec`` comes from.
+        reparam: Fold difference convolutions and norms (DCR).
+        read: The tensors, if the file has been read already.
     """
 
     spec: ModelSpec
@@ -56,7 +55,7 @@ class Blueprint:
         """The tensors of the file.
 
         Raises:
-            WeightsError: If it is damaged, or no weights file at all.
+            WeightsError: If it is damaged or not a weights file.
         """
         from sodcli.weights.read import read_weights
 
@@ -64,9 +63,23 @@ class Blueprint:
 
     @cached_property
     def trained(self) -> int | None:
-        """Side in pixels that the weights were trained at, if the file says so."""
+        """Side in pixels of the pictures in training, if the file says so."""
         size = read_metadata(self.path).get("size", "")
         return int(size) if size.isdecimal() else None
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """Licence, training data and terms of the weights, by ``license``, ``data``, ``terms``.
+
+        They come from models.toml if it knows the file, else from the file; what neither knows is
+        left out.
+        """
+        for entry in self.registry.weights.values():
+            if cache.stored(entry) == self.path:
+                known = {"license": entry.license, "data": entry.trained_on, "terms": entry.terms}
+                return {key: text for key, text in known.items() if text is not None}
+        told = read_metadata(self.path)
+        return {key: told[key] for key in ("license", "data", "terms") if key in told}
 
     @cached_property
     def sha256(self) -> str:
@@ -83,16 +96,16 @@ class Blueprint:
 
 
 def require_maps(name: str | None, weights: str | None, registry: Registry) -> None:
-    """Refuse what is known to make no saliency maps, before anything is fetched or loaded.
+    """Refuse models that make no saliency maps, before anything is downloaded or loaded.
 
     Args:
         name: The model, if it is named.
-        weights: A name of models.toml, or a file, of which nothing is known yet.
-        registry: Where names are looked up.
+        weights: A name of models.toml, or a file, which is not looked into.
+        registry: The registry to look names up in.
 
     Raises:
         UnknownNameError: If there is no such model.
-        UsageError: If it is no model of saliency maps.
+        UsageError: If the model makes no saliency maps.
     """
     entry = registry.weights.get(weights or "")
     for model in filter(None, (name, entry.model if entry else None)):
@@ -107,11 +120,11 @@ def find_network(
     supply: Supply | None = None,
     *,
     reparam: bool = True,
-) -> Blueprint:
-    """Return the model that is meant and the file for it, fetched if need be.
+) -> ModelSource:
+    """Return the model and its weights file, which is downloaded if necessary.
 
-    PyTorch is imported only for a published file without the name of its model: then the tensors
-    must tell. See :func:`sodcli.runtime.predictor.load` for the rules.
+    PyTorch is imported only for a published file given without a model name: its tensors are then
+    compared with every model. The arguments are those of :func:`sodcli.runtime.predictor.load`.
 
     Raises:
         UnknownNameError: If there is no such model.
@@ -122,12 +135,12 @@ def find_network(
         spec = registry.model(name or DEFAULT_MODEL)
         if spec.weights is None:
             raise MissingError(f"no weights of {spec.name!r} are known; pass a file with -w PATH")
-        return Blueprint(spec, obtain(spec.weights, registry, supply), registry, reparam)
+        return ModelSource(spec, obtain(spec.weights, registry, supply), registry, reparam)
     named = registry.model(name) if name is not None else None
     path = obtain(str(weights), registry, supply)
     named = named or registry.models.get(read_metadata(path).get("model", ""))
     if named is not None:
-        return Blueprint(named, path, registry, reparam)
+        return ModelSource(named, path, registry, reparam)
     from sodcli.models.restore import identify
     from sodcli.weights.read import read_weights
 
@@ -135,4 +148,4 @@ def find_network(
     fitting = identify(raw, registry)
     if fitting is None:
         raise WeightsError(f"{path}: fits no model of models.toml; name one with -m MODEL")
-    return Blueprint(fitting, path, registry, reparam, raw)
+    return ModelSource(fitting, path, registry, reparam, raw)

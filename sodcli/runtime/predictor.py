@@ -1,75 +1,80 @@
-"""From a picture to its saliency map: the heart of ``sod infer`` and of the Python API."""
+"""From a picture to its saliency map: the Python API and the core of ``sod infer``."""
 
-import io
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sodcli.errors import SourceError, UsageError
+from sodcli.errors import UsageError
 from sodcli.fetch.weights import Supply
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.tensors import to_input, to_saliency
-from sodcli.io.pictures.decode import DAMAGE
-from sodcli.io.pictures.read import decode_picture, read_picture
 from sodcli.registry import ModelSpec, Registry, default_registry
-from sodcli.runtime.backends import Array, Backend, BlendingBackend
-from sodcli.runtime.backends.choose import Wish, check_wish, decide, make_backend
+from sodcli.runtime.backends import Array, Backend
+from sodcli.runtime.backends.choose import BackendRequest, check_request, decide, make_backend
 from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.device import choose_device, set_threads, thread_count
 from sodcli.runtime.high_resolution import Sizes
-from sodcli.runtime.model_source import Blueprint, find_network
+from sodcli.runtime.inputs import to_frame
+from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.weights.expected import DownloadEvents
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from sodcli.runtime.backends.graph_backend import GraphBackend
+    from sodcli.runtime.backends.torch_backend import TorchBackend
 
-_SMALLEST_SIDE = 32
-_FILE_MODES = {"HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
+SMALLEST_SIDE: Final = 32
 
 
 class Predictor:
-    """A network with its weights, ready to answer; call it with a picture.
+    """A network with its weights; call it with a picture. Threads may share one predictor.
 
     Attributes:
         spec: The model's entry in models.toml.
-        origin: The torch module, or what it can be built from.
-        backend: What runs it: normalised arrays in, logits out.
-        weights: The file the weights came from; ``None`` for fresh ones.
-        size_hw: Height and width in pixels at which the network sees every picture.
-        large: The second, larger look that it takes at some, if it can blend the two.
+        origin: The torch module, or the source to build it from.
+        backend: Runs the network: normalised arrays in, logits out.
+        weights: The weights file; ``None`` for fresh weights.
+        size_hw: Height and width in pixels that pictures are resized to for the network.
+        large: The second, larger pass that InSPyReNet makes over large pictures; ``None`` without.
     """
 
     def __init__(
         self,
         spec: ModelSpec,
-        origin: "nn.Module | Blueprint",
+        origin: "nn.Module | ModelSource",
         backend: Backend,
         *,
         size: int | None = None,
         trained: int | None = None,
         weights: Path | None = None,
     ) -> None:
-        if size is not None and size < _SMALLEST_SIDE:
-            raise UsageError(f"--size {size}: the network needs at least {_SMALLEST_SIDE} pixels")
+        if size is not None and size < SMALLEST_SIDE:
+            raise UsageError(f"--size {size}: the network needs at least {SMALLEST_SIDE} pixels")
         self.spec, self.origin, self.backend, self.weights = spec, origin, backend, weights
         sizes = Sizes.of(spec, size=size, trained=trained)
         self.size_hw, self.large = sizes.base_hw, sizes.large
+
+    @property
+    def batching(self) -> Backend | None:
+        """The backend for :func:`sodcli.runtime.batching.batched`.
+
+        ``None`` where pictures are processed one by one because some have a second pass.
+        """
+        return self.backend if self.large is None else None
 
     @cached_property
     def module(self) -> "nn.Module":
         """The torch module, in eval mode; ``module(x).logits``.
 
-        Where another backend runs the network it is built when first asked for, on the CPU.
+        If another backend runs the network, it is built at the first access, on the CPU.
         """
-        return self.origin.build() if isinstance(self.origin, Blueprint) else self.origin
+        return self.origin.build() if isinstance(self.origin, ModelSource) else self.origin
 
     def __call__(
         self, image: str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -88,18 +93,18 @@ class Predictor:
             SourceError: If the picture cannot be read.
             TypeError: If ``image`` is of another type, shape or dtype.
         """
-        (frame,) = self.predict([_as_frame(image)])
-        assert frame.saliency is not None  # predict's promise, for the type checker
+        (frame,) = self.predict([to_frame(image)])
+        assert frame.saliency is not None  # for the type checker
         return frame.saliency
 
     def predict(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return ``frames`` with their saliency, computed as one batch.
 
-        A network for clips takes each as a clip in which nothing moves; for the frames of a film
-        see :func:`sodcli.runtime.stream.saliency_stream`.
+        A clip model processes each frame as a clip of one frame; for the frames of a film see
+        :func:`sodcli.runtime.stream.saliency_stream`.
 
         Raises:
-            DeviceError: If the device has not enough memory.
+            DeviceError: If the device is out of memory.
         """
         return [
             frame.with_saliency(to_saliency(answer, frame.size_hw))
@@ -107,9 +112,9 @@ class Predictor:
         ]
 
     def logits(self, frames: Sequence[Frame]) -> list[NDArray[np.float32]]:
-        """Return the network's answer to each frame, ``(h, w)``, at the size it saw it last.
+        """Return the logits for each frame, ``(h, w)`` float32, at the size of its last pass.
 
-        Pictures that it looks at twice are taken one by one, which bounds the memory.
+        Pictures with a second pass are processed one by one, which bounds the memory.
         """
         if self.spec.clip_len > 1:
             stills = np.stack([self.prepare(frame)[None] for frame in frames])
@@ -123,16 +128,15 @@ class Predictor:
         ]
 
     def prepare(self, frame: Frame, size_hw: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """Return what the network sees of ``frame``: ``(3, h, w)`` float32, normalised."""
+        """Return the network's input for ``frame``: ``(3, h, w)`` float32, normalised."""
         return prepared(frame, self.spec, size_hw or self.size_hw)
 
     def _large_hw(self, frame: Frame) -> tuple[int, int] | None:
-        if self.large is None or not isinstance(self.backend, BlendingBackend):
+        if self.large is None or not self.backend.blends:
             return None
         return self.large.size_hw(frame.size_hw)
 
     def _blended(self, frame: Frame, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        assert isinstance(self.backend, BlendingBackend)  # _large_hw's promise
         large, small = self.prepare(frame, size_hw)[None], self.prepare(frame)[None]
         answer: Array = self.backend.blend(large, small)[0, 0]
         return answer
@@ -156,111 +160,72 @@ def load(
 ) -> Predictor:
     """Return a predictor for the model ``name`` of models.toml.
 
-    Weights that models.toml names are downloaded when they are first needed, checked and kept.
+    Weights that models.toml names are downloaded at their first use, checked and kept.
 
     Args:
-        name: The model; by default the one that ``weights`` belong to, else the built-in sdnet.
+        name: The model; by default the one that ``weights`` belong to, else the built-in model.
         weights: A name of models.toml, or a file in our layout or in the published one; by default
             the model's own entry.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         half: Compute in bfloat16.
-        reparam: Fold difference convolutions (DCR) and norms first: same answer, faster.
-        size: Side in pixels of the square that the network sees; by default the one the weights
-            were trained at, if they say so, else the published one. For a network that looks at
-            large pictures twice see :class:`sodcli.runtime.high_resolution.Sizes`.
-        offline: Download nothing; the environment variable ``SOD_OFFLINE`` says so for good.
-        watch: Is told of a download; by default it is silent.
-        registry: Entries to look names up in; by default those that ship with the package.
+        reparam: Fold difference convolutions (DCR) and norms first: same output, faster.
+        size: Side in pixels of the square that pictures are resized to; by default the size the
+            weights were trained at, if the file says so, else the published size. For models with
+            a second pass see :class:`sodcli.runtime.high_resolution.Sizes`.
+        offline: Download nothing; so does the environment variable ``SOD_OFFLINE``.
+        watch: Receives the progress of downloads; by default nobody does.
+        registry: Where names are looked up; by default models.toml.
         backend: ``torch``, ``onnx``, ``openvino``, or ``auto``: the fastest that is installed; see
             :func:`sodcli.runtime.backends.choose.decide`.
-        compiled: Let ``torch.compile`` build the network.
-        threads: CPU threads; by default what PyTorch is set to, every core for other backends.
-        pictures: How many there will be, if that is known; ``auto`` heeds it.
+        compiled: Compile the network with ``torch.compile``.
+        threads: CPU threads; by default PyTorch's setting, and every core for other backends.
+        pictures: Number of pictures to process, if known; ``auto`` takes it into account.
 
     Raises:
         UsageError: If the backend is unknown, not installed or not for this device or model.
         UnknownNameError: If there is no such model.
-        MissingError: If the weights are neither here nor to be had.
+        MissingError: If the weights are neither on this machine nor available for download.
         WeightsError: If they are damaged or belong to another model.
         DeviceError: If there is no such device.
     """
     registry, watch = registry or default_registry(), watch or DownloadEvents()
-    wish = Wish(backend, device, half, compiled, pictures)
-    check_wish(wish)
+    request = BackendRequest(backend, device, half, compiled, pictures)
+    check_request(request)
     if backend == "torch":
-        choose_device(device)  # what is missing is told before anything is fetched
+        choose_device(device)  # report a missing device before downloading anything
     supply = Supply(offline=offline, events=watch)
-    network = find_network(name, weights, registry, supply, reparam=reparam)
-    graphs = Graphs(network, watch.note)
-    chosen = decide(wish, network.spec, graphs, reparam=reparam)
+    source = find_network(name, weights, registry, supply, reparam=reparam)
+    graphs = Graphs(source, watch.note)
+    chosen = decide(request, source.spec, graphs, reparam=reparam)
+    origin: nn.Module | ModelSource = source
+    runner: Backend
     if chosen == "torch":
-        return _with_torch(network, wish, size, threads)
-    runner = make_backend(chosen, graphs, thread_count(threads), half=half)
-    return _with_graph(network, graphs, runner, size, many=(pictures or 1) > 1)
-
-
-def _with_graph(
-    network: Blueprint, graphs: Graphs, runner: "GraphBackend", size: int | None, *, many: bool
-) -> Predictor:
-    if network.spec.clip_len == 1:
-        # While the first picture is read, but what making a graph may raise is told at once.
-        ready = runner.begin if graphs.here() else runner.open
-        ready(many=many)
-    return _predictor(network, network, runner, size)
-
-
-def _predictor(
-    network: Blueprint, module: "nn.Module | Blueprint", runner: Backend, size: int | None
-) -> Predictor:
-    """Return the predictor for ``network``, built or not, with what its file says of it."""
+        runner = _torch_backend(source, request, threads)
+        origin = runner.module
+    else:
+        runner = make_backend(chosen, graphs, thread_count(threads), half=half)
+        if source.spec.clip_len == 1:
+            # An existing graph is opened while the caller reads the first picture; errors of
+            # making one are raised here.
+            start = runner.open_ahead if graphs.exist() else runner.open_now
+            start(many=(pictures or 1) > 1)
     return Predictor(
-        network.spec, module, runner, size=size, trained=network.trained, weights=network.path
+        source.spec, origin, runner, size=size, trained=source.trained, weights=source.path
     )
 
 
-def _with_torch(network: Blueprint, wish: Wish, size: int | None, threads: int | None) -> Predictor:
+def _torch_backend(
+    source: ModelSource, request: BackendRequest, threads: int | None
+) -> "TorchBackend":
     from sodcli.runtime.backends.torch_backend import TorchBackend
 
-    target = choose_device(wish.device)
+    device = choose_device(request.device)
     if threads is not None:
         set_threads(threads)
-    module = network.build()
-    runner = TorchBackend(module, target, half=wish.half, compiled=wish.compiled)
-    return _predictor(network, module, runner, size)
+    return TorchBackend(source.build(), device, half=request.half, compiled=request.compiled)
 
 
 def prepared(frame: Frame, spec: ModelSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Return what the network of ``spec`` sees of ``frame``: ``(3, *size_hw)``, normalised."""
-    shown = over_white(frame.rgb, frame.alpha)
-    return to_input(shown, size_hw, spec.mean, spec.std, antialias=True)
-
-
-def _as_frame(image: object) -> Frame:
-    if isinstance(image, str | Path):
-        return read_picture(Path(image))
-    if isinstance(image, bytes):
-        return decode_picture(image, name="picture")
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise TypeError(f"need (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
-        return Frame(rgb=image, index=0, name="picture")
-    if isinstance(image, Image.Image):
-        return decode_picture(_encoded(image), name="picture")
-    raise TypeError(f"need a path, bytes, PIL.Image or array, not {type(image).__name__}")
-
-
-def _encoded(image: Image.Image) -> bytes:
-    """Write a PIL picture losslessly, so that modes and orientation take the one way of files."""
-    try:
-        image.load()  # of a picture opened from a file, only now
-    except DAMAGE as error:
-        raise SourceError(f"picture: {error}") from error
-    buffer, exif = io.BytesIO(), image.getexif()
-    if image.mode in _FILE_MODES:  # those that no file of Pillow's has
-        image = image.convert(_FILE_MODES[image.mode])
-    suffix = "TIFF" if image.mode in ("CMYK", "LAB", "YCbCr", "F", "I") else "PNG"
-    try:
-        image.save(buffer, suffix, exif=exif, compress_level=0)
-    except (OSError, ValueError) as error:
-        raise TypeError(f"PIL.Image {image.mode} {image.size}: {error}") from error
-    return buffer.getvalue()
+    """Return the input that ``spec``'s network takes for ``frame``: ``(3, *size_hw)`` float32."""
+    visible = over_white(frame.rgb, frame.alpha)
+    return to_input(visible, size_hw, spec.mean, spec.std, antialias=True)

@@ -1,4 +1,4 @@
-"""Fold the difference convolutions of a weights file (DCR), and prove that nothing changed."""
+"""``sod reparam``: fold the difference convolutions of a weights file (DCR), and check it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from sodcli.errors import UsageError, WeightsError
-from sodcli.models import input_shape
+from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import is_folded, reparameterise, spelled_out
-from sodcli.models.restore import build_args, describe, restore
+from sodcli.models.restore import build_args, describe, restore, skip_init
 from sodcli.registry import Registry
 from sodcli.runtime.model_source import find_network
 from sodcli.weights.cache import locate
@@ -19,19 +19,22 @@ from sodcli.weights.save import save_published, save_weights
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """What :func:`fold_file` did.
+    """The result of :func:`fold_file`.
 
     Attributes:
-        model: Name of the model that the file holds.
+        model: Name of the model.
         target: The file that was written.
         difference: Largest absolute difference of the two networks' logits on random input.
-        parameters: Numbers of parameters before and after.
+        parameters: Number of parameters of the model as models.toml has it, and after folding.
+        norm_parameters: Parameters that the file has besides, because its difference convolutions
+            were trained with other norms than the entry in models.toml says.
     """
 
     model: str
     target: Path
     difference: float
     parameters: tuple[int, int]
+    norm_parameters: int
 
 
 def fold_file(
@@ -41,12 +44,12 @@ def fold_file(
 
     Args:
         wanted: The file, in our layout or in a published one, or a name of models.toml.
-        target: Where to; by default beside the file, with ``_reparam`` after its stem, and for a
-            name into the working folder. ``.safetensors`` is our layout, ``.pth`` the published
-            one.
-        model: Its model; by default the one whose keys and shapes it fits.
-        tol: Largest difference of the logits that is still the same network.
-        registry: Where models are looked up.
+        target: The file to write; by default beside the source with ``_reparam`` after its stem,
+            and for a name in the working folder. ``.safetensors`` means our layout, ``.pth`` the
+            published one.
+        model: The model of the file; by default the one whose keys and shapes it fits.
+        tol: Largest allowed difference of the logits.
+        registry: The registry to look names up in.
 
     Raises:
         UsageError: If ``target`` is the file itself, or of another suffix.
@@ -63,8 +66,8 @@ def fold_file(
         raise UsageError(f"{target}: weights are written as .safetensors or .pth")
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: would overwrite the checkpoint it is made from")
-    network = find_network(model, source, registry)
-    spec, raw = network.spec, network.raw
+    found = find_network(model, source, registry)
+    spec, raw = found.spec, found.raw
     before = restore(spec, raw, registry)
     if is_folded(before):
         raise WeightsError(f"{source} is already reparameterised")
@@ -76,11 +79,14 @@ def fold_file(
             "nothing was written"
         )
     if target.suffix == ".safetensors":
-        about = {**raw.metadata, **describe(spec, after, build_args(spec, raw))}
+        about = {**raw.metadata, **found.terms, **describe(spec, after, build_args(spec, raw))}
         save_weights(target, after.state_dict(), about)
     else:
         save_published(target, layout(spec.layout).to_published(after.state_dict()))
-    return Folding(spec.name, target, difference, (_count(before), _count(after)))
+    with skip_init():
+        usual = min(_count(build_model(spec)), _count(before))
+    counts = (usual, _count(after))
+    return Folding(spec.name, target, difference, counts, _count(before) - usual)
 
 
 @torch.inference_mode()

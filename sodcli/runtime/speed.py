@@ -21,23 +21,23 @@ from sodcli.models.pdc import reparameterise
 from sodcli.registry import ModelSpec
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.choose import make_backend
-from sodcli.runtime.backends.graph_backend import Run
+from sodcli.runtime.backends.engines import Run
 from sodcli.runtime.onnx.trace import write_graph
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One measurement; times are of one forward pass of the whole batch.
+    """One measurement. Times are of one forward pass of the whole batch.
 
     Attributes:
-        scope: What was timed: the network only, without reading, resizing or writing.
+        scope: What was timed: the network only, or the pipeline from file to file.
         median_ms: Median time in milliseconds.
-        p90_ms: Time that nine of ten runs stay under, in milliseconds.
-        fps: Pictures (or frames of a clip) per second: of the network alone at the median time,
-            of the pipeline over all of it.
-        parameters: Number of trainable values, in the form that was timed.
-        gflops: Billions of floating point operations per forward pass, 2 per multiply-add.
-        peak_memory_mb: Most memory held: of the process on a CPU, of the allocator on a GPU.
+        p90_ms: 90th percentile of the time in milliseconds.
+        fps: Pictures (or frames of clips) per second: of the network at the median time, of the
+            pipeline on average.
+        parameters: Number of parameters in the form that was timed.
+        gflops: 10^9 floating point operations per forward pass, 2 per multiply-add.
+        peak_memory_mb: Peak memory in MiB: of the process on a CPU, of the allocator on a GPU.
     """
 
     model: str
@@ -66,12 +66,13 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SpeedSettings:
     """What to measure; sizes in pixels, ``half`` is bfloat16.
 
     Attributes:
         size: Side of the input; ``None`` for the model's own.
-        backend: ``auto`` is what ``sod infer`` would take, and PyTorch for the network alone.
+        backend: ``auto`` means the backend that ``sod infer`` chooses for the pipeline, and
+            PyTorch for the network only.
     """
 
     size: int | None = None
@@ -90,31 +91,33 @@ class Trial:
 
 
 def measure_speed(
-    spec: ModelSpec, trial: Trial, device: torch.device, report: Callable[[int], None]
+    spec: ModelSpec, settings: SpeedSettings, device: torch.device, report: Callable[[int], None]
 ) -> Speed:
-    """Time ``spec``'s network with fresh weights, which cost what trained ones cost.
+    """Time ``spec``'s network with fresh weights; their values do not change the speed.
 
     Args:
         spec: The model.
-        trial: See :class:`Trial`.
+        settings: See :class:`SpeedSettings`.
         device: Where it runs.
-        report: Called with 1 after every run, warm-up included.
+        report: Called with 1 after every run, including the warm-up.
     """
-    if trial.backend == "auto":
-        trial = replace(trial, backend="torch")
-    module = fresh_module(spec, trial, device)
-    runner: Callable[[torch.Tensor], object] = torch.compile(module) if trial.compiled else module
-    if trial.backend != "torch":
-        graph = graph_backend(spec, module, trial)
+    if settings.backend == "auto":
+        settings = replace(settings, backend="torch")
+    module = fresh_module(spec, settings, device)
+    runner: Callable[[torch.Tensor], object] = (
+        torch.compile(module) if settings.compiled else module
+    )
+    if settings.backend != "torch":
+        graph = graph_backend(spec, module, settings)
         runner = lambda x: graph.run(x.numpy())  # noqa: E731
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    times = _times(runner, make_input(spec, trial, device), trial, report)
-    return summarise(spec, "network only", module, trial, times)
+    times = _times(runner, make_input(spec, settings, device), settings, report)
+    return summarise(spec, "network only", module, settings, times)
 
 
 class _FreshGraph:
-    """The graph of a network that has no file."""
+    """The graph of a network without a weights file."""
 
     def __init__(self, spec: ModelSpec, module: nn.Module) -> None:
         self._spec, self._module = spec, module
@@ -128,20 +131,20 @@ class _FreshGraph:
             return open_graph(path)
 
 
-def graph_backend(spec: ModelSpec, module: nn.Module, trial: Trial) -> Backend:
-    """Return what runs ``module`` as a graph, on ``trial.backend``."""
-    shelf = _FreshGraph(spec, module)
-    backend = make_backend(trial.backend, shelf, torch.get_num_threads(), half=trial.half)
+def graph_backend(spec: ModelSpec, module: nn.Module, settings: SpeedSettings) -> Backend:
+    """Return the backend ``settings.backend`` for ``module`` as a graph."""
+    graphs = _FreshGraph(spec, module)
+    backend = make_backend(settings.backend, graphs, torch.get_num_threads(), half=settings.half)
     if spec.clip_len == 1:
-        backend.open()
+        backend.open_now()
     return backend
 
 
-def fresh_module(spec: ModelSpec, trial: Trial, device: torch.device) -> nn.Module:
-    """Return the network of ``spec`` in the form that ``trial`` asks for, in eval mode."""
+def fresh_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> nn.Module:
+    """Return the network of ``spec`` with fresh weights, folded or not, in eval mode."""
     torch.manual_seed(0)
     module = build_model(spec).eval()
-    if trial.reparam:
+    if settings.reparam:
         module = absorb_shifts(reparameterise(module))
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -150,37 +153,37 @@ def summarise(
     spec: ModelSpec,
     scope: str,
     module: nn.Module,
-    trial: Trial,
+    settings: SpeedSettings,
     times: list[float],
 ) -> Speed:
-    """Return the figures of ``times``, in seconds per forward pass or per picture."""
+    """Return the measurement for ``times``, in seconds per forward pass or per picture."""
     device = next(module.parameters()).device
     median = statistics.median(times)
     return Speed(
         model=spec.name,
         scope=scope,
-        size=trial.side(spec),
-        batch=trial.batch,
-        clip=trial.clip,
-        reparam=trial.reparam,
-        half=trial.half,
-        compiled=trial.compiled,
-        backend=trial.backend,
+        size=settings.side(spec),
+        batch=settings.batch,
+        clip=settings.clip,
+        reparam=settings.reparam,
+        half=settings.half,
+        compiled=settings.compiled,
+        backend=settings.backend,
         device=str(device),
         threads=torch.get_num_threads(),
         runs=len(times),
         median_ms=median * 1e3,
         p90_ms=_p90(times) * 1e3,
-        fps=trial.batch * trial.clip / median,
+        fps=settings.batch * settings.clip / median,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        gflops=_count_gflops(module, make_input(spec, trial, device)),
+        gflops=_count_gflops(module, make_input(spec, settings, device)),
         peak_memory_mb=_peak_memory_mb(device),
         versions=versions(),
     )
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a measurement depends on, and the machine."""
+    """Return the versions of the packages that matter for speed, and the machine."""
     return {
         "sodcli": __version__,
         "torch": torch.__version__,
@@ -189,32 +192,32 @@ def versions() -> dict[str, str]:
     }
 
 
-def make_input(spec: ModelSpec, trial: Trial, device: torch.device) -> torch.Tensor:
-    """Return random input of the shape that ``spec``'s network takes."""
-    size_hw = (trial.side(spec), trial.side(spec))
-    shape = input_shape(spec, size_hw, batch=trial.batch, clip=trial.clip)
+def make_input(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> torch.Tensor:
+    """Return random input of the shape that ``spec``'s network takes, channels-last."""
+    size_hw = (settings.side(spec), settings.side(spec))
+    shape = input_shape(spec, size_hw, batch=settings.batch, clip=settings.clip)
     x = torch.randn(shape, device=device)
     pictures = x.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-    return pictures.view(shape)  # laid out as the inference loops do, a clip's frames one by one
+    return pictures.view(shape)  # each frame of a clip is channels-last
 
 
 @torch.inference_mode()
 def _times(
     runner: Callable[[torch.Tensor], object],
     x: torch.Tensor,
-    trial: Trial,
+    settings: SpeedSettings,
     report: Callable[[int], None],
 ) -> list[float]:
     times = []
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=trial.half):
-        for _ in range(trial.warmup + trial.runs):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.half):
+        for _ in range(settings.warmup + settings.runs):
             start = time.perf_counter()
             runner(x)
             if x.device.type == "cuda":
                 torch.cuda.synchronize(x.device)
             times.append(time.perf_counter() - start)
             report(1)
-    return times[trial.warmup :]
+    return times[settings.warmup :]
 
 
 @torch.inference_mode()
@@ -234,7 +237,7 @@ def _peak_memory_mb(device: torch.device) -> float | None:
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return None
-    import resource  # there is none on Windows
+    import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from sodcli.frame import Frame
-from sodcli.runtime.batching import in_halves, paced, runner
+from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.clips import LiveClip, blended, chunked
 from sodcli.runtime.predictor import Predictor
 
@@ -27,7 +27,7 @@ def saliency_stream(
         predictor: The loaded network.
         frames: The film's frames; read lazily, a few clips ahead at most.
         batch: Pictures, or clips, per forward pass; halved as often as memory asks for. ``None``
-            takes what is fastest for pictures (see :func:`.pace.paced`), and clips one by one.
+            chooses the fastest for pictures (see :func:`.batching.batched`) and 1 for clips.
         paper: Cut the film as the clip model's paper does (see :func:`.clips.chunked`), without
             overlap.
         gap: With ``paper``, from how many frames on the next frame of a clip is; by default as the
@@ -65,5 +65,5 @@ def picture_stream(
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
-    work = partial(in_halves, predictor.predict)
-    return paced(work, frames, backend=runner(predictor), batch=batch)
+    work = partial(retry_smaller, predictor.predict)
+    return batched(work, frames, backend=predictor.batching, batch=batch)

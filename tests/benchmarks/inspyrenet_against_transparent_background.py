@@ -26,13 +26,13 @@ def ours(weights, side):
     """Return the network as ``sod infer`` runs it: logits, then stretched as the package does."""
     from sodcli.models import build_model
     from sodcli.models.pdc import reparameterise
-    from sodcli.models.restore import Undrawn
+    from sodcli.models.restore import skip_init
     from sodcli.registry import default_registry
     from sodcli.runtime.backends.torch_backend import TorchBackend
     from sodcli.weights.layouts import layout
 
     spec = default_registry().model("inspyrenet")
-    with Undrawn():
+    with skip_init():
         net = build_model(spec, {"base_hw": (side, side)}).eval()
     net.load_state_dict(layout(spec.layout).to_ours(weights).state)
     net = reparameterise(net)

@@ -8,7 +8,7 @@ import torch
 
 from sodcli.errors import RegistryError
 from sodcli.models import build_model
-from sodcli.models.restore import Undrawn
+from sodcli.models.restore import skip_init
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from tests.conftest import manifest
@@ -95,7 +95,7 @@ def test_published_keys_are_exactly_those_of_the_network(model):
     entries = [e for e in REGISTRY.weights.values() if e.model == model and not e.builtin]
     assert entries
     for args in {repr(sorted(e.args.items())): e.args for e in entries}.values():
-        with Undrawn():
+        with skip_init():
             network = build_model(spec, {**converted.args, **args})
         assert shapes(converted.state) == shapes(network.state_dict())
     if "inspyrenet" in model:  # its backbone alone is published as well

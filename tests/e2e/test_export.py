@@ -153,7 +153,7 @@ def test_a_target_that_cannot_be_written(sod, tmp_path):
 
 
 def test_networks_without_maps_are_refused(registry):
-    order = export_file.Order("raft-small", export_file.Path("x.onnx"))
+    order = export_file.ExportSettings("raft-small", export_file.Path("x.onnx"))
     with pytest.raises(UsageError, match="makes no saliency maps"):
         export_file._check(registry.model("raft-small"), order, 64)
     with pytest.raises(UsageError, match="at least 32"):

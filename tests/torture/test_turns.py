@@ -10,10 +10,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
-from sodcli.runtime.backends.openvino_backend import engine
+from sodcli.runtime.backends.engines import make_engine
 graph = Path(str(files("sodcli").joinpath("weights", "sdnet.onnx")))
 with ThreadPoolExecutor(6) as pool:
-    opened = list(pool.map(lambda _: engine(1, half=False).open_graph(graph, 1), range(12)))
+    opened = list(pool.map(lambda _: make_engine("openvino", 1).open_graph(graph, 1), range(12)))
 print(len(opened), "openvino_telemetry" in sys.modules and sys.modules["openvino_telemetry"])
 """
 

@@ -1,4 +1,4 @@
-"""Which backend runs a network, on machines that are played."""
+"""Which backend is chosen, on simulated machines."""
 
 import pytest
 import torch
@@ -7,16 +7,16 @@ import sodcli
 from sodcli.errors import DeviceError, UsageError
 from sodcli.runtime import device
 from sodcli.runtime.backends import choose
-from sodcli.runtime.backends.choose import Wish, check_wish, decide
+from sodcli.runtime.backends.choose import BackendRequest, check_request, decide
 
 
-class Played:
+class Store:
     """Graphs of which one exists, or none."""
 
     def __init__(self, here):
         self._here = here
 
-    def here(self):
+    def exist(self):
         return self._here
 
 
@@ -49,11 +49,13 @@ def machine(monkeypatch):
 )
 def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
     machine(packages)
-    assert decide(Wish(pictures=pictures), registry.model("sdnet"), Played(here)) == expected
+    assert (
+        decide(BackendRequest(pictures=pictures), registry.model("sdnet"), Store(here)) == expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("model", "wish", "played", "expected"),
+    ("model", "options", "machine_", "expected"),
     [
         ("sdnet", {}, {"gpu": True}, "torch"),
         ("sdnet", {"device": "cpu"}, {"gpu": True}, "openvino"),
@@ -68,31 +70,33 @@ def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
         ("sdnet", {"backend": "torch"}, {}, "torch"),
     ],
 )
-def test_auto_heeds_model_device_and_precision(machine, registry, model, wish, played, expected):
-    machine(**played)
-    assert decide(Wish(**wish), registry.model(model), Played(True)) == expected
+def test_auto_heeds_model_device_and_precision(
+    machine, registry, model, options, machine_, expected
+):
+    machine(**machine_)
+    assert decide(BackendRequest(**options), registry.model(model), Store(True)) == expected
 
 
 def test_a_graph_is_for_saliency_only(machine, registry):
     machine()
     with pytest.raises(UsageError, match="cannot run 'raft-small'; use --backend torch"):
-        decide(Wish("onnx"), registry.model("raft-small"), Played(True))
+        decide(BackendRequest("onnx"), registry.model("raft-small"), Store(True))
 
 
 @pytest.mark.parametrize(
-    ("wish", "text"),
+    ("request_", "text"),
     [
-        (Wish("onxx"), "no such backend. Did you mean 'onnx'"),
-        (Wish("onnx", "cuda"), "runs on the CPU; use --backend torch with --device cuda"),
-        (Wish("openvino", compiled=True), "--compile is for --backend torch"),
-        (Wish("onnx", half=True), "computes in float32"),
-        (Wish(device="gpu"), "no device called 'gpu'"),
+        (BackendRequest("onxx"), "no such backend. Did you mean 'onnx'"),
+        (BackendRequest("onnx", "cuda"), "runs on the CPU; use --backend torch with --device cuda"),
+        (BackendRequest("openvino", compiled=True), "--compile is for --backend torch"),
+        (BackendRequest("onnx", half=True), "computes in float32"),
+        (BackendRequest(device="gpu"), "no device called 'gpu'"),
     ],
 )
-def test_a_wish_that_contradicts_itself_is_wrong_usage(machine, wish, text):
+def test_contradicting_options_are_refused(machine, request_, text):
     machine()
     with pytest.raises(UsageError, match=text):
-        check_wish(wish)
+        check_request(request_)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
@@ -113,7 +117,7 @@ def test_a_missing_gpu_is_no_reason_to_take_another_backend(machine):
 
 
 @pytest.mark.parametrize(
-    ("platform", "hidden", "doors", "expected"),
+    ("platform", "hidden", "drivers", "expected"),
     [
         ("linux", None, ["/dev/null"], True),
         ("linux", None, ["/dev/no-such-device"], False),
@@ -121,9 +125,9 @@ def test_a_missing_gpu_is_no_reason_to_take_another_backend(machine):
         ("win32", None, [], False),
     ],
 )
-def test_the_probe_for_a_gpu(monkeypatch, platform, hidden, doors, expected):
+def test_the_probe_for_a_gpu(monkeypatch, platform, hidden, drivers, expected):
     monkeypatch.setattr(device.sys, "platform", platform)
-    monkeypatch.setattr(device, "_DOORS", doors)
+    monkeypatch.setattr(device, "_DRIVERS", drivers)
     monkeypatch.setattr(device, "find_library", lambda name: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:

@@ -10,11 +10,12 @@ from sodcli.data.benchmarks import find_sets
 from sodcli.data.clips import windows
 from sodcli.errors import DeviceError, PipelineError, UsageError
 from sodcli.process import ProcessGroup
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
 
 
-class Certain:
+class Certain(Backend):
     """A backend that answers ``probability`` everywhere, and whose memory holds ``room``."""
 
     def __init__(self, probability=0.999, room=8):
@@ -91,7 +92,7 @@ def test_shares_are_disjoint_and_whole(sets, registry, tmp_path):
     assert share(groups, ProcessGroup(5, 6)) == []
 
 
-class Watching:
+class Watching(Backend):
     """A backend that notes which frames, each of its own grey, make a clip."""
 
     def __init__(self):

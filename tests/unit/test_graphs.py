@@ -9,10 +9,11 @@ import sodcli
 from sodcli.errors import DeviceError, WeightsError
 from sodcli.frame import Frame
 from sodcli.runtime.backends import graph_cache as graphs_module
-from sodcli.runtime.backends.graph_backend import Engine, GraphBackend
+from sodcli.runtime.backends.engines import Engine
+from sodcli.runtime.backends.graph_backend import GraphBackend
 from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, shipped
-from sodcli.runtime.batching import paced
-from sodcli.runtime.model_source import Blueprint, find_network
+from sodcli.runtime.batching import batched
+from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
@@ -93,7 +94,7 @@ def test_other_weights_have_another_graph(small_weights, registry, tmp_path):
     other.write_bytes(small_weights.read_bytes() + b"\0")
     spec = registry.model("sdnet")
     names = [
-        Graphs(Blueprint(spec, path, registry))._kept("plain", None)
+        Graphs(ModelSource(spec, path, registry))._path("plain", None)
         for path in (small_weights, other)
     ]
     assert names[0] != names[1]
@@ -132,15 +133,29 @@ def test_damaged_weights_are_told_when_the_graph_is_made(tmp_path, small_weights
         sodcli.load("sdnet", weights=path, backend=backend)(PHOTO)
 
 
-class Shelf:
-    """Opens nothing."""
+class NoFiles:
+    """A source of graphs without files."""
 
     def opened(self, kind, shape, open_graph):
         return open_graph(None)
 
 
+class FixedEngine(Engine):
+    """An engine with three workers whose graphs are made by a function of the threads."""
+
+    name = "fixed"
+    workers = 3
+
+    def __init__(self, make):
+        super().__init__(threads=3)
+        object.__setattr__(self, "make", make)
+
+    def open_graph(self, path, threads):
+        return self.make(threads)
+
+
 def backend_of(run):
-    return GraphBackend(Shelf(), Engine("played", lambda path, threads: run, "float32", 1))
+    return GraphBackend(NoFiles(), FixedEngine(lambda threads: run))
 
 
 def test_answers_that_are_not_finite_are_refused():
@@ -173,7 +188,7 @@ def test_the_shipped_graph_belongs_to_the_shipped_weights(registry):
     network = find_network(None, None, registry)
     path = shipped(network)
     told = metadata_of(path.read_bytes())
-    remake = "run: python -m sodcli.runtime.onnx.shipped_graph"
+    remake = "run: python -m sodcli.runtime.onnx.export"
     assert told["weights_sha256"] == network.sha256, remake
     assert told["sodcli"] == sodcli.__version__, remake
     assert path.stat().st_size < 1.7e6
@@ -200,29 +215,29 @@ def test_a_damaged_shipped_graph_is_told(registry, monkeypatch, tmp_path):
         Graphs(find_network(None, None, registry)).opened("plain", None, broken)
 
 
-def test_each_lane_runs_a_graph_that_was_opened_for_its_share_of_the_threads():
+def test_each_worker_runs_a_graph_on_its_share_of_the_threads():
     opened = []
 
-    def open_graph(path, threads):
+    def make(threads):
         opened.append(threads)
         return lambda inputs: np.full((1, 1, 8, 8), threads, np.float32)
 
-    backend = GraphBackend(Shelf(), Engine("played", open_graph, "float32", 3, 3))
+    backend = GraphBackend(NoFiles(), FixedEngine(make))
     item = np.zeros((1, 3, 8, 8), np.float32)
     answers = list(
-        paced(lambda items: [backend.run(items[0])], [item] * 30, backend=backend, batch=None)
+        batched(lambda items: [backend.run(items[0])], [item] * 30, backend=backend, batch=None)
     )
     assert len(answers) == 30
-    assert answers[0].max() == 1  # the first, too, was answered in a lane
-    assert backend.run(item).max() == 3  # who is in no lane has all threads
+    assert answers[0].max() == 1  # the first one, too, was processed by a worker
+    assert backend.run(item).max() == 3  # other threads use all threads
     assert opened == [1, 3]
 
 
 @pytest.mark.slow
-def test_lanes_answer_as_one_does(small_weights, backend):
+def test_workers_give_the_maps_of_one_thread(small_weights, backend):
     photos = [Frame(draw_photo(n, (40, 56))[0], n, "") for n in range(24)]
     predictor = sodcli.load(weights=small_weights, backend=backend, size=64, threads=2, pictures=24)
-    assert predictor.backend.lanes == (2 if backend == "onnx" else 1)
+    assert predictor.backend.workers == (2 if backend == "onnx" else 1)
     many = [frame.saliency for frame in picture_stream(predictor, photos, None)]
     for photo, saliency in zip(photos, many, strict=True):
         assert np.abs(predictor(photo.rgb) - saliency).max() < 1e-5

@@ -9,9 +9,9 @@ import torch
 from sodcli.benchmark.paper_protocol import PublishedPredictor
 from sodcli.errors import UsageError, WeightsError
 from sodcli.frame import Frame
-from sodcli.models._base import BlendingNetwork, Prediction
-from sodcli.models.inspyrenet import InSPyReNet
+from sodcli.models._base import Prediction
 from sodcli.registry import HighRes
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.high_resolution import LargePass, Sizes
 from sodcli.runtime.predictor import Predictor
@@ -72,10 +72,6 @@ def test_the_register_takes_no_sizes_below_1():
         read_table(HighRes, {"short_side": 1280, "above": 0, "multiple": 32})
 
 
-def test_inspyrenet_can_blend():
-    assert issubclass(InSPyReNet, BlendingNetwork)
-
-
 class Echo(torch.nn.Module):
     """Answers the red channel; a blend says -9 where the small picture is dark."""
 
@@ -117,7 +113,7 @@ def test_a_batch_of_mixed_sizes_keeps_its_order(registry, kind):
 
 
 def test_a_backend_that_cannot_blend_sees_every_picture_once(registry):
-    class Other:
+    class Other(Backend):
         def run(self, batch):
             return batch[:, :1]
 

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from sodcli.models import build_model
-from sodcli.models.restore import Undrawn
+from sodcli.models.restore import skip_init
 from sodcli.training.config import resolve
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import build_optimizer
 
 
 def built(name, registry, args=None):
-    with Undrawn():
+    with skip_init():
         return build_model(registry.model(name), args)
 
 

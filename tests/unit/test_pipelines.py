@@ -12,6 +12,7 @@ from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
 from sodcli.models._base import Prediction
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.device import choose_device, describe_device, processor
 from sodcli.runtime.predictor import Predictor
@@ -22,7 +23,7 @@ from tests.film_kit import echo_predictor
 MAP = Style("map", "map")
 
 
-class SmallCard:
+class SmallCard(Backend):
     """A backend whose memory holds ``room`` pictures, and that answers 'salient everywhere'."""
 
     def __init__(self, room):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sodcli.benchmark.paper_protocol import PublishedPredictor, published_map
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_saliency
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
 
@@ -51,7 +52,7 @@ def test_minet_takes_grey_levels_before_it_grows_the_map(registry, logits):
     np.testing.assert_array_equal((found * 255).astype(np.uint8), wanted)
 
 
-class Echo:
+class Echo(Backend):
     """A backend that keeps what it was shown and finds nothing."""
 
     def run(self, batch):

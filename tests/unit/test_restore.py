@@ -7,7 +7,7 @@ import torch
 
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
-from sodcli.models.restore import Undrawn, describe, identify, initialise, restore
+from sodcli.models.restore import describe, identify, initialise, restore, skip_init
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import RawWeights
@@ -22,7 +22,7 @@ def spec(request, registry):
 
 @pytest.mark.slow
 def test_restored_networks_hold_what_the_file_and_the_build_gave(spec, registry):
-    with Undrawn():
+    with skip_init():
         built = build_model(spec).eval()
     for place, parameter in enumerate(built.parameters()):
         torch.nn.init.constant_(parameter, place)
@@ -46,7 +46,7 @@ def test_a_file_is_known_by_its_keys_without_drawing(registry):
 
 
 def test_only_random_fills_are_left_out():
-    with Undrawn():
+    with skip_init():
         blank = torch.nn.init.uniform_(tensor=torch.full((2,), 7.0))
         assert blank.normal_().tolist() == [7, 7]
         assert torch.nn.BatchNorm2d(2).weight.tolist() == [1, 1]
@@ -58,7 +58,7 @@ def test_only_random_fills_are_left_out():
 @pytest.mark.parametrize("kind", ["ours", "published", "backbone alone"])
 def test_the_generator_starts_from_weights_for_pictures(registry, kind):
     spec, image = registry.model("fgplg"), registry.model("rcrnet-image")
-    with Undrawn():
+    with skip_init():
         given, module = build_model(image), build_model(spec)
     state = given.state_dict()
     first = "backbone.resnet.conv1.weight"

@@ -11,6 +11,7 @@ from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_saliency
 from sodcli.models import build_model
 from sodcli.models.pdc import reparameterise
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import live_predictor, saliency_stream
@@ -21,7 +22,7 @@ LENGTHS = [1, 3, 8, 9, 20]
 SIZE = 32
 
 
-class Plain:
+class Plain(Backend):
     """Runs a network as a whole and nothing else, as other runtimes do."""
 
     def __init__(self, module):
@@ -33,7 +34,7 @@ class Plain:
         return self._inner.run(batch)
 
 
-class Ramp:
+class Ramp(Backend):
     """A clip model whose answer is the place in the clip: it jumps as much as one can."""
 
     def __init__(self):
@@ -244,7 +245,7 @@ def test_the_film_is_read_lazily(predictor, paper):
 
 
 def test_image_models_answer_in_batches(registry):
-    class Bright:
+    class Bright(Backend):
         def __init__(self):
             self.batches = []
 

@@ -1,29 +1,39 @@
-"""What runs a network: arrays in, arrays out, whatever lies between. Nothing here needs PyTorch."""
+"""Backends run a network: arrays in, arrays out. Nothing in this module imports PyTorch."""
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import WeightsError
 
-# With it OpenVINO calls a server of its makers at every import, and writes to the user's home.
+# With this package OpenVINO contacts its makers' server at every import and writes to the home
+# directory.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 Array = NDArray[np.float32]
-MOST_LANES: Final = 8  # threads that run a network side by side; each needs a picture's memory
+MAX_WORKERS: Final = 8  # threads that run a network at the same time; each needs its own memory
 
 
-class Backend(Protocol):
-    """What a predictor needs.
+class Backend:
+    """Runs one network. Subclasses implement :meth:`run` and what else they can do.
+
+    All methods may be called from several threads at once.
 
     Attributes:
-        where: Device, precision and backend in words.
+        where: Device, precision and name of the backend, for messages.
+        workers: Number of threads for which running the network side by side, each on its share of
+            the cores, is expected to be faster than one thread on all cores.
+        blends: Whether :meth:`blend` works.
+        splits: Whether :meth:`features` and :meth:`decode` work for this network.
     """
 
-    where: str
+    where: str = ""
+    workers: int = 1
+    blends: bool = False
+    splits: bool = False
 
     def run(self, batch: Array) -> Array:
         """Map ``(N, 3, H, W)`` float32, normalised, to logits ``(N, 1, H, W)`` float32.
@@ -31,40 +41,60 @@ class Backend(Protocol):
         For clips ``(N, T, 3, H, W)`` and ``(N, T, 1, H, W)``.
 
         Raises:
-            DeviceError: If the device has not enough memory.
-            WeightsError: If the answer is not finite.
+            DeviceError: If the device is out of memory.
+            WeightsError: If the logits are not finite.
         """
-        ...
-
-
-@runtime_checkable
-class BlendingBackend(Protocol):
-    """One that can also run a :class:`sodcli.models._base.BlendingNetwork` on two sizes."""
+        raise NotImplementedError
 
     def blend(self, large: Array, small: Array) -> Array:
-        """Return the logits for pictures ``(N, 3, H, W)`` and the same, small; as of ``run``."""
-        ...
+        """Return the logits ``(N, 1, H, W)`` of InSPyReNet's pyramid blending.
 
+        Args:
+            large: ``(N, 3, H, W)`` float32, normalised.
+            small: The same pictures at the network's base size.
 
-@runtime_checkable
-class SplitBackend(Protocol):
-    """One that can part the work on clips: once per frame, then once per clip.
-
-    Attributes:
-        splits: Whether the network at hand can be parted, too.
-    """
-
-    splits: bool
+        Raises:
+            DeviceError: If the device is out of memory.
+            WeightsError: If the logits are not finite.
+        """
+        raise NotImplementedError
 
     def features(self, batch: Array) -> list[Any]:
-        """Return what is needed of each of ``(N, 3, H, W)`` frames: tensors ``(N, ...)``."""
-        ...
+        """Return the per-frame features of a clip model, tensors ``(N, ...)``.
+
+        Args:
+            batch: ``(N, 3, H, W)`` float32, normalised.
+
+        Raises:
+            DeviceError: If the device is out of memory.
+        """
+        raise NotImplementedError
 
     def decode(
         self, seen: Sequence[Sequence[Any]], frames: int, size_hw: tuple[int, int], newest: int
     ) -> Array:
-        """Return the logits of clips from their frames' features, ``(N, newest, 1, H, W)``."""
-        ...
+        """Return the logits of clips, computed from the features of their frames.
+
+        Args:
+            seen: The features of each frame of each clip, from :meth:`features`.
+            frames: Frames in a clip.
+            size_hw: Height and width of the logits.
+            newest: Number of frames, counted from the end of each clip, to return logits for.
+
+        Returns:
+            ``(N, newest, 1, H, W)`` float32.
+
+        Raises:
+            DeviceError: If the device is out of memory.
+            WeightsError: If the logits are not finite.
+        """
+        raise NotImplementedError
+
+    def start_worker(self) -> None:
+        """Limit the calling thread to a worker's share of the cores; each worker calls this."""
+
+    def workers_started(self) -> None:
+        """Undo, for threads that start later, what :meth:`start_worker` changed globally."""
 
 
 def finite(logits: Array) -> Array:
@@ -78,7 +108,7 @@ def finite(logits: Array) -> Array:
     return logits
 
 
-def say(shape: Sequence[int]) -> str:
-    """Return in words what a batch of that shape holds."""
+def describe_batch(shape: Sequence[int]) -> str:
+    """Return the content of a batch of that shape in words, for messages."""
     kind = "picture(s)" if len(shape) == 4 else f"clip(s) of {shape[1]} frames"
     return f"{shape[0]} {kind} of {shape[-1]}x{shape[-2]}"

@@ -1,4 +1,4 @@
-"""Which backend runs a network; whatever is not installed or cannot do it is told in one line."""
+"""Choose the backend for a network."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,19 +12,23 @@ from sodcli.runtime.device import accelerator_likely, check_name, choose_device
 from sodcli.text import did_you_mean
 
 if TYPE_CHECKING:
-    from sodcli.runtime.backends.graph_backend import GraphBackend, Shelf
+    from sodcli.runtime.backends.graph_backend import GraphBackend, GraphSource
 
 NAMES: Final = ("auto", "torch", "onnx", "openvino")
 _PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
-_MANY: Final = 100  # pictures from which on compiling a graph, or making it, has paid
+_MANY: Final = 100  # pictures from which on the slower start of OpenVINO, or making a graph, pays
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BackendRequest:
     """What the user asks for; the names are those of the options.
 
     Attributes:
-        pictures: How many there will be; ``None`` if nobody knows.
+        backend: One of ``NAMES``.
+        device: As of :func:`sodcli.runtime.device.choose_device`.
+        half: Compute in bfloat16.
+        compiled: Use ``torch.compile``.
+        pictures: Number of pictures to process; ``None`` if unknown.
     """
 
     backend: str = "auto"
@@ -35,18 +39,18 @@ class Wish:
 
 
 def installed(backend: str) -> bool:
-    """Say whether the package of a backend is here, without importing it."""
+    """Return whether the package of a backend is installed, without importing it."""
     return backend == "torch" or find_spec(_PACKAGES[backend]) is not None
 
 
-def check_wish(wish: Wish) -> None:
-    """Refuse what no model could fulfil.
+def check_request(request: BackendRequest) -> None:
+    """Refuse what no model can do.
 
     Raises:
-        UsageError: If the wish contradicts itself, or the backend is unknown or not installed.
+        UsageError: If options contradict each other, or the backend is unknown or not installed.
     """
-    check_name(wish.device)
-    name = wish.backend
+    check_name(request.device)
+    name = request.backend
     if name not in NAMES:
         hint = did_you_mean(name, NAMES)
         raise UsageError(f"--backend {name}: no such backend.{hint} Known: {', '.join(NAMES)}")
@@ -54,72 +58,69 @@ def check_wish(wish: Wish) -> None:
         return
     if not installed(name):
         raise UsageError(f"--backend {name} is not installed; run: pip install 'sodcli[{name}]'")
-    if wish.device not in ("auto", "cpu"):
+    if request.device not in ("auto", "cpu"):
         raise UsageError(
-            f"--backend {name} runs on the CPU; use --backend torch with --device {wish.device}"
+            f"--backend {name} runs on the CPU; use --backend torch with --device {request.device}"
         )
-    if wish.compiled:
+    if request.compiled:
         raise UsageError(f"--compile is for --backend torch, not {name}")
-    if wish.half and name == "onnx":
+    if request.half and name == "onnx":
         raise UsageError("--backend onnx computes in float32; use torch or openvino with --half")
 
 
-def decide(wish: Wish, spec: ModelSpec, graphs: Graphs, *, reparam: bool = True) -> str:
-    """Return the backend for a network: the fastest of those that are installed, if ``auto``.
+def decide(
+    request: BackendRequest, spec: ModelSpec, graphs: Graphs, *, reparam: bool = True
+) -> str:
+    """Return the name of the backend for a network; for ``auto`` the fastest that is installed.
 
-    On a GPU that is PyTorch, and on a CPU for networks that would lose by a graph: clip models,
-    of which PyTorch computes each frame once instead of once per clip, and those that look at
-    large pictures twice, which PyTorch does in strips, in bounded memory. Else OpenVINO, or ONNX
-    Runtime for a few pictures, since it starts faster. A graph that does not exist yet takes
-    PyTorch to make, so that it is worth it from some number of pictures on.
+    On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, of which it computes each
+    frame once instead of once per clip, and for models with a second, larger pass, which it
+    computes in strips, in bounded memory. Otherwise it is OpenVINO, or ONNX Runtime for a few
+    pictures because it starts faster. A graph that does not exist yet has to be made by PyTorch,
+    which takes seconds, so it is used only if there are many pictures.
 
     Raises:
-        UsageError: If the backend that is asked for cannot run the network.
+        UsageError: If the requested backend cannot run the network.
     """
-    if wish.backend != "auto":
-        if wish.backend != "torch" and not _as_graph(spec, reparam):
+    if request.backend != "auto":
+        if request.backend != "torch" and not _has_graph(spec, reparam):
             raise UsageError(
-                f"--backend {wish.backend} cannot run {spec.name!r}; use --backend torch"
+                f"--backend {request.backend} cannot run {spec.name!r}; use --backend torch"
             )
-        return wish.backend
-    if wish.compiled or wish.device not in ("auto", "cpu") or not _as_graph(spec, reparam):
+        return request.backend
+    if request.compiled or request.device not in ("auto", "cpu") or not _has_graph(spec, reparam):
         return "torch"
     if spec.clip_len > 1 or spec.high_res is not None:
         return "torch"
-    if wish.device == "auto" and accelerator_likely() and choose_device().type != "cpu":
+    if request.device == "auto" and accelerator_likely() and choose_device().type != "cpu":
         return "torch"
-    return _fastest(wish, graphs)
+    return _fastest(request, graphs)
 
 
-def make_backend(name: str, graphs: "Shelf", threads: int, *, half: bool) -> "GraphBackend":
+def make_backend(name: str, graphs: "GraphSource", threads: int, *, half: bool) -> "GraphBackend":
     """Return the backend ``onnx`` or ``openvino`` for the network of ``graphs``."""
+    from sodcli.runtime.backends.engines import make_engine
     from sodcli.runtime.backends.graph_backend import GraphBackend
 
-    if name == "onnx":
-        from sodcli.runtime.backends import onnx_backend
-
-        return GraphBackend(graphs, onnx_backend.engine(threads))
-    from sodcli.runtime.backends import openvino_backend
-
-    return GraphBackend(graphs, openvino_backend.engine(threads, half=half))
+    return GraphBackend(graphs, make_engine(name, threads, half=half))
 
 
-def _as_graph(spec: ModelSpec, reparam: bool) -> bool:
+def _has_graph(spec: ModelSpec, reparam: bool) -> bool:
     return reparam and spec.task == "saliency"
 
 
-def _fastest(wish: Wish, graphs: Graphs) -> str:
-    if wish.half:
+def _fastest(request: BackendRequest, graphs: Graphs) -> str:
+    if request.half:
         return "openvino" if installed("openvino") and _has_bfloat16() else "torch"
     known = [name for name in _PACKAGES if installed(name)]
-    if not known or not (graphs.here() or (wish.pictures or 0) >= _MANY):
+    if not known or not (graphs.exist() or (request.pictures or 0) >= _MANY):
         return "torch"
-    many = wish.pictures is None or wish.pictures >= _MANY
+    many = request.pictures is None or request.pictures >= _MANY
     return known[-1] if many else known[0]
 
 
 def _has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16; only Linux tells without help."""
+    """Return whether the processor multiplies bfloat16 in hardware; known on Linux only."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

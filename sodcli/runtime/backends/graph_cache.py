@@ -1,4 +1,4 @@
-"""The graphs of networks: made once by PyTorch, kept in the cache, read by what needs none."""
+"""The cache of ONNX graphs: PyTorch makes a graph once, other backends read it from here."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,62 +9,69 @@ from typing import Final, TypeVar
 
 from sodcli import __version__
 from sodcli.errors import SinkError, WeightsError
-from sodcli.runtime.model_source import Blueprint
+from sodcli.runtime.model_source import ModelSource
 from sodcli.weights import cache
 
 T = TypeVar("T")
-_DIGITS: Final = 16  # of the weights' digest, in a file name
+_DIGEST_LENGTH: Final = 16  # characters of the weights' digest in a file name
+
+
+def _ignore(text: str) -> None:
+    pass
 
 
 class GraphError(Exception):
-    """A file is no graph, or a damaged one; it can be made anew."""
+    """A file is not a graph, or damaged; it can be made again."""
 
 
 def folder() -> Path:
-    """Return where graphs are kept."""
+    """Return the folder that graphs are kept in."""
     return cache.home() / "graphs"
 
 
-def shipped(network: Blueprint) -> Path | None:
-    """Return the graph that ships with the package, if it is of this network."""
-    entry = network.registry.weights.get(network.spec.weights or "")
-    if entry is None or not entry.builtin or network.path != cache.stored(entry):
+def shipped(source: ModelSource) -> Path | None:
+    """Return the graph that ships with the package, if it belongs to ``source``."""
+    entry = source.registry.weights.get(source.spec.weights or "")
+    if entry is None or not entry.builtin or source.path != cache.stored(entry):
         return None
-    path = Path(str(files("sodcli").joinpath("weights", f"{network.path.stem}.onnx")))
-    return path if network.reparam and path.is_file() else None
+    path = Path(str(files("sodcli").joinpath("weights", f"{source.path.stem}.onnx")))
+    return path if source.reparam and path.is_file() else None
 
 
 class Graphs:
-    """Finds the graphs of one network, and has them made.
+    """Finds the graphs of one network, and makes them where they are missing.
 
     Args:
-        network: What they are made from.
-        tell: Told in words when one is made, which takes seconds.
+        source: The network.
+        report: Called with a message when a graph is made, which takes seconds.
     """
 
-    def __init__(self, network: Blueprint, tell: Callable[[str], None] = lambda text: None) -> None:
-        self._network, self._tell = network, tell
+    def __init__(self, source: ModelSource, report: Callable[[str], None] = _ignore) -> None:
+        self._source, self._report = source, report
 
-    def here(self) -> bool:
-        """Say whether the graph for pictures exists already."""
-        return shipped(self._network) is not None or self._kept("plain", None).is_file()
+    def __reduce__(self) -> tuple[type["Graphs"], tuple[ModelSource]]:
+        return Graphs, (self._source,)
+
+    def exist(self) -> bool:
+        """Return whether the graph for pictures exists."""
+        return shipped(self._source) is not None or self._path("plain", None).is_file()
 
     def opened(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
-        """Return what ``open_graph`` makes of a graph; one that is damaged is made anew.
+        """Return the result of ``open_graph`` for a graph. A damaged one is made again.
 
         Args:
-            kind: ``"plain"``, or ``"blended"`` for a :class:`.BlendingNetwork` on two sizes.
-            shape: Of the one input that it takes, ``(1, T, 3, H, W)``; ``None`` for any batch and
-                size.
+            kind: ``"plain"``, or ``"blended"`` for InSPyReNet's pyramid blending.
+            shape: The fixed shape of the input, ``(1, T, 3, H, W)``; ``None`` for a graph that
+                takes any batch and size.
             open_graph: Reads the file; raises :class:`GraphError` if it cannot.
 
         Raises:
-            WeightsError: If the weights are damaged, or a graph of this package cannot be read.
+            WeightsError: If the weights are damaged, or the graph that ships with the package is.
         """
-        ready = shipped(self._network) if kind == "plain" and shape is None else None
-        path = ready or self._kept(kind, shape)
+        ready = shipped(self._source) if kind == "plain" and shape is None else None
+        path = ready or self._path(kind, shape)
         if not path.is_file():
-            return self._made(kind, shape, open_graph)
+            return self._make(kind, shape, open_graph)
         try:
             return open_graph(path)
         except GraphError as error:
@@ -72,25 +79,25 @@ class Graphs:
                 raise WeightsError(f"{path}: damaged graph; install sodcli again") from error
         with suppress(OSError):
             path.unlink()
-        return self._made(kind, shape, open_graph)
+        return self._make(kind, shape, open_graph)
 
-    def _kept(self, kind: str, shape: Sequence[int] | None) -> Path:
-        network = self._network
-        form = "folded" if network.reparam else "training"
+    def _path(self, kind: str, shape: Sequence[int] | None) -> Path:
+        source = self._source
+        form = "folded" if source.reparam else "training"
         size = "any" if shape is None else "x".join(map(str, shape))
-        digest = network.sha256[:_DIGITS]
-        name = f"{network.spec.name}-{digest}-{form}-{kind}-{size}-float32-{__version__}.onnx"
+        digest = source.sha256[:_DIGEST_LENGTH]
+        name = f"{source.spec.name}-{digest}-{form}-{kind}-{size}-float32-{__version__}.onnx"
         return folder() / name
 
-    def _made(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
-        from sodcli.runtime.onnx.trace import write_graph  # brings PyTorch
+    def _make(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
+        from sodcli.runtime.onnx.trace import write_graph  # imports PyTorch
 
-        path, spec = self._kept(kind, shape), self._network.spec
-        self._tell(f"making the graph of {spec.name}, once")
-        module = self._network.build()
+        path, spec = self._path(kind, shape), self._source.spec
+        self._report(f"making the graph of {spec.name}, once")
+        module = self._source.build()
         try:
             write_graph(path, spec, module, kind, shape)
-        except SinkError:  # a cache that cannot be written is no reason to give up
+        except SinkError:  # a read-only cache must not stop the program
             with tempfile.TemporaryDirectory(prefix="sod-graphs-") as elsewhere:
                 path = Path(elsewhere, path.name)
                 write_graph(path, spec, module, kind, shape)

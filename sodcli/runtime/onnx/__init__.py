@@ -1,1 +1,1 @@
-"""Networks as ONNX graphs: written, made smaller, checked."""
+"""Make, change and check ONNX graphs."""

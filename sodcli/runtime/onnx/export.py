@@ -1,4 +1,8 @@
-"""``sod export``: a network as an ONNX file for other programs, proven to answer the same."""
+"""``sod export``: write a network as an ONNX file and check that its maps are the same.
+
+``python -m sodcli.runtime.onnx.export`` writes the graphs of the built-in weights beside them; run
+it after new built-in weights.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,38 +15,45 @@ import numpy as np
 from sodcli import __version__
 from sodcli.errors import UsageError, WeightsError
 from sodcli.fetch.weights import Supply
+from sodcli.files import write_whole
 from sodcli.imaging.tensors import sigmoid
 from sodcli.models import input_shape
-from sodcli.registry import ModelSpec, Registry
+from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array
-from sodcli.runtime.model_source import Blueprint, find_network
-from sodcli.runtime.onnx.graph_file import annotate, compact, put_graph, require_packages, to_half
-from sodcli.runtime.onnx.quantise import calibration_pictures, to_int8
+from sodcli.runtime.model_source import ModelSource, find_network
+from sodcli.runtime.onnx.graph_file import (
+    annotate,
+    calibration_pictures,
+    compact,
+    require_packages,
+    to_half,
+    to_int8,
+)
 from sodcli.weights import cache
 
 if TYPE_CHECKING:
     from torch import nn
 
 _SMALLEST: Final = 32
-_GREY_LEVEL: Final = 1 / 255
+_ONE_LEVEL: Final = 1 / 255
 _CHECKED_HW: Final = ((64, 64), (75, 101))  # besides the size that the network is for
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ExportSettings:
     """What to export.
 
     Attributes:
         source: A model of models.toml, or a weights file.
         target: The ``.onnx`` file to write.
         model: The model of a weights file; by default the one it fits.
-        size: Side in pixels that film models are fixed to; of image models it goes into the
-            metadata only, as the size to use.
-        clip: Frames that film models are fixed to.
+        size: Side in pixels of the input. It is fixed for film models; for image models it goes
+            into the metadata only, as the recommended size.
+        clip: Frames in a clip, for film models.
         half: Compute in float16.
-        int8: Compute in 8-bit integers, with ranges measured on the photos of this folder.
-        tol: Largest difference of the maps, in [0, 1], that is still the same network; of ``int8``
-            the mean one. By default one grey level, and five of ``int8``.
+        int8: Compute in 8-bit integers, whose ranges are measured on the photos in this folder.
+        tol: Largest allowed difference of the maps, in [0, 1]; for ``int8`` of their mean. By
+            default 1/255, and 5/255 for ``int8``.
     """
 
     source: str
@@ -57,15 +68,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What :func:`export_file` did.
+    """The result of :func:`export_file`.
 
     Attributes:
         model: Name of the model.
         target: The file that was written.
-        difference: Of the maps from PyTorch's: the largest on random input, or of ``int8`` the
-            mean on the photos.
-        size: Bytes of the file.
-        shape: Of its input; words stand for what is free.
+        difference: Difference between the graph's maps and PyTorch's: the largest on random input,
+            or for ``int8`` the mean on the photos.
+        size: Size of the file in bytes.
+        shape: Shape of the input; letters stand for dynamic axes.
     """
 
     model: str
@@ -75,47 +86,47 @@ class Exported:
     shape: tuple[int | str, ...]
 
 
-def export_file(order: Order, registry: Registry, supply: Supply | None = None) -> Exported:
+def export_file(
+    settings: ExportSettings, registry: Registry, supply: Supply | None = None
+) -> Exported:
     """Write a network as ONNX: image models for any batch and size, film models for one clip.
 
     Raises:
-        UsageError: If a package is missing, or the order contradicts itself.
-        WeightsError: If the graph's maps differ by more than ``order.tol`` from the network's;
+        UsageError: If a package is missing, or settings contradict each other.
+        WeightsError: If the graph's maps differ by more than ``settings.tol`` from the network's;
             nothing is written then.
         SinkError: If the file cannot be written.
     """
     require_packages()
-    if order.target.suffix != ".onnx":
-        raise UsageError(f"{order.target}: graphs are written as .onnx")
-    if order.target.is_dir():
-        raise UsageError(f"{order.target}: is a folder; name a file")
-    network = _network(order, registry, supply)
-    spec = network.spec
-    side = order.size or network.trained or spec.input_hw[0]
-    _check(spec, order, side)
+    if settings.target.suffix != ".onnx":
+        raise UsageError(f"{settings.target}: graphs are written as .onnx")
+    if settings.target.is_dir():
+        raise UsageError(f"{settings.target}: is a folder; name a file")
+    source = _source(settings, registry, supply)
+    spec = source.spec
+    side = settings.size or source.trained or spec.input_hw[0]
+    _check(spec, settings, side)
     from sodcli.runtime.onnx.trace import graph_of
 
-    shape = input_shape(spec, (side, side), clip=order.clip)
-    module = network.build()
+    shape = input_shape(spec, (side, side), clip=settings.clip)
+    module = source.build()
     data = graph_of(spec, module, shape=shape if spec.clip_len > 1 else None)
-    data, difference = _finished(data, module, spec, shape, order)
-    _check_difference(difference, order)
-    data = annotate(data, about(network, shape))
-    put_graph(order.target, data)
+    data, difference = _finished(data, module, spec, shape, settings)
+    _check_difference(difference, settings)
+    data = annotate(data, metadata(source, shape))
+    write_whole(settings.target, data)
     free = shape if spec.clip_len > 1 else ("N", 3, "H", "W")
-    return Exported(spec.name, order.target, difference, len(data), free)
+    return Exported(spec.name, settings.target, difference, len(data), free)
 
 
-def about(network: Blueprint, shape: Sequence[int]) -> dict[str, str]:
-    """Return the metadata of a graph: how to use it, and what may be done with it.
+def metadata(source: ModelSource, shape: Sequence[int]) -> dict[str, str]:
+    """Return the metadata of a graph: how to use it, and on which terms.
 
     Args:
-        network: What it is of.
-        shape: Of its input, as it is best used.
+        source: The network.
+        shape: The recommended shape of the input.
     """
-    spec = network.spec
-    entry = network.registry.weights.get(spec.weights or "")
-    known = entry is not None and network.path == cache.stored(entry)
+    spec, terms = source.spec, source.terms
     return {
         "model": spec.name,
         "paper": spec.paper,
@@ -126,58 +137,63 @@ def about(network: Blueprint, shape: Sequence[int]) -> dict[str, str]:
         "size": f"{shape[-2]}x{shape[-1]}",
         "clip": str(shape[1]) if spec.clip_len > 1 else "1",
         "license": spec.license,
-        "weights_license": entry.license if known and entry is not None else "unknown",
-        "weights_sha256": network.sha256,
+        "weights_license": terms.pop("license", "unknown"),
+        **{f"weights_{key}": value for key, value in terms.items()},
+        "weights_sha256": source.sha256,
         "sodcli": __version__,
     }
 
 
-def _network(order: Order, registry: Registry, supply: Supply | None) -> Blueprint:
-    if order.source in registry.models:
-        if order.model not in (None, order.source):
-            raise UsageError(f"{order.source} is a model already; leave -m {order.model} out")
-        return find_network(order.source, None, registry, supply)
-    return find_network(order.model, order.source, registry, supply)
+def _source(settings: ExportSettings, registry: Registry, supply: Supply | None) -> ModelSource:
+    if settings.source in registry.models:
+        if settings.model not in (None, settings.source):
+            raise UsageError(f"{settings.source} is a model already; leave -m {settings.model} out")
+        return find_network(settings.source, None, registry, supply)
+    return find_network(settings.model, settings.source, registry, supply)
 
 
-def _check(spec: ModelSpec, order: Order, side: int) -> None:
+def _check(spec: ModelSpec, settings: ExportSettings, side: int) -> None:
     if spec.task != "saliency":
         raise UsageError(f"{spec.name!r} makes no saliency maps and cannot be exported")
-    if order.clip is not None and spec.clip_len == 1:
+    if settings.clip is not None and spec.clip_len == 1:
         raise UsageError(f"--clip is for film models; {spec.name!r} takes pictures")
-    if order.int8 is not None and (order.half or spec.clip_len > 1):
+    if settings.int8 is not None and (settings.half or spec.clip_len > 1):
         raise UsageError("--int8 is for models of pictures, and without --half")
     if side < _SMALLEST:
         raise UsageError(f"--size {side}: the network needs at least {_SMALLEST} pixels")
 
 
 def _finished(
-    data: bytes, module: "nn.Module", spec: ModelSpec, shape: tuple[int, ...], order: Order
+    data: bytes,
+    module: "nn.Module",
+    spec: ModelSpec,
+    shape: tuple[int, ...],
+    settings: ExportSettings,
 ) -> tuple[bytes, float]:
-    """Return the graph in the precision that is wanted, and the difference of its maps."""
-    if order.int8 is not None:
-        pictures = calibration_pictures(order.int8, spec, shape[-1])
+    """Return the graph in the requested precision, and the difference of its maps."""
+    if settings.int8 is not None:
+        pictures = calibration_pictures(settings.int8, spec, shape[-1])
         data = to_int8(data, pictures)
         apart = _differences(data, module, pictures)
         return data, fmean(float(one.mean()) for one in apart)
-    data = to_half(data) if order.half else compact(data)
+    data = to_half(data) if settings.half else compact(data)
     apart = _differences(data, module, _random_inputs(spec, shape))
     return data, max(float(one.max(initial=0.0)) for one in apart)
 
 
-def _check_difference(difference: float, order: Order) -> None:
-    tol = order.tol
+def _check_difference(difference: float, settings: ExportSettings) -> None:
+    tol = settings.tol
     if tol is None:
-        tol = _GREY_LEVEL if order.int8 is None else 5 * _GREY_LEVEL
+        tol = _ONE_LEVEL if settings.int8 is None else 5 * _ONE_LEVEL
     if not difference <= tol:
         raise WeightsError(
-            f"{order.source}: the graph's maps differ by {difference:.3g}, more than "
+            f"{settings.source}: the graph's maps differ by {difference:.3g}, more than "
             f"--tol {tol:.2g}; nothing was written"
         )
 
 
 def _random_inputs(spec: ModelSpec, shape: tuple[int, ...]) -> list[Array]:
-    """Return the same numbers every time, for pictures at several sizes."""
+    """Return random inputs from a fixed seed; several sizes for image models."""
     import torch
 
     shapes = [shape]
@@ -187,15 +203,35 @@ def _random_inputs(spec: ModelSpec, shape: tuple[int, ...]) -> list[Array]:
 
 
 def _differences(data: bytes, module: "nn.Module", inputs: Sequence[Array]) -> Iterator[Array]:
-    """Yield how far the maps of a graph are from those of a network, for each input, in [0, 1]."""
+    """Yield for each input the absolute difference between the maps of graph and network."""
     import onnxruntime
     import torch
 
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     for x in inputs:
         with torch.inference_mode():
             ours: Array = module(torch.from_numpy(x)).logits.numpy()
         theirs: Array = session.run(None, {"x": x})[0]
         yield np.abs(sigmoid(ours) - sigmoid(theirs))
+
+
+def write_shipped_graphs() -> list[Path]:
+    """Write the graph of each of the built-in weights beside them; return the files.
+
+    Raises:
+        SodError: As of :func:`export_file`.
+    """
+    registry, written = default_registry(), []
+    for entry in registry.weights.values():
+        if entry.builtin:
+            weights = cache.stored(entry)
+            target = weights.with_suffix(".onnx")
+            export_file(ExportSettings(str(weights), target, entry.model, tol=1e-4), registry)
+            written.append(target)
+    return written
+
+
+if __name__ == "__main__":
+    write_shipped_graphs()

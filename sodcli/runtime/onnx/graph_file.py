@@ -1,62 +1,59 @@
-"""What is done to a graph once it is written: smaller, in half precision, with words about it."""
+"""Change graphs once they are made: constants, precision, metadata."""
 
-from collections.abc import Mapping
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sodcli.errors import UsageError
-from sodcli.files import write_whole
+from sodcli.errors import SourceError, UsageError
+from sodcli.io.sources import find_inputs, read_input
+from sodcli.registry import ModelSpec
+from sodcli.runtime.backends import Array
+from sodcli.runtime.predictor import prepared
 
-_FEW: Final = 64  # values that are not worth a node
+_MIN_VALUES: Final = 64  # smaller constants are not worth a node of their own
 _PACKAGES: Final = ("onnx", "onnxruntime")
+_CALIBRATION_PHOTOS: Final = 100  # more of them change little
 
 
 def require_packages() -> None:
-    """Demand what making and checking of ONNX files takes.
+    """Check that the packages that make and check ONNX files are installed.
 
     Raises:
-        UsageError: If a package is missing.
+        UsageError: If one is missing.
     """
-    from importlib.util import find_spec
-
     for name in _PACKAGES:
         if find_spec(name) is None:
             raise UsageError(f"{name} is not installed; run: pip install 'sodcli[onnx]'")
 
 
-def put_graph(path: Path, data: bytes) -> None:
-    """Write an ONNX file so that it appears whole, or not at all.
-
-    Raises:
-        SinkError: If it cannot be written.
-    """
-    write_whole(path, data)
-
-
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
-    """Return an ONNX file with ``about`` as its metadata, and its one map per picture told."""
+    """Return an ONNX file with ``about`` as its metadata and one output channel declared."""
     import onnx
 
     model = onnx.load_from_string(data)
     channels = model.graph.output[0].type.tensor_type.shape.dim[-3]
-    channels.dim_value = 1  # which the exporter does not see behind a resize
+    channels.dim_value = 1  # the exporter cannot infer it through a resize
     onnx.helper.set_model_props(model, dict(about))
     return bytes(model.SerializeToString())
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
-    """Return what an ONNX file says of itself."""
+    """Return the metadata of an ONNX file."""
     import onnx
 
     return {one.key: one.value for one in onnx.load_from_string(data).metadata_props}
 
 
 def compact(data: bytes) -> bytes:
-    """Return the same graph with every constant in half precision that loses nothing by it.
+    """Return the graph with each constant stored in float16 where that loses nothing.
 
-    The numbers that it computes with stay float32, bit for bit.
+    The values that the graph computes with stay the same float32 values, bit for bit.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -69,7 +66,7 @@ def compact(data: bytes) -> bytes:
         values = numpy_helper.to_array(constant)
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if values.size < _FEW or not np.array_equal(half.astype(np.float32), values):
+        if values.size < _MIN_VALUES or not np.array_equal(half.astype(np.float32), values):
             continue
         name = constant.name
         constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
@@ -81,9 +78,75 @@ def compact(data: bytes) -> bytes:
 
 
 def to_half(data: bytes) -> bytes:
-    """Return the graph computing in float16; what goes in and comes out stays float32."""
+    """Return the graph computing in float16; its input and output stay float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model: Any = convert_float_to_float16(onnx.load_from_string(data), keep_io_types=True)
     return bytes(model.SerializeToString())
+
+
+def calibration_pictures(folder: Path, spec: ModelSpec, side: int) -> list[Array]:
+    """Return the network's input for up to 100 photos, spread evenly over those of a folder.
+
+    Returns:
+        ``(1, 3, side, side)`` float32 each, normalised.
+
+    Raises:
+        SourceError: If the folder holds no pictures, or one that cannot be read.
+    """
+    photos = [one for one in find_inputs([str(folder)], recursive=True) if one.kind == "picture"]
+    if not photos:
+        raise SourceError(f"{folder}: no pictures")
+    chosen = photos[:: -(-len(photos) // _CALIBRATION_PHOTOS)]
+    return [prepared(read_input(one), spec, (side, side))[None] for one in chosen]
+
+
+def to_int8(data: bytes, pictures: Sequence[Array]) -> bytes:
+    """Return the graph with 8-bit integer convolutions; its input and output stay float32.
+
+    Weights are scaled channel by channel, activations by the smallest and the largest value that
+    ``pictures`` produce.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory(prefix="sod-int8-") as folder, _no_warnings():
+        plain, fused, small = (Path(folder, f"{n}.onnx") for n in ("plain", "fused", "int8"))
+        plain.write_bytes(data)
+        quant_pre_process(plain, fused, skip_symbolic_shape=True)  # it fails on dynamic sizes
+        quantize_static(
+            fused,
+            small,
+            _reader(pictures),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return small.read_bytes()
+
+
+def _reader(pictures: Sequence[Array]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._pictures = iter(pictures)
+
+        def get_next(self) -> dict[str, Array] | None:
+            x = next(self._pictures, None)
+            return None if x is None else {"x": x}
+
+    return Reader()
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Suppress the warnings of ONNX Runtime's quantiser, which are meant for developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

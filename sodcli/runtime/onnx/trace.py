@@ -1,4 +1,4 @@
-"""Networks as graphs: ONNX, the one format that every other backend reads."""
+"""Trace networks into ONNX graphs, the format that the other backends read."""
 
 import io
 import warnings
@@ -11,31 +11,31 @@ import torch
 from torch import Tensor, nn
 from torch.onnx.symbolic_helper import parse_args
 
+from sodcli.files import write_whole
 from sodcli.registry import ModelSpec
-from sodcli.runtime.onnx.graph_file import put_graph
 
 OPSET: Final = 17
-# Odd sides, so that every resize and padding that any size may need is in the graph.
+# Odd sides, so that the graph contains every resize and padding that any size may need.
 _TRACED_HW: Final = (67, 71)
 _SMALL_HW: Final = (96, 96)
 _ANY: Final = {0: "N", 2: "H", 3: "W"}
 
 
 class Plain(nn.Module):
-    """A network whose only answer is its logits."""
+    """A network that returns its logits only."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, of any model's input."""
+        """Return the logits for any model's input."""
         logits: Tensor = self.network(x).logits
         return logits
 
 
 class Blended(nn.Module):
-    """A :class:`sodcli.models._base.BlendingNetwork` on its two sizes."""
+    """InSPyReNet's pyramid blending of a picture at two sizes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def write_graph(
     Raises:
         SinkError: If the file cannot be written.
     """
-    put_graph(path, graph_of(spec, module, kind, shape))
+    write_whole(path, graph_of(spec, module, kind, shape))
 
 
 def graph_of(
@@ -65,10 +65,9 @@ def graph_of(
 
     Args:
         spec: Its entry in models.toml.
-        module: The network, in eval mode, on the CPU; best folded.
-        kind: ``"plain"``, or ``"blended"`` for a :class:`.BlendingNetwork` on two sizes.
-        shape: Of the one input that the graph takes; ``None``, for image models, for any batch and
-            size.
+        module: The network, in eval mode, on the CPU, preferably folded.
+        kind: ``"plain"``, or ``"blended"`` for InSPyReNet's pyramid blending of two inputs.
+        shape: The fixed shape of the input; ``None``, for image models, for any batch and size.
     """
     shapes = [shape or (2, 3, *_TRACED_HW)]
     if kind == "blended":
@@ -80,7 +79,7 @@ def graph_of(
         axes["x_lr"] = {0: "N", 2: "H_lr", 3: "W_lr"}
     buffer = io.BytesIO()
     inputs = tuple(torch.randn(one, generator=torch.Generator().manual_seed(0)) for one in shapes)
-    with _calmly(), plain_padding(wrapped), torch.no_grad():
+    with _no_warnings(), numeric_padding(wrapped), torch.no_grad():
         torch.onnx.export(
             wrapped.eval(),
             inputs,
@@ -89,14 +88,14 @@ def graph_of(
             output_names=["logits"],
             dynamic_axes=axes,
             opset_version=OPSET,
-            dynamo=False,  # the other exporter takes minutes for what this one does in seconds
+            dynamo=False,  # the newer exporter takes minutes instead of seconds
         )
     return buffer.getvalue()
 
 
 @contextmanager
-def plain_padding(module: nn.Module) -> Iterator[None]:
-    """Give convolutions padded to the "same" size their padding in numbers: engines want those."""
+def numeric_padding(module: nn.Module) -> Iterator[None]:
+    """Replace the padding "same" of convolutions by numbers, which every engine supports."""
     convs = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.padding == "same"]
     try:
         for conv in convs:
@@ -109,18 +108,18 @@ def plain_padding(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _calmly() -> Iterator[None]:
-    """Keep the exporter's remarks away: it is told to be the old one, and sizes are meant."""
+def _no_warnings() -> Iterator[None]:
+    """Suppress the exporter's warnings about its own age and about sizes in the graph."""
     exporter: Any = torch.onnx
-    exporter.register_custom_op_symbolic("aten::mT", _swapped, OPSET)
+    exporter.register_custom_op_symbolic("aten::mT", _transposed, OPSET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 @parse_args("v")
-def _swapped(graph: Any, x: Any) -> Any:
-    """Write ``x.mT`` down, which the exporter does not know."""
+def _transposed(graph: Any, x: Any) -> Any:
+    """Export ``x.mT``, which the exporter does not support."""
     order = list(range(x.type().dim()))
     order[-2:] = order[:-3:-1]
     return graph.op("Transpose", x, perm_i=order)

@@ -1,4 +1,4 @@
-"""How many pictures are taken at a time; the answers and their order never depend on it."""
+"""Batching changes neither the results nor their order."""
 
 import threading
 import time
@@ -11,26 +11,27 @@ import torch
 from sodcli.errors import DeviceError
 from sodcli.frame import Frame
 from sodcli.models._base import Prediction
-from sodcli.runtime import batching as pace
+from sodcli.runtime import batching
+from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
-from sodcli.runtime.batching import paced
+from sodcli.runtime.batching import batched
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream
 
 
-class Lanes:
-    """Three lanes that remember who ran in them."""
+class Parallel(Backend):
+    """A backend with three workers, which records the threads that started as one."""
 
-    lanes = 3
+    workers = 3
 
     def __init__(self):
-        self.entered, self.left = [], 0
+        self.started, self.restored = [], 0
 
-    def enter_lane(self):
-        self.entered.append(threading.current_thread().name)
+    def start_worker(self):
+        self.started.append(threading.current_thread().name)
 
-    def leave_lanes(self):
-        self.left += 1
+    def workers_started(self):
+        self.restored += 1
 
 
 class Clock:
@@ -73,48 +74,48 @@ def squares(number):
     return [n * n for n in range(number)]
 
 
-def no_lane_left():
-    return not [t for t in threading.enumerate() if t.name.startswith("sod-lane")]
+def no_worker_left():
+    return not [t for t in threading.enumerate() if t.name.startswith("sod-worker")]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 9, 50])
-@pytest.mark.parametrize("backend", [None, object(), Lanes()])
+@pytest.mark.parametrize("backend", [None, Backend(), Parallel()])
 @pytest.mark.parametrize("batch", [None, 1, 4])
 def test_every_item_is_answered_once_in_order(number, backend, batch):
-    assert list(paced(Work(), range(number), backend=backend, batch=batch)) == squares(number)
-    assert no_lane_left()
+    assert list(batched(Work(), range(number), backend=backend, batch=batch)) == squares(number)
+    assert no_worker_left()
 
 
-def test_a_number_that_is_asked_for_stays():
+def test_a_requested_batch_size_is_used():
     work = Work()
-    list(paced(work, range(10), backend=Lanes(), batch=4))
+    list(batched(work, range(10), backend=Parallel(), batch=4))
     assert work.calls == [4, 4, 2]
     assert set(work.threads) == {"MainThread"}
 
 
-def test_larger_batches_are_taken_where_they_pay(monkeypatch):
+def test_batches_grow_while_that_is_faster(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(pace, "time", clock)
+    monkeypatch.setattr(batching, "time", clock)
     costly_call, costly_item = (
         Work(once=0.02, sleep=clock.sleep),
         Work(each=0.005, sleep=clock.sleep),
     )
-    list(paced(costly_call, range(200), backend=object(), batch=None))
-    list(paced(costly_item, range(30), backend=object(), batch=None))
+    list(batched(costly_call, range(200), backend=Backend(), batch=None))
+    list(batched(costly_item, range(30), backend=Backend(), batch=None))
     assert costly_call.calls[:4] == [1, 1, 2, 2]
     assert costly_call.calls[-2] >= 4
     assert costly_item.calls[5:] == [1] * len(costly_item.calls[5:])
 
 
-def test_no_more_memory_than_is_there_is_used_to_try(monkeypatch):
+def test_trials_stay_within_the_free_memory(monkeypatch):
     left = (2.0**34 - n * 2.0**31 for n in range(8))
-    monkeypatch.setattr(pace, "_left_bytes", lambda: next(left))
+    monkeypatch.setattr(batching, "_free_bytes", lambda: next(left))
     work = Work(once=0.002)
-    list(paced(work, range(60), backend=object(), batch=None))
+    list(batched(work, range(60), backend=Backend(), batch=None))
     assert max(work.calls) <= 2
 
 
-def test_memory_is_reckoned_by_the_items_that_took_it(monkeypatch):
+def test_memory_is_estimated_from_the_items_processed(monkeypatch):
     """33 GiB are free at first; a call takes 4 for each item, and a quarter of the rest is ours."""
     taken = [0]
 
@@ -123,41 +124,41 @@ def test_memory_is_reckoned_by_the_items_that_took_it(monkeypatch):
             taken[0] = max(taken[0], len(items))
             return super().__call__(items)
 
-    monkeypatch.setattr(pace, "_left_bytes", lambda: 2.0**30 * (33 - 4 * taken[0]))
+    monkeypatch.setattr(batching, "_free_bytes", lambda: 2.0**30 * (33 - 4 * taken[0]))
     work = Hungry(once=0.002)
-    list(paced(work, range(60), backend=object(), batch=None))
+    list(batched(work, range(60), backend=Backend(), batch=None))
     assert max(work.calls) == 1
 
 
 @pytest.mark.parametrize("text", ["MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "nothing", None])
-def test_free_memory_is_asked_of_the_system(monkeypatch, tmp_path, text):
+def test_free_memory_comes_from_the_system(monkeypatch, tmp_path, text):
     if text:
         (tmp_path / "meminfo").write_text(text)
-    monkeypatch.setattr(pace, "_MEMORY", tmp_path / "meminfo")
-    assert pace._left_bytes() == (2.0**21 if text and "Available" in text else 2.0**50)
+    monkeypatch.setattr(batching, "_MEMINFO", tmp_path / "meminfo")
+    assert batching._free_bytes() == (2.0**21 if text and "Available" in text else 2.0**50)
 
 
-def test_lanes_work_side_by_side_one_item_a_call():
-    work, backend = Work(each=0.01), Lanes()
-    assert list(paced(work, range(30), backend=backend, batch=None)) == squares(30)
+def test_workers_process_one_item_per_call_at_the_same_time():
+    work, backend = Work(each=0.01), Parallel()
+    assert list(batched(work, range(30), backend=backend, batch=None)) == squares(30)
     assert work.most == 3
     assert set(work.calls) == {1}
-    assert set(work.threads) == set(backend.entered)
-    assert len(backend.entered) == 3
-    assert backend.left == 1
+    assert set(work.threads) == set(backend.started)
+    assert len(backend.started) == 3
+    assert backend.restored == 1
 
 
-def test_a_single_item_has_the_whole_processor():
-    work, backend = Work(), Lanes()
-    assert list(paced(work, range(1), backend=backend, batch=None)) == [0]
+def test_a_single_item_uses_every_thread():
+    work, backend = Work(), Parallel()
+    assert list(batched(work, range(1), backend=backend, batch=None)) == [0]
     assert work.threads == ["MainThread"]
-    assert not backend.entered
+    assert not backend.started
 
 
-def test_without_memory_for_two_there_are_no_lanes(monkeypatch):
-    monkeypatch.setattr(pace, "_room", lambda before, items: 1)
+def test_without_memory_for_two_there_are_no_workers(monkeypatch):
+    monkeypatch.setattr(batching, "_affordable", lambda before, items: 1)
     work = Work()
-    assert list(paced(work, range(9), backend=Lanes(), batch=None)) == squares(9)
+    assert list(batched(work, range(9), backend=Parallel(), batch=None)) == squares(9)
     assert work.threads[1:] == ["MainThread"] * 8
 
 
@@ -169,20 +170,20 @@ def test_items_are_read_no_further_than_needed():
             read.append(n)
             yield n
 
-    answers = paced(Work(), endless(), backend=Lanes(), batch=None)
+    answers = batched(Work(), endless(), backend=Parallel(), batch=None)
     assert list(islice(answers, 40)) == squares(40)
     assert len(read) <= 40 + 3 + 1
     answers.close()
-    assert no_lane_left()
+    assert no_worker_left()
 
 
-def test_a_failure_comes_in_its_turn_and_ends_the_lanes():
-    answers = paced(Work(fail_at=20), range(99), backend=Lanes(), batch=None)
+def test_a_failure_is_raised_in_order_and_ends_the_workers():
+    answers = batched(Work(fail_at=20), range(99), backend=Parallel(), batch=None)
     seen = []
     with pytest.raises(DeviceError, match="out of memory"):
         seen.extend(answers)
     assert seen == squares(20)
-    assert no_lane_left()
+    assert no_worker_left()
 
 
 class Threads(torch.nn.Module):
@@ -193,12 +194,12 @@ class Threads(torch.nn.Module):
         return Prediction(level)
 
 
-def test_each_lane_of_pytorch_computes_alone(registry):
+def test_each_worker_of_pytorch_uses_its_share_of_the_threads(registry):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
         backend = TorchBackend(Threads(), torch.device("cpu"), half=False)
-        assert backend.lanes == 3
+        assert backend.workers == 3
         predictor = Predictor(registry.model("sdnet"), backend.module, backend, size=32)
         frames = [Frame(np.zeros((32, 32, 3), np.uint8), n, "x") for n in range(12)]
         answers = [frame.saliency[0, 0] for frame in saliency_stream(predictor, frames, batch=None)]
@@ -209,6 +210,6 @@ def test_each_lane_of_pytorch_computes_alone(registry):
         later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         later.start()
         later.join()
-        assert seen == [3]  # threads of others are as they would have been
+        assert seen == [3]  # other threads keep their number
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,148 @@
+"""ONNX Runtime and OpenVINO: libraries that run ONNX graphs on the CPU."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from sodcli.files.locks import file_lock
+from sodcli.runtime.backends import MAX_WORKERS, Array
+from sodcli.runtime.backends.graph_cache import GraphError, folder
+
+Run = Callable[[Sequence[Array]], Array]
+"""Maps the inputs of a graph to its one output, float32. Threads may call it at the same time."""
+
+_ERRORS_ONLY: Final = 3  # log level of ONNX Runtime
+_OPENING: Final = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Opens graphs.
+
+    Attributes:
+        name: As after ``--backend``.
+        threads: CPU threads that a graph may use.
+        half: Compute in bfloat16 instead of float32.
+        workers: As of :class:`sodcli.runtime.backends.Backend`.
+    """
+
+    threads: int
+    half: bool = False
+    name: ClassVar[str]
+
+    @property
+    def workers(self) -> int:
+        """Number of threads that may run graphs side by side with a gain."""
+        return 1
+
+    def open_graph(self, path: Path, threads: int) -> Run:
+        """Read an ONNX file, to be run on ``threads`` threads.
+
+        Raises:
+            GraphError: If it is not a graph, or damaged.
+        """
+        raise NotImplementedError
+
+
+class OnnxEngine(Engine):
+    """ONNX Runtime, float32: the faster one to start."""
+
+    name = "onnx"
+
+    @property
+    def workers(self) -> int:
+        """See :class:`Engine`."""
+        return min(MAX_WORKERS, self.threads)
+
+    def open_graph(self, path: Path, threads: int) -> Run:
+        """See :class:`Engine`."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the exception classes differ between versions
+            raise GraphError(str(path)) from error
+        names = [one.name for one in session.get_inputs()]
+
+        def run(inputs: Sequence[Array]) -> Array:
+            named: dict[str, Any] = dict(zip(names, inputs, strict=True))
+            answer: Array = session.run(None, named)[0]
+            return answer
+
+        return run
+
+
+class OpenVinoEngine(Engine):
+    """OpenVINO: the faster one on Intel processors; with ``half`` in bfloat16.
+
+    It has one worker: a process that ran several compiled models at the same time died when it
+    next started another program.
+    """
+
+    name = "openvino"
+
+    def open_graph(self, path: Path, threads: int) -> Run:
+        """See :class:`Engine`."""
+        try:
+            with _opening():
+                compiled = _core().compile_model(str(path), "CPU", self._settings(threads))
+        except RuntimeError as error:
+            raise GraphError(str(path)) from error
+        request, running = compiled.create_infer_request(), threading.Lock()
+
+        def run(inputs: Sequence[Array]) -> Array:
+            with running:  # a request serves one caller at a time; more requests gain nothing
+                answer = request.infer(list(inputs))[compiled.output(0)]
+                return np.array(answer, np.float32)  # the next call reuses the memory
+
+        return run
+
+    def _settings(self, threads: int) -> dict[str, str | int]:
+        return {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if self.half else "f32",
+        }
+
+
+def make_engine(name: str, threads: int, *, half: bool = False) -> Engine:
+    """Return the engine called ``onnx`` or ``openvino``."""
+    kinds: dict[str, type[Engine]] = {one.name: one for one in (OnnxEngine, OpenVinoEngine)}
+    return kinds[name](threads, half)
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    """Let one thread of one process at a time open a graph.
+
+    OpenVINO maps files of its cache into memory and crashes if another process writes them.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_OPENING)
+        with suppress(OSError):  # a folder without locks has no cache either
+            stack.enter_context(file_lock(folder() / "openvino.lock"))
+        yield
+
+
+def _core() -> Any:
+    """Return OpenVINO's core, which keeps compiled graphs in our cache if that can be written."""
+    import openvino
+
+    core = openvino.Core()
+    kept = folder() / "openvino"
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        core.set_property({"CACHE_DIR": str(kept)})
+    except (OSError, RuntimeError):
+        pass
+    return core
