@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,9 @@ import typer
 from sodcli.cli import ui
 from sodcli.cli.loading import NetworkOptions, join_group
 from sodcli.errors import BatchError, SodError, UsageError
+from sodcli.files import user_path
 from sodcli.process import ProcessGroup, rank
+from sodcli.text import display_name
 
 if TYPE_CHECKING:
     from sodcli.infer.films import FilmOutcome, Position
@@ -55,13 +57,17 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
             report(outcome)
         share, begin = _share(todo, group), time.perf_counter()
         if any(share):
-            predictor, where = network.load(own, quiet, _pictures(todo))
-            about, begin = {"model": predictor.spec.name, "device": where}, time.perf_counter()
+            predictor = None
+            if settings.mask is None:
+                predictor, where = network.load(own, quiet, _pictures(todo))
+                about = {"model": predictor.spec.name, "device": where}
+            begin = time.perf_counter()
             outcomes += _work(share, predictor, settings, report, quiet=quiet)
         lines = group.gather([ResultRow.of(outcome).line() for outcome in outcomes])
     if group.rank > 0:
         return
     rows = [ResultRow.parse(line) for line in lines]
+    _write_sheet(rows, settings)
     took = time.perf_counter() - begin if settings.verbose or group.world_size > 1 else None
     if settings.json:
         _print_document(rows, about)
@@ -77,11 +83,67 @@ def _plan(settings: "InferSettings") -> "list[Job]":
         settings.sources, recursive=settings.recursive, out=settings.out, warn=warn
     )
     jobs = plan_outputs(inputs, settings)
-    if settings.json and any(job.target is None for job in jobs):
-        raise UsageError(
-            "the picture and --json cannot both go to standard output; name a file: -o FILE"
-        )
+    if any(job.target is None for job in jobs):
+        if settings.json:
+            raise UsageError(
+                "the picture and --json cannot both go to standard output; name a file: -o FILE"
+            )
+        if ui.on_screen():
+            raise UsageError("the picture cannot go to the screen; name a file: -o FILE")
+    _check_photo_options(jobs, settings)
     return jobs
+
+
+def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
+    """Refuse options for photos where there is a film, and those that exclude each other."""
+    given = {
+        "--mask": settings.mask is not None,
+        "--box": settings.box is not None,
+        "--crop, --margin and --canvas": settings.framing is not None,
+    }
+    films = [job for job in jobs if job.input.kind == "film"]
+    for option, used in given.items():
+        if used and films:
+            raise UsageError(
+                f"{option}: for photos only; leave out {display_name(films[0].source)}"
+            )
+    if settings.mask is not None:
+        if settings.box is not None:
+            raise UsageError("--mask and --box exclude each other: the box is for the network")
+        path = user_path(settings.mask)
+        if not path.exists():
+            raise UsageError(f"--mask {display_name(settings.mask)}: no such file or folder")
+        if not path.is_dir() and len({job.source for job in jobs}) > 1:
+            raise UsageError("--mask FILE is for one photo; of several, name a folder of masks")
+    if settings.report is not None:
+        page = user_path(settings.report)
+        if page.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--report {display_name(page)}: its name must end in .html")
+        if page.exists() and not settings.overwrite:
+            raise UsageError(f"{display_name(page)}: exists; --overwrite replaces it")
+
+
+def _write_sheet(rows: "Sequence[ResultRow]", settings: "InferSettings") -> None:
+    """Write the page of ``--report``, if there is one and any photo was done."""
+    pages: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        if row.preview is not None:
+            pages.setdefault(row.about["input"], []).append(row)
+    if settings.report is None or not pages:
+        return
+    from sodcli.infer.sheet import Entry, Preview, write_sheet
+
+    entries = [
+        Entry(
+            source,
+            tuple(row.about["output"] for row in same),
+            same[0].about.get("certainty"),
+            Preview(**(same[0].preview or {})),
+        )
+        for source, same in pages.items()
+    ]
+    write_sheet(user_path(settings.report), entries)
+    ui.note(f"page: {display_name(settings.report)}", quiet=settings.quiet)
 
 
 def _pictures(jobs: "list[Job]") -> int:
@@ -102,7 +164,7 @@ def _share(jobs: "list[Job]", group: ProcessGroup) -> "tuple[list[Job], list[Job
 
 def _work(
     jobs: "tuple[list[Job], list[Job]]",
-    predictor: "Predictor",
+    predictor: "Predictor | None",
     settings: "InferSettings",
     report: "Callable[[Outcome], None]",
     *,
@@ -120,7 +182,7 @@ def _work(
 
         outcomes = infer(pictures, predictor, settings, count)
     failed = any(outcome.error for outcome in outcomes)
-    if not films or (failed and settings.fail_fast):
+    if not films or predictor is None or (failed and settings.fail_fast):
         return outcomes
     return outcomes + _work_on_films(films, predictor, settings, report, quiet=quiet)
 
@@ -168,8 +230,11 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
     elif outcome.status == "skipped":
         text = f"{outcome.job.output}: exists, skipped (--overwrite replaces)"
         ui.note(text, quiet=quiet or not skips)
-    elif outcome.job.target is not None and not as_json:
-        ui.print_line(outcome.job.output)
+    else:
+        if outcome.remark is not None:
+            ui.note(outcome.remark, quiet=quiet)
+        if outcome.job.target is not None and not as_json:
+            ui.print_line(outcome.job.output)
 
 
 def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
@@ -201,10 +266,12 @@ class ResultRow:
     Attributes:
         about: Its entry in the JSON document.
         exit_code: That of its error; 0 without one.
+        preview: Small pictures for the page of ``--report``, by name.
     """
 
     about: dict[str, Any]
     exit_code: int
+    preview: dict[str, str] | None = None
 
     @classmethod
     def of(cls, outcome: "Outcome") -> "ResultRow":
@@ -217,7 +284,8 @@ class ResultRow:
             "error": str(error) if error else None,
             **outcome.facts(),
         }
-        return cls(about, error.exit_code if error else 0)
+        preview = None if outcome.preview is None else asdict(outcome.preview)
+        return cls(about, error.exit_code if error else 0, preview)
 
     @classmethod
     def parse(cls, line: str) -> "ResultRow":
@@ -226,7 +294,7 @@ class ResultRow:
 
     def line(self) -> str:
         """Return the row as text."""
-        return json.dumps([self.about, self.exit_code])
+        return json.dumps([self.about, self.exit_code, self.preview])
 
 
 def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) -> None:
@@ -265,7 +333,8 @@ def _finish(
 
 def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], time: str = "") -> str:
     """Say ``5 pictures and 2 films: 4 done, 3 failed``."""
-    kinds, counts = Counter(job.input.kind for job in jobs), Counter(statuses)
+    inputs = {id(job.input): job.input.kind for job in jobs}  # one may have several results
+    kinds, counts = Counter(inputs.values()), Counter(statuses)
     counts["not begun"] = len(jobs) - len(statuses)
     whole = " and ".join(
         f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)

@@ -11,7 +11,8 @@ from sodcli.registry import DEFAULT_MODEL
 
 T = TypeVar("T")
 
-COMMON: Final = "Common options"
+NETWORK: Final = "Network"
+COMMON: Final = "Messages"
 
 Model = Annotated[
     str | None,
@@ -41,29 +42,29 @@ Device = Annotated[
     typer.Option(
         envvar="SOD_DEVICE",
         help="auto, cpu, cuda, cuda:N or mps.",
-        rich_help_panel=COMMON,
+        rich_help_panel=NETWORK,
         autocompletion=completion.devices,
     ),
 ]
-Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=COMMON)]
+Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=NETWORK)]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=COMMON),
+    typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=NETWORK),
 ]
 Backend = Annotated[
     Literal["auto", "torch", "onnx", "openvino"],
     typer.Option(
-        help="What runs the network. auto: the fastest that is installed.", rich_help_panel=COMMON
+        help="What runs the network. auto: the fastest that is installed.", rich_help_panel=NETWORK
     ),
 ]
 Compile = Annotated[
     bool,
-    typer.Option("--compile", help="Let torch.compile build the network.", rich_help_panel=COMMON),
+    typer.Option("--compile", help="Let torch.compile build the network.", rich_help_panel=NETWORK),
 ]
 Offline = Annotated[
     bool,
     typer.Option(
-        "--offline", help="Download nothing; SOD_OFFLINE=1 says so, too.", rich_help_panel=COMMON
+        "--offline", help="Download nothing; SOD_OFFLINE=1 says so, too.", rich_help_panel=NETWORK
     ),
 ]
 Json = Annotated[

@@ -6,12 +6,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, takewhile
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from sodcli.errors import SodError
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import Pixels, compose, needs_srgb
+from sodcli.imaging.framing import framed, subject_box
+from sodcli.imaging.matte import certainty, clean
 from sodcli.imaging.tensors import binarise
+from sodcli.infer.masks import read_mask
+from sodcli.infer.sheet import Preview, make_preview
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import check_file
 from sodcli.io.settings import InferSettings, Style
@@ -20,19 +27,35 @@ from sodcli.io.sources import read_input
 from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
+from sodcli.text import display_name
+
+NOTHING: Final = 0.2  # certainty below which a photo is said to have no subject
+_RAW_TYPES: Final = ("map", "overlay")  # they show what the network answered
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one job; ``error`` is set if it failed."""
+    """The result of one job; ``error`` is set if it failed.
+
+    Attributes:
+        job: What was to do.
+        status: What became of it.
+        error: Why it failed.
+        certainty: How well the map of a photo fits, see ``imaging.matte.certainty``.
+        remark: A line for the user about a photo that is done.
+        preview: For the HTML page, if there is one.
+    """
 
     job: Job
     status: Literal["done", "skipped", "failed"]
     error: SodError | None = None
+    certainty: float | None = None
+    remark: str | None = None
+    preview: Preview | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return further entries for the JSON document, by name."""
-        return {}
+        return {} if self.certainty is None else {"certainty": round(self.certainty, 3)}
 
 
 Report = Callable[[Outcome], None]
@@ -44,8 +67,11 @@ class _Item:
 
     jobs: tuple[Job, ...]
     frame: Frame | None = None
-    results: tuple[bytes | SodError, ...] = ()  # one per job
     error: SodError | None = None
+    results: tuple[bytes | SodError, ...] = ()  # one per job
+    certainty: float | None = None
+    remark: str | None = None
+    preview: Preview | None = None
 
 
 class Outcomes:
@@ -89,13 +115,13 @@ def by_input(jobs: Iterable[Job]) -> list[tuple[Job, ...]]:
 
 
 def infer(
-    jobs: Sequence[Job], predictor: Predictor, settings: InferSettings, report: Report
+    jobs: Sequence[Job], predictor: Predictor | None, settings: InferSettings, report: Report
 ) -> list[Outcome]:
     """Work through ``jobs``; one that fails leaves the others as they are.
 
     Args:
         jobs: Inputs with their outputs, which are replaced if they exist; see :func:`sift`.
-        predictor: The loaded network.
+        predictor: The loaded network; ``None`` if ``settings.mask`` takes its place.
         settings: The run's settings.
         report: Called with each outcome as it becomes known.
 
@@ -120,11 +146,19 @@ def infer(
     hands = helping_hands()
     items = ordered(partial(_read, settings), wanted, hands)
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
-    work = partial(_predict, predictor)
     with opencv_in_line(), closing(items), writer:
-        for item in batched(work, items, backend=predictor.batching, batch=settings.batch):
+        for item in _answered(items, predictor, settings):
             writer.put(item)
     return outcomes.done
+
+
+def _answered(
+    items: Iterable[_Item], predictor: Predictor | None, settings: InferSettings
+) -> Iterable[_Item]:
+    if predictor is None:
+        return items
+    work = partial(_predict, predictor, settings)
+    return batched(work, items, backend=predictor.batching, batch=settings.batch)
 
 
 def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
@@ -140,26 +174,85 @@ def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
 
 def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
     try:
-        return _Item(jobs, frame=read_input(jobs[0].input, max_pixels=settings.max_pixels))
+        frame = read_input(jobs[0].input, max_pixels=settings.max_pixels)
+        if settings.mask is not None:
+            frame = frame.with_saliency(read_mask(settings.mask, frame, settings.max_pixels))
+        if settings.box is not None:
+            _part(frame, settings.box)
+        return _Item(jobs, frame)
     except SodError as error:
         return _Item(jobs, error=error)
 
 
-def _predict(predictor: Predictor, group: Sequence[_Item]) -> list[_Item]:
+def _part(frame: Frame, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of ``box`` that lie within the photo.
+
+    Raises:
+        SourceError: If there are none.
+    """
+    left, top, width, height = box
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    if top >= frame.size_hw[0] or left >= frame.size_hw[1]:
+        name = display_name(frame.origin or frame.name)
+        raise SourceError(
+            f"{name}: the photo is {frame.size_hw[1]}x{frame.size_hw[0]}, and --box lies outside"
+        )
+    return rows, columns
+
+
+def _predict(predictor: Predictor, settings: InferSettings, group: Sequence[_Item]) -> list[_Item]:
     """Predict a group as one batch, or in smaller ones while memory does not suffice."""
     frames = [item.frame for item in group if item.frame is not None]
-    answers = iter(retry_smaller(predictor.predict, frames))
+    if settings.box is None:
+        answers = iter(retry_smaller(predictor.predict, frames))
+    else:
+        answers = iter(_predict_parts(predictor, frames, settings.box))
     return [item if item.frame is None else replace(item, frame=next(answers)) for item in group]
 
 
+def _predict_parts(
+    predictor: Predictor, frames: Sequence[Frame], box: tuple[int, int, int, int]
+) -> Iterator[Frame]:
+    """Predict the same part of each frame; beyond it nothing is salient."""
+    places = [_part(frame, box) for frame in frames]
+    parts = [
+        replace(frame, rgb=frame.rgb[at], alpha=None if frame.alpha is None else frame.alpha[at])
+        for frame, at in zip(frames, places, strict=True)
+    ]
+    for frame, at, part in zip(frames, places, retry_smaller(predictor.predict, parts), strict=True):
+        saliency = np.zeros(frame.size_hw, np.float32)
+        saliency[at] = part.saliency
+        yield replace(frame, saliency=saliency)
+
+
 def _encode(item: _Item, settings: InferSettings) -> _Item:
-    if item.frame is None:
+    """Make and encode the results of one picture, with what is to be said of it."""
+    frame = item.frame
+    if frame is None or frame.saliency is None:
         return item
-    results = tuple(_encoded(job, item.frame, settings) for job in item.jobs)
-    return _Item(item.jobs, results=results)
+    sure = None if settings.mask else certainty(frame.saliency)
+    matte = clean(frame.saliency) if settings.clean else frame.saliency
+    box = subject_box(matte)
+    results = tuple(_encoded(job, frame, matte, box, settings) for job in item.jobs)
+    remark = None
+    if box is None or (sure is not None and sure < NOTHING):
+        whole = ", left whole" if box is None and settings.framing else ""
+        remark = f"{display_name(frame.origin or frame.name)}: nothing certain found{whole}"
+    preview = make_preview(frame, matte) if settings.report else None
+    return _Item(item.jobs, None, None, results, sure, remark, preview)
 
 
-def _encoded(job: Job, frame: Frame, settings: InferSettings) -> bytes | SodError:
+def _encoded(
+    job: Job,
+    frame: Frame,
+    matte: NDArray[np.float32],
+    box: tuple[int, int, int, int] | None,
+    settings: InferSettings,
+) -> bytes | SodError:
+    if job.style.kind not in _RAW_TYPES:
+        frame = replace(frame, saliency=matte)
+    if settings.framing is not None:
+        frame = framed(frame, settings.framing, box)
     if needs_srgb(job.style.kind):
         frame = in_srgb(frame)
     try:
@@ -168,6 +261,7 @@ def _encoded(job: Job, frame: Frame, settings: InferSettings) -> bytes | SodErro
             render(frame, job.style, settings),
             frame.icc,
             compress=settings.compress,
+            quality=settings.quality,
             piped=job.piped,
         )
     except SodError as error:
@@ -186,7 +280,8 @@ def _written(item: _Item) -> Iterator[Outcome]:
         except SodError as error:
             yield Outcome(job, "failed", error)
         else:
-            yield Outcome(job, "done")
+            remark = item.remark if job is item.jobs[0] else None
+            yield Outcome(job, "done", None, item.certainty, remark, item.preview)
 
 
 def render(frame: Frame, style: Style, settings: InferSettings) -> Pixels:

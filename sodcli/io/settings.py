@@ -1,5 +1,6 @@
 """The options of ``sod infer`` as one value, and the styles that ``--type`` names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from sodcli.files import user_path
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha
+from sodcli.imaging.framing import Framing
 from sodcli.imaging.output_types import ALIASES, OUTPUT_TYPES, colour_names, colour_of
 from sodcli.io.films.read import FilmReader
 from sodcli.io.pictures.colour import in_srgb
@@ -63,6 +65,12 @@ class InferSettings:
         batch: Pictures, frames or clips per forward pass; ``None`` takes what is fastest.
         max_pixels: Larger pictures are refused.
         compress: PNG compression level, 0 to 9; ``None`` is fast.
+        quality: 0 to 100, of lossy formats; ``None`` is 95, and of films the codec's usual one.
+        framing: Where the subject of a photo goes; ``None`` keeps the photo's own frame.
+        clean: Remove specks and pinholes of photos' mattes, see ``imaging.matte.clean``.
+        mask: A mask, or a folder of masks, that takes the place of the network.
+        box: Left, top, width and height in pixels of the part of a photo that the network sees.
+        report: The HTML page to write about photos.
         start_s: Where films begin, in seconds.
         frames: Frames of a film, or answers of a camera, after which to stop.
         audio: Keep the audio tracks of films.
@@ -86,6 +94,12 @@ class InferSettings:
     batch: int | None = 1
     max_pixels: int = MAX_PIXELS
     compress: int | None = None
+    quality: int | None = None
+    framing: Framing | None = None
+    clean: bool = True
+    mask: str | None = None
+    box: tuple[int, int, int, int] | None = None
+    report: str | None = None
     start_s: float = 0.0
     frames: int | None = None
     audio: bool = True
@@ -95,6 +109,14 @@ class InferSettings:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+
+
+def choose_styles(
+    kinds: Iterable[str], *, refine: bool = True, max_pixels: int = MAX_PIXELS
+) -> tuple[Style, ...]:
+    """Return the style of each value of ``--type``, each once; see :func:`choose_style`."""
+    names = dict.fromkeys(ALIASES.get(kind, kind) for kind in kinds)
+    return tuple(choose_style(name, refine=refine, max_pixels=max_pixels) for name in names)
 
 
 def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS) -> Style:

@@ -134,6 +134,7 @@ def encode_for(
     icc: bytes | None = None,
     *,
     compress: int | None = None,
+    quality: int | None = None,
     piped: str = DEFAULT_SUFFIX,
 ) -> bytes:
     """Encode a picture in the format of its target; arguments and errors as of ``save_picture``.
@@ -143,10 +144,17 @@ def encode_for(
         pixels: As of ``save_picture``.
         icc: As of ``save_picture``.
         compress: As of ``encode_picture``.
+        quality: As of ``encode_picture``.
         piped: The format for standard output, as a suffix.
     """
     suffix = target.suffix if target else piped
-    return encode_picture(pixels, suffix, icc=icc, compress=compress)
+    return encode_picture(
+        pixels,
+        suffix,
+        icc=icc,
+        compress=compress,
+        quality=quality,
+    )
 
 
 def put_picture(data: bytes, target: Path | None) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
 
+_QUALITY: Final = 95
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
 _SUB, _UP = 1, 2  # what is left of a pixel without its left, or its upper, neighbour
@@ -111,7 +112,7 @@ def encode_picture(
     suffix: str,
     *,
     icc: bytes | None = None,
-    quality: int = 95,
+    quality: int | None = None,
     compress: int | None = None,
 ) -> bytes:
     """Encode pixels as a whole picture file.
@@ -122,7 +123,7 @@ def encode_picture(
             ``.bmp``.
         icc: Colour profile of the pixels; left out for grey ones, which it cannot describe, and
             by BMP, which has no place for it.
-        quality: 0 to 100, for the lossy formats.
+        quality: 0 to 100, for the lossy formats; ``None`` is 95.
         compress: 0 to 9, for PNG: how hard zlib tries. ``None`` is as fast as ``encode_png``, 6
             gives files about an eighth smaller in five times the time. The other formats take no
             notice.
@@ -144,7 +145,7 @@ def encode_picture(
         return encode_png(pixels, icc)
     options = dict(chosen.options)
     if chosen.lossy:
-        options["quality"] = quality
+        options["quality"] = _QUALITY if quality is None else quality
     if chosen.name == "PNG":
         options["compress_level"] = compress
     if icc is not None:

@@ -1,0 +1,161 @@
+"""Catalogue photos: crop to the subject, centre it, scale it onto a canvas."""
+
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import UsageError
+from sodcli.frame import Frame
+
+SUBJECT: Final = 0.5  # saliency from which on a pixel belongs to the subject
+_MARGIN: Final = re.compile(r"(\d+(?:\.\d+)?)(%|px)")
+_CANVAS: Final = re.compile(r"(\d+)x(\d+)")
+_MOST_SIDE: Final = 20_000  # px
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Where the subject goes in the result.
+
+    Attributes:
+        margin: Free space on each side of the subject: a share of the canvas's shorter side
+            (without a canvas: of the subject's longer side), or pixels of the result.
+        in_px: ``margin`` is in pixels.
+        canvas_wh: Width and height of the result in pixels, onto which the subject is scaled.
+        square: Without ``canvas_wh``: make the result square.
+    """
+
+    margin: float = 0.05
+    in_px: bool = False
+    canvas_wh: tuple[int, int] | None = None
+    square: bool = False
+
+
+def read_framing(crop: bool, margin: str | None, canvas: str | None) -> Framing | None:
+    """Return what ``--crop``, ``--margin`` and ``--canvas`` ask for; ``None`` if nothing.
+
+    Raises:
+        UsageError: If a value cannot be read.
+    """
+    if not (crop or margin or canvas):
+        return None
+    amount, in_px = 0.05, False
+    if margin is not None:
+        match = _MARGIN.fullmatch(margin.strip())
+        if match is None:
+            raise UsageError(f"--margin {margin}: write a share or pixels, such as 5% or 20px")
+        in_px = match[2] == "px"
+        amount = float(match[1]) if in_px else float(match[1]) / 100
+    if canvas is None or canvas == "square":
+        return Framing(amount, in_px, None, canvas is not None)
+    match = _CANVAS.fullmatch(canvas.strip().lower())
+    if match is None or not all(0 < int(side) <= _MOST_SIDE for side in match.groups()):
+        raise UsageError(
+            f"--canvas {canvas}: write WIDTHxHEIGHT in pixels, up to {_MOST_SIDE}, or square"
+        )
+    size_wh = int(match[1]), int(match[2])
+    if 2 * _margin_px(amount, in_px, min(size_wh)) >= min(size_wh):
+        raise UsageError(f"--margin {margin} leaves no room on --canvas {canvas}")
+    return Framing(amount, in_px, size_wh)
+
+
+def read_box(text: str) -> tuple[int, int, int, int]:
+    """Return left, top, width and height in pixels from the value of ``--box``.
+
+    Raises:
+        UsageError: If they are not four such numbers.
+    """
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(part.isdecimal() for part in numbers):
+        raise UsageError(f"--box {text}: write left, top, width and height, such as 120,80,400,300")
+    left, top, width, height = map(int, numbers)
+    if not width or not height:
+        raise UsageError(f"--box {text}: its width and height must be at least 1")
+    return left, top, width, height
+
+
+def subject_box(saliency: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
+    """Return left, top, right and bottom (exclusive) of the subject; ``None`` without one."""
+    inside = saliency >= SUBJECT
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None) -> Frame:
+    """Cut and scale a frame that has its saliency, so that its subject is centred.
+
+    What lies beyond the photo is transparent and not salient. A photo without a subject is kept
+    whole, centred on the canvas if there is one.
+
+    Args:
+        frame: The photo.
+        framing: Where the subject goes.
+        box: From ``subject_box``.
+
+    Returns:
+        A frame of another size, with ``rgb``, ``saliency`` and ``alpha``.
+    """
+    height, width = frame.size_hw
+    if box is None and framing.canvas_wh is None:
+        return frame
+    left, top, right, bottom = box or (0, 0, width, height)
+    scale, (out_w, out_h) = _geometry(framing if box else replace(framing, margin=0), box, frame)
+    x0 = out_w / 2 - (left + right) / 2 * scale  # where the photo's corner comes to lie
+    y0 = out_h / 2 - (top + bottom) / 2 * scale
+    place = partial(_placed, scale=scale, corner=(x0, y0), size_wh=(out_w, out_h))
+    alpha = np.full((height, width), 255, np.uint8) if frame.alpha is None else frame.alpha
+    alpha = place(alpha)
+    return replace(
+        frame,
+        rgb=place(frame.rgb, border=cv2.BORDER_REPLICATE),
+        saliency=None if frame.saliency is None else np.clip(place(frame.saliency), 0, 1),
+        alpha=None if alpha.min() == 255 else alpha,
+    )
+
+
+def _geometry(
+    framing: Framing, box: tuple[int, int, int, int] | None, frame: Frame
+) -> tuple[float, tuple[int, int]]:
+    """Return the scale, and the result's width and height."""
+    height, width = frame.size_hw
+    left, top, right, bottom = box or (0, 0, width, height)
+    box_w, box_h = right - left, bottom - top
+    if framing.canvas_wh is not None:
+        out_w, out_h = framing.canvas_wh
+        free = 2 * _margin_px(framing.margin, framing.in_px, min(framing.canvas_wh))
+        return min((out_w - free) / box_w, (out_h - free) / box_h), (out_w, out_h)
+    free = 2 * _margin_px(framing.margin, framing.in_px, max(box_w, box_h))
+    out_w, out_h = round(box_w + free), round(box_h + free)
+    return 1.0, (max(out_w, out_h),) * 2 if framing.square else (out_w, out_h)
+
+
+def _margin_px(margin: float, in_px: bool, side: int) -> float:
+    return margin if in_px else margin * side
+
+
+def _placed(
+    plane: NDArray[Any],
+    *,
+    scale: float,
+    corner: tuple[float, float],
+    size_wh: tuple[int, int],
+    border: int = cv2.BORDER_CONSTANT,
+) -> NDArray[Any]:
+    """Return ``plane`` scaled, its top left corner at ``corner`` of a canvas of ``size_wh``."""
+    x, y = corner
+    method = cv2.INTER_CUBIC if border == cv2.BORDER_REPLICATE else cv2.INTER_LINEAR
+    if scale <= 1:  # averaged first, then moved by whole pixels, which changes none of them
+        height, width = (max(1, round(side * scale)) for side in plane.shape[:2])
+        plane = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
+        scale, x, y, method = 1.0, round(x), round(y), cv2.INTER_NEAREST
+    half = (scale - 1) / 2  # from pixel corners to the pixel centres that OpenCV counts from
+    matrix = np.array([[scale, 0, x + half], [0, scale, y + half]], np.float64)
+    moved = cv2.warpAffine(plane, matrix, size_wh, flags=method, borderMode=border)
+    return np.asarray(moved)

@@ -1,0 +1,62 @@
+"""Masks that a user painted, in place of a network's answer."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import SourceError
+from sodcli.files import natural_key, user_path
+from sodcli.frame import Frame
+from sodcli.io.pictures.read import read_picture
+from sodcli.io.search import PICTURE_SUFFIXES
+from sodcli.text import display_name
+
+
+def read_mask(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]:
+    """Read the mask of a photo.
+
+    Transparency is the mask if the picture has any, as in a mended cut-out; else its brightness is.
+
+    Args:
+        source: The value of ``--mask``: the mask, or a folder with one called as the photo, or as
+            the photo's ``_map``, ``_rgba`` or ``_mask``.
+        frame: The photo.
+        max_pixels: Larger masks are refused.
+
+    Returns:
+        ``(H, W)`` in ``[0, 1]``, scaled to the photo's size.
+
+    Raises:
+        SourceError: If there is none, it cannot be read or has another shape.
+    """
+    path = user_path(source)
+    if path.is_dir():
+        path = _in_folder(path, frame)
+    mask = read_picture(path, max_pixels=max_pixels)
+    if mask.alpha is not None:
+        grey = mask.alpha
+    else:
+        grey = np.asarray(cv2.cvtColor(mask.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    (height, width), (mask_h, mask_w) = frame.size_hw, mask.size_hw
+    if abs(mask_w * height - mask_h * width) > max(width, height, mask_w, mask_h):
+        raise SourceError(
+            f"{display_name(path)}: the mask is {mask_w}x{mask_h}, the photo {width}x{height}"
+        )
+    if (mask_h, mask_w) != (height, width):
+        grey = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR))
+    return grey.astype(np.float32) / np.float32(255)
+
+
+def _in_folder(folder: Path, frame: Frame) -> Path:
+    stems = {frame.name, *(f"{frame.name}_{tag}" for tag in ("map", "rgba", "mask"))}
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.stem in stems and path.suffix.lower() in PICTURE_SUFFIXES
+    ]
+    if not found:
+        photo = display_name(frame.origin or frame.name)
+        raise SourceError(f"{photo}: no mask {frame.name}.* in {display_name(folder)}")
+    return min(found, key=lambda path: natural_key(path.name))

@@ -1,0 +1,108 @@
+"""The page of ``sod infer --report``: photos, cut-outs and maps, the least certain first."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli import __version__
+from sodcli.files import write_whole
+from sodcli.frame import Frame
+from sodcli.imaging.blend import over_white
+from sodcli.imaging.compose import compose
+from sodcli.io.pictures.colour import in_srgb
+from sodcli.io.pictures.encode import encode_picture
+from sodcli.text import plural
+
+_SIDE: Final = 480  # px of the longer side of a preview
+_QUALITY: Final = 75
+_DOUBTFUL: Final = 0.6  # certainty below which an entry is marked
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Small pictures of one photo, as data URLs.
+
+    Attributes:
+        photo: The photo over white.
+        cutout: The subject with transparency.
+        map: The network's answer.
+    """
+
+    photo: str
+    cutout: str
+    map: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One photo on the page; ``certainty`` is ``None`` if a mask took the network's place."""
+
+    source: str
+    outputs: tuple[str, ...]
+    certainty: float | None
+    preview: Preview
+
+
+def make_preview(frame: Frame, matte: NDArray[np.float32]) -> Preview:
+    """Return the small pictures of a frame that has its saliency.
+
+    Args:
+        frame: The photo.
+        matte: ``(H, W)``, the saliency as results use it.
+    """
+    assert frame.saliency is not None
+    height, width = frame.size_hw
+    scale = min(1.0, _SIDE / max(height, width))
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+
+    def small(plane: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
+
+    shrunk = in_srgb(
+        replace(
+            frame,
+            rgb=small(frame.rgb).astype(np.uint8),
+            alpha=None if frame.alpha is None else small(frame.alpha).astype(np.uint8),
+            saliency=np.clip(small(matte), 0, 1),
+        )
+    )
+    grey = compose("map", replace(shrunk, saliency=np.clip(small(frame.saliency), 0, 1)))
+    return Preview(
+        photo=_url(over_white(shrunk.rgb, shrunk.alpha), "jpeg"),
+        cutout=_url(compose("rgba", shrunk), "webp"),
+        map=_url(grey, "webp"),
+    )
+
+
+def write_sheet(target: Path, entries: Sequence[Entry]) -> None:
+    """Write the page: one file that needs no other, sorted by certainty.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    from jinja2 import Environment
+
+    ordered = sorted(entries, key=lambda entry: (entry.certainty is None, entry.certainty or 0.0))
+    source = files("sodcli.infer").joinpath("sheet.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    doubtful = sum(e.certainty is not None and e.certainty < _DOUBTFUL for e in ordered)
+    html = page.render(
+        entries=ordered,
+        count=plural(len(ordered), "photo"),
+        doubtful=doubtful,
+        limit=_DOUBTFUL,
+        version=__version__,
+    )
+    write_whole(target, html.encode("utf-8", "replace"))
+
+
+def _url(pixels: NDArray[np.uint8], form: str) -> str:
+    data = encode_picture(pixels, f".{form}", quality=_QUALITY)
+    return f"data:image/{form};base64,{b64encode(data).decode()}"
