@@ -31,7 +31,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words; without any, print the examples and end with exit code 2."""
-        if not args and self.examples:
+        if not args and self.examples and not ctx.resilient_parsing:
             console = _begin(self, ctx)
             widest = max(len(line) for line, _ in self.examples)
             for line, effect in self.examples:

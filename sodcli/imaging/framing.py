@@ -110,11 +110,13 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
     x0 = out_w / 2 - (left + right) / 2 * scale  # where the photo's corner comes to lie
     y0 = out_h / 2 - (top + bottom) / 2 * scale
     place = partial(_placed, scale=scale, corner=(x0, y0), size_wh=(out_w, out_h))
-    alpha = np.full((height, width), 255, np.uint8) if frame.alpha is None else frame.alpha
-    alpha = place(alpha)
+    if frame.alpha is None:  # opaque up to the very border
+        alpha = place(np.full((height, width), 255, np.uint8), method=cv2.INTER_NEAREST)
+    else:
+        alpha = place(frame.alpha)
     return replace(
         frame,
-        rgb=place(frame.rgb, border=cv2.BORDER_REPLICATE),
+        rgb=place(frame.rgb, method=cv2.INTER_CUBIC, border=cv2.BORDER_REPLICATE),
         saliency=None if frame.saliency is None else np.clip(place(frame.saliency), 0, 1),
         alpha=None if alpha.min() == 255 else alpha,
     )
@@ -146,11 +148,11 @@ def _placed(
     scale: float,
     corner: tuple[float, float],
     size_wh: tuple[int, int],
+    method: int = cv2.INTER_LINEAR,
     border: int = cv2.BORDER_CONSTANT,
 ) -> NDArray[Any]:
     """Return ``plane`` scaled, its top left corner at ``corner`` of a canvas of ``size_wh``."""
     x, y = corner
-    method = cv2.INTER_CUBIC if border == cv2.BORDER_REPLICATE else cv2.INTER_LINEAR
     if scale <= 1:  # averaged first, then moved by whole pixels, which changes none of them
         height, width = (max(1, round(side * scale)) for side in plane.shape[:2])
         plane = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))

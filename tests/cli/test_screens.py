@@ -93,7 +93,29 @@ def test_without_any_words_a_command_shows_its_help_and_no_error(sod, name):
 
 def test_paragraphs_of_help_flow(sod, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    assert " and nothing is written when it is over --tol. " in sod("reparam", "--help").stdout
+    lines = [line.rstrip() for line in sod("reparam", "--help").stdout.splitlines()]
+    end = lines.index("and nothing is written when it is over --tol.")
+    assert len(lines[end - 1]) > 60
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_the_screen_and_shows_no_types(sod, monkeypatch, name, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = sod(name, "--help").stdout
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= columns
+    assert not re.search(r"<\w+|\[x|x<=", shown)
+    options = get_command(app).commands[name].params
+    assert all(p.opts[0] in shown for p in options if p.param_type_name == "option")
+    if (name, columns) == ("infer", 80):
+        assert shown.count("\n") < 105
+
+
+def test_infer_without_words_prints_three_examples(sod):
+    result = sod("infer")
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert result.stdout.count("sod infer ") >= 3
+    assert "--help explains every option" in result.stdout
 
 
 @pytest.mark.parametrize(
