@@ -219,7 +219,9 @@ def _predict_parts(
         replace(frame, rgb=frame.rgb[at], alpha=None if frame.alpha is None else frame.alpha[at])
         for frame, at in zip(frames, places, strict=True)
     ]
-    for frame, at, part in zip(frames, places, retry_smaller(predictor.predict, parts), strict=True):
+    for frame, at, part in zip(
+        frames, places, retry_smaller(predictor.predict, parts), strict=True
+    ):
         saliency = np.zeros(frame.size_hw, np.float32)
         saliency[at] = part.saliency
         yield replace(frame, saliency=saliency)
