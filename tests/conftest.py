@@ -8,10 +8,11 @@ import zlib
 from pathlib import Path
 
 # Before torch: test processes side by side take a core each, or their threads wait for each other.
-# They ignore Ctrl-C, and so would every program that a test starts and interrupts.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Such processes, and those in the background of a shell, ignore Ctrl-C, as would every program that
+# a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
