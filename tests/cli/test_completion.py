@@ -36,12 +36,14 @@ def offered(shell, *words):
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", list(ASKING))
 def test_commands_and_options_are_offered(shell):
     assert "reparam" in offered(shell, "rep")
     assert "--threshold" in offered(shell, "infer", "--thr")
 
 
+@pytest.mark.slow
 def test_values_are_offered(registry):
     assert {*OUTPUT_TYPES, PICTURE} == {*names()}
     types = sorted({*OUTPUT_TYPES, *ALIASES, *COMMON_COLOURS})

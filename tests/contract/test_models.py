@@ -8,12 +8,16 @@ from sodcli.models.pdc import is_folded, reparameterise, spelled_out
 from sodcli.registry import default_registry
 
 MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
-
-
+LARGE = {"inspyrenet", "inspyrenet-res2net50", "minet", "minet-vgg16", "rcrnet", "rcrnet-image"}
 CLIP = 3  # frames; film models take any number
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in MODELS
+    ],
+)
 def spec(request, registry):
     return registry.model(request.param)
 
