@@ -12,6 +12,7 @@ from sodcli.errors import WeightsError
 from sodcli.models import build_model
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.registry import ModelSpec, Registry
+from sodcli.text import shortened
 from sodcli.weights.layouts import Converted, layout
 from sodcli.weights.read import RawWeights
 
@@ -53,7 +54,7 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
     """
     converted = convert(spec, raw)
     if converted is None:
-        _refuse(spec, raw, registry, "its key names are not of this model")
+        _refuse(spec, raw, registry, _unknown_keys(spec, raw))
     module = _shaped(spec, converted)
     misfit = _misfit(module, converted.state)
     if misfit:
@@ -166,8 +167,20 @@ def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     extra = [key for key in state if key not in target]
     shaped = [key for key in target if key in state and target[key].shape != state[key].shape]
     found = (("missing", missing), ("unknown", extra), ("of another shape", shaped))
-    parts = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in found if keys]
+    parts = [f"{len(keys)} {what} ({shortened(keys)})" for what, keys in found if keys]
     return "keys " + ", ".join(parts) if parts else ""
+
+
+def _unknown_keys(spec: ModelSpec, raw: RawWeights) -> str:
+    """Say which keys of a published file differ from those of ``spec``, if most do not."""
+    module = _shaped(spec, Converted({}))
+    published = layout(spec.layout).to_published(module.state_dict())
+    if len(published.keys() & raw.state.keys()) * 2 < len(published):
+        return "its key names are not of this model"
+    missing = [key for key in published if key not in raw.state]
+    extra = [key for key in raw.state if key not in published]
+    found = (("missing", missing), ("unknown", extra))
+    return "keys " + ", ".join(f"{len(k)} {what} ({shortened(k)})" for what, k in found if k)
 
 
 def _refuse(spec: ModelSpec, raw: RawWeights, registry: Registry, why: str) -> NoReturn:

@@ -1,9 +1,11 @@
-"""Read weights files without ever running what is inside them."""
+"""Read weights files without executing what is inside them."""
 
+import re
 import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import torch
@@ -11,12 +13,33 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sodcli.errors import MissingError, WeightsError
-from sodcli.text import reason_of
+from sodcli.text import display_name, reason_of, shortened
 
 _ZIP: Final = b"PK"
 _PICKLE: Final = b"\x80"
-_WRAPPERS: Final = ("state_dict", "model", "net_state")
+_EMA: Final = ("model_ema", "ema_model", "ema", "ema_state_dict", "state_dict_ema", "params_ema")
+_WRAPPERS: Final = (
+    *_EMA,  # preferred: an average of the weights is what is tested and published
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "net_state",
+    "network",
+    "params",
+    "weights",
+    "module",
+    "shadow",  # of an average that keeps its decay beside it
+)
+_DEPTH: Final = 4  # wrappers inside each other
+_COMPILED: Final = "_orig_mod."  # of torch.compile, before any module's name
 _PARALLEL: Final = "module."
+_PREFIXES: Final = (_PARALLEL, "model.", "net.", "network.")  # of training loops, such as Lightning
+_EMA_PREFIXES: Final = tuple(f"{name}." for name in _EMA)
+_COUNTERS: Final = ("n_averaged", "num_updates", "decay")  # scalars beside averaged weights
+_LFS: Final = b"version https://git-lfs"
+_PAGES: Final = (b"<!doctype", b"<html", b"<head", b"<?xml")
+_TORCH_MEMBERS: Final = ("data.pkl", "constants.pkl", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +48,10 @@ class RawWeights:
 
     Attributes:
         path: The file.
-        state: Tensors by key; half-precision ones are widened to float32, and the ``module.`` of
-            data-parallel training is taken off.
+        state: Tensors by key; half-precision ones are widened to float32. Prefixes that training
+            loops put before every key (``module.``, ``model.``, ``_orig_mod.``) are removed.
+        wrapper: Keys that led to ``state`` in a checkpoint, such as ``checkpoint.model_ema``;
+            empty for a plain state dict.
         metadata: What our own files say of themselves (model, form, args, size, recipe, data,
             steps, sodcli); empty for published files.
     """
@@ -34,6 +59,12 @@ class RawWeights:
     path: Path
     state: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    wrapper: str = ""
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the checkpoint held a moving average (EMA) of the weights, which was taken."""
+        return any(part in _EMA for part in self.wrapper.split("."))
 
     @property
     def ours(self) -> bool:
@@ -51,11 +82,12 @@ def read_weights(path: Path) -> RawWeights:
     """
     head = _head(path)
     if head.startswith((_ZIP, _PICKLE)) and not _has_header(path, head):
-        raw = RawWeights(path, _state_of(path, read_pickle(path)))
+        _refuse_other_zip(path)
+        raw = _unwrapped(path, read_pickle(path))
     elif len(head) > 8 and head[8:9] == b"{":
         raw = _read_safetensors(path)
     else:
-        raise WeightsError(f"{path}: not a weights file (.safetensors or a PyTorch state dict)")
+        raise WeightsError(f"{path}: {_what_it_is(head)}")
     for key, tensor in raw.state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsError(f"{path}: {key} holds values that are not finite (NaN or infinity)")
@@ -85,7 +117,7 @@ def _head(path: Path) -> bytes:
         raise WeightsError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(64)
     except OSError as error:
         raise WeightsError(f"{path}: {reason_of(error)}") from error
     if not head:
@@ -108,15 +140,63 @@ def _read_safetensors(path: Path) -> RawWeights:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
 
 
-def _state_of(path: Path, content: Any) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
+def _what_it_is(head: bytes) -> str:
+    """Return what a file that holds no weights is, by its first bytes."""
+    if head.startswith(_LFS):
+        return "a Git LFS pointer, not the weights themselves; run: git lfs pull"
+    if head.lstrip().lower().startswith(_PAGES):
+        return "a web page (HTML), not weights; the download went wrong"
+    return "not a weights file (.safetensors or a PyTorch state dict)"
+
+
+def _refuse_other_zip(path: Path) -> None:
+    """Name a zip file that PyTorch did not write; damaged ones are left to PyTorch."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = packed.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return
+    if not any(PurePosixPath(name).name in _TORCH_MEMBERS for name in names):
+        holds = shortened(list(map(display_name, names)), 3)
+        raise WeightsError(f"{path}: a zip archive of other files ({holds}), not weights")
+
+
+def _unwrapped(path: Path, content: Any) -> RawWeights:
+    """Return the state dict of a checkpoint of any usual training loop."""
+    led: list[str] = []
+    while isinstance(content, dict) and len(led) < _DEPTH:
+        key = next((one for one in _WRAPPERS if isinstance(content.get(one), dict)), None)
+        if key is None or not content[key]:
+            break
+        content = content[key]
+        led.append(key)
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{path}: no state dict inside")
     if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
         raise WeightsError(f"{path}: the state dict holds more than named tensors")
-    return {key.removeprefix(_PARALLEL): _widen(value) for key, value in content.items()}
+    if any(map(_is_averaged, content)) and not all(map(_is_averaged, content)):
+        content = {key: value for key, value in content.items() if _is_averaged(key)}
+        led.append(next(iter(content)).partition(".")[0])
+    state = {key: _widen(value) for key, value in _bare_keys(content).items()}
+    return RawWeights(path, state, wrapper=".".join(led))
+
+
+def _is_averaged(key: str) -> bool:
+    return key.startswith(_EMA_PREFIXES)
+
+
+def _bare_keys(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Remove the prefixes that training loops add, the marks of ``torch.compile`` and counters.
+
+    Where most keys have the prefix, the others belong to the loop (losses, metrics) and are left.
+    """
+    kept = {key: value for key, value in state.items() if key not in _COUNTERS} or state
+    bare = {re.sub(rf"(^|\.){_COMPILED}", r"\1", key): value for key, value in kept.items()}
+    for prefix in (*_EMA_PREFIXES, *_PREFIXES):
+        inside = {k.removeprefix(prefix): v for k, v in bare.items() if k.startswith(prefix)}
+        if len(inside) * 2 > len(bare):
+            return _bare_keys(inside)
+    return {key.removeprefix(_PARALLEL): value for key, value in bare.items()}
 
 
 def _widen(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import zipfile
 
 import pytest
 import torch
@@ -44,6 +45,11 @@ def test_a_hostile_pickle_does_not_run(tmp_path):
     [
         (b"", "empty file"),
         (b"hello, this is text", "not a weights file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "a Git LFS pointer",
+        ),
+        (b"\n<!DOCTYPE html><html><body>quota</body></html>", "a web page"),
         (b"PK\x03\x04 broken", "damaged"),
         (b"\x80\x02broken", "damaged|could run code"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{broken header", "damaged safetensors"),
@@ -54,6 +60,70 @@ def test_what_is_not_weights_is_refused(tmp_path, content, reason):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=reason):
         read_weights(path)
+
+
+def test_a_zip_of_something_else_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as packed:
+        for name in ("a.png", "b.png", "c.png", "d.png"):
+            packed.writestr(f"maps/{name}", b"")
+    says = r"a zip archive of other files \(maps/a.png, maps/b.png, maps/c.png and 1 more\), not"
+    with pytest.raises(WeightsError, match=says):
+        read_weights(tmp_path / "x.pth")
+
+
+def _prefixed(prefix, state):
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+WRAPPINGS = {
+    "compiled": lambda plain, _: _prefixed("_orig_mod.", plain),
+    "compiled and parallel": lambda plain, _: {"net": _prefixed("module._orig_mod.", plain)},
+    "compiled inside": lambda plain, _: {k.replace(".", "._orig_mod.", 1): plain[k] for k in plain},
+    "Lightning": lambda plain, _: {
+        "state_dict": {**_prefixed("model.", plain), "criterion.weight": torch.ones(3)},
+        "optimizer_states": [{"state": {0: {"step": 1}}}],
+        "epoch": 3,
+    },
+    "model_state_dict": lambda plain, _: {"model_state_dict": plain, "optimizer": {"lr": 0.1}},
+    "params": lambda plain, _: {"params": plain},
+    "nested": lambda plain, _: {"checkpoint": 1, "model": {"state_dict": plain}},
+    "ema": lambda plain, other: {"model": other, "ema": {"decay": 0.9, "shadow": plain}},
+    "ema in Lightning": lambda plain, other: {
+        "state_dict": {**_prefixed("model.", other), **_prefixed("ema_model.module.", plain)}
+    },
+    "averaged model": lambda plain, _: {
+        "model_ema": {"n_averaged": torch.tensor(5), **_prefixed("module.", plain)}
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_a_checkpoint_in_any_usual_wrapping_is_the_plain_file(tmp_path, name):
+    plain = {"backbone.conv.weight": torch.rand(2, 2), "head.bias": torch.rand(2)}
+    other = {key: value + 1 for key, value in plain.items()}
+    torch.save(WRAPPINGS[name](plain, other), tmp_path / "x.pth")
+    raw = read_weights(tmp_path / "x.pth")
+    assert raw.state.keys() == plain.keys()
+    assert all(torch.equal(raw.state[key], plain[key]) for key in plain)
+    assert raw.averaged is ("ema" in name or "averaged" in name)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda keys: keys[1:], r"keys 1 missing \(.+\)$"),
+        (lambda keys: keys[6:], r"keys 6 missing \((\S+, ){4}\S+ and 1 more\)$"),
+        (lambda keys: [*keys, "head.extra"], r"keys 1 unknown \(head\.extra\)$"),
+        (lambda keys: [*keys[1:], "a", "b"], r"keys 1 missing \(\S+\), 2 unknown \(a, b\)$"),
+        (lambda keys: ["a", "b"], r"its key names are not of this model$"),
+    ],
+)
+def test_keys_that_do_not_fit_are_named(tmp_path, small_weights, registry, change, says):
+    whole = read_weights(small_weights).state
+    keys = change(list(whole))
+    torch.save({key: whole.get(key, torch.ones(1)) for key in keys}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=says):
+        restore(registry.model("sdnet"), read_weights(tmp_path / "x.pth"), registry)
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path, small_weights):
@@ -123,7 +193,7 @@ def test_a_missing_tensor_is_named(tmp_path, registry, small_weights):
     state = read_pickle(small_weights)
     del state["module.conv_reduces.0.conv.bias"]
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match=r"1 missing \(first: decoder.conv_reduces.0.bias\)"):
+    with pytest.raises(WeightsError, match=r"1 missing \(decoder.conv_reduces.0.bias\)"):
         restore(registry.model("sdnet"), read_weights(tmp_path / "x.pth"), registry)
 
 
