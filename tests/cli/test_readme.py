@@ -1,15 +1,17 @@
-"""Every command of the README runs, in the order of the README, on files of those names."""
+"""Every command of the README runs, in order, on files of those names; CONTRIBUTING is true."""
 
 import re
 import shlex
 import shutil
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
 
+import sodcli
 from sodcli.cli.app import app
 from sodcli.models import build_model
 from sodcli.registry import default_registry
@@ -76,3 +78,12 @@ def test_pictures_of_the_readme_are_there():
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
     assert shown
     assert all((Path(__file__).parents[2] / path).is_file() for path in shown)
+
+
+def test_what_contributing_names_exists():
+    text = (Path(__file__).parents[2] / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
+    packages = "|".join(path.stem for path in (Path(sodcli.__file__).parent).iterdir())
+    names = set(re.findall(rf"`((?:{packages})(?:\.\w+)+)`", text)) - {"models.toml"}
+    assert len(names) > 40
+    for name in names:
+        resolve_name(f"sodcli.{name}")
