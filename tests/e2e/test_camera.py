@@ -17,7 +17,7 @@ import pytest
 
 from sodcli.errors import SinkError
 from sodcli.io.camera.window import Window, require_display
-from tests.live_stand_in import Screen, StandIn
+from tests.camera_kit import Screen, StandIn
 
 TITLE = "sod: camera 0, blur"
 ROOT = Path(__file__).parents[2]
@@ -319,7 +319,7 @@ def test_ctrl_c_is_how_a_recording_without_a_window_ends(sod, monkeypatch, tmp_p
 def test_ctrl_c_at_a_terminal_leaves_a_film_that_plays(tmp_path):
     program = (
         "import cv2, sys\n"
-        "from tests.live_stand_in import StandIn\n"
+        "from tests.camera_kit import StandIn\n"
         "cv2.VideoCapture = StandIn()\n"
         "from sodcli.cli.app import app\n"
         "app()\n"

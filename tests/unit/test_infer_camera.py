@@ -16,7 +16,7 @@ from sodcli.infer.recording import Recording, plan_recording
 from sodcli.io.camera.capture import open_camera
 from sodcli.io.settings import InferSettings, Style
 from sodcli.runtime.threads import Newest
-from tests.live_stand_in import StandIn, Stepped
+from tests.camera_kit import StandIn, Stepped
 
 GREEN = InferSettings(styles=(Style("green", "green", Look(refine=False)),))
 

@@ -11,7 +11,7 @@ import pytest
 from sodcli.errors import SourceError, UsageError
 from sodcli.io.camera.capture import camera_number, open_camera
 from sodcli.process import silent_stderr
-from tests.live_stand_in import StandIn
+from tests.camera_kit import StandIn
 
 
 @pytest.mark.parametrize(
