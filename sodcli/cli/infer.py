@@ -185,6 +185,23 @@ Start = Annotated[
         rich_help_panel=_FILMS,
     ),
 ]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TIME",
+        parser=_seconds,
+        help="Do so much of a film: seconds, or HH:MM:SS.",
+        rich_help_panel=FILM,
+    ),
+]
+Steady = Annotated[
+    Literal["auto", "none"],
+    typer.Option(
+        help="Steady the result from frame to frame along the motion, where the model looks at"
+        " single frames.",
+        rich_help_panel=FILM,
+    ),
+]
 Frames = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Stop after so many frames.", rich_help_panel=_FILMS),
@@ -249,7 +266,9 @@ def infer(
     compress: Compress = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     start: Start = 0.0,
+    duration: Duration = None,
     frames: Frames = None,
+    steady: Steady = "auto",
     audio: Audio = True,
     codec: Codec = "auto",
     show: Show = None,
@@ -309,7 +328,9 @@ def infer(
         box=None if box is None else read_box(box),
         clean=clean,
         start_s=start,
+        duration_s=duration,
         frames=frames,
+        steady=steady == "auto",
         audio=audio,
         codec=codec,
         show=show,

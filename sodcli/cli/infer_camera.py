@@ -43,6 +43,8 @@ def infer_camera(
         raise UsageError(f"{film}: behind a camera goes a picture, not a film")
     if settings.start_s:
         raise UsageError("--start is for films: a camera begins now")
+    if settings.duration_s is not None:
+        raise UsageError("--duration is for films: end a camera with --frames or Ctrl-C")
     job = _plan(number, settings)
     if settings.dry_run:
         _print_plan(number, settings, job)
@@ -119,7 +121,7 @@ def _run(
 
             interrupted = live(
                 camera,
-                live_predictor(predictor),
+                live_predictor(predictor, steady=settings.steady),
                 settings,
                 window=Window(title) if show else None,
                 recording=recording,

@@ -105,14 +105,20 @@ def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: W
         reader = FilmReader(
             cast(Path, job.input.path),
             start_s=settings.start_s,
+            lasts_s=settings.duration_s,
             frames=settings.frames,
             max_pixels=settings.max_pixels,
         )
+        if reader.info.colour.hdr:
+            watcher.note(f"{job.source}: HDR ({reader.info.colour.hdr}), tone-mapped to SDR")
         sink = _film(reader, job, predictor, settings, watcher)
     except _OF_ONE_FILM as error:
         return Outcome(job, "failed", error)
     took = time.perf_counter() - start
     warning = reader.damage or sink.damage
+    if isinstance(sink, FilmWriter) and sink.lost:
+        container = Path(job.output).suffix
+        watcher.note(f"{job.output}: {container} does not keep {' and '.join(sink.lost)}")
     return FilmOutcome(job, "done", frames=sink.frames, took_s=took, warning=warning)
 
 
@@ -145,7 +151,10 @@ def _film(
             stack.enter_context(opencv_in_line())
             threads = min(ahead, helping_hands())
             with Writer(write, ahead, prepare=draw, threads=threads) as writer:
-                for frame in saliency_stream(predictor, frames, batch=settings.batch):
+                stream = saliency_stream(
+                    predictor, frames, batch=settings.batch, steady=settings.steady
+                )
+                for frame in stream:
                     writer.put((frame, dressed()))
             if isinstance(sink, FilmWriter) and reader.end_s is not None:
                 sink.hold_until(reader.end_s)

@@ -72,6 +72,8 @@ class InferSettings:
         box: Left, top, width and height in pixels of the part of a photo that the network sees.
         report: The HTML page to write about photos.
         start_s: Where films begin, in seconds.
+        duration_s: How much of a film is done, in seconds; ``None`` goes on to its end.
+        steady: Steady the maps of picture models from frame to frame.
         frames: Frames of a film, or answers of a camera, after which to stop.
         audio: Keep the audio tracks of films.
         codec: The value of ``--codec``.
@@ -101,6 +103,8 @@ class InferSettings:
     box: tuple[int, int, int, int] | None = None
     report: str | None = None
     start_s: float = 0.0
+    duration_s: float | None = None
+    steady: bool = True
     frames: int | None = None
     audio: bool = True
     codec: str = "auto"

@@ -7,6 +7,7 @@ from sodcli.frame import Frame
 from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.clips import LiveClip, blended, chunked
 from sodcli.runtime.predictor import Predictor
+from sodcli.runtime.steady import SteadyFilter, steadied
 
 
 def saliency_stream(
@@ -16,6 +17,7 @@ def saliency_stream(
     batch: int | None = 1,
     paper: bool = False,
     gap: int | None = None,
+    steady: bool = False,
 ) -> Iterator[Frame]:
     """Yield every frame of a film with its saliency, in order, as soon as it is known.
 
@@ -32,6 +34,7 @@ def saliency_stream(
             overlap.
         gap: With ``paper``, from how many frames on the next frame of a clip is; by default as the
             paper has it, which is for films of which every frame is here.
+        steady: Steady the maps of picture models (see :mod:`.steady`).
 
     Raises:
         DeviceError: If the device has not enough memory even for one picture or clip.
@@ -41,10 +44,11 @@ def saliency_stream(
         return chunked(predictor, iter(frames), batch=batch or 1, gap=gap)
     if predictor.spec.clip_len > 1:
         return blended(predictor, iter(frames), batch=batch or 1)
-    return picture_stream(predictor, frames, batch)
+    answered = picture_stream(predictor, frames, batch)
+    return steadied(answered) if steady else answered
 
 
-def live_predictor(predictor: Predictor) -> Callable[[Frame], Frame]:
+def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[Frame], Frame]:
     """Return what answers a camera's frames one by one, each at once.
 
     A clip model answers the newest frame from it and the ``spec.clip_len - 1`` frames before (7 of
@@ -53,7 +57,10 @@ def live_predictor(predictor: Predictor) -> Callable[[Frame], Frame]:
     """
     if predictor.spec.clip_len > 1:
         return LiveClip(predictor)
-    return lambda frame: predictor.predict([frame])[0]
+    if not steady:
+        return lambda frame: predictor.predict([frame])[0]
+    hold = SteadyFilter()
+    return lambda frame: hold(predictor.predict([frame])[0])
 
 
 def picture_stream(

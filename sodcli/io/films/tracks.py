@@ -133,16 +133,11 @@ def extra_args(
             args += ["-metadata", f"timecode={timecode}"]
         else:
             lost.append("timecode")
-    kept = 0
+    form, kept = _WRITTEN_TEXT.get(suffix, "srt"), 0
     for number, codec in enumerate(tracks.subtitles):
-        if codec in _TEXT or (suffix == ".mkv" and codec != "none"):
-            form = "srt" if codec == "mov_text" else "copy"
-            args += [
-                "-map",
-                f"{source}:s:{number}",
-                f"-c:s:{kept}",
-                _WRITTEN_TEXT.get(suffix, form),
-            ]
+        copied = codec == form or (suffix == ".mkv" and codec not in ("mov_text", "none"))
+        if copied or (codec in _TEXT and not start_s):  # ffmpeg cuts nothing off what it converts
+            args += ["-map", f"{source}:s:{number}", f"-c:s:{kept}", "copy" if copied else form]
             kept += 1
     if kept < len(tracks.subtitles):
         lost.append("subtitles")
