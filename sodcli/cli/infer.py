@@ -191,7 +191,7 @@ Duration = Annotated[
         metavar="TIME",
         parser=_seconds,
         help="Do so much of a film: seconds, or HH:MM:SS.",
-        rich_help_panel=FILM,
+        rich_help_panel=_FILMS,
     ),
 ]
 Steady = Annotated[
@@ -199,7 +199,7 @@ Steady = Annotated[
     typer.Option(
         help="Steady the result from frame to frame along the motion, where the model looks at"
         " single frames.",
-        rich_help_panel=FILM,
+        rich_help_panel=_FILMS,
     ),
 ]
 Frames = Annotated[
