@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.data.benchmarks import BenchmarkSet, PairGroup, find_sets, with_unique_names
-from sodcli.data.pairs import IMAGE_WORDS, MASK_WORDS, Pair, pictures_under, subfolders
+from sodcli.data.pairs import (
+    IMAGE_WORDS,
+    MASK_WORDS,
+    Pair,
+    pictures_under,
+    plain_stem,
+    subfolders,
+)
 from sodcli.errors import MissingError, SourceError
 from sodcli.registry import default_registry, plain_name
 from sodcli.text import reason_of
@@ -18,8 +25,6 @@ _MAP_WORDS: Final = frozenset(
 )
 _KINDS: Final = IMAGE_WORDS | MASK_WORDS | _MAP_WORDS | {"ground", "results"}
 _RESOLUTION: Final = re.compile(r"\d+p|full[-_]?resolution", re.IGNORECASE)
-_ENDING: Final = re.compile(r"(.+)_(?:map|mask|gt|sal|saliency|pred)", re.IGNORECASE)
-_SUFFIX: Final = re.compile(r"(.+)\.(?:jpe?g|png|webp|tiff?|bmp|avif)", re.IGNORECASE)
 
 
 def place_of(folder: Path, root: Path) -> tuple[str, ...]:
@@ -39,14 +44,6 @@ def says_what(folder: str) -> bool:
 def holds_photos(place: Path) -> bool:
     """Tell whether a folder on the path is one of photos, such as ``images``."""
     return any(_words(part) <= IMAGE_WORDS for part in place.parts)
-
-
-def plain_stem(stem: str) -> str:
-    """Return ``photo`` for ``photo_map`` and for ``photo.jpg_map``, as ``sod infer`` names maps."""
-    ending = _ENDING.fullmatch(stem)
-    bare = ending[1] if ending else stem
-    suffix = _SUFFIX.fullmatch(bare)
-    return suffix[1] if suffix else bare
 
 
 def _words(name: str) -> frozenset[str]:

@@ -13,44 +13,70 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.read import Pixels, one_channel, read_stored
+from sodcli.data.masks import decode_mask, fit_mask, one_channel
+from sodcli.data.read import Pixels, picture_size, read_stored
 from sodcli.errors import PipelineError, SourceError
+from sodcli.metrics.comparison import FOREGROUND_ABOVE
 from sodcli.metrics.measure import measure
 from sodcli.metrics.scores import ImageScores
 
-Oddity = Literal["colour", "transparent", "deep", "resized", "grey truth"]
+Oddity = Literal[
+    "colour",
+    "transparent",
+    "deep",
+    "palette",
+    "resized",
+    "grey truth",
+    "palette truth",
+    "colour truth",
+    "void truth",
+    "faint truth",
+    "resized truth",
+]
 Grey = tuple[NDArray[np.uint8], frozenset[Oddity]]
+_TRUTHS: Final[dict[str, Oddity]] = {
+    "palette": "palette truth",
+    "colour": "colour truth",
+    "void": "void truth",
+}
 
 
 def read_map(path: Path) -> Grey:
     """Read a saliency map as ``(H, W)`` uint8.
 
-    Colour counts as the grey it shows, 16-bit and floating-point maps are rounded to 256 levels,
-    and where transparency varies it is the map (a cut-out).
+    Colour counts as the grey it shows, and with a palette of colours the index counts: 0 is
+    background. 16-bit and floating-point maps are rounded to 256 levels. Where transparency
+    varies, it is the map (a cut-out).
 
     Raises:
-        SourceError: If it cannot be read whole.
+        SourceError: If it cannot be read completely.
     """
-    pixels = read_stored(path)
-    levels = _eight_bits(one_channel(pixels))
-    return levels, _oddities(pixels)
+    stored = read_stored(path)
+    if stored.palette is not None:
+        return _eight_bits(decode_mask(stored, path).levels), frozenset({"palette"})
+    return _eight_bits(one_channel(stored.pixels)), _oddities(stored.pixels)
 
 
-def read_truth(path: Path) -> Grey:
-    """Read ground truth as ``(H, W)`` uint8; where its greatest value is 1, that is foreground.
+def read_truth(path: Path, size_hw: tuple[int, int] | None = None) -> Grey:
+    """Read ground truth as ``(H, W)`` uint8, as :func:`sodcli.data.masks.decode_mask` does.
 
-    It is odd where it is neither black and white nor of the classes 0 and 1.
+    Args:
+        path: Its file.
+        size_hw: Resize it to (height, width), nearest if it is black and white, else bilinear.
 
     Raises:
-        SourceError: If it cannot be read whole.
+        SourceError: If it cannot be read completely, or is a colour picture and no mask.
     """
-    pixels = read_stored(path)
-    grey = one_channel(pixels)
-    if grey.max() == 1:
-        grey = grey * np.array(_white(grey), grey.dtype)
-    levels = _eight_bits(grey)
-    black, white = (cv2.countNonZero((levels == value).view(np.uint8)) for value in (0, 255))
-    return levels, frozenset({"grey truth"} if black + white < levels.size else ())
+    mask = decode_mask(read_stored(path), path)
+    levels, odd = mask.levels, {_TRUTHS[kind] for kind in mask.kinds}
+    if size_hw not in (None, levels.shape):
+        levels = fit_mask(levels, size_hw)
+        odd.add("resized truth")
+    grey = _eight_bits(levels)
+    black, white = (cv2.countNonZero((grey == value).view(np.uint8)) for value in (0, 255))
+    if black + white < grey.size:
+        odd.add("grey truth" if grey.max() > FOREGROUND_ABOVE else "faint truth")
+    return grey, frozenset(odd)
 
 
 def fitted(grey: NDArray[np.uint8], size_hw: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -58,14 +84,11 @@ def fitted(grey: NDArray[np.uint8], size_hw: tuple[int, ...]) -> NDArray[np.uint
     return np.asarray(cv2.resize(grey, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _white(grey: Pixels) -> int:
-    return 1 if np.issubdtype(grey.dtype, np.floating) else int(np.iinfo(grey.dtype.name).max)
-
-
 def _eight_bits(grey: Pixels) -> NDArray[np.uint8]:
     if grey.dtype == np.uint8:
         return np.asarray(grey, np.uint8)
-    share = np.nan_to_num(np.multiply(grey, 1 / _white(grey), dtype=np.float32)).clip(0, 1)
+    top = 1 if np.issubdtype(grey.dtype, np.floating) else int(np.iinfo(grey.dtype.name).max)
+    share = np.nan_to_num(np.multiply(grey, 1 / top, dtype=np.float32)).clip(0, 1)
     return np.asarray(np.rint(share * 255), np.uint8)
 
 
@@ -81,7 +104,7 @@ def _oddities(pixels: Pixels) -> frozenset[Oddity]:
     return frozenset(found)
 
 
-_CHUNK: Final = 8  # tasks a process takes at a time
+_CHUNK: Final = 8  # tasks that a process takes at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +115,25 @@ class ScoringTask:
         truth: File of the ground truth.
         maps: A file per method; None where it is missing.
         which: Names of the measures to take.
-        plain: Names of the measures to take from the map as it is.
+        plain: Names of the measures to take from the map without min-max normalisation.
+        photo: Resize ground truth of another size to this picture.
     """
 
     truth: Path
     maps: tuple[Path | None, ...]
     which: frozenset[str]
     plain: frozenset[str]
+    photo: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What became of one map.
+    """Result of one map.
 
     Attributes:
-        scores: None where the map is missing or something could not be read.
-        odd: What was unusual about the map or its ground truth.
-        error: Why it could not be read, with the file's name.
+        scores: None if the map is missing or a file could not be read.
+        odd: What is unusual about the map or its ground truth.
+        error: Why a file could not be read, with its name.
     """
 
     scores: ImageScores | None = None
@@ -122,12 +147,12 @@ def measure_all(
     """Measure every map of every task; results are in the order of the tasks.
 
     Args:
-        tasks: What to do.
-        workers: Number of processes. With 1 it happens in this one.
-        advance: Called with the number of tasks that were finished since the last call.
+        tasks: Ground truths with their maps.
+        workers: Number of processes; 1 measures in this process.
+        advance: Called with the number of tasks finished since the last call.
 
     Raises:
-        PipelineError: If a process was ended from outside, mostly for want of memory.
+        PipelineError: If a process was killed, mostly for lack of memory.
     """
     results = []
     for result in _results(tasks, min(workers, len(tasks))):
@@ -139,10 +164,10 @@ def measure_all(
 def work(task: ScoringTask) -> tuple[Measured, ...]:
     """Read the ground truth once and measure each method's map against it."""
     try:
-        truth, odd = read_truth(task.truth)
+        truth, odd = read_truth(task.truth, picture_size(task.photo) if task.photo else None)
     except SourceError as error:
         return tuple(Measured(error=str(error)) for _ in task.maps)
-    results = []
+    results: list[Measured] = []
     for path in task.maps:
         if path is None:
             results.append(Measured())
@@ -176,6 +201,6 @@ def _results(tasks: Sequence[ScoringTask], workers: int) -> Iterator[tuple[Measu
 
 
 def _quiet() -> None:
-    """Leave Ctrl-C to the parent, and the cores to the other processes."""
+    """Ignore Ctrl-C, which the parent handles, and limit OpenCV to one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

@@ -16,7 +16,13 @@ _SAYS: Final[dict[Oddity, str]] = {
     "colour": "maps are in colour and count as the grey they show",
     "transparent": "maps are cut-outs and count as their transparency",
     "deep": "maps have more than 8 bits and were rounded",
+    "palette": "maps have a palette, whose index 0 counts as background",
     "grey truth": "ground truths are not black and white and were cut at 128",
+    "faint truth": "ground truths are nowhere brighter than 128 and count as black",
+    "palette truth": "ground truths have a palette, whose index 0 counts as background",
+    "colour truth": "ground truths are in colour; every colour but black counts as foreground",
+    "void truth": "ground truths have void pixels, which count as background",
+    "resized truth": "ground truths were resized to their photo",
 }
 _UNDEFINED: Final = {
     "s": "S is 0/0 in an empty quadrant, which counts 0",
@@ -89,12 +95,14 @@ class ResultRow:
         yield from _line(self, self.missing, f"of {count} maps are missing")
         yield from _line(self, self.damaged, f"of {count} maps are left out")
         for kind, says in _SAYS.items():
-            if kind != "grey truth":
+            if not kind.endswith("truth"):
                 yield from _line(self, self.odd(kind), says)
 
     def remarks(self) -> Iterator[str]:
         """Yield what one should know beside the faults, a line per kind."""
-        yield from _line(self, self.odd("grey truth"), _SAYS["grey truth"])
+        for kind, says in _SAYS.items():
+            if kind.endswith("truth"):
+                yield from _line(self, self.odd(kind), says)
         names = [path.name for path in self.unused]
         yield from _line(self, names, "maps belong to no ground truth and were not used")
         for name, count in (self.scores.undefined if self.scores else Counter[str]()).items():

@@ -12,6 +12,7 @@ from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
     from sodcli.training.config import TrainConfig
+    from sodcli.training.report import Reporter
     from sodcli.training.run_folder import RunFolder
     from sodcli.training.setup import Options
 
@@ -49,7 +50,21 @@ Recipe = Annotated[
 Config = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="Settings on top of the recipe's.")
 ]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data at all scales.")]
+FitMasks = Annotated[
+    bool, typer.Option("--fit-masks", help="Resize masks of another size than their picture.")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Passes over the data at all scales; more of them with --resume go on."),
+]
+ScheduleEnd = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="EPOCHS",
+        help="Where the rate's schedule ends; its last rate stays. Default: the last epoch.",
+    ),
+]
 Batch = Annotated[int | None, typer.Option(help="Pictures per step, all processes together.")]
 Rate = Annotated[float | None, typer.Option(help="Base learning rate.")]
 Size = Annotated[int | None, typer.Option(help="Side in pixels that the recipe's scales refer to.")]
@@ -65,12 +80,21 @@ Init = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on from RUN's checkpoint; the settings are known there."),
+    typer.Option(
+        "--resume",
+        help="Go on from RUN's checkpoint with its settings; --epochs and --lr may change.",
+    ),
 ]
 SaveEvery = Annotated[
     float, typer.Option(min=0, metavar="MINUTES", help="Time between checkpoints.")
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Reading processes.")]
+TensorBoard = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard", help="Write RUN/events, too; needs pip install 'sodcli[tensorboard]'."
+    ),
+]
 
 
 _MINUTE: Final = 60
@@ -85,7 +109,9 @@ def train(
     label_interval: LabelInterval = None,
     recipe: Recipe = None,
     config: Config = None,
+    fit_masks: FitMasks = False,
     epochs: Epochs = None,
+    schedule_end: ScheduleEnd = None,
     batch: Batch = None,
     lr: Rate = None,
     size: Size = None,
@@ -95,6 +121,7 @@ def train(
     resume: Resume = False,
     save_every: SaveEvery = 5.0,
     workers: Workers = 0,
+    tensorboard: TensorBoard = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: options.Json = False,
@@ -110,16 +137,22 @@ def train(
     """
     what = {"model": model, "recipe": recipe, "init": init, "data": data, "val": val}
     labels = {"pseudo_labels": pseudo_labels, "label_interval": label_interval}
+    fit = {"fit_masks": True if fit_masks else None, "schedule_end": schedule_end}
     numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
+    from sodcli.training.report import Broadcast
     from sodcli.training.run_folder import RunFolder
     from sodcli.training.trainer import train as work
 
     folder = RunFolder(out)
     try:
         how = _options(device, threads, workers, save_every)
-        chosen = _settings(folder, config, {**what, **labels, **numbers}, resume=resume)
-        with TrainProgress(quiet=quiet or rank() > 0) as reporter:
+        flags = {**what, **labels, **fit, **numbers}
+        chosen, remarks = _settings(folder, config, flags, resume=resume)
+        for remark in remarks if rank() == 0 and not quiet else ():
+            ui.warn(remark)
+        with TrainProgress(quiet=quiet or rank() > 0) as progress:
+            reporter = Broadcast(progress, *_tensorboard(folder, wanted=tensorboard))
             work(chosen, folder, default_registry(), how, reporter, resume=resume)
     except KeyboardInterrupt:
         if folder.checkpoint.exists():
@@ -142,16 +175,24 @@ def _options(device: str, threads: int | None, workers: int, save_every: float) 
     return Options(device=choose_device(device), workers=workers, save_every=save_every * _MINUTE)
 
 
+def _tensorboard(folder: "RunFolder", *, wanted: bool) -> "list[Reporter]":
+    if not wanted:
+        return []
+    from sodcli.training.report import TensorBoard
+
+    return [TensorBoard(folder.events)]
+
+
 def _settings(
     folder: "RunFolder", file: Path | None, flags: dict[str, Any], *, resume: bool
-) -> "TrainConfig":
+) -> "tuple[TrainConfig, tuple[str, ...]]":
     from sodcli.training import config
 
     layers = [config.read_toml(file)] if file else []
     layers.append({key: value for key, value in flags.items() if value is not None})
     if resume:
         return config.resume(folder.read(), *layers, weights=folder.last)
-    return config.resolve(default_registry(), *layers)
+    return config.resolve(default_registry(), *layers), ()
 
 
 def _tell(folder: "RunFolder", *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
-"""What ``sod train`` shows while it works."""
+"""Progress display of ``sod train``."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -16,26 +17,33 @@ from sodcli.cli import ui
 from sodcli.runtime.device import number_of
 from sodcli.training.report import Reporter, RunPlan, StepReport
 
+_MINUTE: Final = 60
 _PRECISION: Final = {"none": "float32", "bf16": "bfloat16 (AMP)", "fp16": "float16 (AMP)"}
 
 
 class TrainProgress(Reporter):
-    """A bar with time left, loss, rate and speed, and a line per epoch; a context manager."""
+    """A bar with time left, loss, rate and speed, and a line per epoch; a context manager.
+
+    Where stderr is no terminal, a line per minute takes the place of the bar.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._on_screen = ui.stderr.is_terminal
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[state]}"),
             console=ui.stderr,
-            disable=quiet or not ui.stderr.is_terminal,
+            disable=quiet or not self._on_screen,
             transient=True,
         )
         self._task: TaskID | None = None
+        self._plan: RunPlan | None = None
         self._images = 0
+        self._started = self._printed = time.monotonic()
         self._told: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -45,56 +53,84 @@ class TrainProgress(Reporter):
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
+    def on_check(self, done: int, total: int) -> None:
+        """Show how many masks are checked."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=total, epoch="checking masks", state="")
+        self._bar.update(self._task, completed=done, total=total)
+        if self._minute_passed():
+            ui.note(f"checking masks: {done} of {total}", quiet=self._quiet)
+
     def on_start(self, plan: RunPlan) -> None:
-        """Say what is being trained on what, and start the bar."""
+        """Print the plan of the run, and start the bar."""
+        self._plan = plan
         ui.note(
             f"{plan.model}: {plan.parameters:,} parameters, {plan.train} pairs to train on, "
             f"{plan.held} to validate on, {number_of(plan.epochs, 'epoch')} of "
-            f"{number_of(plan.steps // plan.epochs, 'step')} on "
+            f"{number_of(plan.steps // plan.epochs, 'step')}{_passes(plan)} on "
             f"{plan.processes} x {plan.device}, {_PRECISION[plan.amp]}{_start(plan)}",
             quiet=self._quiet,
         )
+        if self._task is not None:
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task(
             "", total=plan.steps, completed=plan.done, epoch="", state=""
         )
+        self._started = self._printed = time.monotonic()
 
     def on_step(self, report: StepReport) -> None:
-        """Move the bar on."""
+        """Move the bar; into a file, print a line per minute."""
         assert self._task is not None
+        assert self._plan is not None
         self._images += report.images
-        elapsed = self._bar.tasks[0].elapsed or 0
-        speed = f", {self._images / elapsed:.1f} img/s" if elapsed else ""
+        speed = self._images / max(time.monotonic() - self._started, 1e-9)
+        state = f"loss {report.pixel_loss:.4g}, lr {report.lr:.3g}, {speed:.1f} img/s"
         self._bar.update(
-            self._task,
-            completed=report.step,
-            epoch=report.epoch,
-            state=f"loss {report.loss:.4g}, lr {report.lr:.3g}{speed}",
+            self._task, completed=report.step, epoch=f"epoch {report.epoch}", state=state
         )
+        if self._minute_passed():
+            ui.note(
+                f"epoch {report.epoch}, step {report.step} of {self._plan.steps}: {state}",
+                quiet=self._quiet,
+            )
+
+    def _minute_passed(self) -> bool:
+        """Return True once a minute where there is no bar."""
+        now = time.monotonic()
+        if self._on_screen or now - self._printed < _MINUTE:
+            return False
+        self._printed = now
+        return True
 
     def on_skip(self, reasons: Sequence[str]) -> None:
-        """Warn of pictures that could not be read, once of each."""
+        """Warn once about each picture that cannot be read."""
         for reason in set(reasons) - self._told:
             self.on_note(f"skipped: {reason}")
         self._told.update(reasons)
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
-        """Print the epoch's numbers."""
+        """Print the loss, rate, speed and scores of the epoch."""
         scores = "".join(f", {name} {row[name]:.4f}" for name in ("MAE", "maxF") if name in row)
         skipped = f", {row['skipped']} pictures skipped" if row["skipped"] else ""
         ui.note(
-            f"epoch {row['epoch']}: loss {row['loss']:.4g}, lr {row['lr']:.3g}, "
+            f"epoch {row['epoch']}: loss {row['loss_per_pixel']:.4g}, lr {row['lr']:.3g}, "
             f"{row['images_per_s']:.1f} img/s{scores}{skipped}",
             quiet=self._quiet,
         )
 
     def on_note(self, text: str) -> None:
-        """Warn."""
+        """Print a warning."""
         if not self._quiet:
             ui.warn(text)
 
 
+def _passes(plan: RunPlan) -> str:
+    """Explain the number of steps where an epoch has several passes."""
+    return f" ({plan.passes} scales)" if plan.passes > 1 else ""
+
+
 def _start(plan: RunPlan) -> str:
-    """Say where a run that is taken up again begins."""
+    """Return where a resumed run continues."""
     if plan.done >= plan.steps:
         return f"; finished already, at step {plan.steps}"
     return f", going on at step {plan.done + 1}" if plan.done else ""

@@ -10,8 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_pair
 from sodcli.errors import SourceError
 
 
@@ -101,13 +101,19 @@ class Clip:
         return len(self.pairs) == 1
 
 
-def read_clip(clip: Clip) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+def read_clip(
+    clip: Clip, *, fit: bool = False
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
     """Read the pictures and masks of a clip, all of the same size.
+
+    Args:
+        clip: The pairs.
+        fit: Resize masks of another size than their picture.
 
     Raises:
         SourceError: If one cannot be read, or the sizes differ; the message names the file.
     """
-    read = [read_pair(pair) for pair in clip.pairs]
+    read = [read_pair(pair, fit=fit) for pair in clip.pairs]
     for pair, (image, _) in zip(clip.pairs, read, strict=True):
         if image.shape != read[0][0].shape:
             raise SourceError(f"{pair.image}: is of another size than {clip.image}")

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from sodcli.data.augment import Augment, augment, augment_clip, resize_image, resize_mask
 from sodcli.data.clips import Clip, read_clip
+from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_image, read_pair
+from sodcli.data.read import read_image
 from sodcli.data.synth import Stills
 from sodcli.data.triples import Triple, pack_triple
 from sodcli.errors import SourceError, UsageError
@@ -41,12 +42,14 @@ class ValidationSet:
         size: Side of the square network input, in pixels.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
+        fit_masks: Resize masks of another size than their picture.
     """
 
     pairs: Sequence[Pair | Triple]
     size: int
     mean: Sequence[float]
     std: Sequence[float]
+    fit_masks: bool = False
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -64,7 +67,7 @@ class ValidationSet:
         if isinstance(item, Triple):
             packed, mask = pack_triple(item, size_hw, self.mean, self.std)
             return torch.from_numpy(packed[None]), mask
-        image, mask = read_pair(item)
+        image, mask = read_pair(item, fit=self.fit_masks)
         return normalised(resize_image(image, size_hw)[None], self.mean, self.std), mask
 
 
@@ -81,12 +84,14 @@ class ClipValidationSet:
         size: Side of the square network input, in pixels.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
+        fit_masks: Resize masks of another size than their picture.
     """
 
     clips: Sequence[Clip]
     size: int
     mean: Sequence[float]
     std: Sequence[float]
+    fit_masks: bool = False
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -95,7 +100,7 @@ class ClipValidationSet:
         known: set[Pair] = set()
         for clip in self.clips:
             try:
-                images, masks = read_clip(clip)
+                images, masks = read_clip(clip, fit=self.fit_masks)
             except SourceError:
                 continue
             resized = np.stack([resize_image(image, (self.size, self.size)) for image in images])
@@ -174,6 +179,7 @@ class BatchLoader:
         clip_len: Frames of a clip; a photo is repeated, or moved, for this many frames.
         motion: Probability that a photo is moved: see :func:`sodcli.data.synth.move_still`.
         shuffle: Draw a new order in every pass.
+        fit_masks: Resize masks of another size than their picture; otherwise skip the pair.
 
     Raises:
         UsageError: If these settings give no batch, or ``batch`` is not a multiple of ``world``.
@@ -195,6 +201,7 @@ class BatchLoader:
     clip_len: int = 1
     motion: float = 0.0
     shuffle: bool = True
+    fit_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.batch % self.world:
@@ -292,8 +299,10 @@ class _Epoch(Dataset[Batch]):
             return packed, resize_mask(truth, size_hw)
         background = self._background if loader.backgrounds else None
         if isinstance(item, Pair):
-            return augment(*read_pair(item), loader.augment, size_hw, rng, background)
-        images, masks = read_clip(item)
+            return augment(
+                *read_pair(item, fit=loader.fit_masks), loader.augment, size_hw, rng, background
+            )
+        images, masks = read_clip(item, fit=loader.fit_masks)
         if item.is_still:
             stills = Stills(loader.clip_len, loader.motion, loader.augment)
             return stills.clip(images[0], masks[0], size_hw, rng, background)

@@ -11,16 +11,22 @@ import numpy as np
 
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import natural_key, user_path
+from sodcli.io.pictures.decode import readable_suffixes
 from sodcli.text import shortened
 
-PICTURES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-IMAGE_WORDS = frozenset({"im", "image", "images", "img", "imgs", "jpegimages"})
+IMAGE_WORDS = frozenset(
+    {"im", "image", "images", "img", "imgs", "jpegimages", "original", "originals", "photos"}
+)
 MASK_WORDS = frozenset(
-    {"annotation", "annotations", "groundtruth", "gt", "gts", "mask", "masks", "truth"}
+    (
+        *("annotation", "annotations", "groundtruth", "gt", "gts", "label", "labels", "mask"),
+        *("masks", "matte", "mattes", "segmentation", "segmentationclass", "truth"),
+    )
 )
 LOOKED_FOR = (
-    "a folder images, image, Imgs, im, JPEGImages or NAME-Image beside GT, masks, Mask, "
-    "Annotations or NAME-Mask, or photo.jpg beside photo.png, there and one folder down"
+    "a folder images, Imgs, im, original, JPEGImages or NAME-Image beside GT, masks, labels, "
+    "Annotations, SegmentationClass or NAME-Mask, or photo.jpg beside photo.png or "
+    "photo_mask.png, there and one folder down"
 )
 
 
@@ -55,8 +61,9 @@ def twin_folders(folder: Path) -> list[tuple[Path, Path]]:
         kind = masks if words & MASK_WORDS else images if words & IMAGE_WORDS else None
         if kind is not None and _has_picture(sub):
             kind.setdefault(words - MASK_WORDS - IMAGE_WORDS, sub)
-    if len(images) == len(masks) == 1:
-        return list(zip(images.values(), masks.values(), strict=True))
+    if len(masks) == 1 and images:  # of several (P3M's original and blurred), the plainest name
+        plainest = min(images, key=len)
+        return [(images[plainest], next(iter(masks.values())))]
     return [(path, masks[rest]) for rest, path in images.items() if rest in masks]
 
 
@@ -67,7 +74,7 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
     shown.sort(key=lambda entry: natural_key(entry.name))
     subs = [folder / entry.name for entry in shown if _is(entry.is_dir) and not _loops(entry)]
     files = (folder / entry.name for entry in shown if _is(entry.is_file))
-    return subs, [path for path in files if path.suffix.lower() in PICTURES]
+    return subs, [path for path in files if path.suffix.lower() in readable_suffixes()]
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -90,7 +97,10 @@ def _has_picture(folder: Path) -> bool:
     return bool(pictures) or any(_has_picture(sub) for sub in subs)
 
 
-_ENDING = re.compile(r"(.+)_(?:map|mask|gt)", re.IGNORECASE)
+_ENDING = re.compile(
+    r"(.+?)[-_](?:maps?|masks?|gt|sal|sal_fuse|saliency|preds?|labels?|matte)", re.IGNORECASE
+)
+_SUFFIX = re.compile(r"(.+)\.(?:jpe?g|png|webp|tiff?|bmp|avif|heic)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +143,7 @@ def find_pairs(folders: Sequence[str]) -> PairList:
 def pairs_across(images: Path, masks: Path, source: str) -> PairList:
     """Pair the pictures under ``images`` with the masks of the same relative path in ``masks``."""
     photos = _by_stem(pictures_under(images), images)
-    truths: dict[PurePath, list[Path]] = {}
-    for stem, files in _by_stem(pictures_under(masks), masks).items():
-        truths.setdefault(_mask_of(stem, photos), []).extend(files)
+    truths = _masks_by_stem(pictures_under(masks), masks, photos)
     return _matched(photos, truths, images.parent, source)
 
 
@@ -179,16 +187,48 @@ def _known_layout(folder: Path, source: str) -> PairList:
     if twins:
         return _joined(pairs_across(images, masks, source) for images, masks in twins)
     files = pictures_in(folder)
-    photos = [path for path in files if path.suffix.lower() != ".png"]
-    masks = [path for path in files if path.suffix.lower() == ".png"]
-    found = _matched(_by_stem(photos, folder), _by_stem(masks, folder), folder, source)
+    masks = _masks_among(files)
+    photos = _by_stem([path for path in files if path not in masks], folder)
+    found = _matched(photos, _masks_by_stem(masks, folder, photos), folder, source)
     return found if found.pairs else PairList((), ())
+
+
+def _masks_among(files: Sequence[Path]) -> list[Path]:
+    """Return the masks in a folder of photos and masks.
+
+    These are the files named ``photo_mask`` beside ``photo``, and PNG files: beside such pairs only
+    those named like a photo of another format.
+    """
+    stems = {path.stem for path in files}
+    named = [path for path in files if path.stem != plain_stem(path.stem) in stems]
+    pngs = [path for path in files if path.suffix.lower() == ".png" and path not in named]
+    if not named:
+        return pngs
+    photos = {path.stem for path in files if path.suffix.lower() != ".png"}
+    return named + [path for path in pngs if path.stem in photos]
+
+
+def _masks_by_stem(
+    files: Iterable[Path], root: Path, photos: Container[PurePath]
+) -> dict[PurePath, list[Path]]:
+    """Group masks by the stem of their photo."""
+    masks: dict[PurePath, list[Path]] = {}
+    for stem, paths in _by_stem(files, root).items():
+        masks.setdefault(_mask_of(stem, photos), []).extend(paths)
+    return masks
+
+
+def plain_stem(stem: str) -> str:
+    """Return ``photo`` for ``photo_map``, ``photo-mask``, ``photo.jpg`` and ``photo.jpg_map``."""
+    ending = _ENDING.fullmatch(stem)
+    bare = ending[1] if ending else stem
+    suffix = _SUFFIX.fullmatch(bare)
+    return suffix[1] if suffix else bare
 
 
 def _mask_of(stem: PurePath, photos: Container[PurePath]) -> PurePath:
     """Return the stem of the photo that a mask belongs to: ``photo`` for ``photo_map.png``."""
-    ending = _ENDING.fullmatch(stem.name)
-    plain = stem.with_name(ending[1]) if ending else stem
+    plain = stem.with_name(plain_stem(stem.name))
     return plain if stem not in photos and plain in photos else stem
 
 

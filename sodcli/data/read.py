@@ -1,8 +1,10 @@
-"""Read pictures and masks as arrays."""
+"""Read pictures and pairs, for training, testing and scoring alike."""
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +14,72 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sodcli.data.pairs import Pair, PairList
 from sodcli.errors import SourceError
 from sodcli.files import read_regular
 from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
-from sodcli.text import reason_of, shortened
+from sodcli.io.pictures.decode import HEAD_BYTES, decode
+from sodcli.io.pictures.heic import begins_heic, heic_reader
+from sodcli.text import reason_of
 
+Pixels = NDArray[np.integer[Any] | np.floating[Any]]
+
+# OpenCV's messages about damaged files do not name the file; ours do.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+_JPEG: Final = b"\xff\xd8"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"tRNS", b"eXIf")  # transparency and orientation
+_COLOUR_ABOVE: Final = 32  # difference of channels, of 255
+_COLOUR_SHARE: Final = 1e-4  # of the pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """A picture as its file stores it.
+
+    Attributes:
+        pixels: ``(H, W)`` grey, ``(H, W, 3)`` BGR or ``(H, W, 4)`` BGRA, of any dtype that OpenCV
+            reads; ``(H, W)`` uint8 indices if ``palette`` is given.
+        palette: ``(256, 3)`` uint8 RGB colours of the indices. None for a palette of greys, which
+            is read as grey.
+    """
+
+    pixels: Pixels
+    palette: NDArray[np.uint8] | None = None
+
+
+def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
+    """Read a picture as ``(H, W, 3)`` uint8 RGB.
+
+    Args:
+        path: File of any format that ``sod infer`` reads.
+        upright: Apply the EXIF orientation; otherwise return the picture as stored. AVIF and HEIC
+            are always upright.
+
+    Raises:
+        SourceError: If it cannot be read completely.
+    """
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = _decoded(_checked_bytes(path), path, flags)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a picture as stored.
+
+    Raises:
+        SourceError: If it cannot be read completely.
+    """
+    data = _checked_bytes(path)
+    indexed = _indexed(data)
+    if indexed is not None:
+        return indexed
+    flags = cv2.IMREAD_UNCHANGED
+    if data.startswith(_JPEG):  # has no alpha, and these flags apply the EXIF orientation
+        colour = _decoded(data, path, cv2.IMREAD_COLOR)
+        if is_coloured(colour):
+            return Stored(colour)
+        flags = cv2.IMREAD_GRAYSCALE
+    return Stored(_decoded(data, path, flags))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -29,9 +89,12 @@ def picture_size(path: Path) -> tuple[int, int]:
         SourceError: If it cannot be read, or is too large.
     """
     try:
-        return _size(path)
+        with _opened(path) as picture:
+            return picture.height, picture.width
     except Image.DecompressionBombError as error:
         raise SourceError(_too_large(path)) from error
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or 'is damaged or no picture'}") from error
     except Exception as error:  # Pillow raises many types on damaged files
@@ -53,16 +116,36 @@ def checked(data: bytes, path: Path) -> bytes:
     """
     core = _png_core(data) if data.startswith(_PNG) else data
     try:
-        height, width = _size(BytesIO(core))
+        with _opened(BytesIO(core)) as picture:
+            pixels = picture.height * picture.width
     except Image.DecompressionBombError as error:
         raise SourceError(_too_large(path)) from error
     except Exception as error:
         if data.startswith(_PNG):
             raise SourceError(f"{path}: is damaged or no picture") from error
         return data
-    if height * width > MAX_PIXELS:
+    if pixels > MAX_PIXELS:
         raise SourceError(_too_large(path))
     return core
+
+
+def is_coloured(pixels: Pixels) -> bool:
+    """Return True unless the channels of ``(H, W, 3)`` agree up to lossy compression."""
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    return bool((spread > _COLOUR_ABOVE).mean() > _COLOUR_SHARE)
+
+
+def size_text(pixels: Pixels) -> str:
+    """Return ``640x480 px``."""
+    return f"{pixels.shape[1]}x{pixels.shape[0]} px"
+
+
+def _checked_bytes(path: Path) -> bytes:
+    try:
+        data = read_regular(path, MAX_BYTES)
+    except OSError as error:
+        raise SourceError(f"{path}: {reason_of(error)}") from error
+    return checked(data, path)
 
 
 def _png_core(data: bytes) -> bytes:
@@ -86,98 +169,57 @@ def _png_core(data: bytes) -> bytes:
     return b""
 
 
-def _size(file: Path | BytesIO) -> tuple[int, int]:
+@contextmanager
+def _opened(file: Path | BytesIO) -> Iterator[Image.Image]:
+    """Open a picture with Pillow without decoding it; HEIC needs pillow-heif."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        with Image.open(file) as picture:
-            return picture.height, picture.width
+        if isinstance(file, Path):
+            with file.open("rb") as head:
+                heic = begins_heic(head.read(HEAD_BYTES))
+        else:
+            heic = begins_heic(file.getvalue()[:HEAD_BYTES])
+        with heic_reader(str(file))(file) if heic else Image.open(file) as picture:
+            yield picture
 
 
-def _too_large(path: Path) -> str:
-    return f"{path}: is larger than {MAX_PIXELS} pixels"
-
-
-Pixels = NDArray[np.integer[Any] | np.floating[Any]]
-
-# OpenCV's messages about damaged files do not name the file; ours do.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-_JPEG = b"\xff\xd8"
-
-
-def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
-    """Read a picture as ``(H, W, 3)`` uint8 RGB.
-
-    Args:
-        path: File of any format that OpenCV reads.
-        upright: Apply the EXIF orientation; otherwise return the picture as stored.
-
-    Raises:
-        SourceError: If it cannot be read whole.
-    """
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return np.asarray(cv2.cvtColor(_decoded(path, flags), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_mask(path: Path) -> NDArray[np.float32]:
-    """Read a mask as ``(H, W)`` float32 in [0, 1].
-
-    Colours and palettes count as the grey they show. Where transparency varies it is the mask (a
-    cut-out); where it does not it is ignored. An integer file whose greatest value is 1 holds
-    classes 0 and 1, so 1 becomes 1.0; any other counts as shares of its type's greatest value.
-
-    Raises:
-        SourceError: If it cannot be read whole.
-    """
-    grey = one_channel(read_stored(path))
-    classes = np.issubdtype(grey.dtype, np.floating) or grey.max() == 1
-    top = 1 if classes else np.iinfo(grey.dtype.name).max
-    return np.asarray(np.multiply(grey, 1 / top, dtype=np.float32).clip(0, 1))
-
-
-def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read a picture and its mask, both of the same size.
-
-    If the sizes differ with the EXIF orientation applied, the picture is read as stored: some
-    masks are drawn on the stored picture.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB and ``(H, W)`` float32 in [0, 1].
-
-    Raises:
-        SourceError: If one cannot be read, or their sizes differ; it names the file.
-    """
-    image, mask = read_image(pair.image), read_mask(pair.mask)
-    if image.shape[:2] != mask.shape:
-        image = read_image(pair.image, upright=False)
-    if image.shape[:2] != mask.shape:
-        raise SourceError(f"{pair.mask}: is {_size_text(mask)}, its picture {_size_text(image)}")
-    return image, mask
-
-
-def read_stored(path: Path) -> Pixels:
-    """Read a picture as stored: grey, BGR or BGRA, of any dtype that OpenCV reads.
-
-    Raises:
-        SourceError: If it cannot be read whole.
-    """
-    return _decoded(path, cv2.IMREAD_UNCHANGED)
-
-
-def _decoded(path: Path, flags: int) -> Pixels:
+def _indexed(data: bytes) -> Stored | None:
+    """Return the indices and colours of a picture with a colour palette and no transparency."""
     try:
-        data = read_regular(path, MAX_BYTES)
-    except OSError as error:
-        raise SourceError(f"{path}: {reason_of(error)}") from error
-    data = checked(data, path)
-    if flags == cv2.IMREAD_UNCHANGED and data.startswith(_JPEG):
-        flags = cv2.IMREAD_GRAYSCALE  # JPEG has no alpha, and this flag applies EXIF orientation
+        with _opened(BytesIO(data)) as picture:
+            if picture.mode != "P" or picture.has_transparency_data:
+                return None
+            indices = np.array(picture)
+            colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    except Exception:  # noqa: BLE001 - the decoder reports what is wrong with the file
+        return None
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(colours)] = colours
+    used = palette[np.unique(indices)]
+    return Stored(indices, palette) if np.ptp(used, axis=1).any() else None
+
+
+def _decoded(data: bytes, path: Path, flags: int) -> Pixels:
+    """Decode with OpenCV or, where it does not know the format, as ``sod infer`` does."""
     try:
         pixels = None if _cut_short(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise SourceError(f"{path}: is damaged or no picture")
+        pixels = _decoded_by_pillow(data, path)
     return pixels
+
+
+def _decoded_by_pillow(data: bytes, path: Path) -> Pixels:
+    if not data or data.startswith((_JPEG, _PNG, b"BM")):  # OpenCV reads these if they are sound
+        raise SourceError(f"{path}: is damaged or no picture")
+    try:
+        raster = decode(data, str(path), MAX_PIXELS)
+    except SourceError as error:
+        needs = "pillow-heif" in str(error)
+        raise (error if needs else SourceError(f"{path}: is damaged or no picture")) from error
+    bgr = raster.rgb[..., ::-1]
+    return np.ascontiguousarray(bgr if raster.alpha is None else np.dstack([bgr, raster.alpha]))
 
 
 def _cut_short(data: bytes) -> bool:
@@ -187,47 +229,5 @@ def _cut_short(data: bytes) -> bool:
     )
 
 
-def one_channel(pixels: Pixels) -> Pixels:
-    """Return ``(H, W)`` of a stored picture: its alpha channel if that varies, else its grey."""
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] == 4 and np.ptp(pixels[..., 3]) > 0:
-        return pixels[..., 3]
-    return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)
-
-
-def _size_text(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]} px"
-
-
-def check_pairs(pairs: Sequence[Pair]) -> PairList:
-    """Drop the pairs that cannot be read, and report them and the masks that look wrong.
-
-    An all-black mask is legal (nothing stands out) and stays; so does one that is nowhere brighter
-    than half, although it is more often a map of class numbers.
-
-    Returns:
-        The readable pairs in their order; per kind of fault a line with a count and a few names.
-    """
-    good: list[Pair] = []
-    damaged: list[str] = []
-    faint: list[str] = []
-    black: list[str] = []
-    for pair in pairs:
-        try:
-            brightest = read_pair(pair)[1].max()
-        except SourceError as error:
-            damaged.append(str(error))
-            continue
-        good.append(pair)
-        if brightest < 0.5:
-            (faint if brightest > 0 else black).append(str(pair.mask))
-    kinds = {
-        "pairs left out": damaged,
-        "masks are all black (kept: nothing stands out)": black,
-        "masks are nowhere brighter than half (kept; are they class numbers?)": faint,
-    }
-    return PairList(
-        tuple(good),
-        tuple(f"{len(names)} {kind}: {shortened(names)}" for kind, names in kinds.items() if names),
-    )
+def _too_large(path: Path) -> str:
+    return f"{path}: is larger than {MAX_PIXELS} pixels"

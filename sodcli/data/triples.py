@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sodcli.data.clips import thinned, windows
 from sodcli.data.films import Film
+from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_pair
 from sodcli.errors import SourceError
 from sodcli.imaging.evidence import Evidence, Labelled, find_evidence, pack
 from sodcli.imaging.flow import DisFlow, FlowEstimator

@@ -15,12 +15,9 @@ from sodcli.errors import SourceError
 from sodcli.files import natural_key
 from sodcli.imaging.output_types import OUTPUT_TYPES
 from sodcli.io.pictures import heic
-from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, reader_of
+from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, SUFFIXES, reader_of
 from sodcli.text import display_name, reason_of
 
-PICTURE_SUFFIXES: Final = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-)
 FILM_SUFFIXES: Final = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts"),
@@ -80,7 +77,7 @@ def media_in(
 
 def _suffixes() -> tuple[frozenset[str], frozenset[str]]:
     """Return those of pictures and films that can be read, and of those that cannot."""
-    known = PICTURE_SUFFIXES | FILM_SUFFIXES
+    known = SUFFIXES | FILM_SUFFIXES
     if heic.readable():
         return known | heic.SUFFIXES, _FOREIGN
     return known, _FOREIGN | heic.SUFFIXES

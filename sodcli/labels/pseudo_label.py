@@ -15,8 +15,9 @@ import torch
 
 from sodcli.data.clips import between, thinned
 from sodcli.data.films import Film
+from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
-from sodcli.data.read import read_image, read_pair
+from sodcli.data.read import read_image
 from sodcli.errors import SinkError, SodError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.imaging.evidence import (

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -21,6 +21,9 @@ _STRIDE: Final = 16
 _MIN_SIDE: Final = 32
 _PATH_LISTS: Final = ("data", "val", "backgrounds")
 Count = Annotated[int, Range(least=1)]
+_MAY_CHANGE: Final = frozenset(
+    {"epochs", "lr", "schedule_end", "validate_every", "sample_every", "samples", "max_skipped"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class TrainConfig:
             to train on these labels instead of all ground truth.
         label_interval: Train on one annotation of this many of each film.
         backgrounds: Folders of photos that subjects may be pasted on.
+        fit_masks: Resize masks of another size than their picture, instead of skipping the pair.
         args: Keyword arguments for the model's ``build``, over those of models.toml.
         init: Weights to start from: a name in models.toml or a path; empty for none.
         epochs: Passes over all sizes.
@@ -59,6 +63,8 @@ class TrainConfig:
         loss: Name of the loss.
         optimizer: Algorithm and parameter groups.
         schedule: ``name`` and options of the learning-rate schedule.
+        schedule_end: Epochs that the schedule covers, after which its last rate stays; 0 for
+            ``epochs``.
         augment: Fields of :class:`sodcli.data.augment.Augment`.
         monitor: Score that selects the best weights.
         validate_every: Epochs between validations.
@@ -80,6 +86,7 @@ class TrainConfig:
     pseudo_labels: str = ""
     label_interval: Count = 1
     backgrounds: tuple[str, ...] = ()
+    fit_masks: bool = False
     args: Mapping[str, Any] = field(default_factory=dict)
     init: str = ""
     accumulate: Count = 1
@@ -101,6 +108,7 @@ class TrainConfig:
     half: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    schedule_end: Annotated[int, Range(least=0)] = 0
     augment: Mapping[str, Any] = field(default_factory=dict)
     monitor: Literal["maxF", "MAE"] = "maxF"
     validate_every: Count = 1
@@ -180,27 +188,50 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
 
 def resume(
     saved: TrainConfig, *layers: Mapping[str, Any], weights: Path | None = None
-) -> TrainConfig:
-    """Return ``saved`` after making sure that ``layers`` (file, flags) do not contradict it.
+) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Return the config to resume ``saved`` with, after applying ``layers`` (file, flags).
+
+    More epochs, another rate and another end of the schedule continue the run with its weights and
+    optimiser state; how often to validate does not change the weights. Anything else is refused.
 
     Args:
         saved: The config of the run.
-        layers: What is asked for now.
-        weights: Of the run, which a new one may start from, if they are there.
+        layers: Settings given now.
+        weights: Weights of the run, which a new one may start from, if they exist.
+
+    Returns:
+        The config, and a line for each change that makes the result differ from that of a run
+        which had these settings from the start.
 
     Raises:
-        UsageError: If they do; the message names what differs.
+        UsageError: If another setting differs; the message names it.
     """
-    table = merge(asdict(saved), _absolute(merge(*layers)))
-    differing = differences(saved, read_table(TrainConfig, table, "--resume"))
-    if differing:
+    new = read_table(TrainConfig, merge(asdict(saved), _absolute(merge(*layers))), "--resume")
+    changed = {key for key in asdict(saved) if getattr(saved, key) != getattr(new, key)}
+    kept = replace(new, **{key: getattr(saved, key) for key in changed & _MAY_CHANGE})
+    refused = differences(saved, kept)
+    if new.epochs < saved.epochs:
+        refused.insert(0, f"epochs was {saved.epochs}, now {new.epochs}: only more can follow")
+    if refused:
         there = weights is not None and weights.exists()
         again = f" from its weights: -o NEW --init {weights}" if there else ""
         raise UsageError(
-            f"cannot resume with another configuration: {'; '.join(differing)}; "
+            f"cannot resume with another configuration: {'; '.join(refused)}; "
             f"leave the options out, or start a new run{again}"
         )
-    return saved
+    return new, tuple(_continuation(saved, new))
+
+
+def _continuation(saved: TrainConfig, new: TrainConfig) -> Iterator[str]:
+    """Yield what keeps a resumed run from being the bitwise continuation of the old one."""
+    if new.lr != saved.lr:
+        yield f"lr was {saved.lr:g}, now {new.lr:g}: the run goes on at another rate"
+    before, after = saved.schedule_end or saved.epochs, new.schedule_end or new.epochs
+    if before != after and new.schedule.get("name", "constant") != "constant":
+        yield (
+            f"the schedule now ends at epoch {after} instead of {before}: rates differ from those "
+            f"of a run of {new.epochs} epochs from the start; --schedule-end {before} keeps it"
+        )
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:

@@ -119,7 +119,10 @@ class Learner:
         self.module.load_state_dict(state["module"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        rates = [group["base_lr"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["base_lr"] = rate  # the config may have changed it
         self._scaler.load_state_dict(state["scaler"])
 
     def finite(self) -> bool:

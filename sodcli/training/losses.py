@@ -18,6 +18,7 @@ Loss = Callable[[Prediction, Tensor], Tensor]
 to a scalar that is the mean over the batch's N items, so that batches can be cut in pieces."""
 
 _LOSSES: Final[dict[str, Loss]] = {}
+_SUMS: Final = frozenset({"balanced-bce"})
 
 
 def loss(name: str) -> Callable[[Loss], Loss]:
@@ -46,6 +47,11 @@ def get_loss(name: str) -> Loss:
         return _LOSSES[name]
     known = ", ".join(sorted(_LOSSES))
     raise UsageError(f"no loss named {name!r}.{did_you_mean(name, _LOSSES)} Known: {known}.")
+
+
+def sums_pixels(name: str) -> bool:
+    """Return True for a loss that is a sum over the pixels of an item, not a mean."""
+    return name in _SUMS
 
 
 _EDGE_WEIGHT: Final = 5.0

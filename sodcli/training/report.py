@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image
+
+from sodcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_LOGGED_STEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +32,7 @@ class RunPlan:
         device: Name of the device.
         processes: Number of processes.
         amp: Number format of the forward pass, as in the config.
+        passes: Passes over the data per epoch, one for each of the config's ``scales``.
     """
 
     model: str
@@ -32,6 +45,7 @@ class RunPlan:
     device: str
     processes: int
     amp: str
+    passes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +56,7 @@ class StepReport:
         step: Steps taken so far, over all epochs.
         epoch: From 1.
         loss: Mean over the batch's pictures.
+        pixel_loss: The same per pixel, where the loss is a sum over pixels; else ``loss``.
         lr: Highest learning rate of the groups.
         images: Pictures in the batch, over all processes.
     """
@@ -49,12 +64,16 @@ class StepReport:
     step: int
     epoch: int
     loss: float
+    pixel_loss: float
     lr: float
     images: int
 
 
 class Reporter:
     """Receives the events of a run. The base class ignores them."""
+
+    def on_check(self, done: int, total: int) -> None:
+        """Called while the masks are checked before the first step."""
 
     def on_start(self, plan: RunPlan) -> None:
         """Called before the first step."""
@@ -68,5 +87,99 @@ class Reporter:
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Called after each epoch with its line of ``metrics.jsonl``."""
 
+    def on_samples(self, epoch: int, path: Path) -> None:
+        """Called with the sheet of sample pictures written after ``epoch`` (from 1)."""
+
     def on_note(self, text: str) -> None:
         """Called with a warning."""
+
+
+class Broadcast(Reporter):
+    """Passes every event on to several reporters."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def on_check(self, done: int, total: int) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_check(done, total)
+
+    def on_start(self, plan: RunPlan) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_start(plan)
+
+    def on_step(self, report: StepReport) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_step(report)
+
+    def on_skip(self, names: Sequence[str]) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_skip(names)
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_epoch(row)
+
+    def on_samples(self, epoch: int, path: Path) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_samples(epoch, path)
+
+    def on_note(self, text: str) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.on_note(text)
+
+
+class TensorBoard(Reporter):
+    """Writes loss and rate of the steps, scores and sample pictures of the epochs.
+
+    Args:
+        folder: Where TensorBoard's event files go; made with the first of them.
+
+    Raises:
+        UsageError: If TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if find_spec("tensorboard") is None:
+            raise UsageError("--tensorboard needs: pip install 'sodcli[tensorboard]'")
+        self._folder = folder
+        self._step = 0
+        self._opened: SummaryWriter | None = None
+
+    @property
+    def _writer(self) -> "SummaryWriter":
+        if self._opened is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._opened = SummaryWriter(str(self._folder), purge_step=self._step + 1)
+        return self._opened
+
+    def on_start(self, plan: RunPlan) -> None:
+        """Go on after the steps that are done."""
+        self._step = plan.done
+
+    def on_step(self, report: StepReport) -> None:
+        """Write loss and rate, of every tenth step."""
+        self._step = report.step
+        if report.step % _LOGGED_STEPS == 0:
+            self._writer.add_scalar("train/loss", report.pixel_loss, report.step)
+            self._writer.add_scalar("train/lr", report.lr, report.step)
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        """Write all numbers of the epoch."""
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                self._writer.add_scalar(f"epoch/{name}", value, row["step"])
+        self._writer.flush()
+
+    def on_samples(self, epoch: int, path: Path) -> None:
+        """Write the sheet of sample pictures."""
+        with Image.open(path) as sheet:
+            self._writer.add_image("samples", np.asarray(sheet), self._step, dataformats="HWC")

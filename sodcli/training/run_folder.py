@@ -1,8 +1,10 @@
 """The folder of a training run: config, checkpoint, weights, metrics."""
 
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +23,8 @@ class RunFolder:
     """Paths of the files of a run.
 
     ``config.toml`` (all settings), ``last.pth`` (the checkpoint), ``last.safetensors`` and
-    ``best.safetensors`` (weights for use), ``metrics.jsonl`` (one line per epoch),
+    ``best.safetensors`` (weights for use), ``metrics.jsonl`` and ``metrics.csv`` (one line
+    per epoch),
     ``samples/epoch_0005.png`` (photo, ground truth and map side by side).
     """
 
@@ -46,6 +49,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object per epoch."""
         return self.root / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """Folder of TensorBoard's files."""
+        return self.root / "events"
 
     def sheet(self, epoch: int) -> Path:
         """Return the path of the sample pictures after ``epoch`` (from 1)."""
@@ -102,8 +110,19 @@ class RunFolder:
             SinkError: If it cannot be written.
         """
         before = [old for old in self.rows() if old["epoch"] < row["epoch"]]
-        lines = [json.dumps(each) for each in [*before, row]]
+        rows = [*before, dict(row)]
+        lines = [json.dumps(each) for each in rows]
         write_whole(self.metrics, ("\n".join(lines) + "\n").encode())
+        write_whole(self.metrics.with_suffix(".csv"), _as_csv(rows).encode())
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -125,6 +144,7 @@ class Progress:
         images: Pictures seen in the current epoch.
         skipped: Unreadable pictures in the current epoch.
         loss: Sum of the loss over these pictures.
+        pixel_loss: The same sum, each loss per pixel.
         seconds: Time spent on the current epoch.
         lr: Highest learning rate of the last step.
         best: Best score so far, higher is better; ``None`` before the first validation.
@@ -136,6 +156,7 @@ class Progress:
     images: int = 0
     skipped: int = 0
     loss: float = 0.0
+    pixel_loss: float = 0.0
     seconds: float = 0.0
     lr: float = 0.0
     best: float | None = None
@@ -144,7 +165,7 @@ class Progress:
         """End the current epoch."""
         self.epoch += 1
         self.batch = self.images = self.skipped = 0
-        self.loss = self.seconds = 0.0
+        self.loss = self.pixel_loss = self.seconds = 0.0
 
 
 def save_checkpoint(path: Path, learner: dict[str, Any], progress: Progress, pairs: str) -> None:
@@ -174,7 +195,7 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
     """
     content = read_pickle(path)
     known = {field.name for field in fields(Progress)}
-    if not isinstance(content, dict) or content.get("progress", {}).keys() != known:
+    if not isinstance(content, dict) or not known >= content.get("progress", {}).keys() >= {"epoch", "step"}:
         raise WeightsError(f"{path}: not a checkpoint of a training run")
     if content["pairs"] != pairs:
         raise UsageError(

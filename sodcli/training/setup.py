@@ -1,6 +1,6 @@
 """What a training run starts from: its data and its network."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from sodcli.data.films import (
     pseudo_pairs,
 )
 from sodcli.data.loader import BatchLoader
+from sodcli.data.masks import check_masks, check_pairs
 from sodcli.data.pairs import Pair, PairList, find_pairs, hold_out, hold_out_films, pictures_under
-from sodcli.data.read import check_pairs
 from sodcli.data.triples import Triple, triples_of
 from sodcli.errors import MissingError
 from sodcli.files import user_path
@@ -53,9 +53,28 @@ class TrainingData:
 
     def names(self) -> Iterator[str]:
         """Yield the file of every training picture, clip by clip."""
-        for item in self.train:
-            pairs = (item,) if isinstance(item, Pair) else item.pairs
-            yield from (str(pair.image) for pair in pairs)
+        return (str(pair.image) for pair in _all_pairs(self.train))
+
+    def check_masks(self, *, fit: bool, advance: Callable[[int, int], None]) -> tuple[str, ...]:
+        """Read every mask once; see :func:`sodcli.data.masks.check_masks`.
+
+        Raises:
+            SourceError: If all training masks, or all validation masks, are black or faint.
+        """
+        parts = [list(dict.fromkeys(_all_pairs(items))) for items in (self.train, self.held)]
+        total = sum(len(pairs) for pairs in parts)
+        remarks: list[str] = []
+        for pairs, before in zip(parts, (0, len(parts[0])), strict=True):
+
+            def report(done: int, _: int, before: int = before) -> None:
+                advance(before + done, total)
+
+            remarks += check_masks(pairs, fit=fit, advance=report)
+        return tuple(dict.fromkeys(remarks))
+
+
+def _all_pairs(items: Items) -> Iterator[Pair]:
+    return (pair for item in items for pair in ((item,) if isinstance(item, Pair) else item.pairs))
 
 
 def find_training_data(config: TrainConfig, registry: Registry) -> TrainingData:
@@ -87,7 +106,7 @@ def _pairs(config: TrainConfig, known: Known) -> TrainingData:
         train, held = found.pairs, given.pairs
     else:
         train, held = hold_out(found.pairs, config.holdout, config.seed)
-    readable = check_pairs(held)
+    readable = check_pairs(held, fit=config.fit_masks)
     return TrainingData(train, readable.pairs, found.problems + given.problems + readable.problems)
 
 
@@ -99,7 +118,7 @@ def _clips(config: TrainConfig, known: Known, spec: ModelSpec) -> TrainingData:
     train, held = films or find_footage(found.pairs), find_footage(given.pairs)
     if not config.val:
         train, held = hold_out_footage(train, config.holdout, config.seed)
-    readable = check_pairs(held.pairs)
+    readable = check_pairs(held.pairs, fit=config.fit_masks)
     cut = overlapping_clips if config.overlap else disjoint_clips
     tested = held.only(readable.pairs)
     return TrainingData(
@@ -194,6 +213,7 @@ def make_loader(run: Run, group: ProcessGroup) -> BatchLoader:
         backgrounds=run.data.backgrounds,
         clip_len=config.clip_len,
         motion=config.motion,
+        fit_masks=config.fit_masks,
     )
 
 

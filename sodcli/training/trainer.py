@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -12,17 +12,20 @@ from torch import nn
 from sodcli.data.loader import Batch
 from sodcli.errors import DeviceError, TrainingError
 from sodcli.models.restore import describe
-from sodcli.process import ProcessGroup, join_processes, world_size
+from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.distributed import splits_statistics
 from sodcli.training.interrupt import StopRequest, TrainingStopped, catch_stop_signals
 from sodcli.training.learner import Learner
+from sodcli.training.losses import sums_pixels
 from sodcli.training.report import Reporter, RunPlan, StepReport
 from sodcli.training.run_folder import Progress, RunFolder, digest, load_checkpoint, save_checkpoint
 from sodcli.training.setup import Options, Run, find_training_data, make_loader, make_network
 from sodcli.training.validate import Validator
 from sodcli.weights.save import save_weights
+
+_FEW_HELD: Final = 50  # with fewer validation samples the best epoch is mostly chance
 
 
 class Trainer:
@@ -42,6 +45,7 @@ class Trainer:
         self._loader = make_loader(run, group)
         self._steps = self._loader.batches_per_epoch()
         self._rates = run.config.rates()
+        self._sums_pixels = sums_pixels(run.config.loss)
         self._validator = Validator(run, device)
         self._pairs = digest(run.data.names())
         self._progress = Progress()
@@ -85,6 +89,11 @@ class Trainer:
             self._reporter.on_note(
                 "batch norm keeps its statistics per process: PyTorch can share them on GPUs only"
             )
+        if 0 < len(data.held) < _FEW_HELD:
+            self._reporter.on_note(
+                f"only {len(data.held)} validation samples: best.safetensors is a guess; "
+                "--val or a larger holdout make it reliable"
+            )
         self._reporter.on_start(
             RunPlan(
                 model=config.model,
@@ -97,6 +106,7 @@ class Trainer:
                 device=str(self._device),
                 processes=self._group.world_size,
                 amp=config.amp,
+                passes=len(config.sizes),
             )
         )
 
@@ -123,12 +133,15 @@ class Trainer:
             raise self._broken(f"the loss became {loss} at step {now.step + 1}", names)
         now.lr = self._learner.update(now.epoch, now.step, self._rate_of())
         now.step, now.batch = now.step + 1, now.batch + 1
+        pixel_loss = loss / batch.masks[0].numel() if self._sums_pixels else loss
         now.loss, now.images = now.loss + loss, now.images + round(images)
+        now.pixel_loss += pixel_loss
         self._reporter.on_step(
             StepReport(
                 step=now.step,
                 epoch=now.epoch + 1,
                 loss=loss / images,
+                pixel_loss=pixel_loss / images,
                 lr=now.lr,
                 images=round(images),
             )
@@ -139,9 +152,9 @@ class Trainer:
 
     def _rate_of(self) -> Callable[[float], float]:
         now, epochs = self._progress, self._run.config.epochs
-        by_epoch = self._rates.per == "epoch"
-        place = (now.epoch, epochs) if by_epoch else (now.step, epochs * self._steps)
-        return lambda base: self._rates(base, *place)
+        end = self._run.config.schedule_end or epochs
+        at, end = (now.epoch, end) if self._rates.per == "epoch" else (now.step, end * self._steps)
+        return lambda base: self._rates(base, min(at, end - 1), end)
 
     def _skip(self, reasons: list[str]) -> None:
         now, config = self._progress, self._run.config
@@ -160,6 +173,7 @@ class Trainer:
             "epoch": now.epoch + 1,
             "step": now.step,
             "loss": now.loss / max(now.images, 1),
+            "loss_per_pixel": now.pixel_loss / max(now.images, 1),
             "lr": now.lr,
             "images": now.images,
             "skipped": now.skipped,
@@ -169,6 +183,9 @@ class Trainer:
         if self._group.leads:
             self._check_weights()
             row |= self._validate(row["epoch"], stop)
+            sheet = self._run.folder.sheet(row["epoch"])
+            if sheet.exists():
+                self._reporter.on_samples(row["epoch"], sheet)
             self._keep(self._run.folder.last)
             self._run.folder.put_row(row)
         now.next_epoch()
@@ -243,6 +260,7 @@ def train(
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after a checkpoint was written.
         MissingError: If pictures or weights do not exist.
         SinkError: If a file cannot be written; files written before stay complete.
+        SourceError: If all masks are black or faint.
         TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
         UsageError: If the folder is in use, or its checkpoint belongs to other pictures.
         WeightsError: If the weights to start from do not fit, or the checkpoint is damaged.
@@ -250,6 +268,9 @@ def train(
     if not resume:
         folder.check_new()
     data = find_training_data(config, registry)
+    if rank() == 0 and not (resume and folder.checkpoint.exists()):
+        for remark in data.check_masks(fit=config.fit_masks, advance=reporter.on_check):
+            reporter.on_note(remark)
     run = Run(config, registry.model(config.model), folder, data, options)
     started = resume and folder.checkpoint.exists()
     network = make_network(run, registry, resumed=started)
@@ -262,7 +283,7 @@ def train(
             folder.tidy()
         if started:
             trainer.load()
-        elif group.leads:
+        if group.leads:
             folder.write(config)
         try:
             trainer.run(stop)

@@ -42,7 +42,7 @@ class Validator:
     def __init__(self, run: Run, device: torch.device) -> None:
         self._config, self._spec, self._folder = run.config, run.spec, run.folder
         self._device = device
-        about = (run.config.size, run.spec.mean, run.spec.std)
+        about = (run.config.size, run.spec.mean, run.spec.std, run.config.fit_masks)
         held = run.data.held
         self._pairs = ValidationSet([item for item in held if not isinstance(item, Clip)], *about)
         self._clips = ClipValidationSet([item for item in held if isinstance(item, Clip)], *about)

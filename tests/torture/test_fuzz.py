@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.torch import save
 
 from sodcli.cli.ui import _one_line
-from sodcli.data.read import picture_size, read_image, read_mask, read_stored
+from sodcli.data.masks import read_mask
+from sodcli.data.read import picture_size, read_image, read_stored
 from sodcli.errors import SodError
 from sodcli.files import natural_key
 from sodcli.io.films import probe as film_probe

@@ -41,7 +41,7 @@ def test_a_map_is_its_grey_levels_and_what_was_odd_is_said(tmp_path, name, pixel
         ([0, 1], [False, True], set()),
         ([0, 0], [False, False], set()),
         ([128, 129], [False, True], {"grey truth"}),
-        ([0, 7], [False, False], {"grey truth"}),
+        ([0, 7], [False, False], {"faint truth"}),
     ],
 )
 def test_ground_truth_is_black_and_white_or_classes_or_odd(tmp_path, values, white, odd):

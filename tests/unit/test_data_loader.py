@@ -10,8 +10,8 @@ import torch
 
 from sodcli.data.augment import Augment, augment
 from sodcli.data.loader import Batch, BatchLoader, ValidationSet
+from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair, find_pairs
-from sodcli.data.read import read_pair
 from sodcli.errors import SourceError, UsageError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -63,10 +63,10 @@ def test_it_prints_the_best_weights_and_tells_the_rest_on_stderr(sod, small, tmp
 def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
     run = tmp_path / "run"
     assert sod(*small, "-o", run, "-q") == (0, f"{run / 'best.safetensors'}\n", [])
-    code, out, err = sod(*small, "-o", run, "--resume", "--lr", "0.5", "--seed", 3)
+    code, out, err = sod(*small, "-o", run, "--resume", "--size", 64, "--seed", 3)
     assert (code, out) == (2, "")
     assert err == [
-        "error: cannot resume with another configuration: lr was 0.001, now 0.5; seed was 0, "
+        "error: cannot resume with another configuration: size was 32, now 64; seed was 0, "
         "now 3; leave the options out, or start a new run from its weights: "
         f"-o NEW --init {run / 'last.safetensors'}"
     ]

@@ -144,10 +144,28 @@ def test_a_recipe_stands_on_its_base(registry, plain):
 
 def test_resuming_takes_the_same_settings_and_names_others(tmp_path):
     saved = settings(tmp_path)
-    assert config.resume(saved) == saved
+    assert config.resume(saved) == (saved, ())
     same = {"model": "sdnet", "data": [str(tmp_path)], "recipe": "sdnet", "epochs": 2}
-    assert config.resume(saved, {"batch": 2}, same) == saved
+    assert config.resume(saved, {"batch": 2}, same) == (saved, ())
     with pytest.raises(UsageError) as caught:
-        config.resume(saved, {"epochs": 3, "schedule": {"gamma": 0.5}})
-    assert "epochs was 2, now 3" in str(caught.value)
+        config.resume(saved, {"seed": 3, "schedule": {"gamma": 0.5}})
+    assert "seed was 0, now 3" in str(caught.value)
     assert "schedule.gamma was 0.1, now 0.5" in str(caught.value)
+    with pytest.raises(UsageError, match="epochs was 2, now 1: only more can follow"):
+        config.resume(saved, {"epochs": 1})
+
+
+def test_a_run_goes_on_for_longer_and_names_what_that_changes(tmp_path):
+    saved = settings(tmp_path, schedule={"name": "cosine"})
+    longer, remarks = config.resume(saved, {"epochs": 4, "validate_every": 2})
+    assert (longer.epochs, longer.validate_every) == (4, 2)
+    (stretched,) = remarks
+    assert "the schedule now ends at epoch 4 instead of 2" in stretched
+    assert "--schedule-end 2 keeps it" in stretched
+    kept, remarks = config.resume(saved, {"epochs": 4, "schedule_end": 2})
+    assert (kept.schedule_end, remarks) == (2, ())
+    faster, remarks = config.resume(saved, {"lr": 0.5})
+    assert faster.lr == 0.5
+    assert remarks == ("lr was 0.001, now 0.5: the run goes on at another rate",)
+    steady = settings(tmp_path, schedule={"name": "constant"})
+    assert config.resume(steady, {"epochs": 4})[1] == ()

@@ -157,6 +157,6 @@ def test_the_folder_of_labels_stays_the_same_wherever_a_run_is_resumed(films, la
     monkeypatch.chdir(labels.parent)
     config = clip_settings(films, pseudo_labels="1_5")
     assert config.pseudo_labels == str(labels)
-    assert resume(config, {"pseudo_labels": "1_5"}) == config
+    assert resume(config, {"pseudo_labels": "1_5"})[0] == config
     with pytest.raises(UsageError, match="pseudo_labels was"):
         resume(config, {"pseudo_labels": "4_5"})

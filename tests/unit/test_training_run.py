@@ -1,3 +1,4 @@
+import csv
 import itertools
 import json
 import signal
@@ -11,7 +12,8 @@ from safetensors.torch import load_file
 
 from sodcli.errors import MissingError, SourceError, TrainingError, UsageError, WeightsError
 from sodcli.models.restore import restore
-from sodcli.training.config import read_config
+from sodcli.training.config import read_config, resume
+from sodcli.training.run_folder import RunFolder
 from sodcli.weights.read import read_pickle, read_weights
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
 
@@ -51,6 +53,7 @@ def test_a_run_leaves_weights_metrics_and_its_settings(finished, pairs):
         "last.pth",
         "last.safetensors",
         "best.safetensors",
+        "metrics.csv",
         "metrics.jsonl",
         "samples",
     }
@@ -329,3 +332,81 @@ def test_seeds_decide_everything(pairs, tmp_path):
     ]
     alike = [same_weights(a.last, b.last) for a, b in itertools.pairwise(folders)]
     assert alike == [True, False]
+
+
+@pytest.mark.parametrize("schedule_end", [0, 2])
+def test_a_finished_run_goes_on_for_more_epochs(pairs, tmp_path, schedule_end):
+    """With a constant or kept schedule it is, to the bit, the longer run from the start."""
+    rates = {"schedule": {"name": "cosine" if schedule_end else "constant"}}
+    once = run(settings(pairs, epochs=3, schedule_end=schedule_end, **rates), tmp_path / "once")
+    first = settings(pairs, epochs=2, **rates)
+    run(first, tmp_path / "twice")
+    longer, remarks = resume(first, {"epochs": 3, "schedule_end": schedule_end})
+    assert remarks == ()
+    twice = run(longer, tmp_path / "twice", resume=True)
+    assert same_weights(once.last, twice.last)
+    assert twice.read() == longer
+    assert [row["lr"] for row in twice.rows()] == [row["lr"] for row in once.rows()]
+
+
+def test_another_rate_holds_from_the_resume_on(pairs, tmp_path):
+    first = settings(pairs, epochs=1)
+    run(first, tmp_path / "run")
+    slower, _ = resume(first, {"epochs": 2, "lr": first.lr / 10})
+    folder = run(slower, tmp_path / "run", resume=True)
+    assert [row["lr"] for row in folder.rows()] == pytest.approx([first.lr, first.lr / 10])
+
+
+def test_the_loss_is_told_per_pixel_too(finished):
+    reporter = finished[1]
+    for step in reporter.steps:
+        assert step.pixel_loss == pytest.approx(step.loss / (32 * 32))
+    assert 0 < reporter.rows[-1]["loss_per_pixel"] < 2
+
+
+def test_metrics_are_a_table_too(finished):
+    folder = finished[0]
+    with folder.metrics.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert float(rows[1]["loss"]) == folder.rows()[1]["loss"]
+
+
+def test_few_validation_photos_are_told(finished):
+    assert any("best.safetensors is a guess" in note for note in finished[1].notes)
+
+
+def test_masks_are_all_looked_at_before_the_first_step(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    for mask in (root / "masks").iterdir():
+        Image.fromarray(np.asarray(Image.open(mask)) // 255 * 7).save(mask)
+    with pytest.raises(SourceError, match=r"all 6 masks are faint: .*\(at most 7\)"):
+        run(settings(root), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_of_another_size_are_fitted_on_request(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    for mask in (root / "masks").iterdir():
+        Image.open(mask).resize((24, 24), Image.Resampling.NEAREST).save(mask)
+    with pytest.raises((TrainingError, SourceError)):
+        run(settings(root, epochs=1), tmp_path / "no")
+    listener = Listener()
+    run(settings(root, epochs=1, fit_masks=True), tmp_path / "yes", listener)
+    assert listener.skipped == []
+    assert any("6 of 6 masks have another size" in note for note in listener.notes)
+
+
+def test_tensorboard_gets_losses_scores_and_pictures(pairs, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from sodcli.training.report import Broadcast, TensorBoard
+
+    config = settings(pairs, epochs=4, sample_every=1)
+    folder = RunFolder(tmp_path / "run")
+    run(config, folder.root, Broadcast(Listener(), TensorBoard(folder.events)))
+    events = EventAccumulator(str(folder.events)).Reload()
+    assert {"train/loss", "train/lr", "epoch/maxF", "epoch/MAE"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["samples"]
+    assert [event.step for event in events.Scalars("epoch/loss")] == [3, 6, 9, 12]

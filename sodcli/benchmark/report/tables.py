@@ -2,15 +2,16 @@
 
 import csv
 import io
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sodcli import __version__
+from sodcli.benchmark.measure import Oddity
 from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow, values
 from sodcli.metrics.scores import DatasetScores
 
 SMALL_IS_GOOD: Final = frozenset({"MAE"})
 _DIGITS: Final = 6
-_ODDITIES: Final = ("resized", "colour", "transparent", "deep", "grey truth")
+_ODDITIES: Final = get_args(Oddity)
 
 
 def counted(row: ResultRow) -> str:

@@ -21,10 +21,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from sodcli.errors import SourceError
+from sodcli.io.pictures import heic
 from sodcli.io.pictures.colour import Raster, to_raster
 from sodcli.io.pictures.heic import begins_heic, heic_reader
 
 HEAD_BYTES: Final = 64
+SUFFIXES: Final = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+)
+"""Suffixes of pictures, apart from those of HEIC."""
 
 # Pillow's readers are called by name, not through Image.open: that one measures every picture
 # against a global of Pillow, which a program that imports sodcli may have set for itself.
@@ -87,6 +92,11 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
             raise SourceError(f"{label}: not enough memory to read it") from error
         except DAMAGE as error:
             raise SourceError(f"{label}: {_damage(reader)}") from error
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of pictures that can be read; HEIC only if pillow-heif is installed."""
+    return SUFFIXES | heic.SUFFIXES if heic.readable() else SUFFIXES
 
 
 def reader_of(head: bytes, label: str) -> type[ImageFile]:
