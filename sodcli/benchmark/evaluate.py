@@ -1,16 +1,16 @@
-"""The work of ``sod eval``: saliency maps against ground truth, several methods side by side."""
+"""``sod eval``: score the saliency maps of several methods against ground truth."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sodcli.benchmark.matching import Maps, find_maps, find_truths
-from sodcli.benchmark.measure import Measured, ScoringTask, measure_all
+from sodcli.benchmark.measure import Measured, ScoringTask, measure_all, read_truth
 from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow
 from sodcli.data.benchmarks import BenchmarkSet, PairGroup
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError, UsageError
-from sodcli.metrics.measure import ALL, check_names
+from sodcli.metrics.measure import USUAL, check_names
 from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
 from sodcli.metrics.video import FilmProtocol
 from sodcli.text import shortened
@@ -18,19 +18,21 @@ from sodcli.text import shortened
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What an evaluation will look at.
+    """The files that an evaluation compares.
 
     Attributes:
-        sets: Data sets, of films only the frames that count.
+        sets: Data sets; of films only the frames that the protocol scores.
         maps: For each method its maps of each set.
         which: Names of the measures to take.
-        film: Protocol of film sets, if they are scored as films.
+        film: Protocol of film sets; None to score frames as pictures.
+        fit_masks: Resize ground truth of another size to its photo.
     """
 
     sets: tuple[BenchmarkSet, ...]
     maps: Mapping[str, Sequence[Maps]]
     which: frozenset[str]
     film: FilmProtocol | None
+    fit_masks: bool = False
 
     @property
     def images(self) -> int:
@@ -42,56 +44,67 @@ def plan(
     methods: Mapping[str, Path],
     truth: Path | Sequence[BenchmarkSet],
     *,
-    which: frozenset[str] = ALL,
+    which: frozenset[str] = USUAL,
     film: FilmProtocol | None = None,
+    fit_masks: bool = False,
 ) -> EvaluationPlan:
     """Find ground truth and maps.
 
     Args:
         methods: For each method's name the folder of its maps: ``FOLDER/SET/0001.png``, or
             ``FOLDER/0001.png`` for a single set.
-        truth: A data set, a root of data sets, or a folder of masks; or sets that were found.
+        truth: A data set, a root of data sets, or a folder of masks; or sets found before.
         which: Names of the measures to take.
-        film: How films are scored; None scores every frame as a picture.
+        film: Protocol of film sets; None scores every frame as a picture.
+        fit_masks: Resize ground truth of another size to its photo.
 
     Raises:
-        MissingError: If a folder is not there, or nothing in it fits.
-        UsageError: If a measure has no such name, or ``film`` is given and there is no film.
+        MissingError: If a folder does not exist, or nothing in it fits.
+        UsageError: If a measure is unknown, or ``film`` is given and there is no film.
         SourceError: If a folder cannot be listed.
     """
     check_names(which)
     sets = find_truths(truth, clips=film is not None) if isinstance(truth, Path) else list(truth)
     maps = {name: find_maps(folder, sets) for name, folder in methods.items()}
-    return EvaluationPlan(_scored(sets, film) if film else tuple(sets), maps, which, film)
+    return EvaluationPlan(
+        _scored(sets, film) if film else tuple(sets), maps, which, film, fit_masks
+    )
 
 
 def run(
     planned: EvaluationPlan,
     *,
     strict: bool = False,
+    common: bool = False,
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Measure what was planned and average it.
+    """Measure and average what was planned.
 
     Args:
         planned: From ``plan``.
-        strict: Fail where a map is missing, damaged, resized or of an unusual kind.
+        strict: Fail if a map is missing, damaged, resized or of an unusual kind.
+        common: Average over the images that all methods have.
         workers: Number of processes; it changes no digit. With more than one, the program that
             calls needs the usual ``if __name__ == "__main__"``.
         advance: Called with the number of ground truths done since the last call.
 
     Raises:
         MissingError: If ``strict`` and maps are missing; nothing is measured then.
-        SourceError: If ``strict`` and there is any other fault.
-        PipelineError: If a process was ended from outside.
+        SourceError: If ``strict`` and there is any other fault, or every ground truth of a set is
+            faint: nowhere brighter than half, as class numbers are.
+        PipelineError: If a process was killed.
     """
     tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
     lost = sum(path is None for task in tasks for path in task.maps)
     if strict and lost:
         empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(tasks))
         raise MissingError("; ".join(line for row in empty.rows for line in row.faults()))
-    evaluation = _evaluation(planned, measure_all(tasks, workers, advance))
+    measured = measure_all(tasks, workers, advance)
+    if common:
+        planned, measured = _on_common_images(planned, measured)
+    evaluation = _evaluation(planned, measured)
+    _refuse_faint(evaluation)
     if strict and evaluation.faults():
         raise SourceError("; ".join(evaluation.faults()))
     return evaluation
@@ -101,9 +114,11 @@ def evaluate(
     methods: Mapping[str, Path],
     truth: Path | Sequence[BenchmarkSet],
     *,
-    which: frozenset[str] = ALL,
+    which: frozenset[str] = USUAL,
     film: FilmProtocol | None = None,
+    fit_masks: bool = False,
     strict: bool = False,
+    common: bool = False,
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -112,12 +127,51 @@ def evaluate(
     Raises:
         SodError: As ``plan`` and ``run`` do.
     """
-    planned = plan(methods, truth, which=which, film=film)
-    return run(planned, strict=strict, workers=workers, advance=advance)
+    planned = plan(methods, truth, which=which, film=film, fit_masks=fit_masks)
+    return run(planned, strict=strict, common=common, workers=workers, advance=advance)
+
+
+def _on_common_images(
+    planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]]
+) -> tuple[EvaluationPlan, list[tuple[Measured, ...]]]:
+    """Drop the images that a method has no scores of.
+
+    Raises:
+        MissingError: If a set has no image that all methods have.
+    """
+    results = iter(measured)
+    sets: list[BenchmarkSet] = []
+    kept: list[tuple[Measured, ...]] = []
+    for one in planned.sets:
+        groups = []
+        for group in one.groups:
+            found = [(pair, next(results)) for pair in group.pairs]
+            shared = [(p, r) for p, r in found if all(each.scores is not None for each in r)]
+            kept += [r for _, r in shared]
+            groups.append(PairGroup(group.name, tuple(pair for pair, _ in shared)))
+        left = replace(one, groups=tuple(group for group in groups if group.pairs))
+        if not left.groups:
+            raise MissingError(f"{one.name}: no image that all methods have")
+        if left.pictures < one.pictures:
+            says = f"compared on the {left.pictures} of {one.pictures} images that all methods have"
+            left = replace(left, remarks=(*left.remarks, f"{one.name}: {says}"))
+        sets.append(left)
+    return replace(planned, sets=tuple(sets)), kept
+
+
+def _refuse_faint(evaluation: Evaluation) -> None:
+    for name in evaluation.datasets:
+        images = evaluation.of(name)[0].images
+        if images and all("faint truth" in image.odd for image in images):
+            few = [f"{x.truth} (at most {int(read_truth(x.truth)[0].max())})" for x in images[:3]]
+            raise SourceError(
+                f"{name}: all {len(images)} ground truths are faint: {', '.join(few)} of 255; "
+                "if they hold class numbers, save foreground as white"
+            )
 
 
 def _scored(sets: Sequence[BenchmarkSet], film: FilmProtocol) -> tuple[BenchmarkSet, ...]:
-    """Keep the frames of film sets that are scored; where no set looks like one, clips will do."""
+    """Keep the frames that the protocol scores; without film sets, sets of folders are films."""
     films = [one for one in sets if one.film]
     films = films or [one for one in sets if all(clip.name for clip in one.groups)]
     if not films:
@@ -148,13 +202,14 @@ def _protocol(planned: EvaluationPlan, one: BenchmarkSet) -> FilmProtocol | None
 
 
 def _tasks(planned: EvaluationPlan, at: int) -> Iterator[ScoringTask]:
-    """Yield a task per ground truth of the set number ``at``."""
+    """Yield one task per ground truth of set number ``at``."""
     one = planned.sets[at]
     film = _protocol(planned, one)
     plain = film.plain if film else frozenset[str]()
     for _, pair in _pairs(one):
         maps = tuple(found[at].of.get(pair.mask) for found in planned.maps.values())
-        yield ScoringTask(pair.mask, maps, planned.which, plain)
+        photo = pair.image if planned.fit_masks and pair.image != pair.mask else None
+        yield ScoringTask(pair.mask, maps, planned.which, plain, photo)
 
 
 def _evaluation(planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]]) -> Evaluation:

@@ -1,4 +1,4 @@
-"""``sod test``: which maps to make, making them, and what was written."""
+"""``sod test``: plan and make the maps of benchmark sets."""
 
 import json
 import threading
@@ -23,19 +23,47 @@ from sodcli.imaging.tensors import fit_map
 from sodcli.io.pictures.decode import DAMAGE
 from sodcli.io.sinks import save_picture
 from sodcli.process import ProcessGroup
-from sodcli.runtime.map_folder import MapFolder, MapTask, TaskGroup, describe
+from sodcli.runtime.map_folder import MapFolder, describe
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.runtime.threads import Writer, prefetch
+
+
+@dataclass(frozen=True, slots=True)
+class MapTask:
+    """One map to make.
+
+    Attributes:
+        set: Name of the data set.
+        pair: Picture and ground truth.
+        target: File of the map.
+    """
+
+    set: str
+    pair: Pair
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGroup:
+    """Maps that are made together.
+
+    Attributes:
+        tasks: In their order.
+        film: Whether they are neighbouring frames, for a model that takes clips.
+    """
+
+    tasks: tuple[MapTask, ...]
+    film: bool
 
 
 def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGroup]:
     """Return the maps to make: ``out/SET/PICTURE.png``, or ``out/SET/SEQUENCE/FRAME.png``.
 
     Args:
-        sets: What to go through.
+        sets: Data sets.
         out: Folder of the maps.
-        clips: Whether the model takes clips of a film; then a sequence stays together.
+        clips: Whether the model takes clips of a film; the frames of a film then form one group.
 
     Raises:
         UsageError: If two maps would be one file.
@@ -68,6 +96,14 @@ def share(groups: Sequence[TaskGroup], processes: ProcessGroup) -> list[TaskGrou
     return [group for group in (*stills, *films) if group.tasks]
 
 
+def _targets(groups: Sequence[TaskGroup]) -> dict[str, list[Path]]:
+    """Return the files of each set."""
+    targets: dict[str, list[Path]] = {}
+    for task in (task for group in groups for task in group.tasks):
+        targets.setdefault(task.set, []).append(task.target)
+    return targets
+
+
 def _check_targets(groups: Sequence[TaskGroup]) -> None:
     first: dict[Path, MapTask] = {}
     for task in (task for group in groups for task in group.tasks):
@@ -83,12 +119,12 @@ def _target(folder: Path, pair: Pair) -> Path:
     return folder / f"{pair.image.stem}.png"
 
 
-_AHEAD: Final = 2  # pictures waiting between two stages; more would only cost memory
+_AHEAD: Final = 2  # pictures waiting between two threads
 
 
 @dataclass(frozen=True, slots=True)
 class MapOutcome:
-    """What became of one map; ``error`` is set when it failed."""
+    """Result of one map; ``error`` is set if it failed."""
 
     task: MapTask
     status: Literal["done", "skipped", "failed"]
@@ -101,10 +137,10 @@ class MapSettings:
 
     Attributes:
         batch: Pictures, or clips, per forward pass.
-        paper: Whether clips of a film do not overlap, as the papers have it; else they fade into
-            one another.
-        resume: Leave the maps that are there and whole.
-        rounding: How grey levels are made: ``nearest``, or ``down``, cut off.
+        paper: Whether clips of a film do not overlap, as in the papers; otherwise they are
+            blended.
+        resume: Keep existing maps that are complete.
+        rounding: Rounding of grey levels: ``nearest`` or ``down``.
     """
 
     batch: int = 1
@@ -119,18 +155,17 @@ Report = Callable[[MapOutcome], None]
 def run(
     groups: Iterable[TaskGroup], predictor: Predictor, settings: MapSettings, report: Report
 ) -> list[MapOutcome]:
-    """Make the maps; a picture that cannot be read leaves the others as they are.
+    """Make the maps; a picture that cannot be read does not affect the others.
 
     Args:
         groups: From :func:`.groups.plan` or :func:`.groups.share`.
         predictor: The network; a ``PublishedPredictor`` for a paper's own protocol.
         settings: See :class:`MapSettings`.
-        report: Called with each outcome as it becomes known, from several threads but never from
-            two at once.
+        report: Called with each outcome, from several threads but never concurrently.
 
     Raises:
         DeviceError: If the device has not enough memory even for one picture.
-        PipelineError: If a map cannot be written; those to come could not be, either.
+        PipelineError: If a map cannot be written.
         WeightsError: If the network's answers are not finite.
     """
     outcomes = _Outcomes(report)
@@ -145,7 +180,7 @@ def run(
 
 
 class _Outcomes:
-    """Outcomes from the threads that read and write."""
+    """Collects outcomes from the reading and the writing thread."""
 
     def __init__(self, report: Report) -> None:
         self.outcomes: list[MapOutcome] = []
@@ -190,7 +225,7 @@ def _read(
 
 
 def _frame(pair: Pair, index: int) -> Frame:
-    """Read a picture turned the way its ground truth is drawn."""
+    """Read a picture in the orientation of its ground truth."""
     size_hw = picture_size(pair.mask)
     rgb = read_image(pair.image)
     if rgb.shape[:2] != size_hw:
@@ -203,7 +238,7 @@ def _answers(
     predictor: Predictor, frames: Iterator[Frame], group: TaskGroup, settings: MapSettings
 ) -> Iterator[Frame]:
     if group.film:
-        # Where few frames have a ground truth, only these are here, and they lie far apart.
+        # Only frames with ground truth are here, which may lie far apart in the film.
         apart = frames_apart([task.pair for task in group.tasks])
         gap = max(1, int(predictor.spec.frame_gap // apart))
         batch, paper = settings.batch, settings.paper
@@ -212,14 +247,14 @@ def _answers(
 
 
 def _grey(frame: Frame, task: MapTask, settings: MapSettings) -> NDArray[np.uint8]:
-    """Return the map in 8 bits, at the ground truth's size."""
-    assert frame.saliency is not None  # every frame that comes back has one
+    """Return the map as uint8 at the size of the ground truth."""
+    assert frame.saliency is not None  # set by the predictor
     levels = fit_map(frame.saliency, picture_size(task.pair.mask)) * 255
     return (levels if settings.rounding == "down" else np.rint(levels)).astype(np.uint8)
 
 
 def _is_done(task: MapTask, settings: MapSettings) -> bool:
-    """Say whether the map is there and whole: 8-bit grey, of the ground truth's size."""
+    """Return True if the map exists and is complete: 8-bit grey, of the ground truth's size."""
     if not settings.resume or not task.target.exists():
         return False
     try:
@@ -233,15 +268,15 @@ def _is_done(task: MapTask, settings: MapSettings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
-    """What a run is asked for.
+    """Options of a run.
 
     Attributes:
         out: Folder of the maps.
-        protocol: ``paper``: as published; ``infer``: as ``sod infer`` makes maps.
+        protocol: ``paper``: as published; ``infer``: as ``sod infer``.
         batch: Pictures, or clips, per forward pass.
         half: Whether the predictor computes in bfloat16.
-        resume: Leave the maps that are there and whole.
-        overwrite: Make maps anew that are there.
+        resume: Keep existing maps that are complete.
+        overwrite: Replace existing maps.
     """
 
     out: Path
@@ -254,7 +289,7 @@ class MapRequest:
 
 @dataclass(frozen=True, slots=True)
 class MapRecord:
-    """What became of one picture of a set; paths as text, ``error`` only where it failed."""
+    """Result of one picture of a set, as text; ``error`` is set if it failed."""
 
     set: str
     picture: str
@@ -276,8 +311,7 @@ def make_maps(
         What became of every picture of every process.
 
     Raises:
-        UsageError: If the model makes no maps of pictures, or if there are maps already that this
-            run may not touch.
+        UsageError: If the model makes no maps of pictures, or existing maps may not be replaced.
         SinkError: If the folder cannot be written.
         PipelineError: If a map cannot be written.
         DeviceError: If the device has not enough memory even for one picture.
@@ -287,11 +321,12 @@ def make_maps(
     if spec.task != "saliency":
         raise UsageError(f"{spec.name!r} makes pseudo labels for films, see sod pseudo-label")
     groups = plan(sets, request.out, clips=spec.clip_len > 1)
-    folder = MapFolder(request.out, describe(predictor, request.protocol, half=request.half))
-    folder.check(groups, resume=request.resume, overwrite=request.overwrite)
-    processes.gather([])  # nobody writes before all have looked
+    about = describe(predictor, request.protocol, half=request.half)
+    folder = MapFolder(request.out, about, _targets(groups))
+    folder.check(resume=request.resume, overwrite=request.overwrite)
+    processes.gather([])  # all processes check before one writes
     if processes.rank == 0:
-        folder.begin(groups, overwrite=request.overwrite)
+        folder.begin(overwrite=request.overwrite)
     processes.gather([])
     rounding = spec.rounding if paper else "nearest"
     settings = MapSettings(request.batch, paper=paper, resume=request.resume, rounding=rounding)

@@ -1,4 +1,4 @@
-"""What an evaluation found: scores, and everything that makes them worth less."""
+"""Results of an evaluation: scores, and warnings about the files behind them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ _SAYS: Final[dict[Oddity, str]] = {
 _UNDEFINED: Final = {
     "s": "S is 0/0 in an empty quadrant, which counts 0",
     "mba": "mBA has no boundary to look at and is left out of its mean",
+    "ber": "BER has no foreground or no background and is left out of its mean",
 }
 
 
@@ -35,14 +36,14 @@ class ImageResult:
     """One map and its ground truth.
 
     Attributes:
-        name: Within the set: ``0004``, ``blackswan/00012``.
-        clip: The film it is a frame of; nothing in a set of pictures.
-        photo: What was looked at, if it is there.
+        name: Name within the set: ``0004``, ``blackswan/00012``.
+        clip: Film that it is a frame of; empty in a set of pictures.
+        photo: File of the photo, if there is one.
         truth: File of the ground truth.
         map: File of the map; None if it is missing.
-        scores: None if the map is missing or one of the files could not be read.
-        odd: What was unusual about the files.
-        error: Why one could not be read.
+        scores: None if the map is missing or one of the files cannot be read.
+        odd: What is unusual about the files.
+        error: Why a file cannot be read.
     """
 
     name: str
@@ -60,11 +61,11 @@ class ResultRow:
     """One method on one set.
 
     Attributes:
-        method: Its name.
+        method: Name of the method.
         dataset: Name of the set.
-        film: Protocol of a film set; None where images are averaged one by one.
-        scores: Means over the images that have scores; None if there is none.
-        images: All that were to be scored, in natural order.
+        film: Protocol of a film set; None if images are averaged one by one.
+        scores: Means over the images that have scores; None if no image has.
+        images: All images of the set, in natural order.
         unused: Maps that belong to no ground truth.
     """
 
@@ -76,21 +77,26 @@ class ResultRow:
     unused: tuple[Path, ...]
 
     @property
+    def complete(self) -> bool:
+        """Whether every image has scores."""
+        return self.scores is not None and self.scores.images == len(self.images)
+
+    @property
     def missing(self) -> list[str]:
         """Names of the images without a map."""
         return [image.name for image in self.images if image.map is None]
 
     @property
     def damaged(self) -> list[str]:
-        """Why maps, or ground truths, could not be read: a line each."""
+        """One line for each map or ground truth that cannot be read."""
         return [image.error for image in self.images if image.error is not None]
 
     def odd(self, kind: Oddity) -> list[str]:
-        """Names of the images whose files were unusual in this way."""
+        """Names of the images whose files are unusual in this way."""
         return [image.name for image in self.images if kind in image.odd]
 
     def faults(self) -> Iterator[str]:
-        """Yield what is wrong with the maps, a line per kind: what ``--strict`` fails at."""
+        """Yield one line per kind of fault of the maps; ``--strict`` fails on them."""
         count = len(self.images)
         yield from _line(self, self.missing, f"of {count} maps are missing")
         yield from _line(self, self.damaged, f"of {count} maps are left out")
@@ -99,7 +105,7 @@ class ResultRow:
                 yield from _line(self, self.odd(kind), says)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what one should know beside the faults, a line per kind."""
+        """Yield one line per kind of other remark."""
         for kind, says in _SAYS.items():
             if kind.endswith("truth"):
                 yield from _line(self, self.odd(kind), says)
@@ -111,12 +117,12 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Methods on sets.
+    """Scores of methods on sets.
 
     Attributes:
-        rows: Set by set, inside a set in the order of the methods.
-        which: Names of the measures that were taken.
-        remarks: About the data sets, a line each.
+        rows: Set by set; within a set in the order of the methods.
+        which: Names of the measures.
+        remarks: Lines about the data sets.
     """
 
     rows: tuple[ResultRow, ...]
@@ -125,40 +131,40 @@ class Evaluation:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the sets, in their order."""
+        """Names of the sets in order."""
         return list(dict.fromkeys(row.dataset for row in self.rows))
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods, in their order."""
+        """Names of the methods in order."""
         return list(dict.fromkeys(row.method for row in self.rows))
 
     @property
     def names(self) -> list[str]:
-        """The field's names of the values there are, in the usual order."""
+        """Usual names of the scores, in the usual order."""
         return list(dict.fromkeys(name for row in self.rows for name in values(row)))
 
     def of(self, dataset: str) -> list[ResultRow]:
-        """Return the rows of one set, a method each."""
+        """Return the rows of one set, one per method."""
         return [row for row in self.rows if row.dataset == dataset]
 
     def faults(self) -> list[str]:
-        """Say what is wrong with the maps."""
+        """Return the faults of the maps, one line each."""
         return [line for row in self.rows for line in row.faults()]
 
     def warnings(self) -> list[str]:
-        """Say all that one should know before one believes the scores; the worst first."""
+        """Return all warnings about the scores, the most serious first."""
         remarks = [line for row in self.rows for line in row.remarks()]
         return [*self.faults(), *self.remarks, *remarks]
 
     @property
     def damaged(self) -> int:
-        """Number of files that could not be read."""
+        """Number of files that cannot be read."""
         return sum(len(row.damaged) for row in self.rows)
 
 
 def values(row: ResultRow) -> dict[str, float]:
-    """Return a row's scores under the field's usual names; nothing where there are none."""
+    """Return a row's scores by their usual names; empty if it has none."""
     return row.scores.as_dict() if row.scores else {}
 
 

@@ -7,7 +7,7 @@ from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES, c
 from sodcli.io.films.formats import CODEC_NAMES
 from sodcli.registry import default_registry
 
-_METRICS: Final = ("mae", "f", "wf", "s", "e", "mba")
+_METRICS: Final = ("mae", "f", "wf", "s", "e", "mba", "iou", "dice", "ber")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 _FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from sodcli.benchmark.evaluate import EvaluationPlan
     from sodcli.benchmark.results import Evaluation
 
-_REPORTS: Final = "Reports"
-
 Maps = Annotated[
     list[str],
     typer.Argument(
@@ -30,7 +28,8 @@ Truth = Annotated[
 Measures = Annotated[
     str,
     typer.Option(
-        help="Which to take: mae, f, wf, s, e, mba, with commas. Default: all.",
+        metavar="A,B",
+        help="Which to take, or all: see below. Default: mae,f,wf,s,e,mba.",
         autocompletion=completion.metrics,
     ),
 ]
@@ -49,25 +48,20 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes. Default: by the number of images, up to every core."),
 ]
-Json = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|-", help="Everything, image by image; - prints it.", rich_help_panel=_REPORTS
-    ),
+FitMasks = Annotated[
+    bool, typer.Option("--fit-masks", help="Resize ground truth of another size to its photo.")
 ]
-Csv = Annotated[
-    Path | None, typer.Option(help="The table, for spreadsheets.", rich_help_panel=_REPORTS)
+Common = Annotated[
+    bool, typer.Option("--common", help="Compare on the images that all methods have.")
 ]
-Xlsx = Annotated[
-    Path | None,
+Out = Annotated[
+    list[Path] | None,
     typer.Option(
-        help="The table, and a sheet with the columns of MINet's.", rich_help_panel=_REPORTS
-    ),
-]
-Html = Annotated[
-    Path | None,
-    typer.Option(
-        help="One page with curves, and the best and worst images.", rich_help_panel=_REPORTS
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write a report: .json .csv .xlsx .html .md .tex, or curves as .pdf .svg .png; "
+        "repeatable.",
     ),
 ]
 
@@ -75,6 +69,7 @@ Html = Annotated[
 _ALIASES: Final = {
     **dict.fromkeys(("maxf", "meanf", "avgf", "adpf", "fm"), "f"),
     **dict.fromkeys(("maxe", "meane", "adpe", "em"), "e"),
+    **dict.fromkeys(("jaccard", "j"), "iou"),
     "sm": "s",
     "wfm": "wf",
 }
@@ -86,11 +81,11 @@ def evaluate(
     metrics: Measures = "mae,f,wf,s,e,mba",
     video: Video = None,
     strict: Strict = False,
+    common: Common = False,
+    fit_masks: FitMasks = False,
+    out: Out = None,
     workers: Workers = None,
-    json: Json = None,
-    csv: Csv = None,
-    xlsx: Xlsx = None,
-    html: Html = None,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
@@ -98,7 +93,15 @@ def evaluate(
 
     [bold]sod eval maps/ECSSD data/ECSSD[/] scores one folder; roots of several sets do as well.
 
-    [bold]sod eval --gt data ours=maps/a theirs=maps/b --html report.html[/] compares methods.
+    [bold]sod eval --gt data ours=maps/a theirs=maps/b -o report.html[/] compares methods.
+
+    A method without maps for some images gets no *; --common compares on the images all have.
+
+    Measures: mae, mean absolute error (Perazzi, CVPR 2012). f, F-measure (Achanta, CVPR 2009). wf,
+    weighted F-measure (Margolin, CVPR 2014). s, structure measure (Fan, ICCV 2017). e,
+    enhanced-alignment measure (Fan, IJCAI 2018). mba, mean boundary accuracy (Cheng, CVPR 2020).
+    iou and dice, overlap of the map cut at half (Jaccard 1901, Dice 1945). ber, balanced error
+    rate of it (Vicente, ECCV 2016).
     """
     folders = list(maps)
     truth = gt or _last(folders)
@@ -106,31 +109,33 @@ def evaluate(
     words = metrics.lower().replace(",", " ").split()
     which = frozenset(_ALIASES.get(word, word) for word in words)
     from sodcli.benchmark import evaluate as work
-    from sodcli.benchmark.report.files import Reports
+    from sodcli.benchmark.report.files import check_reports, write_reports
+    from sodcli.metrics.measure import ALL
     from sodcli.metrics.video import PROTOCOLS
 
-    reports = Reports(Path(json) if json and json != "-" else None, csv, xlsx, html)
-    reports.check(which)
+    which = ALL if words == ["all"] else which
+    reports = out or []
+    check_reports(reports, which)
     film = PROTOCOLS[video] if video else None
-    planned = work.plan(methods, truth, which=which, film=film)
+    planned = work.plan(methods, truth, which=which, film=film, fit_masks=fit_masks)
     if film is None and any(one.film for one in planned.sets):
         ui.note("films are scored frame by frame; --video scores them as papers do", quiet=quiet)
     with ui.progress("images", planned.images, quiet=quiet) as advance:
         count = workers or workers_for(planned)
-        found = work.run(planned, strict=strict, workers=count, advance=advance)
+        found = work.run(planned, strict=strict, common=common, workers=count, advance=advance)
     for line in found.warnings():
         ui.warn(line)
     try:
-        show(found, as_json=json == "-")
+        show(found, as_json=json)
     finally:  # although nobody may read the table any more
-        for path in reports.write(found):
+        for path in write_reports(found, reports):
             ui.note(f"wrote {path}", quiet=quiet)
     if found.damaged:
         raise typer.Exit(BatchError.exit_code)
 
 
 def _last(folders: list[str]) -> Path:
-    """Take the ground truth off the end of the arguments."""
+    """Remove the ground truth from the end of the arguments and return it."""
     if len(folders) < 2:
         raise UsageError("where is the ground truth? sod eval MAPS GT, or --gt GT")
     return user_path(folders.pop())
@@ -151,7 +156,7 @@ def _methods(folders: list[str]) -> dict[str, Path]:
 
 
 def workers_for(planned: "EvaluationPlan") -> int:
-    """Return how many processes pay: to begin, one takes as long as some 100 images."""
+    """Return the number of processes; starting one takes as long as about 100 images."""
     return max(1, min(os.cpu_count() or 1, planned.images * len(planned.maps) // 300))
 
 

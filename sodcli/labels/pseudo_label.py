@@ -1,6 +1,5 @@
 """``sod pseudo-label``: dense labels for films with sparse ground truth."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -18,8 +17,7 @@ from sodcli.data.films import Film
 from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image
-from sodcli.errors import SinkError, SodError, SourceError, UsageError
-from sodcli.files import sweep, write_whole
+from sodcli.errors import SodError, SourceError, UsageError
 from sodcli.imaging.evidence import (
     Evidence,
     Labelled,
@@ -33,13 +31,12 @@ from sodcli.imaging.flow import DisFlow, FlowEstimator
 from sodcli.imaging.tensors import to_saliency
 from sodcli.io.sinks import save_picture
 from sodcli.models.raft import RaftFlow
-from sodcli.runtime.map_folder import describe
+from sodcli.runtime.map_folder import MapFolder, describe
 from sodcli.runtime.predictor import Predictor, load
-from sodcli.text import reason_of
 
 
 class Stopwatch:
-    """Adds up seconds by name, from its making on."""
+    """Adds up seconds by name, beginning when it is created."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -47,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """Count the time of the block for ``name``; blocks must not lie in one another."""
+        """Add the time of the block to ``name``; blocks must not be nested."""
         start = time.perf_counter()
         try:
             yield
@@ -55,7 +52,7 @@ class Stopwatch:
             self._seconds[name] += time.perf_counter() - start
 
     def shares(self, *names: str) -> dict[str, float]:
-        """Return each one's share of all time so far, and the ``rest``; 0 to 1."""
+        """Return the share of each name in the time so far, and the ``rest``, in [0, 1]."""
         total = time.perf_counter() - self._start
         shares = {name: self._seconds[name] / total for name in names}
         return shares | {"rest": max(0.0, 1 - sum(shares.values()))}
@@ -64,16 +61,16 @@ class Stopwatch:
 DIS: Final = "dis"
 
 LabelFunction = Callable[[Evidence], Map]
-"""Makes a label ``(H, W)`` float32 in [0, 1] of the evidence."""
+"""Makes a label ``(H, W)`` float32 in [0, 1] from the evidence."""
 
 
 class Labeller:
-    """Finds the flows and judges what they bring.
+    """Warps two labels by optical flow and combines them into one.
 
     Args:
-        flow: Finds optical flow.
+        flow: Estimates optical flow.
         label_function: Makes the label.
-        clock: Told of the time that the ``flow`` takes.
+        clock: Measures the time of the ``flow``.
     """
 
     def __init__(
@@ -82,7 +79,7 @@ class Labeller:
         self._flow, self._label_function, self._clock = flow, label_function, clock
 
     def __call__(self, target: Pixels, left: Labelled, right: Labelled) -> Map:
-        """Return the label of ``target``, ``(H, W)`` float32 in [0, 1]; all are of one size."""
+        """Return the label of ``target``, ``(H, W)`` float32 in [0, 1]; all sizes must be equal."""
         with self._clock.on("flow"):
             evidence = find_evidence(target, left, right, self._flow)
         return self._label_function(evidence)
@@ -93,7 +90,7 @@ class Generator:
 
     Args:
         predictor: A loaded ``fgplg``.
-        clock: Told of the time that the ``network`` takes.
+        clock: Measures the time of the ``network``.
     """
 
     def __init__(self, predictor: Predictor, clock: Stopwatch) -> None:
@@ -114,7 +111,7 @@ class Generator:
 
 
 def make_flow(name: str, device: torch.device) -> FlowEstimator:
-    """Return what finds optical flow: ``dis``, or a model of models.toml such as ``raft-small``.
+    """Return the flow estimator ``dis``, or a model of models.toml such as ``raft-small``.
 
     Raises:
         UnknownNameError: If there is no such model.
@@ -130,10 +127,10 @@ class Label:
     """A label to write.
 
     Attributes:
-        film: Whose it is.
-        place: Of its frame in the film.
-        target: The file.
-        around: Places of the labelled frames around it; ``None`` for ground truth that is kept.
+        film: Film of the frame.
+        place: Index of the frame in the film.
+        target: File of the label.
+        around: Indices of the labelled frames around it; None for ground truth that is kept.
     """
 
     film: Film
@@ -144,7 +141,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelOutcome:
-    """What became of one label; ``error`` is set when it failed."""
+    """Result of one label; ``error`` is set if it failed."""
 
     label: Label
     status: Literal["kept", "made", "skipped", "failed"]
@@ -158,9 +155,9 @@ def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[La
     """Return the labels to write, as ``out/SET/FILM/FRAME.png``, film by film.
 
     Args:
-        films: What to go through.
-        interval: One annotation of so many is kept.
-        count: Labels to make between two that are kept, where there are as many frames.
+        films: Films with annotations.
+        interval: Keep one annotation of this many.
+        count: Labels to make between two kept annotations, if there are as many frames.
         out: Folder named ``COUNT_INTERVAL``.
 
     Raises:
@@ -184,17 +181,17 @@ def run(
     *,
     overwrite: bool = False,
 ) -> list[LabelOutcome]:
-    """Write the labels; one that cannot be made leaves the others as they are.
+    """Write the labels; one that cannot be made does not affect the others.
 
     Args:
         labels: From :func:`plan`.
         labeller: Makes a label.
-        clock: Told of the time that the ``disk`` takes, decoding and encoding included.
-        report: Called with each outcome as it becomes known.
-        overwrite: Make labels anew that are there.
+        clock: Measures the time of the ``disk``, including decoding and encoding.
+        report: Called with each outcome.
+        overwrite: Replace existing labels.
 
     Raises:
-        SinkError: If a label cannot be written; those to come could not be, either.
+        SinkError: If a label cannot be written.
         DeviceError: If the device has not enough memory.
         WeightsError: If the network's answers are not finite.
     """
@@ -212,7 +209,7 @@ def run(
 
 
 class _Neighbours:
-    """Reads labelled frames; the last two stay, as the gaps of a film share their ends."""
+    """Reads labelled frames and keeps the last two, as neighbouring gaps share an end."""
 
     def __init__(self, clock: Stopwatch) -> None:
         self._clock = clock
@@ -264,7 +261,7 @@ def _write(
 
 
 def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
-    """Return the ground truth itself, or the label that is made of two."""
+    """Return the ground truth that is kept, or a label made of two neighbours."""
     if label.around is None:
         return neighbours(label.film, label.place).label
     left, right = (neighbours(label.film, place) for place in label.around)
@@ -277,23 +274,23 @@ def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Sto
 
 
 GENERATOR: Final = "fgplg"
-_NOTE: Final = "pseudo-labels.json"
+_NOTE: Final = "pseudo-labels"
 _TIMED: Final = ("flow", "network", "disk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequest:
-    """What a run is asked for.
+    """Options of a run.
 
     Attributes:
         out: Folder of the labels, named ``M_L``.
-        flow: What finds optical flow: see :func:`sodcli.labels.pseudo_label.make_flow`.
+        flow: Optical flow estimator: see :func:`sodcli.labels.pseudo_label.make_flow`.
         device: Where networks run.
         warp_only: Average the two warped labels, without a network.
-        weights: Of the network: a name of models.toml or a file; by default its own.
-        size: Side in pixels of the square that the network sees; by default its own.
+        weights: Name of models.toml or file; by default the network's own.
+        size: Side of the square network input in pixels; by default the network's own.
         half: Compute in bfloat16.
-        overwrite: Make labels anew that are there.
+        overwrite: Replace existing labels.
     """
 
     out: Path
@@ -309,14 +306,14 @@ class LabelRequest:
 def make_labels(
     labels: Sequence[Label], request: LabelRequest, report: Report
 ) -> tuple[list[LabelOutcome], dict[str, float]]:
-    """Write ``labels``, but for those that are there already from the same settings.
+    """Write ``labels`` and keep those that exist with the same settings.
 
     Returns:
-        What became of each, and the shares of time spent on ``flow``, ``network``, ``disk`` and
+        The result of each label, and the shares of time of ``flow``, ``network``, ``disk`` and
         the ``rest``.
 
     Raises:
-        UsageError: If labels are there that something else made.
+        UsageError: If labels of other settings exist.
         MissingError: If weights are not on this machine.
         WeightsError: If they are damaged, or not of a generator.
         DeviceError: If the device has not enough memory.
@@ -325,9 +322,11 @@ def make_labels(
     predictor = None if request.warp_only else _load(request)
     flow = make_flow(request.flow, request.device)
     network = predictor and describe(predictor, "pseudo-label", half=request.half)
-    begin(
-        request.out, {"flow": request.flow, "network": network}, labels, overwrite=request.overwrite
-    )
+    about = {"flow": request.flow, "network": network}
+    targets = {_NOTE: [label.target for label in labels]}
+    folder = MapFolder(request.out, about, targets, what="labels")
+    folder.check(resume=True, overwrite=request.overwrite)
+    folder.begin(overwrite=request.overwrite)
     clock = Stopwatch()
     label_function: LabelFunction = (
         mean_of_warped if predictor is None else Generator(predictor, clock)
@@ -335,30 +334,6 @@ def make_labels(
     labeller = Labeller(flow, label_function, clock)
     outcomes = run(labels, labeller, clock, report, overwrite=request.overwrite)
     return outcomes, clock.shares(*_TIMED)
-
-
-def begin(out: Path, about: dict[str, Any], labels: Sequence[Label], *, overwrite: bool) -> None:
-    """Note in ``out`` what makes its labels, and clear what a killed run left there.
-
-    Raises:
-        UsageError: If there are labels that something else made.
-        SinkError: If the folder cannot be written.
-    """
-    note = out / _NOTE
-    there = any(label.target.exists() for label in labels)
-    if there and not overwrite and _read(note) != about:
-        raise UsageError(
-            f"{out}: its labels were not made with these weights and settings; "
-            "use --overwrite or another -o"
-        )
-    try:
-        for label in labels if overwrite and _read(note) != about else ():
-            label.target.unlink(missing_ok=True)  # beside new ones nobody could tell them apart
-        write_whole(note, (json.dumps(about, indent=2) + "\n").encode())
-        for folder in {label.target.parent for label in labels}:
-            sweep(folder)
-    except OSError as error:
-        raise SinkError(f"cannot write to {out}: {reason_of(error)}") from error
 
 
 def _load(request: LabelRequest) -> Predictor:
@@ -369,10 +344,3 @@ def _load(request: LabelRequest) -> Predictor:
         half=request.half,
         size=request.size,
     )
-
-
-def _read(note: Path) -> Any:
-    try:
-        return json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

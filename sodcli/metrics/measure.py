@@ -8,19 +8,43 @@ from numpy.typing import NDArray
 
 from sodcli.errors import UsageError
 from sodcli.metrics.comparison import joint_histogram, make_comparison
-from sodcli.metrics.region import boundary_accuracy, cuts, e_measure, f_measure, mae, s_measure
+from sodcli.metrics.region import (
+    boundary_accuracy,
+    cut_at_half,
+    cuts,
+    e_measure,
+    f_measure,
+    mae,
+    s_measure,
+)
 from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
 from sodcli.metrics.weighted import weighted_f
 
-ALL: Final = frozenset({"mae", "f", "wf", "s", "e", "mba"})
-"""Names of the measures."""
+MEASURES: Final = {
+    "mae": "mean absolute error (Perazzi et al., CVPR 2012)",
+    "f": "F-measure with beta squared 0.3: max, mean, adaptive (Achanta et al., CVPR 2009)",
+    "wf": "weighted F-measure (Margolin et al., CVPR 2014)",
+    "s": "structure measure (Fan et al., ICCV 2017)",
+    "e": "enhanced-alignment measure: max, mean, adaptive (Fan et al., IJCAI 2018)",
+    "mba": "mean boundary accuracy (Cheng et al., CVPR 2020)",
+    "iou": "intersection over union of the map cut at half (Jaccard, 1901)",
+    "dice": "Dice coefficient of the map cut at half (Dice, 1945)",
+    "ber": "balanced error rate of the map cut at half, 0 to 1 (Vicente et al., ECCV 2016)",
+}
+"""What each measure is and where it was published."""
+
+ALL: Final = frozenset(MEASURES)
+"""Names of all measures."""
+
+USUAL: Final = frozenset({"mae", "f", "wf", "s", "e", "mba"})
+"""Names of the measures that are taken by default."""
 
 
 def measure(
     pred: NDArray[Any],
     gt: NDArray[Any],
     *,
-    which: frozenset[str] | set[str] = ALL,
+    which: frozenset[str] | set[str] = USUAL,
     plain: frozenset[str] = frozenset(),
 ) -> ImageScores:
     """Score one saliency map.
@@ -50,7 +74,12 @@ def measure(
     cut_e = cut_f if counts["e"] is counts["f"] else cuts(counts["e"])
     s, s_defined = s_measure(counts["s"]) if "s" in which else (None, True)
     mba = boundary_accuracy(both) if "mba" in which else None
-    undefined = {"s": not s_defined, "mba": "mba" in which and mba is None}
+    halves = cut_at_half(stretched) if which & {"iou", "dice", "ber"} else None
+    undefined = {
+        "s": not s_defined,
+        "mba": "mba" in which and mba is None,
+        "ber": halves is not None and "ber" in which and halves.ber is None,
+    }
     return ImageScores(
         which=frozenset(which),
         mae=mae(counts["mae"]) if "mae" in which else None,
@@ -59,6 +88,9 @@ def measure(
         s=s,
         e=e_measure(cut_e) if "e" in which else None,
         mba=mba,
+        iou=halves.iou if halves and "iou" in which else None,
+        dice=halves.dice if halves and "dice" in which else None,
+        ber=halves.ber if halves and "ber" in which else None,
         undefined=frozenset(name for name, is_undefined in undefined.items() if is_undefined),
     )
 
@@ -78,7 +110,7 @@ def check_names(which: frozenset[str] | set[str]) -> None:
 def score_pairs(
     pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]],
     *,
-    which: frozenset[str] | set[str] = ALL,
+    which: frozenset[str] | set[str] = USUAL,
 ) -> DatasetScores:
     """Score pairs of saliency map and ground truth, as ``measure`` takes them, and average.
 

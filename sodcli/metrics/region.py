@@ -59,6 +59,35 @@ def mae(histogram: JointHistogram) -> float:
     return (false + span * count - hit) / (span * int(histogram.whole.sum()))
 
 
+@dataclass(frozen=True, slots=True)
+class HalfScores:
+    """Measures of the map cut at half, not min-max normalised.
+
+    Attributes:
+        iou: Intersection over union; 1 if map and ground truth are both black.
+        dice: Dice coefficient; 1 if both are black.
+        ber: Mean of the error rates on foreground and background; None if one of them is empty.
+    """
+
+    iou: float
+    dice: float
+    ber: float | None
+
+
+def cut_at_half(histogram: JointHistogram) -> HalfScores:
+    """Compare the map, salient above 128 of 255, with the ground truth."""
+    background, foreground = histogram.whole
+    hits, false = (int(counts[FOREGROUND_ABOVE + 1 :].sum()) for counts in (foreground, background))
+    positives, negatives = int(foreground.sum()), int(background.sum())
+    union = positives + false
+    ber = (1 - hits / positives + false / negatives) / 2 if positives and negatives else None
+    return HalfScores(
+        iou=hits / union if union else 1.0,
+        dice=2 * hits / (positives + hits + false) if union else 1.0,
+        ber=ber,
+    )
+
+
 def f_measure(cuts: Cuts) -> FScores:
     """F-measure with beta squared 0.3 (Achanta et al., CVPR 2009)."""
     precision = cuts.hits / np.maximum(cuts.salient, 1)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum
 
 import numpy as np
@@ -66,6 +66,10 @@ class Scores:
         s: Structure measure with alpha 0.5.
         e: Enhanced-alignment measure; a perfect map of N pixels reaches N / (N - 1).
         mba: Mean boundary accuracy; None also when no ground truth has a boundary.
+        iou: Intersection over union of the map cut at half.
+        dice: Dice coefficient of the map cut at half.
+        ber: Balanced error rate of the map cut at half, [0, 1]; None also when every ground truth
+            is all black or all white.
     """
 
     which: frozenset[str]
@@ -75,6 +79,9 @@ class Scores:
     s: float | None
     e: CurveScores | None
     mba: float | None
+    iou: float | None = field(default=None, kw_only=True)
+    dice: float | None = field(default=None, kw_only=True)
+    ber: float | None = field(default=None, kw_only=True)
 
     def as_dict(self) -> dict[str, float]:
         """Return the values there are under the field's usual names, in the usual order."""
@@ -85,6 +92,9 @@ class Scores:
             "S": self.s,
             **_named("E", self.e),
             "mBA": self.mba,
+            "IoU": self.iou,
+            "Dice": self.dice,
+            "BER": self.ber,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -96,7 +106,8 @@ class ImageScores(Scores):
     Attributes:
         undefined: Names of the measures whose published formula is 0/0 on this image: ``s`` where
             the centroid of the foreground leaves a quadrant empty (it counts 0 here), ``mba``
-            where the ground truth has no boundary (None here, left out of the mean).
+            where the ground truth has no boundary, ``ber`` where it is all black or all white (None
+            here, left out of the mean).
     """
 
     undefined: frozenset[str]
@@ -166,6 +177,9 @@ def _averaged(parts: Sequence[Scores], *, images: int, undefined: Counter[str]) 
         s=_mean([part.s for part in parts]),
         e=_mean_e([part.e for part in parts if part.e]),
         mba=_mean([part.mba for part in parts]),
+        iou=_mean([part.iou for part in parts]),
+        dice=_mean([part.dice for part in parts]),
+        ber=_mean([part.ber for part in parts]),
         images=images,
         undefined=undefined,
     )

@@ -1,12 +1,11 @@
-"""A folder of maps, and the note in it that says what made them."""
+"""A folder of maps, with notes that say which weights and settings made them."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sodcli.data.pairs import Pair
 from sodcli.errors import SinkError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.runtime.predictor import Predictor
@@ -14,71 +13,63 @@ from sodcli.text import reason_of
 from sodcli.weights.expected import ExpectedFile, check
 
 
-@dataclass(frozen=True, slots=True)
-class MapTask:
-    """One map to make: the set it belongs to, picture and ground truth, and its file."""
-
-    set: str
-    pair: Pair
-    target: Path
-
-
-@dataclass(frozen=True, slots=True)
-class TaskGroup:
-    """Maps that are made in one go.
-
-    Attributes:
-        tasks: In their order.
-        film: Whether they are neighbouring frames, for a model that takes clips.
-    """
-
-    tasks: tuple[MapTask, ...]
-    film: bool
-
-
 class MapFolder:
-    """Where ``sod test`` writes.
+    """The output folder of ``sod test`` and ``sod pseudo-label``.
+
+    Maps of other weights or settings are never mixed with those of this run: beside each other
+    nobody could tell them apart.
 
     Args:
-        out: The folder; a set goes to ``out/SET``, what made it into ``out/SET.json``.
-        about: What made the maps: from :func:`describe`.
+        out: The folder; the note of group ``NAME`` is ``out/NAME.json``.
+        about: What makes the maps, as :func:`describe` returns it.
+        groups: The files to write, by the name of their group.
+        what: Word for the maps in messages.
     """
 
-    def __init__(self, out: Path, about: dict[str, Any]) -> None:
-        self._out, self._about = out, about
+    def __init__(
+        self,
+        out: Path,
+        about: Mapping[str, Any],
+        groups: Mapping[str, Sequence[Path]],
+        what: str = "maps",
+    ) -> None:
+        self._out, self._about, self._groups, self._what = out, dict(about), groups, what
 
-    def check(self, groups: Sequence[TaskGroup], *, resume: bool, overwrite: bool) -> None:
-        """Refuse to mix maps of different makers, or to write over maps unasked.
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse to mix maps of other weights or settings, and to replace maps unasked.
+
+        Args:
+            resume: Keep existing maps.
+            overwrite: Replace existing maps.
 
         Raises:
-            UsageError: If there are maps that this run would replace, or that something else made.
+            UsageError: If there are maps that may not be kept or replaced.
         """
         if overwrite:
             return
-        for name, targets in _targets(groups).items():
+        for name, targets in self._groups.items():
             count = sum(target.exists() for target in targets)
+            place = self._out / name if (self._out / name).is_dir() else self._out
             if count and self._read(name) != self._about:
                 raise UsageError(
-                    f"{self._out / name} holds {count} maps that were not made with these weights "
+                    f"{place} holds {count} {self._what} that were not made with these weights "
                     "and settings; choose another -o, or --overwrite to replace them"
                 )
             if count and not resume:
                 raise UsageError(
-                    f"{self._out / name} holds {count} of these maps already; --resume goes on "
+                    f"{place} holds {count} of these {self._what} already; --resume goes on "
                     "with them, --overwrite makes them anew"
                 )
 
-    def begin(self, groups: Sequence[TaskGroup], *, overwrite: bool) -> None:
-        """Note what makes the maps; clear what a killed run left, and maps of other makers.
-
-        Those are of no use beside new ones: a run that is cut short could not tell them apart.
+    def begin(self, *, overwrite: bool) -> None:
+        """Write the notes; remove temporary files and, with ``overwrite``, maps of other settings.
 
         Raises:
             SinkError: If the folder cannot be written.
         """
         text = json.dumps(self._about, indent=2) + "\n"
         try:
-            for name, targets in _targets(groups).items():
+            for name, targets in self._groups.items():
                 if overwrite and self._read(name) != self._about:
                     for target in targets:
                         target.unlink(missing_ok=True)
@@ -86,7 +77,7 @@ class MapFolder:
                 for folder in {target.parent for target in targets}:
                     sweep(folder)
         except OSError as error:
-            raise SinkError(f"cannot write to {self._out}: {reason_of(error)}") from error
+            raise SinkError(f"cannot write {self._out}: {reason_of(error)}") from error
 
     def _note(self, name: str) -> Path:
         return self._out / f"{name}.json"
@@ -99,10 +90,10 @@ class MapFolder:
 
 
 def describe(predictor: Predictor, protocol: str, *, half: bool) -> dict[str, Any]:
-    """Return what tells one run's maps from another's.
+    """Return the weights and settings that maps depend on.
 
     Raises:
-        SourceError: If the weights file cannot be read any more.
+        SourceError: If the weights file cannot be read.
     """
     path = predictor.weights
     try:
@@ -118,11 +109,3 @@ def describe(predictor: Predictor, protocol: str, *, half: bool) -> dict[str, An
         "protocol": protocol,
         "half": half,
     }
-
-
-def _targets(groups: Sequence[TaskGroup]) -> dict[str, list[Path]]:
-    """Return the files of each set."""
-    targets: dict[str, list[Path]] = {}
-    for task in (task for group in groups for task in group.tasks):
-        targets.setdefault(task.set, []).append(task.target)
-    return targets

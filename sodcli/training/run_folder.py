@@ -195,7 +195,10 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
     """
     content = read_pickle(path)
     known = {field.name for field in fields(Progress)}
-    if not isinstance(content, dict) or not known >= content.get("progress", {}).keys() >= {"epoch", "step"}:
+    if not isinstance(content, dict) or not known >= content.get("progress", {}).keys() >= {
+        "epoch",
+        "step",
+    }:
         raise WeightsError(f"{path}: not a checkpoint of a training run")
     if content["pairs"] != pairs:
         raise UsageError(

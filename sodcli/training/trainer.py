@@ -89,11 +89,6 @@ class Trainer:
             self._reporter.on_note(
                 "batch norm keeps its statistics per process: PyTorch can share them on GPUs only"
             )
-        if 0 < len(data.held) < _FEW_HELD:
-            self._reporter.on_note(
-                f"only {len(data.held)} validation samples: best.safetensors is a guess; "
-                "--val or a larger holdout make it reliable"
-            )
         self._reporter.on_start(
             RunPlan(
                 model=config.model,
@@ -109,6 +104,11 @@ class Trainer:
                 passes=len(config.sizes),
             )
         )
+        if 0 < len(data.held) < _FEW_HELD:
+            self._reporter.on_note(
+                f"only {len(data.held)} validation samples: best.safetensors is a guess; "
+                "--val or a larger holdout make it reliable"
+            )
 
     def _train_epoch(self, stop: StopRequest) -> None:
         clock = time.monotonic()

@@ -22,12 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sodcli.benchmark.measure import Job, work
-from sodcli.metrics.measure import ALL
+from sodcli.benchmark.measure import ScoringTask, work
+from sodcli.metrics.measure import USUAL
 
 SIZES_WH = ((400, 300), (1920, 1080))
 ROUNDS = 7
-COMMON = ALL - {"mba"}  # pysodmetrics has no boundary accuracy
+COMMON = USUAL - {"mba"}  # pysodmetrics has no boundary accuracy
 BATCH = {400: 160, 1920: 24}  # pictures per round when processes are compared
 
 
@@ -66,7 +66,7 @@ def theirs(pairs: list[tuple[Path, Path]]) -> None:
 def ours(pairs: list[tuple[Path, Path]], which: frozenset[str] = COMMON) -> None:
     """Read and measure the pairs as ``sod eval`` does."""
     for pred, gt in pairs:
-        (result,) = work(Job(gt, (pred,), which, frozenset()))
+        (result,) = work(ScoringTask(gt, (pred,), which, frozenset()))
         assert result.scores is not None
 
 
@@ -79,7 +79,7 @@ def seconds(function, *words) -> float:
 def compare(pairs: list[tuple[Path, Path]]) -> str:
     """Time both libraries on the same files and put the result in words."""
     rounds = [
-        (seconds(theirs, pairs), seconds(ours, pairs), seconds(ours, pairs, ALL))
+        (seconds(theirs, pairs), seconds(ours, pairs), seconds(ours, pairs, USUAL))
         for _ in range(ROUNDS)
     ]
     times = [1e3 * statistics.median(column) / len(pairs) for column in zip(*rounds, strict=True)]
@@ -97,7 +97,7 @@ def _single() -> None:
 def processes(pairs: list[tuple[Path, Path]], width: int) -> str:
     """Time one running process against two, on many pairs."""
     many = [pairs[at % len(pairs)] for at in range(BATCH[width])]
-    jobs = [Job(gt, (pred,), ALL, frozenset()) for pred, gt in many]
+    jobs = [ScoringTask(gt, (pred,), USUAL, frozenset()) for pred, gt in many]
     context = multiprocessing.get_context("spawn")
     pools = [ProcessPoolExecutor(n, mp_context=context, initializer=_single) for n in (1, 2)]
     try:

@@ -5,12 +5,15 @@ import json
 import re
 import sys
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from sodcli.benchmark import evaluate as evaluation
 from sodcli.cli import ui
 from sodcli.errors import SinkError
-from tests.scoring_kit import draw_films, draw_set
+from tests.scoring_kit import draw_films, draw_set, draw_truth, save
 
 COLUMNS = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
 
@@ -43,14 +46,14 @@ def test_methods_side_by_side_and_the_best_is_marked(sod, data):
 
 
 def test_json_on_stdout_is_all_there_is(sod, data):
-    document = json.loads(sod("eval", data / "a", data / "S", "--json", "-").stdout)
+    document = json.loads(sod("eval", data / "a", data / "S", "--json").stdout)
     assert list(document["results"][0]["scores"]) == COLUMNS
     assert len(document["results"][0]["per_image"]) == 4
 
 
 def test_reports_go_where_they_are_told(sod, data):
-    files = {kind: data / f"report.{kind}" for kind in ("json", "csv", "html")}
-    words = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    files = {kind: data / f"report.{kind}" for kind in ("json", "csv", "html", "md", "tex")}
+    words = [word for kind, path in files.items() for word in ("-o", path)]
     result = sod("eval", data / "a", data / "S", *words)
     assert result.exit_code == 0
     assert "S" in result.stdout
@@ -67,7 +70,7 @@ def test_the_table_is_printed_even_where_a_report_then_fails(sod, data, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    result = sod("eval", data / "a", data / "S", "--csv", data / "a.csv")
+    result = sod("eval", data / "a", data / "S", "-o", data / "a.csv")
     assert result.exit_code == 1
     assert result.stdout.count("\n") == 3
     assert result.stderr == f"error: cannot write {data / 'a.csv'}: No space left on device\n"
@@ -77,8 +80,8 @@ def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkey
     def closed(*_):
         raise SinkError("cannot write to standard output: Broken pipe")
 
-    monkeypatch.setattr(ui, "put_table", closed)
-    result = sod("eval", data / "a", data / "S", "--csv", data / "a.csv")
+    monkeypatch.setattr(ui, "print_table", closed)
+    result = sod("eval", data / "a", data / "S", "-o", data / "a.csv")
     assert result.exit_code == 1
     assert result.stderr.endswith("error: cannot write to standard output: Broken pipe\n")
     assert (data / "a.csv").read_text().startswith("set,method")
@@ -88,7 +91,7 @@ def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkey
 def test_a_place_for_no_report_is_told_before_anything_is_scored(sod, data, monkeypatch):
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: pytest.fail("was scored"))
     for place in ("/proc/x.csv", "/proc/new/x.csv"):  # where even root cannot write
-        result = sod("eval", data / "a", data / "S", "--csv", place)
+        result = sod("eval", data / "a", data / "S", "-o", place)
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.fullmatch(rf"error: cannot write {place}: .+\n", result.stderr)
 
@@ -131,7 +134,7 @@ def test_damaged_maps_end_with_3_and_with_strict_with_1(sod, data):
         (["a", "S", "--video", "vhs"], 2, "vhs"),
         (["a", "S", "--workers", "0"], 2, "workers"),
         (["a", "S", "--html", "empty"], 2, "is a folder"),
-        (["a", "S", "--csv", "S/GT/0000.png/x.csv"], 1, "x.csv"),
+        (["a", "S", "-o", "S/GT/0000.png/x.csv"], 1, "x.csv"),
     ],
 )
 def test_mistakes_end_in_one_line(sod, data, monkeypatch, words, code, says):
@@ -165,3 +168,75 @@ def test_several_processes_print_the_same(sod, data):
     )
     assert alone.exit_code == both.exit_code == 0
     assert alone.stdout == both.stdout
+
+
+def test_an_incomplete_method_gets_no_star_and_common_compares_what_both_have(sod, data):
+    for name in ("0001", "0002"):
+        (data / "b" / f"{name}.png").unlink()
+    words = ("eval", "--gt", data / "S", data / "a", data / "b", "--metrics", "mae")
+    partial = sod(*words)
+    assert "*" not in partial.stdout
+    assert "2 of 4" in partial.stdout
+    common = sod(*words, "--common")
+    lines = [line.split() for line in common.stdout.splitlines()[2:]]
+    assert [line[2] for line in lines] == ["2", "2"]
+    assert common.stdout.count("*") == 1
+    assert "S: compared on the 2 of 4 images that all methods have" in common.stderr
+    for name in ("0000", "0003"):
+        (data / "a" / f"{name}.png").unlink()
+    assert "S: no image that all methods have" in sod(*words, "--common").stderr
+
+
+def test_overlap_measures_on_request(sod, data):
+    result = sod("eval", "--gt", data / "S", data / "S" / "GT", "--metrics", "iou,dice,ber")
+    head, _, line = (line.split() for line in result.stdout.splitlines())
+    assert head[3:] == ["IoU", "Dice", "BER"]
+    assert line[3:] == ["1.0000", "1.0000", "0.0000"]
+    everything = sod("eval", "--gt", data / "S", data / "a", "--metrics", "all")
+    assert everything.stdout.splitlines()[0].split()[3:] == [*COLUMNS, "IoU", "Dice", "BER"]
+
+
+def test_perfect_maps_against_masks_with_a_palette(sod, tmp_path):
+    """Two sequences annotated as in DAVIS 2017: perfect maps are perfect."""
+    for at, film in enumerate(("bear", "goat")):
+        for frame in range(4):
+            truth = draw_truth(10 * at + frame)
+            objects = (truth > 0).astype(np.uint8)
+            objects[:, truth.shape[1] // 2 :] *= 2
+            mask = Image.fromarray(objects)
+            mask.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+            for folder, suffix, picture in (
+                ("JPEGImages/480p", "jpg", Image.fromarray(np.dstack([truth // 2 + 60] * 3))),
+                ("Annotations/480p", "png", mask),
+            ):
+                place = tmp_path / "DAVIS" / folder / film
+                place.mkdir(parents=True, exist_ok=True)
+                picture.save(place / f"{frame:05}.{suffix}")
+            save(tmp_path / "maps" / film / f"{frame:05}.png", truth)
+    words = ("eval", tmp_path / "maps", tmp_path / "DAVIS", "--json")
+    for video in ((), ("--video", "stdnet"), ("--video", "rcrnet")):
+        result = sod(*words, *video)
+        (row,) = json.loads(result.stdout)["results"]
+        assert (row["scores"]["MAE"], row["scores"]["maxF"]) == (0, 1)
+        assert "ground truths have a palette" in result.stderr
+
+
+def test_faint_ground_truth_is_an_error_with_three_names(sod, data):
+    for path in (data / "S" / "GT").iterdir():
+        save(path, (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0) * np.uint8(7))
+    result = sod("eval", data / "a", data / "S")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "S: all 4 ground truths are faint: " in result.stderr
+    assert result.stderr.count("(at most 7)") == 3
+
+
+def test_ground_truth_of_another_size_is_fitted_on_request(sod, data):
+    for path in (data / "S" / "GT").iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        save(path, cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+    words = ("eval", "--gt", data / "S", data / "a", "--metrics", "mae")
+    assert "4 maps have another size" in sod(*words).stderr
+    fitted = sod(*words, "--fit-masks")
+    assert "4 ground truths were resized to their photo" in fitted.stderr
+    assert "another size" not in fitted.stderr

@@ -44,7 +44,7 @@ def root(tmp_path, monkeypatch):
 
 
 def test_eval_counts_and_names_what_is_damaged(root, capfd):
-    reports = ("--json", "x.json", "--csv", "x.csv", "--html", "x.html")
+    reports = ("-o", "x.json", "-o", "x.csv", "-o", "x.html")
     run = sod("eval", "maps", "set", "--workers", "1", *reports)
     assert run.code == 3, run
     assert "is damaged or no picture" in run.err
@@ -94,7 +94,7 @@ def test_names_of_methods_are_text_in_every_report(tmp_path, name, monkeypatch):
     for folder in ("gt", f"maps{name}"):
         Path(folder).mkdir()
         Path(folder, "1.png").write_bytes(truth())
-    reports = ("--html", "x.html", "--xlsx", "x.xlsx", "--csv", "x.csv", "--json", "x.json")
+    reports = ("-o", "x.html", "-o", "x.xlsx", "-o", "x.csv", "-o", "x.json")
     run = sod(
         "eval", "--gt", "gt", f"{name}=maps{name}" if "=" not in name else f"maps{name}/", *reports
     )

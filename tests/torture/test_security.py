@@ -171,7 +171,7 @@ def test_local_work_needs_no_network_and_writes_where_it_was_asked_to(watched, t
     steps = ("--epochs", "1", "--batch", "2", "--size", "32", "--config", "quick.toml")
     notes = watched(
         ("infer", "in", *quick("-t", "green", "-o", "out/infer/")),
-        ("eval", "pairs/masks", "pairs", "--html", "out/r.html", "--json", "out/r.json"),
+        ("eval", "pairs/masks", "pairs", "-o", "out/r.html", "-o", "out/r.json"),
         ("test", *quick("--data", "pairs", "-o", "out/maps")),
         ("reparam", "sdnet", "-o", "out/folded.safetensors"),
         ("speed", "--size", "32", "--runs", "1", "--warmup", "0"),

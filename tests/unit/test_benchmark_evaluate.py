@@ -12,7 +12,7 @@ from sodcli.benchmark.evaluate import evaluate, plan, run
 from sodcli.benchmark.measure import ScoringTask, measure_all
 from sodcli.benchmark.report.tables import as_dict
 from sodcli.errors import MissingError, PipelineError, SourceError, UsageError
-from sodcli.metrics.measure import ALL, measure
+from sodcli.metrics.measure import USUAL, measure
 from sodcli.metrics.scores import summarise, summarise_clips
 from sodcli.metrics.video import PROTOCOLS
 from tests.scoring_kit import draw_films, draw_set, draw_truth, save
@@ -24,7 +24,7 @@ def grey(path):
     return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
 
 
-def scores_of(maps, truths, *, which=ALL, plain=frozenset()):
+def scores_of(maps, truths, *, which=USUAL, plain=frozenset()):
     names = sorted(path.name for path in truths.iterdir())
     return [measure(grey(maps / n), grey(truths / n), which=which, plain=plain) for n in names]
 
@@ -76,7 +76,7 @@ def test_a_process_that_is_ended_is_an_error_and_no_wait(data, monkeypatch):
     truth = root / "S1" / "GT" / "0000.png"
     monkeypatch.setattr(work, "work", _die)
     with pytest.raises(PipelineError, match="--workers 1"):
-        measure_all([ScoringTask(truth, (truth,), ALL, frozenset())] * 2, 2, lambda _: None)
+        measure_all([ScoringTask(truth, (truth,), USUAL, frozenset())] * 2, 2, lambda _: None)
 
 
 def test_sets_that_were_found_before_can_be_given(data):
@@ -91,7 +91,7 @@ def test_only_the_measures_asked_for_are_taken(data):
     root, methods = data
     assert evaluate(methods, root, which=frozenset({"mae"})).names == ["MAE"]
     for names in ({"mae", "nonsense"}, set()):
-        with pytest.raises(UsageError, match="Known: e, f, mae"):
+        with pytest.raises(UsageError, match="Known: ber, dice, e, f, iou, mae"):
             plan(methods, root, which=frozenset(names))
 
 
@@ -264,7 +264,7 @@ class TestFilms:
 def test_the_plain_map_differs_from_the_stretched_one():
     truth = draw_truth(0)
     faint = (truth // 3).astype(np.uint8)
-    stretched, plain = measure(faint, truth), measure(faint, truth, plain=ALL)
+    stretched, plain = measure(faint, truth), measure(faint, truth, plain=USUAL)
     assert stretched.mae == 0
     share = np.mean(truth > 128)
     assert plain.mae == pytest.approx(share * (1 - 85 / 255))

@@ -9,14 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sodcli.benchmark.bootstrap import _draws, _statistic, differences
 from sodcli.benchmark.evaluate import evaluate
 from sodcli.benchmark.report.charts import Axis, histogram, line_chart
-from sodcli.benchmark.report.files import Reports
+from sodcli.benchmark.report.files import SUFFIXES, check_reports, write_reports
 from sodcli.benchmark.report.page import as_html
 from sodcli.benchmark.report.samples import extremes, score_of
-from sodcli.benchmark.report.tables import as_csv, as_dict, counted, is_best, rounded
+from sodcli.benchmark.report.tables import (
+    as_csv,
+    as_dict,
+    as_latex,
+    as_markdown,
+    counted,
+    is_best,
+    rounded,
+)
 from sodcli.errors import SinkError, UsageError
-from sodcli.metrics.measure import ALL
+from sodcli.metrics.measure import USUAL
 from sodcli.metrics.video import PROTOCOLS
 from tests.scoring_kit import draw_films, draw_set
 
@@ -95,7 +104,7 @@ def test_json_holds_everything(found):
 
 def test_excel_has_minets_columns_and_formulas(found, tmp_path):
     openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
-    Reports(xlsx=tmp_path / "result.xlsx").write(found)
+    write_reports(found, [tmp_path / "result.xlsx"])
     book = openpyxl.load_workbook(tmp_path / "result.xlsx")
     sheet = book["Results"]
     rows = [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -116,7 +125,7 @@ def test_excel_has_minets_columns_and_formulas(found, tmp_path):
 
 def test_excel_opens_on_our_scores_which_are_numbers(found, tmp_path):
     openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
-    Reports(xlsx=tmp_path / "result.xlsx").write(found)
+    write_reports(found, [tmp_path / "result.xlsx"])
     book = openpyxl.load_workbook(tmp_path / "result.xlsx")
     assert book.sheetnames == ["Scores", "Results"]
     assert book.active.title == "Scores"
@@ -130,27 +139,111 @@ def test_excel_opens_on_our_scores_which_are_numbers(found, tmp_path):
 
 def test_reports_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="is a folder"):
-        Reports(html=tmp_path).check(ALL)
+        check_reports([tmp_path], USUAL)
+    with pytest.raises(UsageError, match=r"no report has this suffix. Did you mean '.html'\?"):
+        check_reports([tmp_path / "a.htm"], USUAL)
     from sodcli.benchmark.report import files
 
     monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'sodcli\[xlsx\]'"):
-        Reports(xlsx=tmp_path / "a.xlsx").check(ALL)
+        check_reports([tmp_path / "a.xlsx"], USUAL)
+    with pytest.raises(UsageError, match=r"pip install 'sodcli\[plot\]'"):
+        check_reports([tmp_path / "a.pdf"], USUAL)
     monkeypatch.setattr(files, "find_spec", lambda name: name)
     with pytest.raises(UsageError, match="add f and mae"):
-        Reports(xlsx=tmp_path / "a.xlsx").check(frozenset({"mae"}))
-    Reports(xlsx=tmp_path / "a.xlsx").check(ALL)
+        check_reports([tmp_path / "a.xlsx"], frozenset({"mae"}))
+    with pytest.raises(UsageError, match="add f to --metrics"):
+        check_reports([tmp_path / "a.svg"], frozenset({"mae"}))
+    check_reports([tmp_path / f"a{suffix}" for suffix in SUFFIXES], USUAL)
 
 
 def test_a_report_appears_whole_and_replaces_the_old_one(found, tmp_path):
     target = tmp_path / "new" / "report.html"
-    assert Reports(html=target).write(found) == [target]
+    assert write_reports(found, [target]) == [target]
     first = target.read_bytes()
-    Reports(html=target).write(found)
+    write_reports(found, [target])
     assert target.read_bytes() == first
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="file"):
-        Reports(csv=tmp_path / "file" / "a.csv").write(found)
+        write_reports(found, [tmp_path / "file" / "a.csv"])
+
+
+def test_a_method_without_all_maps_is_never_the_best(found):
+    """On ECSSD the rough one misses two images: neither of the two is compared."""
+    fine, rough = found.of("ECSSD")
+    assert fine.complete
+    assert not rough.complete
+    assert not any(is_best(found, row, name) for row in (fine, rough) for name in NAMES)
+    assert counted(rough) == "10 of 12"
+
+
+def test_markdown_marks_the_best_and_the_second(found):
+    lines = as_markdown(found).splitlines()
+    assert lines[0].startswith("| set | method | images | MAE \u2193 | maxF \u2191 |")
+    assert lines[1].count("---") == 13
+    fine, rough = found.of("Own")
+    assert f"| Own | fine | 3 | **{fine.scores.mae:.4f}** |" in lines[4]
+    assert f"| Own | rough | 3 | <u>{rough.scores.mae:.4f}</u> |" in lines[5]
+    assert "**" not in lines[2] + lines[3]
+
+
+def test_latex_marks_the_best_and_escapes_names(tmp_path):
+    methods = {"a_b": tmp_path / "x", "50% & $": tmp_path / "y"}
+    draw_set(tmp_path / "S", methods.values(), 3)
+    both = evaluate(methods, tmp_path / "S", which=frozenset({"mae", "s"}))
+    text = as_latex(both)
+    first, second = both.rows
+    assert r"Set & Method & MAE $\downarrow$ & S $\uparrow$ \\" in text
+    assert rf"S & a\_b & \textbf{{{first.scores.mae:.4f}}} & " in text
+    assert rf" & 50\% \& \$ & \underline{{{second.scores.mae:.4f}}} & " in text
+    assert text.startswith(r"\begin{tabular}{llcc}")
+    assert text.endswith("\\end{tabular}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "head"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")]
+)
+def test_curves_as_figures(found, tmp_path, suffix, head):
+    pytest.importorskip("matplotlib", reason="the extra [plot] is not installed")
+    (path,) = write_reports(found, [tmp_path / f"curves.{suffix}"])
+    assert path.read_bytes().startswith(head)
+    if suffix == "svg":
+        text = path.read_text()
+        for word in ("ECSSD", "Own", "Recall", "Precision", "Threshold", "fine", "rough"):
+            assert f"<!-- {word} -->" in text
+
+
+def test_intervals_hold_the_difference_and_tell_noise_from_progress(found, page):
+    gaps = {gap.score: gap for gap in differences(found)}
+    assert {gap.dataset for gap in gaps.values()} == {"ECSSD"}  # the other set is too small
+    assert list(gaps) == NAMES
+    fine, rough = found.of("ECSSD")
+    pairs = [
+        (a.scores, b.scores)
+        for a, b in zip(fine.images, rough.images, strict=True)
+        if a.scores and b.scores
+    ]
+    assert gaps["MAE"].value == pytest.approx(np.mean([a.mae - b.mae for a, b in pairs]))
+    best = [
+        np.mean([one.f.curve for one in each], axis=0).max() for each in zip(*pairs, strict=True)
+    ]
+    assert gaps["maxF"].value == pytest.approx(best[0] - best[1])
+    for gap in gaps.values():
+        assert gap.low <= gap.value <= gap.high
+        assert gap.samples == 10
+    assert gaps["MAE"].high < 0  # fine is clearly better
+    assert f"{gaps['MAE'].value:+.4f} [" in page
+
+
+def test_the_interval_is_as_wide_as_theory_says():
+    """For a mean: 2 x 1.96 standard errors."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 1, (400, 1))
+    members = [np.array([at]) for at in range(400)]
+    drawn = _statistic(values, members, _draws(400), "MAE", by_unit=False)
+    low, high = np.quantile(drawn[1:], (0.025, 0.975))
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
 
 
 def test_the_page_needs_nothing_but_itself(page):
@@ -227,4 +320,6 @@ def test_charts_keep_inside_their_frame_and_escape_names():
 def test_the_parts_of_the_page_are_packaged():
     import sodcli.benchmark.report as room
 
-    assert {"page.css", "page.js"} <= {path.name for path in Path(room.__file__).parent.iterdir()}
+    assert {"page.css", "page.js", "page.html"} <= {
+        path.name for path in Path(room.__file__).parent.iterdir()
+    }

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from sodcli.errors import MissingError, SourceError, TrainingError, UsageError, WeightsError
 from sodcli.models.restore import restore
-from sodcli.training.config import read_config, resume
+from sodcli.training.config import read_config
+from sodcli.training.config import resume as resume_config
 from sodcli.training.run_folder import RunFolder
 from sodcli.weights.read import read_pickle, read_weights
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
@@ -341,7 +342,7 @@ def test_a_finished_run_goes_on_for_more_epochs(pairs, tmp_path, schedule_end):
     once = run(settings(pairs, epochs=3, schedule_end=schedule_end, **rates), tmp_path / "once")
     first = settings(pairs, epochs=2, **rates)
     run(first, tmp_path / "twice")
-    longer, remarks = resume(first, {"epochs": 3, "schedule_end": schedule_end})
+    longer, remarks = resume_config(first, {"epochs": 3, "schedule_end": schedule_end})
     assert remarks == ()
     twice = run(longer, tmp_path / "twice", resume=True)
     assert same_weights(once.last, twice.last)
@@ -352,7 +353,7 @@ def test_a_finished_run_goes_on_for_more_epochs(pairs, tmp_path, schedule_end):
 def test_another_rate_holds_from_the_resume_on(pairs, tmp_path):
     first = settings(pairs, epochs=1)
     run(first, tmp_path / "run")
-    slower, _ = resume(first, {"epochs": 2, "lr": first.lr / 10})
+    slower, _ = resume_config(first, {"epochs": 2, "lr": first.lr / 10})
     folder = run(slower, tmp_path / "run", resume=True)
     assert [row["lr"] for row in folder.rows()] == pytest.approx([first.lr, first.lr / 10])
 

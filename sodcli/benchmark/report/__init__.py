@@ -1,1 +1,1 @@
-"""An evaluation as a table, JSON, CSV, xlsx and one page of HTML."""
+"""Reports of an evaluation: tables, JSON, spreadsheets, figures, and a page of HTML."""

@@ -1,87 +1,85 @@
-"""Where the reports of an evaluation go."""
+"""Report files: the suffix of a file says what is written."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Final
 
+from sodcli.benchmark.report.figures import as_figure
 from sodcli.benchmark.report.page import as_html
 from sodcli.benchmark.report.sheet import NEEDED, as_sheet
-from sodcli.benchmark.report.tables import as_csv, as_dict
+from sodcli.benchmark.report.tables import as_csv, as_dict, as_latex, as_markdown
 from sodcli.benchmark.results import Evaluation
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import write_whole
-from sodcli.text import reason_of
+from sodcli.text import did_you_mean, reason_of
+
+FIGURES: Final = (".pdf", ".svg", ".png")
+_WRITERS: Final[Mapping[str, Callable[[Evaluation], bytes]]] = {
+    ".json": lambda found: (json.dumps(as_dict(found), allow_nan=False) + "\n").encode(),
+    ".csv": lambda found: as_csv(found).encode(),
+    ".xlsx": lambda found: as_sheet(found),
+    ".html": lambda found: as_html(found).encode(),
+    ".md": lambda found: as_markdown(found).encode(),
+    ".tex": lambda found: as_latex(found).encode(),
+    **{suffix: partial(as_figure, kind=suffix[1:]) for suffix in FIGURES},
+}
+SUFFIXES: Final = tuple(_WRITERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """Files to write; None where one is not wanted. What is there is replaced."""
+def check_reports(paths: Sequence[Path], which: frozenset[str]) -> None:
+    """Check before the work that the reports can be written.
 
-    json: Path | None = None
-    csv: Path | None = None
-    xlsx: Path | None = None
-    html: Path | None = None
+    Args:
+        paths: Report files.
+        which: Names of the measures that will be taken.
 
-    def check(self, which: frozenset[str]) -> None:
-        """See, before the work, that the reports can be written.
+    Raises:
+        UsageError: If a suffix is unknown, needs a package that is missing or measures that are
+            not taken, or a path is a folder.
+        SinkError: If a file cannot be written there.
+    """
+    for path in paths:
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; give the report a file name")
+        if suffix not in _WRITERS:
+            hint = did_you_mean(suffix, SUFFIXES)
+            raise UsageError(f"-o {path}: no report has this suffix.{hint} Known: {_list()}")
+        if suffix == ".xlsx" and find_spec("openpyxl") is None:
+            raise UsageError("-o FILE.xlsx needs openpyxl: pip install 'sodcli[xlsx]'")
+        if suffix == ".xlsx" and not which >= NEEDED:
+            raise UsageError("-o FILE.xlsx has columns of F and MAE: add f and mae to --metrics")
+        if suffix in FIGURES and find_spec("matplotlib") is None:
+            raise UsageError(f"-o FILE{suffix} needs matplotlib: pip install 'sodcli[plot]'")
+        if suffix in FIGURES and "f" not in which:
+            raise UsageError(f"-o FILE{suffix} draws curves of F: add f to --metrics")
+        _check_place(path)
 
-        Raises:
-            UsageError: If Excel files need another package, or measures that are not taken; or a
-                report is to go where a folder is.
-            SinkError: If nothing can be written at a report's place.
-        """
-        for path in (self.json, self.csv, self.xlsx, self.html):
-            if path is not None:
-                _check_place(path)
-        if self.xlsx is not None and find_spec("openpyxl") is None:
-            raise UsageError("--xlsx needs openpyxl: pip install 'sodcli[xlsx]'")
-        if self.xlsx is not None and not which >= NEEDED:
-            raise UsageError("--xlsx has columns of F and MAE: add f and mae to --metrics")
 
-    def write(self, found: Evaluation) -> list[Path]:
-        """Write the reports, each whole or not at all, and return their paths.
+def write_reports(found: Evaluation, paths: Sequence[Path]) -> list[Path]:
+    """Write the reports, each whole or not at all, replacing existing files; return their paths.
 
-        Raises:
-            SinkError: If one cannot be written.
-        """
-        written = []
-        for path, write in (
-            (self.json, _write_json),
-            (self.csv, _write_csv),
-            (self.xlsx, _write_xlsx),
-            (self.html, _write_html),
-        ):
-            if path is not None:
-                write(found, path)
-                written.append(path)
-        return written
+    Raises:
+        SinkError: If one cannot be written.
+    """
+    for path in paths:
+        write_whole(path, _WRITERS[path.suffix.lower()](found))
+    return list(paths)
+
+
+def _list() -> str:
+    return ", ".join(SUFFIXES)
 
 
 def _check_place(path: Path) -> None:
-    """Try to make a file where ``path`` will be, or, as yet without a folder, that folder will."""
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; give the report a file name")
+    """Try to make a temporary file in the folder of ``path``, or in the nearest one that exists."""
     try:
-        folder = next(folder for folder in path.parents if folder.exists())
-        with TemporaryFile(dir=folder):  # permissions alone tell too little
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        with TemporaryFile(dir=folder):  # permissions alone do not tell
             pass
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason_of(error)}") from error
-
-
-def _write_json(found: Evaluation, path: Path) -> None:
-    write_whole(path, (json.dumps(as_dict(found), allow_nan=False) + "\n").encode())
-
-
-def _write_csv(found: Evaluation, path: Path) -> None:
-    write_whole(path, as_csv(found).encode())
-
-
-def _write_xlsx(found: Evaluation, path: Path) -> None:
-    write_whole(path, as_sheet(found))
-
-
-def _write_html(found: Evaluation, path: Path) -> None:
-    write_whole(path, as_html(found).encode())

@@ -1,120 +1,100 @@
-"""An evaluation as one page of HTML that needs nothing but itself."""
+"""An evaluation as one self-contained page of HTML."""
 
 import json
 from collections.abc import Iterator
-from html import escape
-from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
+from markupsafe import Markup
 
 from sodcli import __version__
+from sodcli.benchmark.bootstrap import SHARE, Difference, differences
 from sodcli.benchmark.report.charts import Axis, colour, histogram, line_chart
 from sodcli.benchmark.report.samples import extremes, gallery, image_fault, score_of
 from sodcli.benchmark.report.tables import counted, is_best, rounded
 from sodcli.benchmark.results import Evaluation, ResultRow
-from sodcli.metrics.scores import FScores
 
-_PLACE: Final = "sodcli.benchmark.report"
 _THRESHOLDS: Final = np.arange(255, -1, -1) / 255
 _DIGITS: Final = 4
 
 
 def as_html(found: Evaluation) -> str:
-    """Return the page: scores, curves, best and worst images, and a table of all images."""
-    title = "Scores of " + ", ".join(found.methods)
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{_asset('page.css')}</style></head><body>",
-            f"<h1>{escape(title)}</h1>",
-            _warnings(found),
-            _means(found),
-            *(part for dataset in found.datasets for part in _dataset(found, dataset)),
-            _every_image(found),
-            f"<footer>sodcli {__version__}</footer>",
-            f"<script>{_asset('page.js')}</script>",
-            "</body></html>\n",
-        )
+    """Return the page: scores, differences, curves, best and worst images, and every image."""
+    gaps = differences(found)
+    return render(
+        "page.html",
+        title="Scores of " + ", ".join(found.methods),
+        warnings=found.warnings(),
+        names=found.names,
+        methods=found.methods,
+        means=[_means(found, row) for row in found.rows],
+        protocols=list(dict.fromkeys(row.film for row in found.rows if row.film)),
+        share=f"{SHARE:.0%}",
+        gaps=list(_gaps(found, gaps)),
+        legend=[(name, colour(at)) for at, name in enumerate(found.methods)],
+        by=found.names[0] if found.names else "",
+        sets=[_set(found, dataset) for dataset in found.datasets],
+        data=_every_image(found),
     )
 
 
-def _asset(name: str) -> str:
-    return files(_PLACE).joinpath(name).read_text(encoding="utf-8")
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder; text is escaped, ``Markup`` is not."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
+    return environment.get_template(template).render(version=__version__, **values) + "\n"
 
 
-def _warnings(found: Evaluation) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in found.warnings())
-    return f'<ul class="warnings">{items}</ul>' if items else ""
+def _means(found: Evaluation, row: ResultRow) -> dict[str, Any]:
+    scores = [(rounded(row, name), is_best(found, row, name)) for name in found.names]
+    return {
+        "dataset": row.dataset,
+        "method": row.method,
+        "images": counted(row),
+        "scores": scores,
+    }
 
 
-def _means(found: Evaluation) -> str:
-    """Draw the table of means; the best of each set and column stands out."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("set", "method", "images", *found.names))
-    lines = "".join(f"<tr>{''.join(_cells(found, row))}</tr>" for row in found.rows)
-    protocols = {row.film for row in found.rows if row.film}
-    says = "".join(f"<p>Films as {escape(one.paper)}: {escape(one.says)}.</p>" for one in protocols)
-    return f'<div class="wide"><table class="means"><tr>{head}</tr>{lines}</table></div>{says}'
+def _gaps(found: Evaluation, gaps: list[Difference]) -> Iterator[dict[str, Any]]:
+    lines: dict[tuple[str, str, str], dict[str, Difference]] = {}
+    for gap in gaps:
+        lines.setdefault((gap.dataset, gap.method, gap.other), {})[gap.score] = gap
+    for (dataset, method, other), by_score in lines.items():
+        cells = [_gap(by_score.get(name)) for name in found.names]
+        yield {"dataset": dataset, "methods": f"{method} - {other}", "cells": cells}
 
 
-def _cells(found: Evaluation, row: ResultRow) -> Iterator[str]:
-    for text in (row.dataset, row.method):
-        yield f'<td class="word">{escape(text)}</td>'
-    yield f"<td>{escape(counted(row))}</td>"
-    for name in found.names:
-        kind = ' class="best"' if is_best(found, row, name) else ""
-        yield f"<td{kind}>{rounded(row, name)}</td>"
+def _gap(gap: Difference | None) -> tuple[str, bool]:
+    if gap is None:
+        return "-", False
+    clear = gap.low > 0 or gap.high < 0
+    return f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]", clear
 
 
-def _dataset(found: Evaluation, dataset: str) -> Iterator[str]:
+def _set(found: Evaluation, dataset: str) -> dict[str, Any]:
     rows = [row for row in found.of(dataset) if row.scores]
-    yield f"<h2>{escape(dataset)}</h2>"
     if not rows:
-        yield "<p>No image was scored.</p>"
-        return
-    yield _legend(found.methods)
-    yield f'<div class="charts">{"".join(_charts(found, rows))}</div>'
+        return {"dataset": dataset, "charts": []}
     by = found.names[0]
     worst, best = extremes(found.of(dataset), by)
-    for word, ranked in (("Worst", worst), ("Best", best)):
-        if ranked:
-            yield f"<h3>{word} images by {by}, mean of all methods</h3>"
-            yield gallery(ranked, found.methods, by)
+    shown = [(word, gallery(ranked, by)) for word, ranked in (("Worst", worst), ("Best", best))]
+    return {
+        "dataset": dataset,
+        "charts": [(title, Markup(chart)) for title, chart in _charts(found, rows)],
+        "galleries": [(word, lines) for word, lines in shown if lines],
+    }
 
 
-def _legend(methods: list[str]) -> str:
-    keys = (
-        f'<span><svg viewBox="0 0 28 8"><path class="line {colour(at)}" d="M0 4H28"/></svg>'
-        f"{escape(name)}</span>"
-        for at, name in enumerate(methods)
-    )
-    return f'<div class="legend">{"".join(keys)}</div>'
-
-
-def _charts(found: Evaluation, rows: list[ResultRow]) -> Iterator[str]:
+def _charts(found: Evaluation, rows: list[ResultRow]) -> Iterator[tuple[str, str]]:
     curves = [(row.method, row.scores.f) for row in rows if row.scores and row.scores.f]
     if curves:
-        yield _figure("Precision and recall", line_chart(*_recall_axes(), _recall(curves)))
+        recall = [(name, f.recall, f.precision) for name, f in curves]
+        yield "Precision and recall", line_chart(Axis("recall"), Axis("precision"), recall)
         series = [(name, _THRESHOLDS, f.curve) for name, f in curves]
-        yield _figure("F-measure", line_chart(Axis("threshold"), Axis("F-measure"), series))
+        yield "F-measure", line_chart(Axis("threshold"), Axis("F-measure"), series)
     by = found.names[0]
-    spread = [(row.method, _scores(row, by)) for row in rows]
-    yield _figure(f"{by} of the images", histogram(by, spread))
-
-
-def _recall_axes() -> tuple[Axis, Axis]:
-    return Axis("recall"), Axis("precision")
-
-
-def _recall(curves: list[tuple[str, FScores]]) -> list[tuple[str, Any, Any]]:
-    return [(name, f.recall, f.precision) for name, f in curves]
-
-
-def _figure(title: str, chart: str) -> str:
-    return f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>"
+    yield f"{by} of the images", histogram(by, [(row.method, _scores(row, by)) for row in rows])
 
 
 def _scores(row: ResultRow, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -122,21 +102,14 @@ def _scores(row: ResultRow, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([score for score in scores if score is not None], np.float64)
 
 
-def _every_image(found: Evaluation) -> str:
-    """Return the table of all images as data, which the page's script shows and sorts."""
+def _every_image(found: Evaluation) -> Markup:
+    """Return the table of all images as JSON, which the page's script shows and sorts."""
     data = {
         "columns": ["set", "image", "method", *found.names],
         "rows": [line for row in found.rows for line in _lines(found, row)],
     }
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    return (
-        "<h2>Every image</h2>"
-        '<p><input id="filter" type="search" placeholder="part of a name" aria-label="filter">'
-        ' <span id="shown"></span></p>'
-        '<div class="wide"><table id="images"></table></div>'
-        '<p><button id="more" type="button" hidden>Show more</button></p>'
-        f'<script type="application/json" id="data">{text}</script>'
-    )
+    return Markup(text)
 
 
 def _lines(found: Evaluation, row: ResultRow) -> Iterator[list[str | float | None]]:

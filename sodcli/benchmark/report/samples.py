@@ -1,9 +1,8 @@
-"""The best and the worst images of a set, as small pictures inside the page."""
+"""The best and worst images of a set, as small pictures inside the page."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +23,11 @@ _WORST, _BEST = 6, 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """One image with what every method made of it.
+    """One image with the maps of all methods.
 
     Attributes:
-        images: A method each, in their order.
-        score: Mean over the methods.
+        images: One result per method, in their order.
+        score: Mean score of the methods.
     """
 
     images: tuple[ImageResult, ...]
@@ -38,11 +37,11 @@ class Ranked:
 def extremes(rows: Sequence[ResultRow], name: str) -> tuple[list[Ranked], list[Ranked]]:
     """Return the images with the worst and the best mean score of all methods.
 
-    An image that a method has no score of is not compared, unless that goes for all images.
+    Images that a method has no score of are left out, unless that is so for every image.
 
     Args:
-        rows: Of one set.
-        name: The score to rank by, such as ``MAE``.
+        rows: Rows of one set.
+        name: Score to rank by, such as ``MAE``.
     """
     lines = list(zip(*(row.images for row in rows), strict=True))
     scores = [[score_of(image, name) for image in images] for images in lines]
@@ -62,31 +61,32 @@ def score_of(image: ImageResult, name: str) -> float | None:
     return image.scores.as_dict().get(name) if image.scores else None
 
 
-def gallery(ranked: Sequence[Ranked], methods: Sequence[str], name: str) -> str:
-    """Draw a table with a line per image: photo, ground truth, and the map of every method."""
-    head = "".join(f"<th>{escape(word)}</th>" for word in ("photo", "ground truth", *methods))
-    lines = "".join(_line(one, name) for one in ranked)
-    return f'<div class="wide"><table class="gallery"><tr>{head}</tr>{lines}</table></div>'
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A small picture in a gallery, as a data URL or None, and the text below it."""
+
+    picture: str | None
+    says: str
 
 
-def _line(one: Ranked, name: str) -> str:
+def gallery(ranked: Sequence[Ranked], name: str) -> list[list[Cell]]:
+    """Return a line of cells per image: photo, ground truth, and the map of every method."""
+    return [_line(one, name) for one in ranked]
+
+
+def _line(one: Ranked, name: str) -> list[Cell]:
     first = one.images[0]
-    cells = [_cell(_photo(first), first.name), _cell(_grey(first.truth, _truth), "")]
+    cells = [Cell(_photo(first), first.name), Cell(_grey(first.truth, _truth), "")]
     for image in one.images:
         score = score_of(image, name)
         says = image_fault(image) if score is None else f"{name} {score:.4f}"
-        cells.append(_cell(_grey(image.map, _map) if image.map else None, says))
-    return f"<tr>{''.join(cells)}</tr>"
+        cells.append(Cell(_grey(image.map, _map) if image.map else None, says))
+    return cells
 
 
 def image_fault(image: ImageResult) -> str:
-    """Say why an image has no score."""
+    """Return why an image has no score; empty if it has one."""
     return "missing" if image.map is None else "damaged" if image.error else ""
-
-
-def _cell(picture: str | None, says: str) -> str:
-    shown = f'<img src="{picture}" alt="">' if picture else '<span class="none">none</span>'
-    return f"<td>{shown}<div>{escape(says)}</div></td>"
 
 
 def _photo(image: ImageResult) -> str | None:

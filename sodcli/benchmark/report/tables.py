@@ -1,38 +1,96 @@
-"""An evaluation as rows, CSV and JSON."""
+"""An evaluation as a table of CSV, Markdown or LaTeX, and as JSON."""
 
 import csv
 import io
+from dataclasses import asdict
 from typing import Any, Final, get_args
 
 from sodcli import __version__
+from sodcli.benchmark.bootstrap import differences
 from sodcli.benchmark.measure import Oddity
 from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow, values
 from sodcli.metrics.scores import DatasetScores
 
-SMALL_IS_GOOD: Final = frozenset({"MAE"})
+SMALL_IS_GOOD: Final = frozenset({"MAE", "BER"})
+_LATEX: Final = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 _DIGITS: Final = 6
 _ODDITIES: Final = get_args(Oddity)
 
 
 def counted(row: ResultRow) -> str:
-    """Return how many images have scores, and of how many if some have none."""
+    """Return the number of images with scores, as ``60 of 297`` if some have none."""
     have, wanted = row.scores.images if row.scores else 0, len(row.images)
     return str(have) if have == wanted else f"{have} of {wanted}"
 
 
 def rounded(row: ResultRow, name: str) -> str:
-    """Return a score as papers print it, with four digits; a dash where there is none."""
+    """Return a score with four digits, as papers print it; a dash if there is none."""
     value = values(row).get(name)
     return "-" if value is None else f"{value:.4f}"
 
 
+def place(found: Evaluation, row: ResultRow, name: str) -> int | None:
+    """Return 1 for the best score of a set, 2 for the second, and so on; None without a rank.
+
+    Methods without scores for some images have no rank, and a single method has none.
+    """
+    ranked = [
+        values(one)[name] for one in found.of(row.dataset) if one.complete and name in values(one)
+    ]
+    if len(ranked) < 2 or not row.complete or name not in values(row):
+        return None
+    ordered = sorted(set(ranked), reverse=name not in SMALL_IS_GOOD)
+    return ordered.index(values(row)[name]) + 1
+
+
 def is_best(found: Evaluation, row: ResultRow, name: str) -> bool:
-    """Tell whether no other method has a better score on the set; false where there is no other."""
-    scores = [values(other)[name] for other in found.of(row.dataset) if name in values(other)]
-    if len(scores) < 2 or name not in values(row):
-        return False
-    best = min(scores) if name in SMALL_IS_GOOD else max(scores)
-    return values(row)[name] == best
+    """Return True if no complete method has a better score on the set, and there are others."""
+    return place(found, row, name) == 1
+
+
+def as_markdown(found: Evaluation) -> str:
+    """Return the table as Markdown: the best score bold, the second underlined."""
+    head = ["set", "method", "images", *(f"{name} {_arrow(name)}" for name in found.names)]
+    lines = [head, ["---", "---", *["---:"] * (1 + len(found.names))]]
+    for row in found.rows:
+        scores = [_marked(found, row, name, "**{}**", "<u>{}</u>") for name in found.names]
+        words = (text.replace("|", r"\|") for text in (row.dataset, row.method))
+        lines.append([*words, counted(row), *scores])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_latex(found: Evaluation) -> str:
+    """Return the table as LaTeX for the package booktabs: best bold, second underlined."""
+    arrows = {"\u2191": r"$\uparrow$", "\u2193": r"$\downarrow$"}
+    head = ["Set", "Method", *(f"{name} {arrows[_arrow(name)]}" for name in found.names)]
+    lines = [r"\begin{tabular}{ll" + "c" * len(found.names) + "}", r"\toprule", _tex_row(head)]
+    previous = None
+    for row in found.rows:
+        if row.dataset != previous:
+            lines.append(r"\midrule")
+        name = row.dataset.translate(_LATEX) if row.dataset != previous else ""
+        note = "" if row.complete else f" ({counted(row)})"
+        marks = (r"\textbf{{{}}}", r"\underline{{{}}}")
+        scores = [_marked(found, row, score, *marks) for score in found.names]
+        lines.append(_tex_row([name, row.method.translate(_LATEX) + note, *scores]))
+        previous = row.dataset
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _tex_row(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _arrow(name: str) -> str:
+    return "\u2193" if name in SMALL_IS_GOOD else "\u2191"
+
+
+def _marked(found: Evaluation, row: ResultRow, name: str, best: str, second: str) -> str:
+    text = rounded(row, name)
+    return {1: best, 2: second}.get(place(found, row, name) or 0, "{}").format(text)
 
 
 def columns(found: Evaluation) -> list[str]:
@@ -41,14 +99,14 @@ def columns(found: Evaluation) -> list[str]:
 
 
 def cells(found: Evaluation, row: ResultRow) -> list[str | int | float | None]:
-    """Return a row for a spreadsheet: names, counts and scores; None where there is no score."""
+    """Return a row for a spreadsheet: names, counts and scores; None if there is no score."""
     have, scores = row.scores.images if row.scores else 0, values(row)
     counts = (len(row.images), len(row.missing), len(row.damaged), len(row.odd("resized")))
     return [row.dataset, row.method, have, *counts, *map(scores.get, found.names)]
 
 
 def as_csv(found: Evaluation) -> str:
-    """Return the table with a row per set and method, means and counts."""
+    """Return the table as CSV, with a row of means and counts per set and method."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns(found))
@@ -59,12 +117,13 @@ def as_csv(found: Evaluation) -> str:
 
 
 def as_dict(found: Evaluation) -> dict[str, Any]:
-    """Return everything as JSON takes it: means, curves, faults, and the scores of each image."""
+    """Return means, curves, faults, intervals and the scores of each image, ready for JSON."""
     return {
         "sodcli": __version__,
         "measures": sorted(found.which),
         "warnings": found.warnings(),
         "results": [_row(row) for row in found.rows],
+        "differences": [asdict(one) for one in differences(found)],
     }
 
 
