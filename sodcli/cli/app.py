@@ -18,6 +18,7 @@ from sodcli.cli.help_screen import Command, print_help
 from sodcli.cli.infer import infer
 from sodcli.cli.options import Traceback
 from sodcli.cli.pseudo_label import pseudo_label
+from sodcli.cli.runs import runs
 from sodcli.cli.test import write_maps
 from sodcli.cli.tools import reparam, speed
 from sodcli.cli.train import train
@@ -39,6 +40,8 @@ _PACKAGES: Final = {
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
+    "jinja2": "jinja2",
+    "matplotlib": "matplotlib",
 }
 _DISPLAY_NAMES: Final = {"torch": "PyTorch"}
 
@@ -190,6 +193,6 @@ class _Infer(Command):
 app.command(cls=_Infer)(infer)
 app.command("test", cls=Command, no_args_is_help=True)(write_maps)
 app.command("eval", cls=Command, no_args_is_help=True)(evaluate)
-for _command in (train, pseudo_label, fetch, reparam, export):
+for _command in (train, runs, pseudo_label, fetch, reparam, export):
     app.command(cls=Command, no_args_is_help=True)(_command)
 app.command(cls=Command)(speed)

@@ -133,7 +133,7 @@ def test_damaged_maps_end_with_3_and_with_strict_with_1(sod, data):
         (["a", "S", "--video", "stdnet"], 2, "leave --video out"),
         (["a", "S", "--video", "vhs"], 2, "vhs"),
         (["a", "S", "--workers", "0"], 2, "workers"),
-        (["a", "S", "--html", "empty"], 2, "is a folder"),
+        (["a", "S", "-o", "empty"], 2, "is a folder"),
         (["a", "S", "-o", "S/GT/0000.png/x.csv"], 1, "x.csv"),
     ],
 )
@@ -164,7 +164,7 @@ def test_films_by_each_papers_protocol(sod, tmp_path):
 @pytest.mark.slow
 def test_several_processes_print_the_same(sod, data):
     alone, both = (
-        sod("eval", data / "a", data / "S", "--workers", n, "--json", "-") for n in (1, 2)
+        sod("eval", data / "a", data / "S", "--workers", n, "--json") for n in (1, 2)
     )
     assert alone.exit_code == both.exit_code == 0
     assert alone.stdout == both.stdout

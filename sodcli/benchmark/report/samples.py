@@ -96,12 +96,12 @@ def _photo(image: ImageResult) -> str | None:
         rgb = read_image(image.photo)
     except SourceError:
         return None
-    return _embedded(_small(rgb), ".jpg")
+    return embedded(_small(rgb), ".jpg")
 
 
 def _grey(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> str | None:
     try:
-        return _embedded(_small(read(path)), ".png")
+        return embedded(_small(read(path)), ".png")
     except SourceError:
         return None
 
@@ -121,7 +121,8 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _embedded(pixels: NDArray[np.uint8], suffix: str) -> str:
+def embedded(pixels: NDArray[np.uint8], suffix: str) -> str:
+    """Return a picture as a data URL; ``suffix`` is ``.jpg`` or ``.png``."""
     kind = {".jpg": "jpeg", ".png": "png"}[suffix]
     data = encode_picture(pixels, suffix)
     return f"data:image/{kind};base64,{b64encode(data).decode()}"

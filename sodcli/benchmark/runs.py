@@ -1,0 +1,204 @@
+"""``sod runs``: compare training runs by their folders alone."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+
+from sodcli.benchmark.report.charts import Axis, colour, line_chart
+from sodcli.benchmark.report.page import render
+from sodcli.benchmark.report.samples import embedded
+from sodcli.benchmark.report.tables import SMALL_IS_GOOD
+from sodcli.data.read import read_image
+from sodcli.errors import MissingError, SourceError, UsageError
+from sodcli.files import read_settings
+from sodcli.text import reason_of
+
+_SCORES: Final = ("maxF", "MAE")
+_PAGE_PX: Final = 480  # width of a sheet of sample pictures
+_SAME: Final = frozenset({"recipe"})  # follows from other settings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A run folder that ``sod train`` wrote.
+
+    Attributes:
+        name: Name of the folder, or its path if several share the name.
+        folder: The folder.
+        settings: All settings by dotted name, such as ``optimizer.name``.
+        rows: Metrics of each epoch.
+    """
+
+    name: str
+    folder: Path
+    settings: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return int(self.settings.get("epochs", len(self.rows)))
+
+    def best(self, score: str) -> tuple[float, int] | None:
+        """Return the best value of ``score`` and its epoch; None if it was never taken."""
+        taken = [(row[score], row["epoch"]) for row in self.rows if score in row]
+        if not taken:
+            return None
+        pick = min if score in SMALL_IS_GOOD else max
+        return pick(taken, key=lambda entry: entry[0])
+
+    def sheets(self) -> dict[str, Path]:
+        """Return the sheets of sample pictures by their file name."""
+        return {path.name: path for path in sorted((self.folder / "samples").glob("epoch_*.png"))}
+
+
+def read_runs(folders: Sequence[Path]) -> list[TrainingRun]:
+    """Read the config and metrics of run folders.
+
+    Raises:
+        MissingError: If a folder is not a run of ``sod train``.
+        UsageError: If a folder is given twice.
+        SourceError: If a config is damaged.
+    """
+    names = [folder.absolute().name for folder in folders]
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("a run is given twice")
+    return [
+        _read_run(folder, name if names.count(name) == 1 else str(folder))
+        for folder, name in zip(folders, names, strict=True)
+    ]
+
+
+def differing_settings(runs: Sequence[TrainingRun]) -> dict[str, list[Any]]:
+    """Return the settings in which the runs differ, with the value of each run."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    columns = {key: [run.settings.get(key) for run in runs] for key in keys if key not in _SAME}
+    return {key: column for key, column in columns.items() if any(v != column[0] for v in column)}
+
+
+def table(runs: Sequence[TrainingRun]) -> tuple[list[str], list[list[str]]]:
+    """Return head and lines of the table: progress, best scores, then settings that differ."""
+    settings = differing_settings(runs)
+    head = ["run", "epochs", *_SCORES, "loss", "img/s", *settings]
+    lines = []
+    for at, run in enumerate(runs):
+        last = run.rows[-1] if run.rows else {}
+        loss = last.get("loss_per_pixel", last.get("loss"))
+        lines.append(
+            [
+                run.name,
+                f"{len(run.rows)} of {run.epochs}",
+                *(_best(run, score) for score in _SCORES),
+                "-" if loss is None else f"{loss:.4g}",
+                f"{last['images_per_s']:.1f}" if "images_per_s" in last else "-",
+                *(_shown(column[at]) for column in settings.values()),
+            ]
+        )
+    return head, lines
+
+
+def as_page(runs: Sequence[TrainingRun]) -> str:
+    """Return a self-contained page: table, curves, and sample pictures of the last common epoch."""
+    head, lines = table(runs)
+    common = set.intersection(*(set(run.sheets()) for run in runs)) if runs else set()
+    sheet = max(common, default=None)
+    return render(
+        "runs.html",
+        title="Runs " + ", ".join(run.name for run in runs),
+        head=head,
+        lines=lines,
+        legend=[(run.name, colour(at)) for at, run in enumerate(runs)],
+        charts=[(title, Markup(chart)) for title, chart in _charts(runs)],
+        epoch=int(sheet.removeprefix("epoch_").removesuffix(".png")) if sheet else None,
+        sheets=[(run.name, _sheet(run.sheets()[sheet])) for run in runs] if sheet else [],
+    )
+
+
+def _read_run(folder: Path, name: str) -> TrainingRun:
+    config = folder / "config.toml"
+    if not config.is_file():
+        raise MissingError(f"{folder}: not a run of sod train; there is no config.toml")
+    try:
+        settings = _flat(tomllib.loads(read_settings(config)))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{config}: {reason_of(error)}") from error
+    return TrainingRun(name, folder, settings, tuple(_rows(folder / "metrics.jsonl")))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs' metrics without a line that a crash truncated."""
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
+    return rows
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _best(run: TrainingRun, score: str) -> str:
+    found = run.best(score)
+    return "-" if found is None else f"{found[0]:.4f} (epoch {found[1]})"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _charts(runs: Sequence[TrainingRun]) -> list[tuple[str, str]]:
+    last = max((row["epoch"] for run in runs for row in run.rows), default=0)
+    charts = []
+    for title, keys in (
+        ("Loss per pixel", ("loss_per_pixel", "loss")),
+        ("maxF", ("maxF",)),
+        ("MAE", ("MAE",)),
+        ("Learning rate", ("lr",)),
+    ):
+        series = [(run.name, *_curve(run, keys)) for run in runs]
+        highest = max((float(values.max()) for _, _, values in series if values.size), default=0.0)
+        if highest > 0:
+            end = 1.0 if title == "maxF" else highest
+            charts.append((title, line_chart(Axis("epoch", last), Axis(title, end), series)))
+    return charts
+
+
+def _curve(
+    run: TrainingRun, keys: Sequence[str]
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    points = [
+        (row["epoch"], next(row[key] for key in keys if key in row))
+        for row in run.rows
+        if any(key in row for key in keys)
+    ]
+    across, up = zip(*points, strict=True) if points else ((), ())
+    return np.array(across, np.float64), np.array(up, np.float64)
+
+
+def _sheet(path: Path) -> str | None:
+    try:
+        pixels = read_image(path)
+    except SourceError:
+        return None
+    size_wh = (_PAGE_PX, max(1, round(pixels.shape[0] * _PAGE_PX / pixels.shape[1])))
+    return embedded(np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)), ".jpg")

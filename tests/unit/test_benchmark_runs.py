@@ -1,0 +1,93 @@
+"""``sod runs``: training runs side by side, from the files that they leave."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sodcli.benchmark.runs import as_page, differing_settings, read_runs, table
+from sodcli.errors import MissingError, UsageError
+
+
+def make_run(folder, *, lr, scores, epochs=3):
+    """Write a run folder; its maxF are ``scores``."""
+    (folder / "samples").mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'model = "sdnet"\nepochs = {epochs}\nlr = {lr}\n[optimizer]\nname = "adam"\n'
+    )
+    rows = [
+        {
+            "epoch": at,
+            "loss": 9000 / at,
+            "loss_per_pixel": 0.9 / at,
+            "lr": lr,
+            "images_per_s": 20.0,
+            "maxF": score,
+            "MAE": 1 - score,
+        }
+        for at, score in enumerate(scores, 1)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"epoch": 9, "los']))
+    for at in range(1, len(scores) + 1):
+        sheet = np.full((64, 96, 3), 40 * at, np.uint8)
+        Image.fromarray(sheet).save(folder / "samples" / f"epoch_{at:04d}.png")
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return [
+        make_run(tmp_path / "slow", lr=0.001, scores=[0.5, 0.7, 0.6]),
+        make_run(tmp_path / "<fast>", lr=0.01, scores=[0.6, 0.8]),
+    ]
+
+
+def test_the_table_has_best_scores_and_the_settings_that_differ(folders):
+    runs = read_runs(folders)
+    assert differing_settings(runs) == {"lr": [0.001, 0.01]}
+    head, lines = table(runs)
+    assert head == ["run", "epochs", "maxF", "MAE", "loss", "img/s", "lr"]
+    assert lines == [
+        ["slow", "3 of 3", "0.7000 (epoch 2)", "0.3000 (epoch 2)", "0.3", "20.0", "0.001"],
+        ["<fast>", "2 of 3", "0.8000 (epoch 2)", "0.2000 (epoch 2)", "0.45", "20.0", "0.01"],
+    ]
+
+
+def test_the_page_shows_curves_and_the_same_photos_and_needs_nothing_else(folders):
+    page = as_page(read_runs(folders))
+    assert page.count('<svg class="chart"') == 4
+    assert page.count("<polyline") == 8
+    assert "Validation photos after epoch 2" in page  # the last that both have
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "&lt;fast&gt;" in page
+    assert "<fast>" not in page
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    folders = [make_run(tmp_path / place / "run", lr=0.1, scores=[0.5]) for place in "ab"]
+    assert [run.name for run in read_runs(folders)] == [str(folder) for folder in folders]
+
+
+def test_mistakes(sod, folders, tmp_path):
+    with pytest.raises(MissingError, match="not a run of sod train"):
+        read_runs([tmp_path])
+    with pytest.raises(UsageError, match="given twice"):
+        read_runs([folders[0], folders[0]])
+    wrong = sod("runs", folders[0], "-o", tmp_path / "a.txt")
+    assert wrong.exit_code == 2
+    assert "name it FILE.html" in wrong.stderr
+
+
+def test_the_command_prints_the_table_and_writes_the_page(sod, folders, tmp_path):
+    result = sod("runs", *folders, "-o", tmp_path / "runs.html")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0].split()[:3] == ["run", "epochs", "maxF"]
+    assert f"wrote {tmp_path / 'runs.html'}" in result.stderr
+    assert (tmp_path / "runs.html").read_text().startswith("<!doctype html>")
+    document = json.loads(sod("runs", *folders, "--json").stdout)
+    assert [run["settings"]["lr"] for run in document] == [0.001, 0.01]
+    assert len(document[1]["epochs"]) == 2
