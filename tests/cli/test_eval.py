@@ -102,7 +102,7 @@ def test_missing_maps_warn_and_with_strict_fail(sod, data):
     assert result.exit_code == 0
     assert "3 of 4" in result.stdout
     assert "warning: S, a: 1 of 4 maps are missing: 0002" in result.stderr
-    strict = sod("eval", data / "a", data / "S", "--strict", "--html", data / "r.html")
+    strict = sod("eval", data / "a", data / "S", "--strict", "-o", data / "r.html")
     assert strict.exit_code == 4
     assert strict.stdout == ""
     assert "error: S, a: 1 of 4 maps are missing: 0002" in strict.stderr
