@@ -194,6 +194,20 @@ Duration = Annotated[
         rich_help_panel=_FILMS,
     ),
 ]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FPS",
+        help="Frames per second of pictures that become a film: 25, 29.97 or 30000/1001.",
+        rich_help_panel=_FILMS,
+    ),
+]
+Sound = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Take the sound of this file instead.", rich_help_panel=_FILMS
+    ),
+]
 Steady = Annotated[
     Literal["auto", "none"],
     typer.Option(
@@ -269,6 +283,8 @@ def infer(
     duration: Duration = None,
     frames: Frames = None,
     steady: Steady = "auto",
+    rate: Rate = None,
+    sound: Sound = None,
     audio: Audio = True,
     codec: Codec = "auto",
     show: Show = None,
@@ -304,6 +320,8 @@ def infer(
     from sodcli.imaging.framing import read_box, read_framing
     from sodcli.io.camera.capture import camera_number
     from sodcli.io.films.formats import check_codec
+    from sodcli.io.films.sequence import frame_rate
+    from sodcli.io.films.tracks import sound_file
     from sodcli.io.settings import InferSettings, choose_styles
     from sodcli.runtime.model_source import require_maps
 
@@ -329,6 +347,8 @@ def infer(
         clean=clean,
         start_s=start,
         duration_s=duration,
+        rate=None if rate is None else frame_rate(rate),
+        sound=None if sound is None else sound_file(sound),
         frames=frames,
         steady=steady == "auto",
         audio=audio,

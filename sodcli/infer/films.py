@@ -14,6 +14,7 @@ from sodcli.imaging.compose import Pixels
 from sodcli.infer.photos import Outcome, Report, render
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.read import FilmReader, loop_film
+from sodcli.io.films.sequence import USUAL_RATE, SequenceReader
 from sodcli.io.films.write import FilmWriter
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
@@ -102,13 +103,7 @@ def infer_films(
 def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: Watcher) -> Outcome:
     start = time.perf_counter()
     try:
-        reader = FilmReader(
-            cast(Path, job.input.path),
-            start_s=settings.start_s,
-            lasts_s=settings.duration_s,
-            frames=settings.frames,
-            max_pixels=settings.max_pixels,
-        )
+        reader = _reader(job, settings)
         if reader.info.colour.hdr:
             watcher.note(f"{job.source}: HDR ({reader.info.colour.hdr}), tone-mapped to SDR")
         sink = _film(reader, job, predictor, settings, watcher)
@@ -123,7 +118,7 @@ def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: W
 
 
 def _film(
-    reader: FilmReader,
+    reader: FilmReader | SequenceReader,
     job: Job,
     predictor: Predictor,
     settings: InferSettings,
@@ -167,7 +162,28 @@ def _film(
     return sink
 
 
-def _sink(reader: FilmReader, job: Job, settings: InferSettings) -> FilmWriter | FrameFolder:
+def _reader(job: Job, settings: InferSettings) -> FilmReader | SequenceReader:
+    if job.input.pictures:
+        return SequenceReader(
+            job.input.pictures,
+            rate=settings.rate or USUAL_RATE,
+            start_s=settings.start_s,
+            lasts_s=settings.duration_s,
+            frames=settings.frames,
+            max_pixels=settings.max_pixels,
+        )
+    return FilmReader(
+        cast(Path, job.input.path),
+        start_s=settings.start_s,
+        lasts_s=settings.duration_s,
+        frames=settings.frames,
+        max_pixels=settings.max_pixels,
+    )
+
+
+def _sink(
+    reader: FilmReader | SequenceReader, job: Job, settings: InferSettings
+) -> FilmWriter | FrameFolder:
     target = cast(Path, job.target)
     if job.frames:
         return FrameFolder(target, rate=reader.rate, compress=settings.compress)
@@ -177,13 +193,15 @@ def _sink(reader: FilmReader, job: Job, settings: InferSettings) -> FilmWriter |
         rate=reader.rate,
         alpha=job.style.alpha,
         codec=settings.codec,
-        sound=reader.path if settings.audio and reader.info.sound else None,
-        original=reader.path,
+        sound=settings.sound or (reader.path if settings.audio and reader.info.sound else None),
+        original=reader.path if isinstance(reader, FilmReader) else None,
         start_s=settings.start_s,
     )
 
 
-def _wardrobe(stack: ExitStack, style: Style, reader: FilmReader) -> Callable[[], Style]:
+def _wardrobe(
+    stack: ExitStack, style: Style, reader: FilmReader | SequenceReader
+) -> Callable[[], Style]:
     """Return what gives the style of the next frame: with a film behind, its next frame."""
     if style.film is None:
         return lambda: style

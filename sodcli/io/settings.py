@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +74,8 @@ class InferSettings:
         report: The HTML page to write about photos.
         start_s: Where films begin, in seconds.
         duration_s: How much of a film is done, in seconds; ``None`` goes on to its end.
+        rate: Frames per second of a sequence of pictures; ``None`` is 25.
+        sound: A file whose sound a film gets, in place of its own.
         steady: Steady the maps of picture models from frame to frame.
         frames: Frames of a film, or answers of a camera, after which to stop.
         audio: Keep the audio tracks of films.
@@ -104,6 +107,8 @@ class InferSettings:
     report: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None
+    rate: Fraction | None = None
+    sound: Path | None = None
     steady: bool = True
     frames: int | None = None
     audio: bool = True

@@ -41,6 +41,8 @@ class Job:
     @property
     def source(self) -> str:
         """The input as one would type it."""
+        if self.input.pictures:
+            return str(self.input.pictures[0].parent)
         return str(self.input.path or "-")
 
     @property
@@ -76,11 +78,23 @@ def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
             are several results or another ``form``, if two results would have one name, or if a
             result would replace its own input unasked or another input at all.
     """
+    inputs = _as_sequence(inputs, settings.out)
     columns = [_plan_style(inputs, style, settings) for style in settings.styles]
     jobs = [job for row in zip(*columns, strict=True) for job in row]
     _refuse_doubles(jobs)
     _spare_inputs(jobs, settings.overwrite)
     return jobs
+
+
+def _as_sequence(inputs: Sequence[Input], out: str | None) -> Sequence[Input]:
+    """Return several pictures as one film, if ``out`` names a film file."""
+    suffix = Path(out or "").suffix
+    paths = [item.path for item in inputs if item.path is not None and item.kind == "picture"]
+    if not is_film_format(suffix) or suffix.lower() == ".png" or os.path.isdir(str(out)):  # noqa: PTH112
+        return inputs
+    if len(paths) < 2 or len(paths) != len(inputs):
+        return inputs
+    return [Input(paths[0], kind="film", pictures=tuple(paths))]
 
 
 def _plan_style(inputs: Sequence[Input], style: Style, settings: InferSettings) -> list[Job]:

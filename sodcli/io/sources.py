@@ -11,6 +11,7 @@ from pathlib import Path
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
+from sodcli.io.films.sequence import is_pattern, numbered_files
 from sodcli.io.pictures.read import read_picture, read_stream
 from sodcli.io.search import Kind, files_matching, kind_of, media_in
 
@@ -24,11 +25,13 @@ class Input:
         root: The folder argument it was found in, whose tree the results mirror; ``None`` when
             the file itself was named.
         kind: A picture, or a film, which animated pictures are, too.
+        pictures: The files of a film that is a sequence of pictures; ``path`` is the first.
     """
 
     path: Path | None
     root: Path | None = None
     kind: Kind = "picture"
+    pictures: tuple[Path, ...] = ()
 
 
 def find_inputs(
@@ -82,6 +85,8 @@ def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[In
         return [Input(found, root, kind_of(found)) for found in look_into(root)]
     if glob.has_magic(source) and not os.path.lexists(source):
         return [Input(found, kind=kind_of(found)) for found in files_matching(source)]
+    if is_pattern(source) and not os.path.lexists(source):
+        return [Input(found, kind=kind_of(found)) for found in numbered_files(source)]
     return [Input(Path(source), kind=kind_of(Path(source)))]
 
 

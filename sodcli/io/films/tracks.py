@@ -7,7 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from sodcli.errors import SourceError
+from sodcli.files import user_path
 from sodcli.io.films.ffmpeg import Ffmpeg, run, source_args
+from sodcli.text import display_name
 
 _AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)(?: \((\w+))?")
 _SUBTITLES: Final = re.compile(r"Stream #0:\d+.*: Subtitle: (\w+)")
@@ -85,6 +88,20 @@ def read_tracks(path: Path) -> Tracks:
     finally:
         process.stop()
     return tracks_of([line.replace("[info] ", "") for line in process.lines])
+
+
+def sound_file(name: str) -> Path:
+    """Return the path of a file with sound.
+
+    Raises:
+        SourceError: If there is none, or no sound in it.
+    """
+    path = user_path(name)
+    if not path.is_file():
+        raise SourceError(f"{display_name(name)}: no such file")
+    if not read_tracks(path).sound:
+        raise SourceError(f"{display_name(name)}: no sound in this file")
+    return path
 
 
 def decodable(path: Path, number: int) -> bool:
