@@ -183,6 +183,9 @@ def test_no_map_at_all_says_what_was_looked_for_and_what_is_there(tmp_path):
         ("a_b", "a_b"),
         ("_map", "_map"),
         ("a.b", "a.b"),
+        ("a_sal_fuse", "a"),
+        ("a-mask", "a"),
+        ("a_masks", "a"),
     ],
 )
 def test_endings_of_names(stem, plain):

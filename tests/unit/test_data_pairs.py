@@ -35,6 +35,10 @@ def stems(root: Path, found) -> list[tuple[str, str]]:
         ("JPEGImages", "Annotations"),
         ("DUTS-TR-Image", "DUTS-TR-Mask"),
         ("DUTS-TE-Image", "mask"),
+        ("img", "label"),  # ORSSD
+        ("JPEGImages", "SegmentationClass"),  # VOC
+        ("original", "mask"),  # AIM-500
+        ("blurred_image", "mask"),  # P3M-10k
     ],
 )
 def test_known_layouts(tmp_path: Path, images: str, masks: str) -> None:
@@ -46,6 +50,37 @@ def test_known_layouts(tmp_path: Path, images: str, masks: str) -> None:
     ]
     assert found.problems == ()
     assert {pair.source for pair in found.pairs} == {str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    "name", ["a_mask", "a_masks", "a-mask", "a_sal_fuse", "a.jpg", "a_map", "a.jpg_map", "a_matte"]
+)
+def test_endings_of_masks(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "im/a.jpg", "im/b.jpg", f"gt/{name}.png", f"gt/{name.replace('a', 'b', 1)}.png")
+    found = find_pairs([str(tmp_path)])
+    assert [pair.image.stem for pair in found.pairs] == ["a", "b"]
+    assert found.problems == ()
+
+
+def test_photos_and_masks_of_one_format_side_by_side(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a_mask.png", "b.jpg", "b-mask.jpg", "c.jpg", "c.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [
+        ("a.png", "a_mask.png"),
+        ("b.jpg", "b-mask.jpg"),
+        ("c.jpg", "c.png"),
+    ]
+
+
+def test_of_several_folders_of_photos_the_plainest_counts(tmp_path: Path) -> None:
+    """P3M-500-NP: the photos, and the same with blurred faces."""
+    touch(tmp_path, "original_image/a.jpg", "blurred_image/a.jpg", "mask/a.png", "trimap/a.png")
+    assert stems(tmp_path, find_pairs([str(tmp_path)])) == [("original_image/a.jpg", "mask/a.png")]
+
+
+@pytest.mark.parametrize("suffix", ["avif", "webp", "gif", "jpe", "jfif"])
+def test_photos_of_every_format_that_infer_reads(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, f"images/a.{suffix}", "masks/a.png")
+    assert len(find_pairs([str(tmp_path)]).pairs) == 1
 
 
 def test_two_sets_side_by_side_are_told_apart_by_name(tmp_path: Path) -> None:

@@ -411,3 +411,24 @@ def test_tensorboard_gets_losses_scores_and_pictures(pairs, tmp_path):
     assert {"train/loss", "train/lr", "epoch/maxF", "epoch/MAE"} <= set(events.Tags()["scalars"])
     assert events.Tags()["images"] == ["samples"]
     assert [event.step for event in events.Scalars("epoch/loss")] == [3, 6, 9, 12]
+
+
+def test_films_annotated_with_a_palette_are_trained_on(tmp_path):
+    """As in DAVIS 2017: two objects, numbered, in red and green."""
+    for film in ("bear", "goat"):
+        for folder in ("JPEGImages/480p", "Annotations/480p"):
+            (tmp_path / "DAVIS" / folder / film).mkdir(parents=True)
+        for frame in range(4):
+            mask = np.zeros((48, 48), np.uint8)
+            mask[10:30, 5 + frame : 20 + frame], mask[10:30, 28:40] = 1, 2
+            photo = Image.fromarray(np.dstack([60 + 80 * mask] * 3))
+            photo.save(tmp_path / "DAVIS/JPEGImages/480p" / film / f"{frame:05}.jpg")
+            objects = Image.fromarray(mask)
+            objects.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+            objects.save(tmp_path / "DAVIS/Annotations/480p" / film / f"{frame:05}.png")
+    listener = Listener()
+    config = settings(tmp_path / "DAVIS", epochs=1, batch=4)
+    folder = run(config, tmp_path / "run", listener)
+    assert listener.plan.train + listener.plan.held == 8
+    assert folder.best.exists()
+    assert not any("masks" in note for note in listener.notes)
