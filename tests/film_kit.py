@@ -2,6 +2,9 @@
 
 import re
 import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -27,20 +30,33 @@ def ffmpeg(*words):
     return done.stdout
 
 
+@cache
+def _made(suffix, words):
+    """Return the bytes of the file that ffmpeg writes: one run for all tests that want it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"film{suffix}"
+        ffmpeg(*words, path)
+        return path.read_bytes()
+
+
+def make(path, *words):
+    """Write ``path`` with ffmpeg; ``words`` are all its arguments but the last."""
+    path.write_bytes(_made(path.suffix, tuple(map(str, words))))
+    return path
+
+
 def render(path, *words, rate="25", size="64x48", seconds=1.0, sound=False):
     """Write a moving test picture, and a tone with ``sound``; ``words`` are output options."""
     args = ["-f", "lavfi", "-i", f"testsrc=s={size}:r={rate}"]
     args += ["-f", "lavfi", "-i", "sine=440"] if sound else []
     pixels = [] if "-pix_fmt" in words or path.suffix == ".gif" else ["-pix_fmt", "yuv420p"]
-    ffmpeg(*args, "-t", seconds, *pixels, *words, path)
-    return path
+    return make(path, *args, "-t", seconds, *pixels, *words)
 
 
 def flash_film(path, *words, rate="25"):
     """Write 3 s of black that flash and beep at 1 s and at 2 s."""
     args = ["-f", "lavfi", "-i", FLASHES.format(rate=rate), "-f", "lavfi", "-i", BEEPS]
-    ffmpeg(*args, "-t", 3, "-pix_fmt", "yuv420p", *words, path)
-    return path
+    return make(path, *args, "-t", 3, "-pix_fmt", "yuv420p", *words)
 
 
 def size_of(path):
@@ -102,8 +118,7 @@ def late_film(path):
     chosen = "select='not(between(n,15,24))',setpts=PTS+1/TB"
     args = ["-f", "lavfi", "-i", "sine=440", "-f", "lavfi", "-i", "testsrc=s=64x48:r=10"]
     args += ["-map", "0", "-map", "1", "-t", 4, "-vf", chosen, "-fps_mode", "passthrough"]
-    ffmpeg(*args, "-enc_time_base", "1/90000", "-pix_fmt", "yuv420p", path)
-    return path
+    return make(path, *args, "-enc_time_base", "1/90000", "-pix_fmt", "yuv420p")
 
 
 def onsets(path):

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -78,6 +79,14 @@ def test_pictures_of_the_readme_are_there():
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
     assert shown
     assert all((Path(__file__).parents[2] / path).is_file() for path in shown)
+
+
+def test_the_small_installation_leaves_out_pytorch_and_timm_only():
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    needed = tomllib.loads(project)["project"]["dependencies"]
+    needed = {re.match(r"[\w-]+", one)[0] for one in needed} - {"torch", "timm"}
+    (given,) = re.findall(r"^pip install --no-deps \. && pip install (.+)$", README, re.MULTILINE)
+    assert set(given.split()) == needed | {"onnxruntime"}
 
 
 def test_what_contributing_names_exists():
