@@ -1,4 +1,4 @@
-"""Which saliency map belongs to which ground truth."""
+"""Match saliency maps with ground truth by folder and file name."""
 
 import re
 from collections.abc import Sequence
@@ -28,21 +28,21 @@ _RESOLUTION: Final = re.compile(r"\d+p|full[-_]?resolution", re.IGNORECASE)
 
 
 def place_of(folder: Path, root: Path) -> tuple[str, ...]:
-    """Return the folders from ``root`` to ``folder`` that say which, not what, a picture is.
+    """Return the folders from ``root`` to ``folder`` without names of kinds and resolutions.
 
-    ``DAVIS/Annotations/480p/bear`` is at ``("DAVIS", "bear")``: names of kinds (``GT``, ``images``,
-    ``maps``) and of resolutions are left out.
+    ``DAVIS/Annotations/480p/bear`` gives ``("DAVIS", "bear")``; kinds are ``GT``, ``images``,
+    ``maps`` and the like.
     """
     return tuple(part for part in folder.relative_to(root).parts if not says_what(part))
 
 
 def says_what(folder: str) -> bool:
-    """Tell whether a folder's name only says what is in it, such as ``GT`` or ``480p``."""
+    """Return True if a folder's name only says what it contains, such as ``GT`` or ``480p``."""
     return _RESOLUTION.fullmatch(folder) is not None or _words(folder) <= _KINDS
 
 
 def holds_photos(place: Path) -> bool:
-    """Tell whether a folder on the path is one of photos, such as ``images``."""
+    """Return True if a folder on the path holds photos, such as ``images``."""
     return any(_words(part) <= IMAGE_WORDS for part in place.parts)
 
 
@@ -58,9 +58,9 @@ class Maps:
     """One method's maps of one set.
 
     Attributes:
-        folder: Where they were looked for.
-        of: The map of each ground truth that has one.
-        unused: Maps that belong to none, or second ones of the same.
+        folder: Folder that was searched.
+        of: Map by ground truth, for each ground truth that has one.
+        unused: Maps that belong to no ground truth, or to one that has another map.
     """
 
     folder: Path
@@ -71,13 +71,12 @@ class Maps:
 def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
     """Find a method's maps of every set, in ``root/SET`` or, for a single set, ``root`` itself.
 
-    A set that is called by its path, ``a/TE``, has its maps in ``root/a/TE``.
-
-    A map is found by its place and stem, whatever its suffix; ``photo_map.png`` is as good as
-    ``photo.png``, and folders named ``maps`` or the like do not count.
+    A set named by its path, ``a/TE``, has its maps in ``root/a/TE``. A map is found by its relative
+    folder and stem with any suffix; ``photo_map.png`` matches ``photo``, and folders named ``maps``
+    or the like are ignored.
 
     Raises:
-        MissingError: If there is no such folder, or no map in it fits any ground truth.
+        MissingError: If the folder does not exist, or no map in it matches a ground truth.
         SourceError: If a folder cannot be listed.
     """
     if not root.is_dir():
@@ -98,7 +97,7 @@ def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
 
 
 def _folder(root: Path, name: str, owned: frozenset[Path]) -> Path | None:
-    """Return the folder of the set ``name``; of those in ``owned`` only the one called just so."""
+    """Return the folder of the set ``name``; those in ``owned`` must match exactly."""
     folder: Path | None = root
     for part in name.split("/"):
         folder = folder and _below(folder, part, owned)
@@ -106,7 +105,7 @@ def _folder(root: Path, name: str, owned: frozenset[Path]) -> Path | None:
 
 
 def _below(folder: Path, name: str, owned: frozenset[Path]) -> Path | None:
-    """Return the folder ``name``, else one that differs by capitals, ``-`` or ``_``, if any."""
+    """Return the folder ``name``, or one that differs by case, ``-`` or ``_``, if there is one."""
     subs, plain = subfolders(folder), plain_name(name)
     near = [sub for sub in subs if plain_name(sub.name) == plain and plain and sub not in owned]
     return next((sub for sub in subs if sub.name == name), near[0] if near else None)
@@ -131,9 +130,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _index(files: Sequence[Path], folder: Path) -> dict[Key, Path]:
-    """Return the map at each place and stem.
+    """Return the map for each relative folder and stem.
 
-    The likeliest first: photo.png, then photo_map.png, then photo.jpg, which may be the photo.
+    photo.png is preferred to photo_map.png, and that to photo.jpg, which may be the photo.
     """
     found: list[tuple[int, Key, Path]] = []
     for path in files:
@@ -148,7 +147,7 @@ def _index(files: Sequence[Path], folder: Path) -> dict[Key, Path]:
 
 
 def _keys(clip: PairGroup, pair: Pair) -> list[Key]:
-    """Return where a map may be: named as the photo or, failing that, as the mask."""
+    """Return the keys of a pair's map: named like the photo or, failing that, like the mask."""
     place = tuple(part for part in clip.name.split("/") if part and not says_what(part))
     stems = (pair.image.stem, pair.mask.stem, plain_stem(pair.mask.stem))
     return [(*place, stem) for stem in stems]
@@ -167,16 +166,16 @@ def _none(root: Path, sets: Sequence[BenchmarkSet], found: Sequence[Maps]) -> st
 
 
 def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
-    """Find ground truth: a data set, a root of data sets, or masks without their photos.
+    """Find ground truth: a data set, a root of data sets, or masks without photos.
 
-    Where there is no photo, a pair's image is its mask.
+    Without a photo, the image of a pair is its mask.
 
     Args:
-        root: The folder to look in.
-        clips: Whether folders of bare masks are clips of one film set; else each is a set.
+        root: Folder to search.
+        clips: Whether folders of masks without photos are clips of one film set, or sets.
 
     Raises:
-        UsageError: If two sets cannot be told apart by their paths.
+        UsageError: If two sets have the same name and path apart from case.
         MissingError: If the folder does not exist, or holds no picture.
         SourceError: If a folder cannot be listed.
     """
@@ -198,13 +197,13 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
 
 
 def _left(root: Path, sets: list[BenchmarkSet]) -> list[Path]:
-    """Return the folders of ``root`` in which no set was found."""
+    """Return the folders of ``root`` without a set."""
     found = {folder for one in sets for folder in (one.folder, *one.folder.parents)}
     return [sub for sub in subfolders(root) if sub not in found]
 
 
 def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
-    """Group the masks under ``root`` into sets and clips, by the folders that they lie in."""
+    """Group the masks under ``root`` into sets and clips by their folders."""
     called = _called(root)
     groups: dict[str, dict[str, list[Path]]] = {}
     for path in pictures_under(root):
@@ -227,13 +226,13 @@ def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
 
 
 def _called(root: Path) -> str:
-    """Return the name of a set by its folder, or by the one above if that is just ``GT``."""
+    """Return the name of a set: that of its folder, or of the parent if the folder is ``GT``."""
     path = root.resolve()
     return next((p.name for p in (path, *path.parents) if p.name and not says_what(p.name)), "set")
 
 
 def _pairs(files: list[Path], root: Path) -> tuple[Pair, ...]:
-    """Pair masks with themselves, or with the photos they lie among: photo.jpg, photo.png."""
+    """Pair masks with photos in the same folder (photo.jpg, photo.png), or with themselves."""
     masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
     photos = {path.stem: path for path in files if path.suffix.lower() != ".png"}
     if masks.keys() & photos.keys():

@@ -1,4 +1,4 @@
-"""Pictures and maps as the papers' own test programs treat them."""
+"""Preparation of pictures and maps as in the papers' test programs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -18,10 +18,10 @@ Map = NDArray[np.float32]
 
 
 class PublishedPredictor(Predictor):
-    """A predictor that resizes, stretches and restores as its model was tested for the paper.
+    """A predictor with the paper's resizing, min-max normalisation and restoring.
 
-    ``sod infer`` differs: it averages before it shrinks a large picture, and never stretches a
-    map, so that an empty scene stays empty. What is published is in models.toml (``resize``,
+    ``sod infer`` differs: it averages when it shrinks a large picture, and never normalises a
+    map, so that an empty scene stays empty. models.toml holds the published choices (``resize``,
     ``minmax``, ``restore``).
 
     Args:
@@ -33,7 +33,7 @@ class PublishedPredictor(Predictor):
         self.size_hw, self.large = inner.size_hw, inner.large
 
     def prepare(self, frame: Frame, size_hw: tuple[int, int] | None = None) -> Map:
-        """Return what the network sees of ``frame``: ``(3, h, w)`` float32, normalised."""
+        """Return the network's input for ``frame``: ``(3, h, w)`` float32, normalised."""
         rgb, spec, size_hw = frame.rgb, self.spec, size_hw or self.size_hw
         if spec.resize == "pillow":
             picture = Image.fromarray(rgb).resize(size_hw[::-1], Image.Resampling.BILINEAR)
@@ -41,7 +41,7 @@ class PublishedPredictor(Predictor):
         return to_input(rgb, size_hw, spec.mean, spec.std)
 
     def predict(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return ``frames`` with their maps; a clip model takes each as a still film."""
+        """Return ``frames`` with their maps; a clip model gets each as a film of equal frames."""
         return [
             frame.with_saliency(published_map(answer, frame.size_hw, self.spec))
             for frame, answer in zip(frames, self.logits(frames), strict=True)
@@ -49,12 +49,12 @@ class PublishedPredictor(Predictor):
 
 
 def published_map(logits: Map, size_hw: tuple[int, int], spec: ModelSpec) -> Map:
-    """Return the map that the published program of ``spec`` makes of an answer.
+    """Return the map that the published test program of ``spec`` makes of an output.
 
     Args:
         logits: ``(h, w)`` float32.
         size_hw: Height and width of the map.
-        spec: Says whether each map is stretched to [0, 1], and how it is resized.
+        spec: Says whether each map is min-max normalised, and how it is resized.
 
     Returns:
         ``(H, W)`` float32 in [0, 1].

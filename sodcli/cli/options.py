@@ -1,15 +1,11 @@
 """Options that several commands share, each written down once."""
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 import typer
 
 from sodcli.cli import completion
 from sodcli.registry import DEFAULT_MODEL
-
-T = TypeVar("T")
 
 NETWORK: Final = "Network"
 COMMON: Final = "Messages"
@@ -78,15 +74,3 @@ Traceback = Annotated[
     bool,
     typer.Option("--traceback", help="Show where an error came from.", rich_help_panel=COMMON),
 ]
-
-
-def pick(kind: type[T], given: Mapping[str, Any], **more: Any) -> T:
-    """Fill a dataclass whose fields are called as the parameters of a command are.
-
-    Args:
-        kind: The dataclass.
-        given: All parameters of the command, by their names.
-        more: Fields that are not among them.
-    """
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: given[name] for name in names if name not in more}, **more)

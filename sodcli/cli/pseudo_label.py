@@ -71,7 +71,6 @@ def pseudo_label(
     keeps one annotation of five, makes a label in the middle of every gap, writes all of them to
     labels/1_5 and prints that path. What is there already stays: the same command goes on.
     """
-    given = locals()
     from sodcli.labels.pseudo_label import LabelRequest
     from sodcli.runtime.device import choose_device, describe_device, set_threads
 
@@ -80,11 +79,20 @@ def pseudo_label(
     set_threads(threads)
     target = choose_device(device)
     ui.note(f"device: {describe_device(target, half)}, flow {flow}", quiet=quiet)
-    request = options.pick(LabelRequest, given, out=folder, device=target)
+    request = LabelRequest(
+        out=folder,
+        flow=flow,
+        device=target,
+        warp_only=warp_only,
+        weights=weights,
+        size=size,
+        half=half,
+        overwrite=overwrite,
+    )
     outcomes, shares = _work(labels, request, quiet=quiet)
     if verbose:
         ui.note("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    _tell(outcomes, folder, shares, as_json=json, quiet=quiet)
+    _report(outcomes, folder, shares, as_json=json, quiet=quiet)
 
 
 def _plan(
@@ -115,7 +123,7 @@ def _work(
         return make_labels(labels, request, report)
 
 
-def _tell(
+def _report(
     outcomes: "Sequence[LabelOutcome]",
     folder: Path,
     shares: dict[str, float],
@@ -123,7 +131,7 @@ def _tell(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Say how many labels are where; end with exit code 3 if some could not be made."""
+    """Print counts and folders of the labels; exit with code 3 if some could not be made."""
     counts = Counter((outcome.label.film.set, outcome.status) for outcome in outcomes)
     rows: list[dict[str, Any]] = [
         {

@@ -51,13 +51,15 @@ Backend = Annotated[
         help="What runs the network. Published numbers are PyTorch's.", rich_help_panel=COMMON
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on: keep the maps that are whole.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that are there.")]
-Score = Annotated[bool, typer.Option("--eval", help="Go on to the table of scores.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue a run: keep maps that are complete.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing maps.")]
+Score = Annotated[bool, typer.Option("--eval", help="Then print the table of scores.")]
 
 
 def set_names(sets: str | None) -> list[str]:
-    """Return the names in what was typed after ``--sets``."""
+    """Return the names in the value of ``--sets``."""
     return [name for name in re.split(r"[+,]", sets or "") if name]
 
 
@@ -107,7 +109,7 @@ def write_maps(
 
     leads = rank() == 0
     quiet = quiet or not leads
-    require_maps(model, weights, default_registry())  # a typo is told at once
+    require_maps(model, weights, default_registry())  # report a typo before loading data
     found = _find(data, sets, quiet=quiet)
     with join_group(device) as (group, own):
         predictor, _ = network.load(own if backend == "torch" else device, quiet)
@@ -115,7 +117,7 @@ def write_maps(
         rows = _make(found, predictor, request, group, quiet=quiet)
     if leads:
         scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
-        tell(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
+        report_maps(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
 
 
 def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
@@ -151,7 +153,7 @@ def _make(
 def score_maps(
     found: "list[BenchmarkSet]", out: Path, spec: "ModelSpec", *, quiet: bool
 ) -> "Evaluation":
-    """Score the maps in ``out``; sequences of frames by the video protocol of the model's paper."""
+    """Score the maps in ``out``; film sets by the video protocol of the model's paper."""
     from sodcli.benchmark import evaluate as work
     from sodcli.cli.evaluate import workers_for
     from sodcli.metrics.video import PROTOCOLS
@@ -163,7 +165,7 @@ def score_maps(
         return work.run(planned, workers=workers_for(planned), advance=advance)
 
 
-def tell(
+def report_maps(
     found: "list[BenchmarkSet]",
     rows: "Sequence[MapRecord]",
     out: Path,
@@ -173,7 +175,7 @@ def tell(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Print where the maps are, and their scores; end with exit code 3 if pictures failed."""
+    """Print the folders of the maps and their scores; exit with code 3 if pictures failed."""
     lines = _lines(found, rows, out)
     errors = [{"picture": row.picture, "error": row.error} for row in rows if row.error]
     if as_json:

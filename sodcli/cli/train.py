@@ -163,7 +163,7 @@ def train(
             raise typer.Exit(error.exit_code) from error
         raise
     if rank() == 0:
-        _tell(folder, as_json=json)
+        _print_outcome(folder, as_json=json)
 
 
 def _options(device: str, threads: int | None, workers: int, save_every: float) -> "Options":
@@ -195,7 +195,7 @@ def _settings(
     return config.resolve(default_registry(), *layers), ()
 
 
-def _tell(folder: "RunFolder", *, as_json: bool) -> None:
+def _print_outcome(folder: "RunFolder", *, as_json: bool) -> None:
     best = str(folder.best if folder.best.exists() else folder.last)
     if as_json:
         ui.print_json({"run": str(folder.root), "weights": best, "epochs": folder.rows()})

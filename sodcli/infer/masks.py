@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sodcli.errors import SourceError
 from sodcli.files import natural_key, user_path
 from sodcli.frame import Frame
+from sodcli.io.pictures.decode import readable_suffixes
 from sodcli.io.pictures.read import read_picture
-from sodcli.io.search import PICTURE_SUFFIXES
 from sodcli.text import display_name
 
 
@@ -54,7 +54,7 @@ def _in_folder(folder: Path, frame: Frame) -> Path:
     found = [
         path
         for path in folder.iterdir()
-        if path.stem in stems and path.suffix.lower() in PICTURE_SUFFIXES
+        if path.stem in stems and path.suffix.lower() in readable_suffixes()
     ]
     if not found:
         photo = display_name(frame.origin or frame.name)

@@ -85,7 +85,7 @@ _EXACT_IN_FLOAT32: Final = 2**24
 
 @dataclass(frozen=True, eq=False)
 class JointHistogram:
-    """How many pixels have which grey level, by quadrant and by ground truth.
+    """Counts of the grey levels, by quadrant and by ground truth.
 
     Attributes:
         counts: ``(4, 2, 256)`` int64: quadrant around the ground truth's centroid (top left, top
@@ -106,7 +106,7 @@ class JointHistogram:
     def low_span(self) -> tuple[int, int]:
         """Lowest grey level and width of the range that is mapped to [0, 1].
 
-        A constant map is not stretched: it keeps its value.
+        A constant map is not normalised and keeps its value.
         """
         if not self.stretch:
             return 0, 255

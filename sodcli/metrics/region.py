@@ -34,7 +34,7 @@ class Cuts:
 
 
 def cuts(histogram: JointHistogram) -> Cuts:
-    """Cut the map at every threshold at once, by cumulating its histogram."""
+    """Cut the map at every threshold, by cumulating its histogram."""
     bins = (histogram.levels * 255).astype(np.uint8)
     above = _adaptive(histogram)
     hits, salient = (
@@ -45,7 +45,7 @@ def cuts(histogram: JointHistogram) -> Cuts:
 
 
 def _adaptive(histogram: JointHistogram) -> NDArray[np.bool_]:
-    """Tell which grey levels reach the adaptive threshold, min(2 mean, 1); in whole numbers."""
+    """Return which grey levels reach the adaptive threshold min(2 mean, 1), in whole numbers."""
     pixels, total, _ = histogram.moments(histogram.whole.sum(axis=0))
     return histogram.steps * pixels >= min(2 * total, histogram.low_span[1] * pixels)
 

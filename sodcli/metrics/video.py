@@ -1,4 +1,4 @@
-"""How films are scored: which frames count, and how their scores are averaged."""
+"""Protocols of film sets: which frames are scored, and how scores are averaged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class FilmProtocol:
     """One paper's way of scoring a film.
 
     Attributes:
-        name: As typed after ``--video``.
-        paper: Whose it is.
-        margin: Frames left out at either end of each clip, in natural order.
-        by_clip: Whether each clip weighs the same; else each frame.
-        plain: Names of the measures taken from the map as it is, not min-max normalised.
+        name: Value of ``--video``.
+        paper: Paper that defines it.
+        margin: Frames left out at either end of each clip.
+        by_clip: Whether each clip has the same weight, instead of each frame.
+        plain: Names of the measures taken from the map without min-max normalisation.
         says: The protocol in words.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS: Final = 8
-"""So many series have a colour of their own; then they begin anew."""
+"""Number of colours; further series repeat them."""
 
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 10, 40
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What an axis says and where it ends; it begins at 0."""
+    """Title and upper end of an axis that begins at 0."""
 
     says: str
     end: float = 1.0
@@ -48,12 +48,12 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
 
 
 def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16) -> str:
-    """Draw how values, none of them negative, are spread: the share of images in each bin.
+    """Draw the distribution of values that are not negative: the share of images in each bin.
 
     Args:
-        says: What the values are.
+        says: Title of the axis of values.
         series: Per group of bars its name and ``(N,)`` values.
-        bins: Number of bins between 0 and a round number over the greatest value.
+        bins: Number of bins between 0 and the next round number above the greatest value.
     """
     end = _rounded_up(max((values.max() for _, values in series if values.size), default=0.0))
     shares = [
@@ -115,7 +115,7 @@ def _grid(x: Axis, y: Axis) -> list[str]:
 
 
 def _rounded_up(value: float) -> float:
-    """Return the first end of an axis, of those with round ticks, that holds ``value``."""
+    """Return the smallest end of an axis with round ticks that is at least ``value``."""
     return next((end for end in (0.1, 0.2, 0.5) if value <= end), 1.0)
 
 

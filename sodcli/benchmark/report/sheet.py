@@ -28,7 +28,7 @@ NEEDED: Final = frozenset({"mae", "f"})
 """Measures without which that sheet would be empty."""
 
 _COLUMNS: Final = ("MAXF", "MEANF", "MAE")
-_FOUR_DIGITS: Final = "0.0000"  # as they are shown; the cells hold all
+_FOUR_DIGITS: Final = "0.0000"  # number format; the cells hold all digits
 _NOTE: Final = (
     "The sheet of MINet's authors (Pang et al., CVPR 2020), computed as they do. MAXF: the largest "
     "F-measure of the set's mean precision and mean recall; maxF of the sheet Scores is the "
@@ -64,13 +64,13 @@ def as_sheet(found: Evaluation) -> bytes:
 
 
 def _text(name: str) -> str:
-    """Return a folder's name as a cell that Excel neither refuses nor computes."""
+    """Return a name as cell text: without control characters, and never a formula."""
     plain = "".join(c for c in name if c.isprintable())
     return f"'{plain}" if plain.startswith("=") else plain
 
 
 def _column_of(dataset: str) -> str:
-    """Return MINet's name of a set, or its own in capitals."""
+    """Return MINet's name of a set, or the name in capitals."""
     plain = plain_name(dataset).upper()
     known = {plain_name(name).upper(): name for name in PUBLISHED} | _OTHER_NAMES
     return known.get(plain, dataset.upper())
