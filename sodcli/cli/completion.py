@@ -56,9 +56,9 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def downloads(incomplete: str) -> list[str]:
-    """Return what ``sod fetch`` knows: models, weights and benchmark sets."""
-    registry = default_registry()
-    names = {*registry.models, *registry.weights, *registry.datasets}
+    """Return what ``sod fetch`` knows: models, weights, data sets, archives and maps."""
+    known = default_registry()
+    names = {*known.models, *known.weights, *known.datasets, *known.archives, *known.maps}
     return _matching(names, incomplete)
 
 

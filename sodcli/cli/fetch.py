@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,14 +15,14 @@ from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
     from sodcli.fetch.catalogue import Entry, Item
-    from sodcli.fetch.fetch_all import Outcome
+    from sodcli.fetch.fetch_all import FetchOutcome
     from sodcli.weights.expected import DownloadEvents
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[NAME]...",
-        help="Weights, models or data sets of models.toml.",
+        help="Weights, models, data sets, archives or saliency maps.",
         autocompletion=completion.downloads,
     ),
 ]
@@ -118,23 +119,22 @@ def _is_for_all(item: "Item") -> bool:
 
 
 def _take(source: Path, entry: "Entry", root: Path, *, as_json: bool) -> None:
-    from sodcli.fetch.fetch_all import Outcome, take
+    from sodcli.fetch.fetch_all import FetchOutcome, take
 
-    _finish(
-        [Outcome(entry.name, "fetched", take(source, entry, default_registry(), root))], as_json
-    )
+    path = take(source, entry, default_registry(), root)
+    _finish([FetchOutcome(entry.name, "fetched", path)], as_json)
 
 
-def _report(outcome: "Outcome") -> None:
+def _report(outcome: "FetchOutcome") -> None:
     if outcome.error is not None:
         ui.error(str(outcome.error))
 
 
-def _say_nothing(outcome: "Outcome") -> None:
+def _say_nothing(outcome: "FetchOutcome") -> None:
     """A single failure ends the program and is told then."""
 
 
-def _finish(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
+def _finish(outcomes: "Sequence[FetchOutcome]", as_json: bool) -> None:
     """Print the paths; the single thing that failed is the error of the program."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if errors and len(outcomes) == 1:
@@ -150,7 +150,7 @@ def _finish(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
         raise typer.Exit(MissingError.exit_code)
 
 
-def _told(outcome: "Outcome") -> dict[str, str | None]:
+def _told(outcome: "FetchOutcome") -> dict[str, str | None]:
     return {
         "name": outcome.name,
         "status": outcome.status,
@@ -167,7 +167,8 @@ def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
     if as_json:
         ui.print_json({"items": [_plain(item) for item in items]})
     elif ui.on_screen():
-        ui.print_table(("name", "here?", "what it is"), [_short_row(item) for item in items])
+        for group, members in groupby(items, key=lambda item: item.group):
+            ui.print_table((group, "here?", "what it is"), [_short_row(item) for item in members])
     else:
         for row in (_HEADERS, *map(_row, items)):
             ui.print_line("\t".join(row))
@@ -184,7 +185,7 @@ def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) ->
         elif item.source is None:
             ui.note(f"{item.name}: has to be got by hand, see {item.page or item.paper}")
         else:
-            ui.note(f"{item.name}: {_size(item) or 'unknown size'} from {item.source}", quiet=quiet)
+            ui.note(f"{item.name}: {_about_download(item)}", quiet=quiet)
             ui.print_line(str(item.path))
 
 
@@ -207,17 +208,24 @@ def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> N
         raise typer.Exit(MissingError.exit_code)
 
 
+def _about_download(item: "Item") -> str:
+    archive = f", in the archive {item.archive} with other sets" if item.archive else ""
+    return f"{_size(item) or 'unknown size'} from {item.source}{archive}"
+
+
 def _row(item: "Item") -> tuple[str, ...]:
-    more = {"data": item.terms, "code": item.code}
+    told = item.code == item.license or "the code is" in item.license
+    code = None if told else item.code
+    more = {"data": item.terms, "code": code}
     terms = "; ".join([item.license, *(f"{of}: {what}" for of, what in more.items() if what)])
     state = item.way if item.way == "built in" else "yes" if item.here else f"no, {item.way}"
-    return item.name, item.model or "test data", item.about, _size(item), terms, state
+    return item.name, item.model or item.group, item.about, _size(item), terms, state
 
 
 def _short_row(item: "Item") -> tuple[str, str, str]:
     """Return all of it in three cells, the last of which a narrow screen breaks between words."""
     name, _, about, size, terms, state = _row(item)
-    purpose = f"for {item.model}" if item.model else "test data"
+    purpose = f"for {item.model}" if item.kind == "weights" else item.model
     return name, state, "; ".join(filter(None, (purpose, about, size, f"licence {terms}")))
 
 

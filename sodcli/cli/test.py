@@ -123,7 +123,13 @@ def write_maps(
 def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
     from sodcli.data.benchmarks import find_sets
 
-    found = find_sets(data, set_names(sets), default_registry().datasets)
+    known = default_registry().datasets
+    found = find_sets(data, set_names(sets), known)
+    if sets is None:  # training sets lie in the same folder, but are tested only if they are named
+        training = [spec for spec in known.values() if spec.part == "train"]
+        found = [
+            one for one in found if not any(spec.is_called(one.name) for spec in training)
+        ] or found
     for remark in () if quiet else [remark for one in found for remark in one.remarks]:
         ui.warn(remark)
     return found

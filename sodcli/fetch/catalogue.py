@@ -1,4 +1,4 @@
-"""What can be fetched, what is here, and whether it is still what it was."""
+"""The catalogue of `sod fetch`: what there is, what is here, and whether it is unchanged."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from sodcli.errors import ChecksumError, UnknownNameError
-from sodcli.registry import DatasetSpec, Registry, WeightsSpec
-from sodcli.text import did_you_mean
+from sodcli.fetch.datasets import Unpacked, is_here, place, source_of, sources
+from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry, WeightsSpec
+from sodcli.text import did_you_mean, plural
 from sodcli.weights import cache
 from sodcli.weights.expected import check
 from sodcli.weights.lockfile import Lockfile, Record
 
 Way = Literal["built in", "download", "by hand"]
-Entry = WeightsSpec | DatasetSpec
+Group = Literal["weights", "test sets", "training sets", "archives", "saliency maps"]
+Entry = WeightsSpec | Unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,12 @@ class Item:
 
     Attributes:
         name: What to type after ``sod fetch``.
-        kind: Whether it is weights or a data set.
-        model: The model that the weights fit.
-        about: What the weights were trained on; the set's full name.
+        kind: What it is.
+        group: Heading under which it is listed.
+        model: The model that the weights fit, or that made the maps.
+        about: What the weights were trained on; title and pictures of a set; what else it holds.
         size: Bytes of the published file, if known.
-        license: Licence of the weights; of a data set its terms.
+        license: Licence of the weights or maps; of a data set its terms.
         terms: Terms of the training data, where they bind who uses the weights.
         code: Licence of the program that the weights were published with.
         sha256: Digest that a download must have; ``None`` if the first one is to be trusted.
@@ -34,12 +37,14 @@ class Item:
         page: Where a person finds it.
         way: How it gets here.
         source: The first address that it is downloaded from.
+        archive: The archive that it is downloaded with, if it is not published alone.
         path: Where it lies, or will lie.
         here: Whether it is here.
     """
 
     name: str
-    kind: Literal["weights", "data"]
+    kind: Literal["weights", "data", "archive", "maps"]
+    group: Group
     model: str | None
     about: str
     size: int | None
@@ -51,6 +56,7 @@ class Item:
     page: str | None
     way: Way
     source: str | None
+    archive: str | None
     path: Path
     here: bool
 
@@ -66,17 +72,24 @@ def find_entries(names: Iterable[str], registry: Registry) -> list[Entry]:
 
 def all_entries(registry: Registry) -> list[Entry]:
     """Return everything that models.toml names."""
-    return [*registry.weights.values(), *registry.datasets.values()]
+    sets = sorted(registry.datasets.values(), key=lambda one: one.part)  # test before train
+    return [
+        *registry.weights.values(),
+        *sets,
+        *registry.archives.values(),
+        *registry.maps.values(),
+    ]
 
 
 def describe(entry: Entry, registry: Registry, root: Path) -> Item:
     """Return the catalogue's line on ``entry``; data sets are looked for below ``root``."""
-    if isinstance(entry, DatasetSpec):
-        return _of_dataset(entry, root / entry.name)
+    if not isinstance(entry, WeightsSpec):
+        return _of_unpacked(entry, registry, root)
     mirrors, path = cache.mirrors(entry.name, entry.mirrors), cache.stored(entry)
     return Item(
         name=entry.name,
         kind="weights",
+        group="weights",
         model=entry.model,
         about=entry.trained_on + (" (backbone only)" if entry.partial else ""),
         size=entry.size,
@@ -88,30 +101,57 @@ def describe(entry: Entry, registry: Registry, root: Path) -> Item:
         page=entry.page,
         way="built in" if entry.builtin else "download" if mirrors else "by hand",
         source=next(iter(mirrors), None),
+        archive=None,
         path=path,
         here=path.is_file(),
     )
 
 
-def _of_dataset(entry: DatasetSpec, path: Path) -> Item:
-    mirrors = cache.mirrors(entry.name, [entry.url] if entry.url else [])
+def _of_unpacked(entry: Unpacked, registry: Registry, root: Path) -> Item:
+    source = source_of(entry, registry)
+    addresses = sources(source)
+    kind, group, model, about = _about(entry, registry)
     return Item(
         name=entry.name,
-        kind="data",
-        model=None,
-        about=entry.title,
-        size=None,
-        license=entry.terms,
+        kind=kind,
+        group=group,
+        model=model,
+        about=about,
+        size=None if isinstance(source, DatasetSpec) else source.size,
+        license=entry.license if isinstance(entry, MapsSpec) else entry.terms,
         terms=None,
-        code=None,
-        sha256=None,
-        paper=entry.paper,
+        code=registry.models[entry.model].license if isinstance(entry, MapsSpec) else None,
+        sha256=None if isinstance(entry, DatasetSpec) else entry.sha256,
+        paper=_paper(entry, registry),
         page=entry.page,
-        way="download" if mirrors else "by hand",
-        source=next(iter(mirrors), None),
-        path=path,
-        here=path.is_dir(),
+        way="download" if addresses else "by hand",
+        source=next(iter(addresses), None),
+        archive=source.name if source is not entry else None,
+        path=place(entry, root),
+        here=is_here(entry, registry, root),
     )
+
+
+def _about(
+    entry: Unpacked, registry: Registry
+) -> tuple[Literal["data", "archive", "maps"], Group, str | None, str]:
+    """Return kind, group, model and description."""
+    if isinstance(entry, MapsSpec):
+        return "maps", "saliency maps", entry.model, entry.title
+    if isinstance(entry, ArchiveSpec):
+        names = ", ".join(one.name for one in registry.sets_of(entry))
+        return "archive", "archives", None, f"{entry.title}: {names}"
+    counts = ((entry.pictures, "picture"), (entry.sequences, "sequence"))
+    title = [] if entry.title == entry.name else [entry.title]
+    told = [*title, *(plural(count, noun) for count, noun in counts if count)]
+    group: Group = "test sets" if entry.part == "test" else "training sets"
+    return "data", group, None, ", ".join(told)
+
+
+def _paper(entry: Unpacked, registry: Registry) -> str:
+    if isinstance(entry, MapsSpec):
+        return registry.models[entry.model].paper
+    return entry.paper if isinstance(entry, DatasetSpec) else "those of the sets"
 
 
 def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
@@ -150,11 +190,15 @@ def _find(name: str, registry: Registry) -> Entry:
         return registry.weights[name]
     if name in registry.models and registry.models[name].weights:
         return registry.weights[registry.models[name].weights or ""]
+    if name in registry.archives:
+        return registry.archives[name]
+    if name in registry.maps:
+        return registry.maps[name]
     for entry in registry.datasets.values():
         if entry.is_called(name):
             return entry
-    known = [*registry.weights, *registry.datasets]
+    known = [*registry.weights, *registry.datasets, *registry.archives, *registry.maps]
     hint = did_you_mean(name, known)
     raise UnknownNameError(
-        f"no weights and no data set named {name!r}.{hint} sod fetch --list shows all."
+        f"no weights, data set or maps named {name!r}.{hint} sod fetch --list shows all."
     )

@@ -1,10 +1,12 @@
-"""Bring a benchmark data set here: downloaded where one plain file holds it, or handed in."""
+"""Fetch archives of data sets and of saliency maps: downloaded or handed in, and unpacked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sodcli.errors import ChecksumError, MissingError
 from sodcli.fetch.weights import Supply, in_plain_words
-from sodcli.registry import DatasetSpec
+from sodcli.files import temporary_folder
+from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry
 from sodcli.weights.archive import unpack
 from sodcli.weights.cache import home
 from sodcli.weights.cache import mirrors as mirrors_of
@@ -12,71 +14,119 @@ from sodcli.weights.download import Delivery, DownloadRequest, download, reserve
 from sodcli.weights.expected import ExpectedFile, check
 from sodcli.weights.lockfile import Lockfile, Record
 
+Unpacked = DatasetSpec | MapsSpec | ArchiveSpec
+_DEPTH = 3  # folders above a data set in an archive
 
-def fetch_dataset(entry: DatasetSpec, root: Path, supply: Supply) -> Path:
-    """Download the set of ``entry`` and unpack it below ``root``, unless it is there.
+
+def place(entry: Unpacked, root: Path) -> Path:
+    """Return the folder of ``entry`` below ``root``; of an archive, the folder of its sets."""
+    if isinstance(entry, ArchiveSpec):
+        return root
+    if isinstance(entry, MapsSpec):
+        return root / "maps" / entry.model / (entry.dataset or "")
+    return root / entry.name
+
+
+def is_here(entry: Unpacked, registry: Registry, root: Path) -> bool:
+    """Return whether ``entry``, or every set of an archive, is below ``root``."""
+    if isinstance(entry, ArchiveSpec):
+        return all(place(one, root).is_dir() for one in registry.sets_of(entry))
+    return place(entry, root).is_dir()
+
+
+def source_of(entry: Unpacked, registry: Registry) -> Unpacked:
+    """Return the entry whose file is downloaded for ``entry``: itself, or its archive."""
+    if isinstance(entry, DatasetSpec) and entry.archive and not sources(entry):
+        return registry.archives[entry.archive]
+    return entry
+
+
+def sources(entry: Unpacked) -> tuple[str, ...]:
+    """Return the addresses of the file of ``entry``.
 
     Raises:
-        MissingError: If it cannot be had; the message says what to do next.
-        ChecksumError: If it is another file than the one that came first.
+        UsageError: If ``SOD_MIRROR`` is not an https address.
     """
-    target = root / entry.name
-    if target.exists() and not supply.force:
+    return mirrors_of(entry.name, entry.mirrors)
+
+
+def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Supply) -> Path:
+    """Download and unpack ``entry`` below ``root``, unless it is there.
+
+    A set that is published only together with others brings them along; those that are there stay
+    as they are.
+
+    Raises:
+        MissingError: If it cannot be downloaded; the message says what to do next.
+        ChecksumError: If it is another file than the one that was first fetched.
+    """
+    target, what = place(entry, root), _what(entry)
+    if is_here(entry, registry, root) and not supply.force:
         return target
-    mirrors = mirrors_of(entry.name, [entry.url] if entry.url else [])
-    if not mirrors:
-        raise MissingError(
-            f"no program can download data set {entry.name!r}; {by_hand(entry, root)}"
-        )
-    _demand_absent(target)
+    source = source_of(entry, registry)
+    addresses = sources(source)
+    if not addresses:
+        raise MissingError(f"no program can download {what}; {by_hand(entry, root)}")
+    if not isinstance(entry, ArchiveSpec):
+        _demand_absent(target)
     if supply.forbidden:
-        raise MissingError(f"data set {entry.name!r} is not in {root}{supply.forbidden}")
-    request = DownloadRequest(f"data set {entry.name!r}", mirrors, _expected(entry))
-    with (
-        in_plain_words(f"data set {entry.name!r}"),
-        reserved(entry.name, home(), supply.events) as part,
-    ):
-        if target.exists():  # another process was faster
+        raise MissingError(f"{what} is not in {root}{supply.forbidden}")
+    request = DownloadRequest(_what(source), addresses, _expected(source))
+    with in_plain_words(what), reserved(source.name, home(), supply.events) as part:
+        if is_here(entry, registry, root) and not supply.force:  # another process was faster
             return target
-        supply.events.note(f"fetching data set {entry.name!r}: {entry.terms}")
+        supply.events.note(f"fetching {_what(source)}: {_terms(source)}")
         try:
             delivery = download(request, part, supply.events, supply.retries)
         except MissingError as error:
             raise type(error)(f"{error}; {by_hand(entry, root)}") from error
         try:
-            _install(part.path, entry, delivery, target)
+            _install(part.path, source, delivery, registry, root)
         except MissingError:
             part.drop()
             raise
         part.drop()
+    if not is_here(entry, registry, root):
+        raise MissingError(f"{_what(source)}: does not hold {what}; {by_hand(entry, root)}")
     return target
 
 
-def hand_in_dataset(archive: Path, entry: DatasetSpec, root: Path) -> Path:
-    """Unpack ``archive``, a zip or tar file with the set of ``entry``, below ``root``.
+def hand_in_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
+    """Unpack ``archive``, a zip or tar file of ``entry``, below ``root``.
 
     Nothing is done if the set that is there came from it.
 
     Raises:
         MissingError: If there is no such file, it is unsafe, or another set is there already.
-        ChecksumError: If it is another file than the one that came first.
+        ChecksumError: If it is another file than the one that was first fetched.
     """
-    target = root / entry.name
+    target = place(entry, root)
     if not archive.is_file():
         raise MissingError(f"{archive}: no such archive; a folder can be used where it lies")
-    with in_plain_words(f"data set {entry.name!r}"):
-        if _is_of(archive, entry, target):
+    with in_plain_words(_what(entry)):
+        if is_here(entry, registry, root) and _is_of(archive, entry):
             return target
-        _demand_absent(target)
+        if not isinstance(entry, ArchiveSpec):
+            _demand_absent(target)
         checksum = check(archive, _expected(entry), str(archive))
-        _install(archive, entry, Delivery(archive.name, checksum), target)
+        _install(archive, entry, Delivery(archive.name, checksum), registry, root)
     return target
 
 
-def by_hand(entry: DatasetSpec, root: Path) -> str:
-    """Return what a person does to get the set of ``entry``."""
-    where = entry.page or f"its authors ({entry.paper})"
+def by_hand(entry: Unpacked, root: Path) -> str:
+    """Return how a person gets ``entry``."""
+    paper = f" ({entry.paper})" if isinstance(entry, DatasetSpec) else ""
+    where = entry.page or f"its authors{paper}"
     return f"get it from {where}, then run: sod fetch {entry.name} --from ARCHIVE --dir {root}"
+
+
+def _what(entry: Unpacked) -> str:
+    kind = {DatasetSpec: "data set", ArchiveSpec: "archive", MapsSpec: "saliency maps"}[type(entry)]
+    return f"{kind} {entry.name!r}"
+
+
+def _terms(entry: Unpacked) -> str:
+    return entry.license if isinstance(entry, MapsSpec) else entry.terms
 
 
 def _demand_absent(target: Path) -> None:
@@ -84,10 +134,10 @@ def _demand_absent(target: Path) -> None:
         raise MissingError(f"{target}: exists; move it away first")
 
 
-def _is_of(archive: Path, entry: DatasetSpec, target: Path) -> bool:
-    """Say whether ``target`` came from this very archive, perhaps by a run that was killed."""
+def _is_of(archive: Path, entry: Unpacked) -> bool:
+    """Return whether ``archive`` is the file that ``entry`` was unpacked from."""
     expected = _expected(entry)
-    if not target.exists() or not expected.hashed:
+    if not expected.hashed:
         return False
     try:
         check(archive, expected, str(archive))
@@ -96,15 +146,46 @@ def _is_of(archive: Path, entry: DatasetSpec, target: Path) -> bool:
     return True
 
 
-def _expected(entry: DatasetSpec) -> ExpectedFile:
+def _expected(entry: Unpacked) -> ExpectedFile:
+    """Return what is published of the file, else what it was when it was first fetched."""
+    if not isinstance(entry, DatasetSpec) and entry.sha256 is not None:
+        return ExpectedFile(entry.size, entry.sha256)
     record = Lockfile(home()).records().get(entry.name)
     return record.published if record is not None else ExpectedFile()
 
 
-def _install(archive: Path, entry: DatasetSpec, delivery: Delivery, target: Path) -> None:
+def _install(
+    archive: Path, entry: Unpacked, delivery: Delivery, registry: Registry, root: Path
+) -> None:
     first = delivery.checksum
 
     def record() -> None:
         Lockfile(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
 
-    unpack(archive, target, on_whole=record)
+    if not isinstance(entry, ArchiveSpec):
+        unpack(archive, place(entry, root), on_whole=record)
+        return
+    sets = registry.sets_of(entry)
+    with temporary_folder(root, "sets") as shop:
+        unpack(archive, shop / "content")
+        found = _find_sets(shop / "content", sets)
+        if not found:
+            names = ", ".join(one.name for one in sets)
+            raise MissingError(f"{archive}: holds none of the sets {names}")
+        record()
+        for name, folder in found.items():
+            if not (root / name).exists():
+                folder.rename(root / name)
+
+
+def _find_sets(content: Path, sets: Sequence[DatasetSpec]) -> dict[str, Path]:
+    """Return the folders of ``sets`` in an unpacked archive, the uppermost of each."""
+    found: dict[str, Path] = {}
+    level = [content]
+    for _ in range(_DEPTH):
+        level = [sub for folder in level for sub in sorted(folder.iterdir()) if sub.is_dir()]
+        for folder in level:
+            for one in sets:
+                if one.is_called(folder.name):
+                    found.setdefault(one.name, folder)
+    return found

@@ -9,11 +9,11 @@ from sodcli.errors import SodError
 from sodcli.fetch.catalogue import Entry, describe
 from sodcli.fetch.datasets import fetch_dataset, hand_in_dataset
 from sodcli.fetch.weights import Supply, fetch_weights, hand_in
-from sodcli.registry import DatasetSpec, Registry
+from sodcli.registry import Registry, WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FetchOutcome:
     """What became of one name.
 
     Attributes:
@@ -34,8 +34,8 @@ def fetch_all(
     registry: Registry,
     root: Path,
     supply: Supply,
-    report: Callable[[Outcome], None],
-) -> list[Outcome]:
+    report: Callable[[FetchOutcome], None],
+) -> list[FetchOutcome]:
     """Fetch ``entries`` one after the other, data sets to ``root``.
 
     Args:
@@ -58,18 +58,18 @@ def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
     Raises:
         MissingError: If there is no such file, or it is not what ``entry`` names.
     """
-    if isinstance(entry, DatasetSpec):
-        return hand_in_dataset(file, entry, root)
-    return hand_in(file, entry, registry)
+    if isinstance(entry, WeightsSpec):
+        return hand_in(file, entry, registry)
+    return hand_in_dataset(file, entry, registry, root)
 
 
-def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> Outcome:
+def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> FetchOutcome:
     before = describe(entry, registry, root).here and not supply.force
     try:
-        if isinstance(entry, DatasetSpec):
-            path = fetch_dataset(entry, root, supply)
-        else:
+        if isinstance(entry, WeightsSpec):
             path = fetch_weights(entry, registry, supply)
+        else:
+            path = fetch_dataset(entry, registry, root, supply)
     except SodError as error:
-        return Outcome(entry.name, "failed", error=error)
-    return Outcome(entry.name, "here" if before else "fetched", path)
+        return FetchOutcome(entry.name, "failed", error=error)
+    return FetchOutcome(entry.name, "here" if before else "fetched", path)

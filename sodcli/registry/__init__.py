@@ -3,8 +3,10 @@
 from sodcli.registry.register import Registry, default_registry
 from sodcli.registry.specs import (
     DEFAULT_MODEL,
+    ArchiveSpec,
     DatasetSpec,
     HighRes,
+    MapsSpec,
     ModelSpec,
     RecipeSpec,
     WeightsSpec,
@@ -13,8 +15,10 @@ from sodcli.registry.specs import (
 
 __all__ = [
     "DEFAULT_MODEL",
+    "ArchiveSpec",
     "DatasetSpec",
     "HighRes",
+    "MapsSpec",
     "ModelSpec",
     "RecipeSpec",
     "Registry",

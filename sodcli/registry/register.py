@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sodcli.errors import RegistryError, UnknownNameError, UsageError
-from sodcli.registry.specs import DatasetSpec, ModelSpec, RecipeSpec, WeightsSpec
+from sodcli.registry.specs import (
+    ArchiveSpec,
+    DatasetSpec,
+    MapsSpec,
+    ModelSpec,
+    RecipeSpec,
+    WeightsSpec,
+)
 from sodcli.tables import read_table
 from sodcli.text import did_you_mean
 
@@ -28,15 +35,19 @@ class Registry:
         weights: Mapping[str, WeightsSpec],
         recipes: Mapping[str, RecipeSpec],
         datasets: Mapping[str, DatasetSpec],
+        archives: Mapping[str, ArchiveSpec] | None = None,
+        maps: Mapping[str, MapsSpec] | None = None,
     ) -> None:
         self.models, self.weights = dict(models), dict(weights)
         self.recipes, self.datasets = dict(recipes), dict(datasets)
+        self.archives, self.maps = dict(archives or {}), dict(maps or {})
         for entry in self.weights.values():
             if entry.model not in self.models:
                 where = f"models.toml [weights.{entry.name}]"
                 raise RegistryError(f"{where}: no model named {entry.model!r}")
         for spec in self.models.values():
             self._check_defaults(spec)
+        self._check_downloads()
 
     @classmethod
     def read(cls, path: Path) -> "Registry":
@@ -50,7 +61,7 @@ class Registry:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RegistryError(f"{path.name}: {error}") from error
-        unknown = raw.keys() - {"models", "weights", "recipes", "datasets"}
+        unknown = raw.keys() - {"models", "weights", "recipes", "datasets", "archives", "maps"}
         if unknown:
             raise RegistryError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
         return cls(
@@ -61,6 +72,8 @@ class Registry:
                 for name, one in _tables(raw, "recipes").items()
             },
             _entries(raw, "datasets", DatasetSpec),
+            _entries(raw, "archives", ArchiveSpec),
+            _entries(raw, "maps", MapsSpec),
         )
 
     def model(self, name: str) -> ModelSpec:
@@ -78,6 +91,24 @@ class Registry:
             UnknownNameError: If there is none; the message suggests the nearest.
         """
         return _find(self.recipes, "recipe", name)
+
+    def sets_of(self, archive: ArchiveSpec) -> list[DatasetSpec]:
+        """Return the data sets that ``archive`` holds."""
+        return [one for one in self.datasets.values() if one.archive == archive.name]
+
+    def _check_downloads(self) -> None:
+        """Refuse archives, models and sets that are named but not there."""
+        for one in self.datasets.values():
+            if one.archive is not None and one.archive not in self.archives:
+                raise RegistryError(
+                    f"models.toml [datasets.{one.name}]: no archive named {one.archive!r}"
+                )
+        for maps in self.maps.values():
+            where = f"models.toml [maps.{maps.name}]"
+            if maps.model not in self.models:
+                raise RegistryError(f"{where}: no model named {maps.model!r}")
+            if maps.dataset is not None and maps.dataset not in self.datasets:
+                raise RegistryError(f"{where}: no data set named {maps.dataset!r}")
 
     def _check_defaults(self, spec: ModelSpec) -> None:
         """Refuse defaults of a model that are not there; they may stand anywhere in the file."""

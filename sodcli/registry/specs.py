@@ -164,7 +164,9 @@ class DatasetSpec:
         title: Its name in full.
         paper: Where it was published.
         page: Where a person finds it.
-        url: Address of one plain file that holds it all, if there is one.
+        mirrors: Addresses of one archive that holds it alone, tried in turn.
+        archive: The entry under ``[archives]`` that holds it among other sets.
+        part: ``test`` for a benchmark, ``train`` for training.
         pictures: Number of published pictures, or annotated frames, with ground truth.
         sequences: Number of published sequences of a film set.
         split: Names of the sequences that are tested, where the folder holds others as well.
@@ -179,7 +181,9 @@ class DatasetSpec:
     title: str
     paper: str
     page: Address = None
-    url: Address = None
+    mirrors: Mirrors = ()
+    archive: str | None = None
+    part: Literal["test", "train"] = "test"
     pictures: OptionalCount = None
     sequences: OptionalCount = None
     split: tuple[str, ...] = ()
@@ -195,6 +199,61 @@ class DatasetSpec:
         """
         own = name.rpartition("/")[2]
         return plain_name(own) in map(plain_name, (self.name, *self.folders))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSpec:
+    """One entry under ``[archives]``: a download that holds several data sets.
+
+    Attributes:
+        name: Key of the entry, as typed after ``sod fetch``.
+        title: What it holds.
+        page: Where a person finds it.
+        mirrors: Addresses of the very file, tried in turn.
+        size: Size in bytes, if known.
+        sha256: Digest of the file, if known.
+        terms: Its licence and terms, as far as they are stated.
+    """
+
+    name: str
+    title: str
+    page: Address = None
+    mirrors: Mirrors = ()
+    size: OptionalCount = None
+    sha256: Digest = None
+    terms: str = "not stated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapsSpec:
+    """One entry under ``[maps]``: saliency maps that the authors of a network publish.
+
+    Attributes:
+        name: Key of the entry, as typed after ``sod fetch``.
+        model: The entry under ``[models]`` that made them.
+        dataset: The entry under ``[datasets]`` that they belong to; ``None`` for several sets.
+        about: What they are, where ``dataset`` does not say it.
+        page: Where a person finds them.
+        mirrors: Addresses of the very file, tried in turn.
+        size: Size in bytes, if known.
+        sha256: Digest of the file, if known.
+        license: Their licence.
+    """
+
+    name: str
+    model: str
+    license: str
+    dataset: str | None = None
+    about: str = ""
+    page: Address = None
+    mirrors: Mirrors = ()
+    size: OptionalCount = None
+    sha256: Digest = None
+
+    @property
+    def title(self) -> str:
+        """What they are."""
+        return self.about or f"maps on {self.dataset}"
 
 
 def plain_name(name: str) -> str:

@@ -10,6 +10,8 @@ import tarfile
 import threading
 import time
 import zipfile
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +21,12 @@ from rich.console import Console
 
 import sodcli
 from sodcli.cli import ui
+from sodcli.errors import MissingError
+from sodcli.fetch.datasets import fetch_dataset
+from sodcli.fetch.weights import Supply
+from sodcli.registry import Registry
 from sodcli.weights.cache import home
+from sodcli.weights.expected import RetryPolicy
 from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
 from tests.conftest import draw_photo, manifest, rule_weights
@@ -354,12 +361,13 @@ def test_the_list_shows_everything(sod, registry):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert {line.count("\t") for line in lines} == {5}
-    for name in (*registry.weights, *registry.datasets):
+    names = (*registry.weights, *registry.datasets, *registry.archives, *registry.maps)
+    for name in names:
         assert sum(line.split()[:1] == [name] for line in lines) == 1, name
     (line,) = [line for line in lines if line.split()[:1] == ["inspyrenet-dis5k"]]
     assert "DIS-TR" in line
     assert "DIS5K's own terms of use" in line
-    assert "code: MIT" in line
+    assert line.count("MIT") == 1
     assert "no, download" in line
     items = {
         item["name"]: item for item in json.loads(sod("fetch", "--list", "--json").stdout)["items"]
@@ -370,7 +378,105 @@ def test_the_list_shows_everything(sod, registry):
     assert items["sdnet"]["way"] == "built in"
     assert items["minet"]["way"] == "by hand"
     assert items["ECSSD"]["kind"] == "data"
+    assert items["ECSSD"]["archive"] == "inspyrenet-test-sets"
+    groups = ["weights", "test sets", "training sets", "archives", "saliency maps"]
+    assert list(dict.fromkeys(item["group"] for item in items.values())) == groups
+    for line in lines:
+        cells = [cell for cell in line.split("\t") if cell]
+        assert len(set(cells[2:])) == len(cells[2:]), line
+        for cell in cells:
+            words = cell.split()
+            assert all(a != b for a, b in pairwise(words)), line
     assert "arXiv" in items["rcrnet"]["paper"]
+
+
+def pack_sets(path, names):
+    """Write an archive as InSPyReNet's authors do: folders of sets below one folder."""
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in names:
+            packed.writestr(f"Train_Dataset/{name}/images/1.jpg", name.encode())
+            packed.writestr(f"Train_Dataset/{name}/masks/1.png", b"mask")
+        packed.writestr("Train_Dataset/__MACOSX/x", b"")
+    return path
+
+
+def test_sets_of_one_archive_are_downloaded_once(sod, mirror, tmp_path, registry):
+    sets = registry.sets_of(registry.archives["inspyrenet-training-sets"])
+    names = [one.name for one in sets]
+    packed = pack_sets(tmp_path / "sets.zip", names)
+    mirror.pages["/inspyrenet-training-sets"] = packed.read_bytes()
+    mine = home() / "data" / "DUTS-TR" / "mine"
+    mine.mkdir(parents=True)
+    result = sod("fetch", "inspyrenet-training-sets")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{home() / 'data'}\n"
+    assert mine.is_dir()  # a set that is there stays as it is
+    assert not (mine.parent / "images").exists()
+    for name in names[1:]:
+        assert (home() / "data" / name / "images" / "1.jpg").read_bytes() == name.encode()
+        assert sod("fetch", name).stdout == f"{home() / 'data' / name}\n"
+    assert sorted(p.name for p in (home() / "data").iterdir()) == sorted(names)
+    assert len(mirror.asked) == 1
+    other = tmp_path / "other"
+    assert sod("fetch", "inspyrenet-training-sets", "--from", packed, "--dir", other).exit_code == 0
+    assert sorted(p.name for p in other.iterdir()) == sorted(names)
+
+
+def test_an_archive_without_its_sets_is_refused(sod, mirror, tmp_path):
+    packed = pack_sets(tmp_path / "sets.zip", ["cats", "dogs"])
+    result = sod("fetch", "inspyrenet-training-sets", "--from", packed)
+    assert result.exit_code == 4
+    assert "holds none of the sets DUTS-TR, HRSOD-TR-LR, UHRSD-TR-LR" in result.stderr
+    assert not list((home() / "data").iterdir())
+
+
+def test_a_set_comes_with_the_archive_that_holds_it(site, tmp_path, registry):
+    """Without SOD_MIRROR, from a host like OneDrive: a cookie, a redirect, resumable bytes."""
+    packed = pack_sets(tmp_path / "sets.zip", ["HRSOD-TR-LR", "UHRSD-TR-LR"]).read_bytes()
+    share = f"{site.url}/:u:/g/x?e=abc&download=1"
+    archive = replace(registry.archives["inspyrenet-training-sets"], mirrors=(share,))
+    archives = {archive.name: archive}
+    own = Registry(registry.models, registry.weights, registry.recipes, registry.datasets, archives)
+
+    def hand_out(handler):
+        assert "download=1" in handler.path
+        handler.reply(302, b"", Location="/personal/file", Set_Cookie="FedAuth=1")
+
+    def file(handler):
+        if handler.headers.get("Cookie") == "FedAuth=1":
+            serve(handler, packed, None if "Range" in handler.headers else 100)
+        else:
+            handler.reply(200, b"<html>log in</html>", Content_Type="text/html")
+
+    site.pages.update({"/:u:/g/x": hand_out, "/personal/file": file})
+    supply = Supply(retries=RetryPolicy(sleep=lambda _: None))
+    root = tmp_path / "root"
+    for name in ("HRSOD-TR-LR", "UHRSD-TR-LR"):
+        assert fetch_dataset(own.datasets[name], own, root, supply) == root / name
+    assert [headers.get("Range") for _, headers in site.asked[1::2]] == [None, "bytes=100-"]
+    with pytest.raises(MissingError, match=r"exists; move it away first$"):
+        fetch_dataset(own.datasets["HRSOD-TR-LR"], own, root, replace(supply, force=True))
+
+
+def test_published_maps_lie_by_method_and_set(sod, mirror, tmp_path):
+    with zipfile.ZipFile(tmp_path / "maps.zip", "w") as packed:
+        packed.writestr("ECSSD/0001.png", b"map")
+    mirror.pages["/maps-inspyrenet-ecssd"] = (tmp_path / "maps.zip").read_bytes()
+    result = sod("fetch", "maps-inspyrenet-ecssd")
+    folder = home() / "data" / "maps" / "inspyrenet" / "ECSSD"
+    assert result.stdout == f"{folder}\n", result.stderr
+    assert (folder / "0001.png").read_bytes() == b"map"
+
+
+def test_a_dry_run_says_what_a_set_comes_with(sod):
+    result = sod("fetch", "DUTS-TR", "HRSOD-TR-LR", "SOD", "--dry-run")
+    assert result.exit_code == 0
+    assert result.stdout == "".join(
+        f"{home() / 'data' / name}\n" for name in ("DUTS-TR", "HRSOD-TR-LR")
+    )
+    assert "DUTS-TR: unknown size from https://saliencydetection.net/duts/" in result.stderr
+    assert "in the archive inspyrenet-training-sets with other sets" in result.stderr
+    assert "SOD: has to be got by hand" in result.stderr
 
 
 def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):

@@ -97,6 +97,6 @@ def test_a_file_made_from_another_one_than_published_is_found_out(registry):
 def test_a_data_set_that_is_there_is_never_written_over(tmp_path, registry):
     (tmp_path / "DUTS-TE").mkdir()
     entry = registry.datasets["DUTS-TE"]
-    assert fetch_dataset(entry, tmp_path, Supply(offline=True)) == tmp_path / "DUTS-TE"
+    assert fetch_dataset(entry, registry, tmp_path, Supply(offline=True)) == tmp_path / "DUTS-TE"
     with pytest.raises(MissingError, match="exists; move it away first"):
-        fetch_dataset(entry, tmp_path, Supply(force=True))
+        fetch_dataset(entry, registry, tmp_path, Supply(force=True))

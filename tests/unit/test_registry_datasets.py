@@ -20,7 +20,9 @@ masks = ["GT"]
     [
         'kind = "sound"',
         'page = "http://example.org"',
-        'url = "example.org/toy.zip"',
+        'mirrors = ["example.org/toy.zip"]',
+        'archive = "nosuch"',
+        'part = "val"',
         "pictures = 0",
         'pictures = "3"',
         'split = "bear"',

@@ -512,6 +512,24 @@ def test_what_drive_complains_of_is_told(desk, google):
         desk.order(ADDRESS)
 
 
+def test_a_folder_on_drive_is_no_file(desk, google):
+    folder = b"<html><title>MINet - Google Drive</title><body></body></html>"
+    google.pages["/drive/folders/16yTcf"] = lambda h: h.reply(200, folder, Content_Type="text/html")
+    with pytest.raises(MissingError, match="sends a web page instead of the file"):
+        desk.order("/drive/folders/16yTcf")
+    assert desk.is_empty()
+
+
+def test_a_share_that_asks_for_a_login_is_told_and_the_next_mirror_taken(desk, site):
+    site.pages["/share"] = redirect("/login")
+    site.pages["/login"] = lambda h: h.reply(200, b"<html>Sign in</html>", Content_Type="text/html")
+    site.pages["/x"] = BODY
+    desk.order("/share", "/x")
+    assert desk.has()
+    with pytest.raises(MissingError, match="sends a web page instead of the file"):
+        desk.order("/share")
+
+
 def test_a_button_that_leads_elsewhere_is_not_pressed(desk, google):
     with serving({"/sent": BODY}) as plain:
         page = drive_page(plain.url)
