@@ -435,7 +435,7 @@ def test_a_set_comes_with_the_archive_that_holds_it(site, tmp_path, registry):
     packed = pack_sets(tmp_path / "sets.zip", ["HRSOD-TR-LR", "UHRSD-TR-LR"]).read_bytes()
     share = f"{site.url}/:u:/g/x?e=abc&download=1"
     archive = replace(registry.archives["inspyrenet-training-sets"], mirrors=(share,))
-    archives = {archive.name: archive}
+    archives = {**registry.archives, archive.name: archive}
     own = Registry(registry.models, registry.weights, registry.recipes, registry.datasets, archives)
 
     def hand_out(handler):
@@ -509,7 +509,7 @@ def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
         (["minet"], 4, "get MINet_Res50.pth from https://drive.google.com/drive/folders/"),
         (["fgplg"], 4, "Baidu"),
         (["SOD"], 4, "get it from its authors (Movahedi"),
-        (["HKU-IS"], 4, "sod fetch HKU-IS --from ARCHIVE --dir "),
+        (["DIS-VD"], 4, "sod fetch DIS-VD --from ARCHIVE --dir "),
         (["inspyrenet", "--offline"], 4, "--offline is given"),
         (["DUTS-TE", "--offline"], 4, "--offline is given"),
     ],
@@ -576,8 +576,10 @@ def test_a_screen_cuts_no_name_that_one_must_type(sod, registry, monkeypatch, co
     monkeypatch.setattr("sodcli.cli.ui.on_screen", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = sod("fetch", "--list").stdout.splitlines()
-    first = {line.partition(" ")[0] for line in lines[lines.index("─" * len(lines[0])) + 1 :]}
-    assert first - {""} == {*registry.weights, *registry.datasets}
+    first = {line.partition(" ")[0] for line in lines if not line.startswith("─")}
+    names = {*registry.weights, *registry.datasets, *registry.archives, *registry.maps}
+    groups = {"weights", "test", "training", "archives", "saliency"}  # headings' first words
+    assert first - {""} == names | groups
     words = {word.rstrip(";") for line in lines for word in line.split()}
     assert words >= {entry.model for entry in registry.weights.values()}
     assert max(map(len, lines)) <= columns
