@@ -440,7 +440,7 @@ def test_a_set_comes_with_the_archive_that_holds_it(site, tmp_path, registry):
 
     def hand_out(handler):
         assert "download=1" in handler.path
-        handler.reply(302, b"", Location="/personal/file", Set_Cookie="FedAuth=1")
+        handler.reply(302, b"", Location="/personal/file", Set_Cookie="FedAuth=1; path=/")
 
     def file(handler):
         if handler.headers.get("Cookie") == "FedAuth=1":
