@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_told(label, tmp_path):
     (tmp_path / "out").write_bytes(b"a file")
     result = label()
     assert result.exit_code == 1
-    assert f"cannot write to {tmp_path / 'out' / '1_5'}" in " ".join(result.stderr.split())
+    assert f"cannot write {tmp_path / 'out' / '1_5'}" in " ".join(result.stderr.split())
 
 
 def test_what_a_set_is_tested_on_is_not_labelled(sod, tmp_path):
