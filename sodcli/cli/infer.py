@@ -318,7 +318,7 @@ def infer(
     [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares the files between processes.
     """
     from sodcli.imaging.framing import read_box, read_framing
-    from sodcli.io.camera.capture import camera_number
+    from sodcli.io.camera.capture import live_source
     from sodcli.io.films.formats import check_codec
     from sodcli.io.films.sequence import frame_rate
     from sodcli.io.films.tracks import sound_file
@@ -371,8 +371,8 @@ def infer(
         compiled=compiled,
         verbose=verbose,
     )
-    number = camera_number(sources)
-    if number is None:
+    source = live_source(sources)
+    if source is None:
         infer_files(settings, network, device)
     else:
-        infer_camera(number, settings, network, device)
+        infer_camera(source, settings, network, device)

@@ -20,14 +20,14 @@ _INTERRUPTED = 130
 
 
 def infer_camera(
-    number: int, settings: "InferSettings", network: NetworkOptions, device: str
+    source: int | str, settings: "InferSettings", network: NetworkOptions, device: str
 ) -> None:
     """Show or record a camera until the user ends it.
 
     Display and camera are looked for before the network is loaded, which takes seconds.
 
     Args:
-        number: The camera's, as typed.
+        source: The camera's number, or the stream's address.
         settings: The run's settings.
         network: Which network to load.
         device: As typed.
@@ -36,34 +36,37 @@ def infer_camera(
         SodError: If anything fails; the recording up to then is whole.
         typer.Exit: With 130 if Ctrl-C ended it.
     """
-    from sodcli.io.camera.capture import open_camera
+    from sodcli.io.camera.capture import live_label, open_camera
 
     film = settings.styles[0].film
     if film is not None:
         raise UsageError(f"{film}: behind a camera goes a picture, not a film")
+    if isinstance(source, str) and network.offline:
+        raise UsageError(f"{live_label(source)}: --offline opens no stream")
     if settings.start_s:
         raise UsageError("--start is for films: a camera begins now")
     if settings.duration_s is not None:
         raise UsageError("--duration is for films: end a camera with --frames or Ctrl-C")
-    job = _plan(number, settings)
+    job = _plan(source, settings)
     if settings.dry_run:
-        _print_plan(number, settings, job)
+        _print_plan(source, settings, job)
         return
     show = _wants_window(settings, job)
-    with open_camera(number) as camera:
+    with open_camera(source) as camera:
         predictor, where = network.load(device, settings.quiet)
-        interrupted = _run(number, settings, camera, job, show, predictor, where)
+        interrupted = _run(source, settings, camera, job, show, predictor, where)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)
 
 
-def _plan(number: int, settings: "InferSettings") -> "Job | None":
+def _plan(source: int | str, settings: "InferSettings") -> "Job | None":
     from sodcli.infer.recording import plan_recording
+    from sodcli.io.camera.capture import live_name
     from sodcli.io.naming import picture_suffix
 
     alpha = settings.styles[0].alpha
     picture_suffix(settings.form, films_only=True, alpha=alpha)  # a camera gives no pictures
-    return None if settings.out is None else plan_recording(f"camera{number}", settings)
+    return None if settings.out is None else plan_recording(live_name(source), settings)
 
 
 def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
@@ -84,11 +87,11 @@ def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
     return True
 
 
-def _print_plan(number: int, settings: "InferSettings", job: "Job | None") -> None:
+def _print_plan(source: int | str, settings: "InferSettings", job: "Job | None") -> None:
     outputs = [] if job is None else [job.output]
     if settings.json:
-        source = str(number)
-        rows = [{"input": source, "output": output, "status": "write"} for output in outputs]
+        typed = str(source)
+        rows = [{"input": typed, "output": output, "status": "write"} for output in outputs]
         ui.print_json({"results": rows})
         return
     for output in outputs:
@@ -96,7 +99,7 @@ def _print_plan(number: int, settings: "InferSettings", job: "Job | None") -> No
 
 
 def _run(
-    number: int,
+    source: int | str,
     settings: "InferSettings",
     camera: "Camera",
     job: "Job | None",
@@ -131,14 +134,14 @@ def _run(
                 ),
             )
     except SodError as error:
-        _report(number, settings, about, meter, recording, error)
+        _report(source, settings, about, meter, recording, error)
         raise
-    _report(number, settings, about, meter, recording, None)
+    _report(source, settings, about, meter, recording, None)
     return interrupted
 
 
 def _report(
-    number: int,
+    source: int | str,
     settings: "InferSettings",
     about: dict[str, str],
     meter: "Meter",
@@ -152,7 +155,7 @@ def _report(
     ui.note(f"{meter.count} frames in {meter.seconds:.1f} s{rate}{where}", quiet=settings.quiet)
     if settings.json:
         row = {
-            "input": str(number),
+            "input": str(source),
             "output": output,
             "status": "failed" if error else "done",
             "error": str(error) if error else None,

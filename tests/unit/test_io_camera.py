@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sodcli.errors import SourceError, UsageError
-from sodcli.io.camera.capture import camera_number, open_camera
+from sodcli.io.camera.capture import live_source, open_camera
 from sodcli.process import silent_stderr
 from tests.camera_kit import StandIn
 
@@ -19,13 +19,13 @@ from tests.camera_kit import StandIn
     [(["0"], 0), (["2"], 2), (["./0"], None), (["0.jpg"], None), (["-"], None), (["²"], None)],
 )
 def test_digits_alone_are_a_camera(sources, number):
-    assert camera_number(sources) == number
+    assert live_source(sources) == number
 
 
 @pytest.mark.parametrize("sources", [["0", "1"], ["photo.jpg", "0"], ["0", "0"]])
 def test_a_camera_is_the_only_source(sources):
     with pytest.raises(UsageError, match=r"is ./\d$"):
-        camera_number(sources)
+        live_source(sources)
 
 
 def test_frames_are_rgb_and_counted():

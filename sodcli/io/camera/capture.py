@@ -1,5 +1,7 @@
 """A camera as a source of frames."""
 
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,25 +20,39 @@ USUAL_RATE: Final = Fraction(30)
 _LAST_NUMBER: Final = 99  # from 100 on OpenCV takes the hundreds for one of its drivers
 _FASTEST: Final = 120  # frames per second; drivers that know no rate say 0, 1000 or more
 _RETRY_S: Final = 0.02
+_ADDRESS: Final = re.compile(r"(rtsps?|rtmps?|https?|udp|rtp|srt|tcp)://", re.IGNORECASE)
+_DEVICE: Final = re.compile(r"/dev/video(\d+)")
+_SILENCE_MS: Final = 10_000  # after which a stream that says nothing counts as broken off
+_RECONNECT_S: Final = 15.0
+_FFMPEG_OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# A playlist may name parts of the stream on servers, never files of this machine.
+_PROTOCOLS: Final = "http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy"
 
 
-def camera_number(sources: Sequence[str]) -> int | None:
-    """Return the number of the camera that the arguments name; ``None`` if they name files.
+def live_source(sources: Sequence[str]) -> int | str | None:
+    """Return the camera's number or the stream's address; ``None`` if the arguments name files.
 
-    Digits alone are a camera; a file called ``0`` is written ``./0``.
+    Digits alone are a camera; a file called ``0`` is written ``./0``. ``/dev/video2`` is camera 2.
 
     Raises:
-        UsageError: If a camera stands beside another source.
+        UsageError: If a camera or stream stands beside another source.
     """
-    cameras = [source for source in sources if source.isascii() and source.isdigit()]
-    if not cameras:
+    live = [source for source in sources if _live(source) is not None]
+    if not live:
         return None
     if len(sources) > 1:
-        raise UsageError(
-            f"{cameras[0]} is a camera, and a camera is the only source of its run;"
-            f" a file of that name is ./{cameras[0]}"
-        )
-    return int(cameras[0])
+        what = "a stream" if isinstance(_live(live[0]), str) else "a camera"
+        hint = f"; a file of that name is ./{live[0]}" if live[0].isdigit() else ""
+        raise UsageError(f"{live[0]} is {what}, and {what} is the only source of its run{hint}")
+    return _live(live[0])
+
+
+def _live(source: str) -> int | str | None:
+    if source.isascii() and source.isdigit():
+        return int(source)
+    if device := _DEVICE.fullmatch(source):
+        return int(device[1])
+    return source if _ADDRESS.match(source) else None
 
 
 class Camera:
@@ -47,10 +63,19 @@ class Camera:
         rate: Frames per second as the driver says, or 30 where it does not know.
     """
 
-    def __init__(self, number: int, device: cv2.VideoCapture, *, patience_s: float = 2.0) -> None:
-        self.label = f"camera {number}"
+    def __init__(
+        self,
+        source: int | str,
+        device: cv2.VideoCapture,
+        *,
+        patience_s: float = 2.0,
+        reopen: Callable[[], cv2.VideoCapture] | None = None,
+    ) -> None:
+        """Read ``device``; ``reopen`` connects anew to a stream that broke off."""
+        self.label, self._name = live_label(source), live_name(source)
         self.rate = _rate(device.get(cv2.CAP_PROP_FPS))
-        self._name, self._device, self._patience_s = f"camera{number}", device, patience_s
+        self._device, self._patience_s, self._reopen = device, patience_s, reopen
+        self._finite = isinstance(source, str) and device.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         self._index = 0
         self._reading = threading.Lock()
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old pictures must not wait in the driver
@@ -78,9 +103,13 @@ class Camera:
             there, bgr = self._try()
             if there and bgr is not None and bgr.size:
                 break
+            if self._finite and self._index:
+                raise SourceError(f"{self.label}: the stream has ended")
             if time.monotonic() > until:
-                raise SourceError(f"{self.label}: no more pictures; is it still plugged in?")
+                hint = "; is it still plugged in?" if self._reopen is None else ""
+                raise SourceError(f"{self.label}: no more pictures{hint}")
             time.sleep(_RETRY_S)
+            self._reconnect()
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         self._index += 1
         return Frame(rgb, self._index - 1, self._name)
@@ -94,6 +123,12 @@ class Camera:
         if self._reading.acquire(timeout=self._patience_s):
             self._device.release()
 
+    def _reconnect(self) -> None:
+        if self._reopen is not None:
+            with self._reading:
+                self._device.release()
+                self._device = self._reopen()
+
     def _try(self) -> tuple[bool, Any]:
         with self._reading, suppress(cv2.error):  # which is as good as no picture
             return self._device.read()
@@ -101,33 +136,60 @@ class Camera:
 
 
 def open_camera(
-    number: int, *, opener: Callable[[int], cv2.VideoCapture] | None = None, patience_s: float = 2.0
+    source: int | str,
+    *,
+    opener: Callable[[int], cv2.VideoCapture] | None = None,
+    patience_s: float = 2.0,
 ) -> Camera:
-    """Open camera ``number``; 0 is the first.
+    """Open a camera by its number, 0 is the first, or a stream by its address.
 
     OpenCV is kept from the terminal from here on, and the drivers below it while they look for it.
 
     Args:
-        number: As the system counts its cameras.
-        opener: Opens the device; by default ``cv2.VideoCapture``.
+        source: As the system counts its cameras; or ``rtsp://``, ``http://``, ``udp://`` and such.
+        opener: Opens the device of a camera; by default ``cv2.VideoCapture``.
         patience_s: How long a camera may fail to deliver before it counts as gone.
 
     Raises:
         SourceError: If there is none, or it cannot be opened.
     """
-    if number > _LAST_NUMBER:
-        raise SourceError(f"camera {number}: no such camera; the first one is 0")
+    label = live_label(source)
+    if isinstance(source, int) and source > _LAST_NUMBER:
+        raise SourceError(f"{label}: no such camera; the first one is 0")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     with silent_stderr():
-        device = (opener or cv2.VideoCapture)(number)
+        device = (
+            _open_stream(source)
+            if isinstance(source, str)
+            else (opener or cv2.VideoCapture)(source)
+        )
         opened = device.isOpened()
     if not opened:
         device.release()
+        if isinstance(source, str):
+            raise SourceError(f"{label}: no stream there, or it does not answer")
         raise SourceError(
-            f"camera {number}: cannot be opened; is it plugged in, free, and allowed for this"
-            " program?"
+            f"{label}: cannot be opened; is it plugged in, free, and allowed for this program?"
         )
-    return Camera(number, device, patience_s=patience_s)
+    if isinstance(source, str):
+        return Camera(source, device, patience_s=_RECONNECT_S, reopen=lambda: _open_stream(source))
+    return Camera(source, device, patience_s=patience_s)
+
+
+def live_label(source: int | str) -> str:
+    """Return what messages call a camera or stream, without the password in an address."""
+    return f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/@]*@", "//", source)
+
+
+def live_name(source: int | str) -> str:
+    """Return what files of a camera or stream are called."""
+    return f"camera{source}" if isinstance(source, int) else "stream"
+
+
+def _open_stream(address: str) -> cv2.VideoCapture:
+    os.environ.setdefault(_FFMPEG_OPTIONS, f"rtsp_transport;tcp|protocol_whitelist;{_PROTOCOLS}")
+    waits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _SILENCE_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
+    return cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*waits, _SILENCE_MS])
 
 
 def _rate(said: float) -> Fraction:
