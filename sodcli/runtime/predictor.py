@@ -1,39 +1,43 @@
 """From a picture to its saliency map: the Python API and the core of ``sod infer``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from sodcli.errors import UsageError
+from sodcli.errors import SodError, UsageError
 from sodcli.fetch.weights import Supply
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.tensors import to_input, to_saliency
+from sodcli.imaging.tensors import binarise, to_input, to_saliency
 from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array, Backend
 from sodcli.runtime.backends.choose import BackendRequest, check_request, decide, make_backend
 from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.device import choose_device, set_threads, thread_count
 from sodcli.runtime.high_resolution import Sizes
-from sodcli.runtime.inputs import to_frame
+from sodcli.runtime.inputs import Picture, to_frame
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.weights.expected import DownloadEvents
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from sodcli.imaging.compose import Look
     from sodcli.runtime.backends.torch_backend import TorchBackend
 
 SMALLEST_SIDE: Final = 32
 
 
 class Predictor:
-    """A network with its weights; call it with a picture. Threads may share one predictor.
+    """A network with its weights; call it with a picture.
+
+    Threads may share one predictor. It can be pickled, and used after a fork of the process; each
+    process opens the network for itself.
 
     Attributes:
         spec: The model's entry in models.toml.
@@ -76,14 +80,15 @@ class Predictor:
         """
         return self.origin.build() if isinstance(self.origin, ModelSource) else self.origin
 
-    def __call__(
-        self, image: str | Path | bytes | Image.Image | NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
+    def __call__(self, image: Picture) -> NDArray[np.float32]:
         """Return the saliency of one picture.
 
+        In an asynchronous program use ``await asyncio.to_thread(predictor, image)``.
+
         Args:
-            image: A path, the bytes of a picture file, a ``PIL.Image``, or an array
-                ``(H, W, 3)`` uint8, RGB.
+            image: A path, the bytes of a picture file, an open binary file, a ``PIL.Image``, an
+                array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, or a torch tensor ``(C, H, W)``;
+                uint8, uint16, or float in ``[0, 1]``.
 
         Returns:
             ``(H, W)`` float32 in ``[0, 1]``, at the picture's own size as displayed (EXIF
@@ -91,11 +96,106 @@ class Predictor:
 
         Raises:
             SourceError: If the picture cannot be read.
-            TypeError: If ``image`` is of another type, shape or dtype.
+            TypeError: If ``image`` is of another type, shape, dtype or range of values.
         """
-        (frame,) = self.predict([to_frame(image)])
-        assert frame.saliency is not None  # for the type checker
-        return frame.saliency
+        return _saliency(self.predict([to_frame(image)])[0])
+
+    def many(
+        self,
+        images: Iterable[Picture],
+        *,
+        batch: int | None = None,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[NDArray[np.float32] | SodError | TypeError]:
+        """Yield the saliency of each picture, in order; pictures are read as they are needed.
+
+        Args:
+            images: As of :meth:`__call__`.
+            batch: Pictures per forward pass; by default the fastest number, found by timing the
+                first ones.
+            errors: ``"yield"`` yields the error of a picture that cannot be read in its place and
+                goes on; ``"raise"`` raises it.
+
+        Yields:
+            ``(H, W)`` float32 in ``[0, 1]``.
+
+        Raises:
+            SourceError: If a picture cannot be read.
+            TypeError: If ``images`` is not iterable, or one is of another type.
+        """
+        for answer in self._answers(images, batch):
+            if isinstance(answer, Frame):
+                yield _saliency(answer)
+            elif errors == "yield":
+                yield answer
+            else:
+                raise answer
+
+    def cut_out(
+        self,
+        image: Picture,
+        type: str = "rgba",  # noqa: A002 - the name of the option
+        *,
+        background: Picture | None = None,
+        refine: bool = True,
+        threshold: float | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return the pixels that ``sod infer --type`` writes.
+
+        Args:
+            image: As of :meth:`__call__`.
+            type: A value of ``--type``: ``rgba``, ``map``, ``green``, ``blur``, a colour, the path
+                of a background picture, ...
+            background: A picture to put behind the subject, instead of ``type``.
+            refine: Remove the old background's colour from soft edges.
+            threshold: Saliency in ``[0, 1]`` from which a pixel is wholly salient, all others not
+                at all; ``None`` keeps the map soft.
+
+        Returns:
+            uint8 of the picture's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight
+            alpha for types with transparency, ``(H, W, 3)`` RGB for the others.
+
+        Raises:
+            UsageError: If there is no such type.
+            SourceError: If a picture cannot be read.
+            TypeError: If a picture is of another type, shape, dtype or range of values.
+        """
+        kind, look = _style(type, background, refine)
+        return _rendered(self.predict([to_frame(image)])[0], kind, look, threshold)
+
+    def film(
+        self, path: str | Path, *, batch: int | None = None, frames: int | None = None
+    ) -> Iterator[Frame]:
+        """Yield the frames of a film with their saliency, in order, with bounded memory.
+
+        Args:
+            path: A film that ffmpeg reads.
+            batch: Frames, or clips of a clip model, per forward pass; by default the fastest.
+            frames: Stop after this number of frames.
+
+        Yields:
+            Frames; ``frame.rgb`` is ``(H, W, 3)`` uint8, ``frame.saliency`` ``(H, W)`` float32 in
+            ``[0, 1]``, ``frame.seconds`` its time where the frame rate varies.
+
+        Raises:
+            SourceError: If the film cannot be read.
+        """
+        from sodcli.io.films.read import FilmReader
+        from sodcli.runtime.stream import saliency_stream
+
+        return saliency_stream(self, FilmReader(Path(path), frames=frames), batch=batch)
+
+    def _answers(
+        self, images: Iterable[Picture], batch: int | None
+    ) -> Iterator[Frame | SodError | TypeError]:
+        from sodcli.runtime.batching import batched, retry_smaller
+
+        def work(items: Sequence[Frame | SodError | TypeError]) -> list[Any]:
+            frames = [item for item in items if isinstance(item, Frame)]
+            answers = iter(retry_smaller(self.predict, frames))
+            return [next(answers) if isinstance(item, Frame) else item for item in items]
+
+        return batched(work, map(_frame_or_error, images), backend=self.batching, batch=batch)
 
     def predict(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return ``frames`` with their saliency, computed as one batch.
@@ -212,6 +312,43 @@ def load(
     return Predictor(
         source.spec, origin, runner, size=size, trained=source.trained, weights=source.path
     )
+
+
+def _frame_or_error(image: Picture) -> Frame | SodError | TypeError:
+    try:
+        return to_frame(image)
+    except (SodError, TypeError) as error:
+        return error
+
+
+def _saliency(frame: Frame) -> NDArray[np.float32]:
+    if frame.saliency is None:
+        raise ValueError("the frame has no saliency yet")
+    return frame.saliency
+
+
+def _style(kind: str, background: Picture | None, refine: bool) -> "tuple[str, Look]":
+    """Return the output type and look for a value of ``--type``, or for a background picture."""
+    from sodcli.imaging.compose import PICTURE, Look
+    from sodcli.io.pictures.colour import in_srgb
+    from sodcli.io.settings import choose_style
+
+    if background is not None:
+        behind = in_srgb(to_frame(background))
+        return PICTURE, Look(over_white(behind.rgb, behind.alpha), refine)
+    style = choose_style(kind, refine=refine)
+    return style.kind, style.look
+
+
+def _rendered(frame: Frame, kind: str, look: "Look", threshold: float | None) -> NDArray[np.uint8]:
+    from sodcli.imaging.compose import compose, needs_srgb
+    from sodcli.io.pictures.colour import in_srgb
+
+    if needs_srgb(kind):
+        frame = in_srgb(frame)
+    if threshold is not None:
+        frame = replace(frame, saliency=binarise(_saliency(frame), threshold))
+    return compose(kind, frame, look)
 
 
 def _torch_backend(

@@ -1,0 +1,76 @@
+"""One predictor in several threads, in forked processes, and pickled."""
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import sodcli
+from tests.conftest import draw_photo
+from tests.graph_kit import ENGINES, engine
+
+BACKENDS = ("torch", *ENGINES)
+PHOTOS = [draw_photo(seed, size_hw)[0] for seed, size_hw in ((1, (60, 80)), (2, (90, 50)))]
+FORK = """
+import multiprocessing, sys
+import sodcli
+from tests.conftest import draw_photo
+
+def answer(number):
+    return float(predictor(PHOTOS[number]).sum())
+
+PHOTOS = [draw_photo(1, (60, 80))[0], draw_photo(2, (90, 50))[0]]
+predictor = sodcli.load(backend=sys.argv[1], device="cpu", size=64, threads=2)
+if sys.argv[2] == "after":
+    predictor(PHOTOS[0])
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    forked = pool.map_async(answer, [0, 1]).get(60)
+    again = pool.map_async(answer, [1, 0]).get(60)
+own = [answer(0), answer(1)]
+assert max(abs(a - b) for a, b in zip(forked + again[::-1], own * 2)) < 0.01, (forked, again, own)
+print("same")
+"""
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param if request.param == "torch" else engine(request.param).name
+
+
+def test_threads_get_the_map_of_their_own_picture(backend):
+    predictor = sodcli.load(backend=backend, device="cpu", size=64)
+    expected = [predictor(photo) for photo in PHOTOS]
+
+    def ask(number):
+        return [np.abs(predictor(PHOTOS[n % 2]) - expected[n % 2]).max() for n in range(number, 8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        worst = [max(found) for found in pool.map(ask, [0, 1] * 4)]
+    assert len(worst) == 8
+    assert max(worst) < 1e-4
+
+
+def test_a_pickled_predictor_gives_the_same_maps(backend):
+    predictor = sodcli.load(backend=backend, device="cpu", size=64)
+    expected = predictor(PHOTOS[0])
+    copy = pickle.loads(pickle.dumps(predictor))
+    assert np.abs(copy(PHOTOS[0]) - expected).max() < 1e-5
+    assert (copy.spec, copy.size_hw, copy.backend.where) == (
+        predictor.spec,
+        predictor.size_hw,
+        predictor.backend.where,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_forked_process_computes_maps(backend, when):
+    """Servers load first and fork then; whether a picture was computed before does not matter."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, backend, when], capture_output=True, text=True, timeout=180
+    )
+    assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
