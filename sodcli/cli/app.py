@@ -1,5 +1,6 @@
 """The ``sod`` program: commands are registered here, errors end here."""
 
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -61,6 +62,12 @@ def explain(error: Exception, screen: str) -> int:
     package = _missing_package(error)
     if package is not None:
         ui.error(f"this needs {_DISPLAY_NAMES.get(package, package)}; run: pip install {package}")
+        return UsageError.exit_code
+    if isinstance(error, ImportError) and re.search(r"libGL|libgthread|libglib", str(error)):
+        ui.error(
+            "OpenCV needs system libraries of the desktop; run: apt-get install libgl1 "
+            "libglib2.0-0t64, or use opencv-python-headless in place of opencv-python"
+        )
         return UsageError.exit_code
     if isinstance(error, OSError) and error.strerror:  # from the disk, not caught where it occurred
         where = f"{error.filename}: " if error.filename is not None else ""

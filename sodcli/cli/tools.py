@@ -120,7 +120,6 @@ def speed(
     from sodcli.registry import default_registry
 
     specs = [default_registry().model(name) for name in model]  # before PyTorch: a typo fails fast
-    from sodcli.infer.speed import measure_pipeline
     from sodcli.runtime.backends.choose import BackendRequest, check_request
     from sodcli.runtime.device import choose_device, set_threads
     from sodcli.runtime.speed import SpeedSettings, measure_speed
@@ -138,7 +137,11 @@ def speed(
         compiled=compiled,
         backend=backend,
     )
-    measure = measure_pipeline if pipeline else measure_speed
+    measure = measure_speed
+    if pipeline:
+        from sodcli.infer.speed import measure_pipeline  # imports OpenCV
+
+        measure = measure_pipeline
     results = []
     with ui.progress("runs", len(specs) * (runs + warmup), quiet=quiet) as advance:
         for spec in specs:

@@ -88,3 +88,89 @@ def test_what_needs_pytorch_says_so_where_it_is_not(photo, tmp_path, small_weigh
     )
     assert done.stderr.splitlines()[-1] == "error: this needs PyTorch; run: pip install torch"
     assert (done.returncode, done.stdout) == (2, "")
+
+
+HIDDEN = """
+import sys
+for name in {hidden}:
+    sys.modules[name] = None
+sys.argv[0] = "sod"
+from sodcli.cli.app import app
+app()
+"""
+
+
+def run_hidden(hidden, *words):
+    return subprocess.run(
+        [sys.executable, "-c", HIDDEN.format(hidden=list(hidden)), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "engine_"),
+    [
+        (("onnx",), "onnx"),  # what making graphs needs, not running them
+        (("onnxruntime",), "openvino"),
+        (("onnxruntime", "onnx"), "openvino"),
+        (("openvino", "onnx"), "onnx"),
+        (("torch", "timm", "openvino", "onnx"), "onnx"),
+        (("torch", "timm", "onnxruntime", "onnx"), "openvino"),
+        (("onnxruntime", "openvino", "onnx"), "torch"),
+    ],
+)
+def test_the_built_in_model_runs_on_what_is_installed(photo, hidden, engine_):
+    if engine_ != "torch":
+        engine(engine_)
+    done = run_hidden(hidden, "infer", photo)
+    assert (done.returncode, done.stdout) == (0, f"{photo.with_name('photo_rgba.png')}\n"), (
+        done.stderr
+    )
+    assert f", {engine_}, model" in done.stderr
+
+
+@pytest.mark.parametrize("hidden", [("onnx",), ("onnxruntime", "onnx"), ("openvino", "onnx")])
+def test_other_weights_fall_back_to_pytorch_where_no_graph_can_be_made(
+    photo, small_weights, hidden
+):
+    done = run_hidden(hidden, "infer", photo, "-w", small_weights, "--size", 64)
+    assert done.returncode == 0, done.stderr
+    assert ", torch, model sdnet" in done.stderr
+
+
+def test_a_backend_that_cannot_get_its_graph_says_what_to_install(photo, small_weights):
+    engine("onnx")
+    words = ("infer", photo, "-m", "sdnet", "-w", small_weights, "--backend", "onnx")
+    done = run_hidden(("onnx",), *words)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: making the graph of 'sdnet' needs the package onnx; run: pip install onnx, "
+        "or use --backend torch"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("fetch", "--list"), ("reparam", "sdnet", "-o", "x.safetensors"),
+     ("speed", "--runs", "1", "--warmup", "0", "--size", "32")],
+)  # fmt: skip
+def test_what_needs_no_pictures_needs_no_opencv(tmp_path, words):
+    words = [tmp_path / word if word == "x.safetensors" else word for word in words]
+    done = run_hidden(("cv2",), *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_opencv_without_its_system_libraries_says_what_to_install(photo, tmp_path):
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    text = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (fake / "cv2.py").write_text(f"raise ImportError({text!r})\n")
+    code = f"import sys; sys.path.insert(0, {str(fake)!r})\n" + HIDDEN.format(hidden=[])
+    done = subprocess.run(
+        [sys.executable, "-c", code, "infer", str(photo)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "apt-get install libgl1" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("auto", "torch", "onnx", "openvino")
 _PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
-_MANY: Final = 100  # pictures from which on the slower start of OpenVINO, or making a graph, pays
+_OPENVINO_PAYS: Final = 100  # pictures that make up for its slower start
+_MAKING_PAYS: Final = 10  # pictures that make up for the seconds in which PyTorch makes a graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def check_request(request: BackendRequest) -> None:
     if name in ("auto", "torch"):
         return
     if not installed(name):
-        raise UsageError(f"--backend {name} is not installed; run: pip install 'sodcli[{name}]'")
+        raise UsageError(f"--backend {name} is not installed; run: pip install {_PACKAGES[name]}")
     if request.device not in ("auto", "cpu"):
         raise UsageError(
             f"--backend {name} runs on the CPU; use --backend torch with --device {request.device}"
@@ -76,8 +77,9 @@ def decide(
     On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, of which it computes each
     frame once instead of once per clip, and for models with a second, larger pass, which it
     computes in strips, in bounded memory. Otherwise it is OpenVINO, or ONNX Runtime for a few
-    pictures because it starts faster. A graph that does not exist yet has to be made by PyTorch,
-    which takes seconds, so it is used only if there are many pictures.
+    pictures because it starts faster. A graph that does not exist yet is made by PyTorch and the
+    package onnx, which takes seconds; without them, or for fewer than ten pictures, PyTorch runs
+    the network itself.
 
     Raises:
         UsageError: If the requested backend cannot run the network.
@@ -113,9 +115,11 @@ def _fastest(request: BackendRequest, graphs: Graphs) -> str:
     if request.half:
         return "openvino" if installed("openvino") and _has_bfloat16() else "torch"
     known = [name for name in _PACKAGES if installed(name)]
-    if not known or not (graphs.exist() or (request.pictures or 0) >= _MANY):
+    pictures = _OPENVINO_PAYS if request.pictures is None else request.pictures
+    makes = pictures >= _MAKING_PAYS and find_spec("onnx") is not None
+    if not known or not (graphs.exist() or makes):
         return "torch"
-    many = request.pictures is None or request.pictures >= _MANY
+    many = pictures >= _OPENVINO_PAYS
     return known[-1] if many else known[0]
 
 

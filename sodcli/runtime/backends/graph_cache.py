@@ -4,11 +4,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 
 from sodcli import __version__
-from sodcli.errors import SinkError, WeightsError
+from sodcli.errors import SinkError, UsageError, WeightsError
 from sodcli.runtime.model_source import ModelSource
 from sodcli.weights import cache
 
@@ -66,6 +67,7 @@ class Graphs:
             open_graph: Reads the file; raises :class:`GraphError` if it cannot.
 
         Raises:
+            UsageError: If the graph has to be made and the package onnx is not installed.
             WeightsError: If the weights are damaged, or the graph that ships with the package is.
         """
         ready = shipped(self._source) if kind == "plain" and shape is None else None
@@ -90,9 +92,14 @@ class Graphs:
         return folder() / name
 
     def _make(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
+        path, spec = self._path(kind, shape), self._source.spec
         from sodcli.runtime.onnx.trace import write_graph  # imports PyTorch
 
-        path, spec = self._path(kind, shape), self._source.spec
+        if find_spec("onnx") is None:  # what PyTorch's exporter needs
+            raise UsageError(
+                f"making the graph of {spec.name!r} needs the package onnx; run: pip install onnx, "
+                "or use --backend torch"
+            )
         self._report(f"making the graph of {spec.name}, once")
         module = self._source.build()
         try:

@@ -29,7 +29,7 @@ def require_packages() -> None:
     """
     for name in _PACKAGES:
         if find_spec(name) is None:
-            raise UsageError(f"{name} is not installed; run: pip install 'sodcli[onnx]'")
+            raise UsageError(f"{name} is not installed; run: pip install {name}")
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
