@@ -81,12 +81,12 @@ def test_pictures_of_the_readme_are_there():
     assert all((Path(__file__).parents[2] / path).is_file() for path in shown)
 
 
-def test_the_small_installation_leaves_out_pytorch_and_timm_only():
+def test_the_small_installation_leaves_out_pytorch_and_what_is_of_use_with_it_only():
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     needed = tomllib.loads(project)["project"]["dependencies"]
-    needed = {re.match(r"[\w-]+", one)[0] for one in needed} - {"torch", "timm"}
+    needed = {re.match(r"[\w-]+", one)[0] for one in needed} - {"torch", "timm", "onnx"}
     (given,) = re.findall(r"^pip install --no-deps \. && pip install (.+)$", README, re.MULTILINE)
-    assert set(given.split()) == needed | {"onnxruntime"}
+    assert set(given.split()) == needed
 
 
 def test_what_contributing_names_exists():
