@@ -1,6 +1,7 @@
 """Find the model and the weights file that are meant, without importing PyTorch."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ class ModelSource:
         registry: The registry that ``spec`` comes from.
         reparam: Fold difference convolutions and norms (DCR).
         read: The tensors, if the file has been read already.
+        note: Called with a line about what was taken from the file, if it held more than weights.
     """
 
     spec: ModelSpec
@@ -36,6 +38,7 @@ class ModelSource:
     registry: Registry
     reparam: bool = True
     read: "RawWeights | None" = None
+    note: Callable[[str], None] = lambda _text: None
 
     def build(self) -> "nn.Module":
         """Return the network with its weights, in eval mode, on the CPU.
@@ -59,7 +62,12 @@ class ModelSource:
         """
         from sodcli.weights.read import read_weights
 
-        return self.read or read_weights(self.path)
+        raw = self.read or read_weights(self.path)
+        if raw.averaged:
+            self.note(
+                f"{self.path}: holds several sets of weights; the averaged ones (EMA) are used"
+            )
+        return raw
 
     @cached_property
     def trained(self) -> int | None:
@@ -131,16 +139,19 @@ def find_network(
         MissingError: If the weights are neither here nor to be had.
         WeightsError: If the file fits no model.
     """
+    note = (supply or Supply()).events.note
     if weights is None:
         spec = registry.model(name or DEFAULT_MODEL)
         if spec.weights is None:
             raise MissingError(f"no weights of {spec.name!r} are known; pass a file with -w PATH")
-        return ModelSource(spec, obtain(spec.weights, registry, supply), registry, reparam)
+        return ModelSource(
+            spec, obtain(spec.weights, registry, supply), registry, reparam, note=note
+        )
     named = registry.model(name) if name is not None else None
     path = obtain(str(weights), registry, supply)
     named = named or registry.models.get(read_metadata(path).get("model", ""))
     if named is not None:
-        return ModelSource(named, path, registry, reparam)
+        return ModelSource(named, path, registry, reparam, note=note)
     from sodcli.models.restore import identify
     from sodcli.weights.read import read_weights
 
@@ -148,4 +159,4 @@ def find_network(
     fitting = identify(raw, registry)
     if fitting is None:
         raise WeightsError(f"{path}: fits no model of models.toml; name one with -m MODEL")
-    return ModelSource(fitting, path, registry, reparam, raw)
+    return ModelSource(fitting, path, registry, reparam, raw, note)

@@ -10,8 +10,11 @@ from safetensors.torch import save_file
 
 import sodcli
 from sodcli.errors import MissingError, SinkError, UsageError, WeightsError
+from sodcli.fetch.weights import Supply
 from sodcli.models.restore import identify, initialise, restore
+from sodcli.runtime.model_source import find_network
 from sodcli.weights.cache import home, locate
+from sodcli.weights.expected import DownloadEvents
 from sodcli.weights.layouts.sdnet import to_ours, to_published
 from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
@@ -106,6 +109,26 @@ def test_a_checkpoint_in_any_usual_wrapping_is_the_plain_file(tmp_path, name):
     assert raw.state.keys() == plain.keys()
     assert all(torch.equal(raw.state[key], plain[key]) for key in plain)
     assert raw.averaged is ("ema" in name or "averaged" in name)
+
+
+def test_that_an_average_was_taken_is_said(tmp_path, small_weights, registry):
+    plain = read_weights(small_weights).state
+    other = {key: value + 1 for key, value in plain.items()}
+    torch.save({"model": other, "model_ema": plain}, tmp_path / "x.pth")
+    notes = []
+    supply = Supply(events=DownloadEvents(note=notes.append))
+    for name in (None, "sdnet"):
+        source = find_network(name, tmp_path / "x.pth", registry, supply, reparam=False)
+        found = restore(source.spec, read_weights(small_weights), registry).state_dict()
+        built = source.build().state_dict()
+        assert all(torch.equal(built[key], found[key]) for key in found)
+    assert (
+        notes
+        == [
+            f"{tmp_path / 'x.pth'}: holds several sets of weights; the averaged ones (EMA) are used"
+        ]
+        * 2
+    )
 
 
 @pytest.mark.parametrize(
