@@ -17,6 +17,7 @@ from sodcli.cli.export import export
 from sodcli.cli.fetch import fetch
 from sodcli.cli.help_screen import Command, print_help
 from sodcli.cli.infer import infer
+from sodcli.cli.models import models
 from sodcli.cli.options import Traceback
 from sodcli.cli.pseudo_label import pseudo_label
 from sodcli.cli.runs import runs
@@ -202,4 +203,5 @@ app.command("test", cls=Command, no_args_is_help=True)(write_maps)
 app.command("eval", cls=Command, no_args_is_help=True)(evaluate)
 for _command in (train, runs, pseudo_label, fetch, reparam, export):
     app.command(cls=Command, no_args_is_help=True)(_command)
+app.command(cls=Command)(models)
 app.command(cls=Command)(speed)

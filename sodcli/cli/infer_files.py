@@ -15,6 +15,7 @@ from sodcli.cli.loading import NetworkOptions, join_group
 from sodcli.errors import BatchError, SodError, UsageError
 from sodcli.files import user_path
 from sodcli.process import ProcessGroup, rank
+from sodcli.registry import default_registry
 from sodcli.text import display_name
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sodcli.io.sinks import Job
     from sodcli.runtime.predictor import Predictor
 
+_BETTER: Final = "inspyrenet"  # the model to try where the default one fails
 _FRAMES: Final = 1000  # assumed per film before any is opened
 
 
@@ -68,6 +70,8 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
         return
     rows = [ResultRow.parse(line) for line in lines]
     _write_sheet(rows, settings)
+    if network.model is None and network.weights is None and not network.offline:
+        _suggest_weights(rows, quiet=settings.quiet)
     took = time.perf_counter() - begin if settings.verbose or group.world_size > 1 else None
     if settings.json:
         _print_document(rows, about)
@@ -295,6 +299,19 @@ class ResultRow:
     def line(self) -> str:
         """Return the row as text."""
         return json.dumps([self.about, self.exit_code, self.preview])
+
+
+def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
+    """Name the command that fetches better weights, if the built-in ones found nothing certain."""
+    from sodcli.fetch.catalogue import describe
+    from sodcli.infer.photos import NOTHING
+    from sodcli.weights.cache import data_root
+
+    registry = default_registry()
+    item = describe(registry.weights[_BETTER], registry, data_root())
+    if item.way == "download" and any(row.about.get("certainty", 1) < NOTHING for row in rows):
+        fetch = "" if item.here else f"sod fetch {_BETTER}, then "
+        ui.note(f"better weights may find more: {fetch}add -m {_BETTER}", quiet=quiet)
 
 
 def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) -> None:

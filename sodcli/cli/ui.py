@@ -1,8 +1,9 @@
-"""Everything that people see. Only data goes to stdout; this all goes to stderr."""
+"""Messages and progress on stderr; data, and data only, on stdout."""
 
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -26,6 +27,7 @@ from rich.table import Column, Table
 from sodcli.errors import SinkError
 from sodcli.text import reason_of
 
+_LINE_S: Final = 60.0  # between two lines about long work
 _NO_LIMIT: Final = 1000  # columns
 FilmMove = Callable[[str, int, int | None, float], None]
 
@@ -38,7 +40,7 @@ def error(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print what the user should know although the work goes on."""
+    """Print a problem that does not stop the work."""
     stderr.print(f"[bold yellow]warning:[/] {escape(_one_line(text))}")
 
 
@@ -49,12 +51,12 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def on_screen() -> bool:
-    """Say whether a person reads stdout, not a program."""
+    """Return True if stdout is a screen, not a file or a pipe."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_line(text: str) -> None:
-    """Print one line of data to stdout: to a program as it is, to a screen on one safe line."""
+    """Print one line of data to stdout; on a screen, unprintable characters are escaped."""
     _write(f"{_one_line(text) if on_screen() else text}\n")
 
 
@@ -66,9 +68,43 @@ def print_json(value: Any) -> None:
     _write(f"{text}\n")
 
 
+class _MinuteLines:
+    """Prints how far long work is, once a minute: where no screen shows a bar."""
+
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._off = quiet or stderr.is_terminal
+        self._clock, self._begin = clock, clock()
+        self._next = self._begin + _LINE_S
+
+    def move(self, what: str, done: int, total: int | None) -> None:
+        """Print a line if a minute has passed since the last one."""
+        now = self._clock()
+        if self._off or now < self._next or not done:
+            return
+        self._next = now + _LINE_S
+        left = "" if total is None else f", {_duration((now - self._begin) * (total / done - 1))}"
+        of = "" if total is None else f" of {total}"
+        note(f"{what}: {done}{of}{left}{' left' if left else ''}")
+
+    def restart(self) -> None:
+        """Begin to count anew: the rate of what comes next is another one."""
+        self._begin = self._clock()
+
+
+def _duration(seconds: float) -> str:
+    """Return ``40 s``, ``5 min`` or ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 @contextmanager
 def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar with count, time and time left; gives the function that moves it on."""
+    """Show a bar with count, time and time left; gives the function that advances it.
+
+    Where stderr is no screen, a line a minute says the same.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,18 +112,27 @@ def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    hidden = quiet or not stderr.is_terminal
+    hidden, done = quiet or not stderr.is_terminal, 0
+    lines = _MinuteLines(quiet=quiet)
     with Progress(*columns, console=stderr, disable=hidden, transient=True) as bars:
         task = bars.add_task(escape(what), total=total)
-        yield lambda steps: bars.advance(task, steps)
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            bars.advance(task, steps)
+            lines.move(what, done, total)
+
+        yield advance
 
 
 @contextmanager
 def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
-    """Show a bar for the film in hand: frames, frames per second, position, time left.
+    """Show a bar for the current film: frames, frames per second, position, time left.
 
     Gives the function to call with the film's name, the frames done, the frames to expect (if
-    known) and the position in the film, in seconds.
+    known) and the position in the film, in seconds. Where stderr is no screen, a line a minute
+    says the same.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -98,6 +143,7 @@ def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
         TimeRemainingColumn(),
     )
     hidden = quiet or not stderr.is_terminal
+    lines = _MinuteLines(quiet=quiet)
     with Progress(*columns, console=stderr, disable=hidden, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -107,18 +153,20 @@ def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
                     bars.remove_task(old)
                 tasks.clear()
                 tasks[name] = bars.add_task(escape(_one_line(name)), rate=0.0, at="")
+                lines.restart()
             task = bars.tasks[0]
             at = f"{int(seconds) // 60}:{seconds % 60:04.1f}"
             rate = done / task.elapsed if task.elapsed else 0.0
             total = None if expected is None else max(expected, done)
             bars.update(tasks[name], completed=done, total=total, rate=rate, at=at)
+            lines.move(f"{name}, frames", done, total)
 
         yield move
 
 
 @contextmanager
 def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """Give the function that moves a bar of bytes; the bar appears with the first of them."""
+    """Give the function that moves a bar of bytes; the bar appears at the first call."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -143,9 +191,9 @@ def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], Non
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout; as wide as it needs to be where no screen limits it.
+    """Print a table to stdout; without a screen it is as wide as it needs to be.
 
-    On a narrow screen the names in the first column stay whole, and the others give way.
+    On a narrow screen the first column stays whole, and the others wrap.
     """
     name = Column(headers[0], no_wrap=True)
     table = Table(name, *headers[1:], box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -162,7 +210,7 @@ def _write(text: str) -> None:
     """Write to stdout, if there is one.
 
     Raises:
-        SinkError: If nobody reads it any more, or the disk is full.
+        SinkError: If the reader closed the pipe, or the disk is full.
     """
     if sys.stdout is None:
         return
@@ -173,13 +221,13 @@ def _write(text: str) -> None:
             sys.stdout.buffer.write(os.fsencode(text))
         sys.stdout.flush()
     except OSError as error:
-        with suppress(OSError, ValueError):  # or Python would complain once more at its end
+        with suppress(OSError, ValueError):  # otherwise Python prints a second error at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
 
 
 def _is_plain(text: str) -> bool:
-    """Say whether stdout can take a text, and no screen would obey it."""
+    """Return True if stdout can encode a text, and it holds no control characters."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -188,5 +236,5 @@ def _is_plain(text: str) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """Keep a file name with line breaks in it from breaking the line."""
+    """Escape unprintable characters, so that a file name cannot break the line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

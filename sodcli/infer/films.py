@@ -193,6 +193,7 @@ def _sink(
         rate=reader.rate,
         alpha=job.style.alpha,
         codec=settings.codec,
+        quality=settings.quality,
         sound=settings.sound or (reader.path if settings.audio and reader.info.sound else None),
         original=reader.path if isinstance(reader, FilmReader) else None,
         start_s=settings.start_s,

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sodcli.errors import MissingError, UsageError, WeightsError
+from sodcli.errors import MissingError, UnknownNameError, UsageError, WeightsError
 from sodcli.fetch.weights import Supply, obtain
 from sodcli.registry import DEFAULT_MODEL, ModelSpec, Registry
-from sodcli.text import reason_of
+from sodcli.text import did_you_mean, reason_of
 from sodcli.weights import cache
 from sodcli.weights.cache import read_metadata
 
@@ -116,6 +116,11 @@ def require_maps(name: str | None, weights: str | None, registry: Registry) -> N
         UsageError: If the model makes no saliency maps.
     """
     entry = registry.weights.get(weights or "")
+    if name is not None and name not in registry.models:
+        known = sorted(key for key, spec in registry.models.items() if spec.task == "saliency")
+        raise UnknownNameError(
+            f"no model named {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+        )
     for model in filter(None, (name, entry.model if entry else None)):
         if registry.model(model).task != "saliency":
             raise UsageError(f"{model!r} makes no saliency maps of its own; choose another model")

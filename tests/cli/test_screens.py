@@ -1,5 +1,6 @@
 """What every command shows, and how wrong usage ends."""
 
+import json
 import re
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_hints_name_the_program_as_it_was_started():
     assert result.stderr.endswith("Try 'python -m sodcli infer --help'.\n")
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "speed"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("speed", "models")])
 def test_without_any_words_a_command_shows_its_help_and_no_error(sod, name):
     result = sod(name)
     assert (result.exit_code, result.stderr) == (2, "")
@@ -100,9 +101,9 @@ def test_without_any_words_a_command_shows_its_help_and_no_error(sod, name):
 
 def test_paragraphs_of_help_flow(sod, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.rstrip() for line in sod("reparam", "--help").stdout.splitlines()]
-    end = lines.index("and nothing is written when it is over --tol.")
-    assert len(lines[end - 1]) > 60
+    paragraph = sod("reparam", "--help").stdout.split("\n\n")[2]
+    assert all(len(line) > 60 for line in paragraph.splitlines()[:-1])
+    assert len(paragraph.splitlines()) > 1
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -204,3 +205,33 @@ def test_an_interrupt_is_exit_130(sod):
         app.registered_commands.pop()
     assert result.exit_code == 130
     assert "Traceback" not in result.stderr
+
+
+def test_models_lists_what_makes_maps_and_whether_it_is_here(sod):
+    rows = {row["model"]: row for row in json.loads(sod("models", "--json").stdout)["models"]}
+    assert "inspyrenet" in rows
+    assert "fgplg" not in rows
+    (default,) = [row for row in rows.values() if row["default"]]
+    assert default["here"] is True
+    assert default["size"] > 10**6
+    assert default["license"]
+    shown = sod("models").stdout
+    assert all(name in shown for name in rows)
+    wrong = sod("infer", "x.jpg", "-m", "inspyrnet")
+    assert "Did you mean 'inspyrenet'?" in wrong.stderr
+    assert "fgplg" not in wrong.stderr
+
+
+def test_long_work_prints_a_line_a_minute_where_there_is_no_screen(capsys):
+    now = [0.0]
+    lines = ui._MinuteLines(quiet=False, clock=lambda: now[0])
+    for done in range(1, 241):
+        now[0] += 1
+        lines.move("pictures", done, 7200)
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [
+        "pictures: 60 of 7200, 1 h 59 min left",
+        "pictures: 120 of 7200, 1 h 58 min left",
+        "pictures: 180 of 7200, 1 h 57 min left",
+        "pictures: 240 of 7200, 1 h 56 min left",
+    ]

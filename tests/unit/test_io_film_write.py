@@ -300,7 +300,7 @@ def test_one_frame_is_a_film(tmp_path):
          "cannot write alpha to a.mp4; use .mov, .webm, or a folder for PNG frames"),
         ("a.xyz", False, None, "a.xyz: no film format has this suffix; use one of .mp4, "),
         ("a.mov", False, "vp9", "a.mov: --codec vp9 does not go into .mov; use .webm, .mkv, .mp4"),
-        ("a.mov", False, "h263", "--codec h263: no such codec; use one of auto, h264, "),
+        ("a.mov", False, "h263", "--codec h263: no such codec. Did you mean 'h265'? "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_is_said_before_any_work(name, alpha, codec, message, monkeypatch,
@@ -516,3 +516,13 @@ def test_a_target_that_cannot_be_replaced_is_told(tmp_path):
 def test_a_size_that_no_encoder_can_do_is_told(tmp_path):
     with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: "):
         write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), ("a.webm", "vp9")])
+def test_quality_is_mapped_to_the_scale_of_the_codec(tmp_path, name, codec):
+    sizes = []
+    for quality in (10, 60, 95):
+        target = write(tmp_path / f"{quality}{name}", codec=codec, quality=quality)
+        sizes.append(target.stat().st_size)
+    assert sizes == sorted(sizes)
+    assert sizes[2] > 1.5 * sizes[0]

@@ -13,6 +13,21 @@ _TAGS: Final = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_
 
 
 @dataclass(frozen=True, slots=True)
+class Crf:
+    """A codec's constant rate factor: the usual one, that of quality 0, and that of 100."""
+
+    usual: int
+    worst: int
+    best: int
+
+    def of(self, quality: int | None) -> int:
+        """Return the factor of a quality from 0 to 100; ``None`` gives the usual one."""
+        if quality is None:
+            return self.usual
+        return round(self.worst + (self.best - self.worst) * quality / 100)
+
+
+@dataclass(frozen=True, slots=True)
 class Codec:
     """How ffmpeg encodes a picture.
 
@@ -26,6 +41,7 @@ class Codec:
         even: Opaque films must have even sides: half of the colour is left out.
         work: Suffix of the file that is encoded first, and then put into its container.
         yuv: The pixels are brought to BT.709.
+        crf: Its scale of quality; ``None`` if it has none, as lossless and intermediate codecs.
         rate_option: The encoder's option that takes the nominal rate of a film of variable rate.
     """
 
@@ -40,6 +56,7 @@ class Codec:
     work: str = ".mp4"
     yuv: bool = True
     rate_option: str | None = None
+    crf: Crf | None = None
 
     def filters(self, *, alpha: bool, grey: bool) -> str:
         """Return the chain of filters in front of the encoder.
@@ -56,9 +73,10 @@ class Codec:
             steps.append(_TAGS)
         return ",".join(steps)
 
-    def options(self, *, alpha: bool) -> tuple[str, ...]:
-        """Return the encoder's options."""
-        return (*self.args, *(self.alpha_args if alpha else self.opaque_args))
+    def options(self, *, alpha: bool, quality: int | None = None) -> tuple[str, ...]:
+        """Return the encoder's options; ``quality`` is 0 to 100, ``None`` the usual one."""
+        level = () if self.crf is None else ("-crf", str(self.crf.of(quality)))
+        return (*self.args, *level, *(self.alpha_args if alpha else self.opaque_args))
 
 
 _MP4: Final = (".mp4", ".m4v", ".mov", ".mkv")
@@ -68,34 +86,38 @@ CODECS: Final = {
         Codec(
             "h264",
             _MP4,
-            ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),
+            ("-c:v", "libx264", "-preset", "veryfast"),
             "yuv420p",
             even=True,
             rate_option="-x264-params",
+            crf=Crf(18, 51, 8),
         ),
         Codec(
             "h265",
             _MP4,
-            ("-c:v", "libx265", "-preset", "fast", "-crf", "20", "-tag:v", "hvc1"),
+            ("-c:v", "libx265", "-preset", "fast", "-tag:v", "hvc1"),
             "yuv420p",
             even=True,
             rate_option="-x265-params",
+            crf=Crf(20, 51, 10),
         ),
         Codec(
             "vp9",
             (".webm", ".mkv", ".mp4"),
-            ("-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "1", "-cpu-used", "5"),
+            ("-c:v", "libvpx-vp9", "-b:v", "0", "-row-mt", "1", "-cpu-used", "5"),
             "yuv420p",
             "yuva420p",
             ("-auto-alt-ref", "0"),
             work=".webm",
+            crf=Crf(24, 63, 10),
         ),
         Codec(
             "av1",
             (".mp4", ".mkv", ".webm"),
-            ("-c:v", "libaom-av1", "-crf", "28", "-b:v", "0", "-cpu-used", "8", "-row-mt", "1"),
+            ("-c:v", "libaom-av1", "-b:v", "0", "-cpu-used", "8", "-row-mt", "1"),
             "yuv420p",
             even=True,
+            crf=Crf(28, 63, 12),
         ),
         Codec(
             "prores",

@@ -58,6 +58,7 @@ class FilmWriter:
         sound: Path | None = None,
         original: Path | None = None,
         start_s: float = 0.0,
+        quality: int | None = None,
     ) -> None:
         """Check that the film can be written; nothing is touched before the ``with`` block.
 
@@ -72,6 +73,8 @@ class FilmWriter:
                 container can hold them.
             start_s: Where in ``sound`` and ``original`` the first frame lies, in seconds.
 
+            quality: 0 to 100, for codecs with a scale of quality; by default their usual one.
+
         Raises:
             UsageError: If container, codec and alpha do not go together.
         """
@@ -80,6 +83,7 @@ class FilmWriter:
         self._codec = choose_codec(display_name(target), target.suffix, alpha=alpha, wanted=codec)
         self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
         self._sound, self._original, self._start_s = sound, original, start_s
+        self._quality = quality
         self._odd = self._codec.even and not alpha
         self._stack = ExitStack()
         self._encoder: Ffmpeg | None = None
@@ -209,7 +213,7 @@ class FilmWriter:
         args = ["-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0", "-fps_mode", "passthrough"]
         args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
         args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
-        args += codec.options(alpha=self._alpha)
+        args += codec.options(alpha=self._alpha, quality=self._quality)
         if self._timed and codec.rate_option:
             # Without the rate the level would be that of 90,000 fps. With B-frames the last frame
             # would not be the last one in the file, and MP4 could not tell how long it is shown.
