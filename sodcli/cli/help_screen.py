@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 _METAVARS: Final[dict[Any, str]] = {int: "N", float: "X", Path: "PATH"}
 _ARGUMENTS, _OPTIONS = "Arguments", "Options"
-_WIDEST_NAMES: Final = 26  # columns; longer names have their sentence on the next line
+_WIDEST_NAMES: Final = 21  # columns; longer names have their sentence on the next line
 
 
 class Command(TyperCommand):

@@ -315,7 +315,7 @@ def infer(
 
     [bold]sod infer 0 -t blur[/] shows the first camera in a window; -o records it.
 
-    [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares the files between processes.
+    [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares files between processes.
     """
     from sodcli.imaging.framing import read_box, read_framing
     from sodcli.io.camera.capture import live_source

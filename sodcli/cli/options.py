@@ -25,12 +25,16 @@ Weights = Annotated[
         "--weights",
         "-w",
         help="A name of models.toml or a file. Default: the model's own.",
+        rich_help_panel=NETWORK,
         autocompletion=completion.weights,
     ),
 ]
 Size = Annotated[
     int | None,
-    typer.Option(help="Side of the square the network sees, in pixels. Default: the weights' own."),
+    typer.Option(
+        help="Side of the square the network sees, in pixels. Default: the weights' own.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")]
 Device = Annotated[

@@ -163,9 +163,7 @@ def test_films_by_each_papers_protocol(sod, tmp_path):
 
 @pytest.mark.slow
 def test_several_processes_print_the_same(sod, data):
-    alone, both = (
-        sod("eval", data / "a", data / "S", "--workers", n, "--json") for n in (1, 2)
-    )
+    alone, both = (sod("eval", data / "a", data / "S", "--workers", n, "--json") for n in (1, 2))
     assert alone.exit_code == both.exit_code == 0
     assert alone.stdout == both.stdout
 
