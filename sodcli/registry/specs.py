@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from sodcli.errors import RegistryError
 from sodcli.tables import Pattern, Range
 
-DEFAULT_MODEL: Final = "sdnet"  # of every command and of sodcli.load()
+DEFAULT_MODEL: Final = "lite"  # of every command and of sodcli.load()
 
 Count = Annotated[int, Range(least=1)]
 OptionalCount = Annotated[int | None, Range(least=1)]

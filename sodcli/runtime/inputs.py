@@ -3,7 +3,7 @@
 import io
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,14 @@ def to_frame(image: Picture) -> Frame:
     if hasattr(image, "is_floating_point"):  # a torch tensor, known without importing PyTorch
         return _from_tensor(image)
     if hasattr(image, "read"):
-        return _from_stream(cast(BinaryIO, image))
+        return _from_stream(image)
     raise TypeError(
         f"{_NAME}: need a path, bytes, a binary file, a PIL.Image, an array or a tensor, "
         f"not {type(image).__name__}"
     )
 
 
-def _from_stream(stream: BinaryIO) -> Frame:
+def _from_stream(stream: Any) -> Frame:
     if getattr(stream, "closed", False):
         raise SourceError(f"{_NAME}: the file is closed")
     if isinstance(stream, io.TextIOBase):
@@ -99,7 +99,7 @@ def _to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
         raise TypeError(
             f"{_NAME}: float values must lie in [0, 1], not {values.min():g} to {values.max():g}"
         )
-    return np.rint(values * 255).astype(np.uint8)
+    return np.asarray(np.rint(values * 255), np.uint8)
 
 
 def _encoded(image: Image.Image) -> bytes:

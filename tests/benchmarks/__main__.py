@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OURS = {
+    "networks": [],
     "backends": [],
     "photos": ["--count", "100"],
     "film_throughput": ["--frames", "300"],

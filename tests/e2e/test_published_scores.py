@@ -23,7 +23,7 @@ def test_published_weights_score_as_published(shared_data, name):
     predictor = sodcli.load(weights=path, device="cpu", backend=BACKENDS[name])
     assert len(list((shared_data / "ECSSD-dev" / "images").iterdir())) == 297
     found = score(predictor, shared_data / "ECSSD-dev" / "images")
-    np.testing.assert_allclose([found[key] for key in NAMES], PUBLISHED[name], atol=0.002)
+    np.testing.assert_allclose([found[key] for key in NAMES[:5]], PUBLISHED[name], atol=0.002)
 
 
 def test_the_built_in_weights_keep_their_scores(shared_data):

@@ -1,0 +1,76 @@
+"""The built-in network against SDNet and U2Net-P, on each engine that is installed.
+
+Run ``python -m tests.benchmarks.networks``. Prints processor seconds a picture on one thread and
+their ratio to SDNet's, each network at the size that it is used at, timed in turn in one run. The
+U2Net-P has its published shape and random weights, which says nothing of quality and everything of
+time; the SDNet has the shape of the published one.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sodcli.registry import DEFAULT_MODEL, default_registry
+from sodcli.runtime.backends.choose import installed
+from sodcli.runtime.backends.engines import make_engine
+from sodcli.runtime.model_source import find_network
+from sodcli.runtime.onnx.trace import graph_of
+from tests.benchmarks.cutouts_against_rembg import SIDE, put_network
+
+ROUNDS = 9
+
+
+def graphs(folder):
+    """Write each network as a graph for one size; return files and shapes by name."""
+    found = {}
+    for name in (DEFAULT_MODEL, "sdnet"):
+        network = find_network(name, None, default_registry())
+        shape = (1, 3, *network.spec.input_hw)
+        path = folder / f"{name}.onnx"
+        path.write_bytes(graph_of(network.spec, network.build(), shape=shape))
+        found[name] = path, shape
+    put_network(folder)
+    found["u2netp"] = folder / "u2netp.onnx", (1, 3, SIDE, SIDE)
+    return found
+
+
+def processor_seconds(work):
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def main():
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        networks = graphs(Path(name))
+        for engine in filter(installed, ("onnx", "openvino")):
+            works = {}
+            for network, (path, shape) in networks.items():
+                run = make_engine(engine, 1).open_graph(path, 1)
+                x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+                works[f"{network} {shape[-1]}"] = lambda run=run, x=x: run([x])
+            report(engine, works)
+
+
+def report(engine, works):
+    times = {name: [] for name in works}
+    for turn in range(ROUNDS + 1):
+        for name, work in works.items():
+            took = processor_seconds(work)
+            if turn:  # the first allocates
+                times[name].append(took)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    base = next(median for name, median in medians.items() if name.startswith("sdnet"))
+    for name, median in medians.items():
+        spread = (max(times[name]) - min(times[name])) / median
+        print(f"{engine:9} {name:12} {median * 1e3:8.1f} ms  {median / base:5.2f} of sdnet"
+              f"  (spread {spread:.0%})", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
