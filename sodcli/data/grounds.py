@@ -112,7 +112,8 @@ def cast_shadow(
         rng: Where everything is drawn from.
     """
     high, wide = mask.shape
-    shift = np.float32([[1, 0, rng.normal(0, 0.03) * wide], [0, 1, rng.uniform(0, 0.05) * high]])
+    right, down = rng.normal(0, 0.03) * wide, rng.uniform(0, 0.05) * high
+    shift = np.array([[1, 0, right], [0, 1, down]])
     moved = cv2.warpAffine(mask, shift, (wide, high))
     soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.01, 0.05) * max(high, wide))
     return np.asarray(ground * (1 - rng.uniform(0, 0.6) * soft[..., None]), np.uint8)

@@ -61,14 +61,16 @@ def degrade(image: Colour, chances: Sequence[float], rng: np.random.Generator) -
         rng: Where the strengths are drawn from.
     """
     if rng.random() < chances[0]:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+        blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+        image = np.asarray(blurred, np.float32)
     if rng.random() < chances[1]:
         noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0.005, 0.05))
         image = np.clip(image + noise, 0, 1)
     if rng.random() < chances[2]:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))]
         _, data = cv2.imencode(".jpg", np.rint(image * 255).astype(np.uint8)[..., ::-1], quality)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] / np.float32(255)
+        packed = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32)
+        image = packed[..., ::-1] / np.float32(255)
     return np.asarray(image, np.float32)
 
 

@@ -46,7 +46,8 @@ class SteadyFilter:
         small_wh = max(_SMALLEST, round(width * scale)), max(_SMALLEST, round(height * scale))
         small = cv2.resize(frame.rgb, small_wh, interpolation=cv2.INTER_AREA)
         picture = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        saliency = np.asarray(cv2.resize(frame.saliency, small_wh, interpolation=cv2.INTER_AREA))
+        shrunk = cv2.resize(frame.saliency, small_wh, interpolation=cv2.INTER_AREA)
+        saliency = np.asarray(shrunk, np.float32)
         if self._picture is None or self._picture.shape != picture.shape:
             self._total, self._weight = saliency, np.ones_like(saliency)
         else:
@@ -54,8 +55,8 @@ class SteadyFilter:
             self._total, self._weight = self._total + saliency, self._weight + 1
         self._picture = picture
         change = self._total / self._weight - saliency  # added, so that fine edges stay fine
-        change = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
-        return replace(frame, saliency=np.clip(frame.saliency + change, 0, 1, dtype=np.float32))
+        enlarged = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+        return replace(frame, saliency=np.clip(frame.saliency + enlarged, 0, 1, dtype=np.float32))
 
     def _follow(self, before: Grey, picture: Grey) -> None:
         """Move the sum of maps and its weight to the new picture, as far as the two match."""

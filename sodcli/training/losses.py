@@ -236,7 +236,7 @@ def region_ssim(prediction: Prediction, target: Tensor) -> Tensor:
     total = _weighted_region(prediction.logits, target, _LITE_WINDOW)
     total = total + _LITE_SSIM * (1 - ssim(prediction.logits.sigmoid(), target).mean())
     for weight, logits in zip(_LITE_COARSE, prediction.aux.get("coarse", ()), strict=False):
-        small = F.adaptive_avg_pool2d(target, logits.shape[-2:])
+        small = F.adaptive_avg_pool2d(target, (logits.shape[-2], logits.shape[-1]))
         factor = target.shape[-1] // small.shape[-1]
         total = total + weight * _weighted_region(logits, small, max(3, _LITE_WINDOW // factor | 1))
     return total
