@@ -108,7 +108,7 @@ Canvas = Annotated[
     str | None,
     typer.Option(
         metavar="WxH|square",
-        help="Scale and centre the subject on a canvas of this size; implies --crop.",
+        help="Scale and centre it on a canvas; implies --crop.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -116,7 +116,7 @@ Report = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.html",
-        help="Write a page of photos, results and maps, the least certain first.",
+        help="Write a page of results, the least certain first.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -124,7 +124,7 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Take this mask, or the one of the same name in this folder, instead of a network's.",
+        help="Use this mask, or this folder's of the same name.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -132,7 +132,7 @@ Box = Annotated[
     str | None,
     typer.Option(
         metavar="X,Y,W,H",
-        help="Look for the subject in this part of the photo only, in pixels.",
+        help="Look for the subject only here, in pixels.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -148,7 +148,7 @@ Refine = Annotated[
     Literal["auto", "none"],
     typer.Option(
         metavar="auto|none",
-        help="Remove the old background's colour from soft edges.",
+        help="Clean the colour of soft edges.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -158,7 +158,7 @@ Threshold = Annotated[
         min=0,
         max=1,
         metavar="X",
-        help="Hard edges: keep what is at least this salient, from 0 to 1.",
+        help="Cut hard edges at this saliency, from 0 to 1.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -168,7 +168,7 @@ Compress = Annotated[
         min=0,
         max=9,
         metavar="N",
-        help="PNG compression level, 0 to 9. Default: fast, about as small as 6.",
+        help="PNG compression level, 0 to 9. Default: fast.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -198,7 +198,7 @@ Rate = Annotated[
     str | None,
     typer.Option(
         metavar="FPS",
-        help="Frames per second of pictures that become a film: 25, 29.97 or 30000/1001.",
+        help="Frames per second of a film made from pictures.",
         rich_help_panel=_FILMS,
     ),
 ]
@@ -236,7 +236,7 @@ Show = Annotated[
     bool | None,
     typer.Option(
         "--show/--no-show",
-        help="Open a window; q, Esc or closing it ends. Default: where there is a display.",
+        help="Open a window. Default: where there is a display.",
         rich_help_panel=_CAMERA,
     ),
 ]

@@ -37,8 +37,9 @@ def test_an_entry_says_where_to_get_it(name):
     assert entry.license
     assert entry.trained_on
     for mirror in entry.mirrors:
-        assert re.fullmatch(r"gdrive:[\w-]{33}|https://[a-z0-9.-]+\.[a-z]+/[\w./-]+", mirror)
-        assert mirror.startswith("gdrive:") or mirror.endswith(entry.file)
+        share = r"https://[\w-]+\.sharepoint\.com/[\w./:-]+\?e=\w+&download=1"  # names no file
+        file = r"https://[a-z0-9.-]+\.[a-z]+/[\w./-]+" + re.escape(entry.file)
+        assert re.fullmatch(rf"gdrive:[\w-]{{33}}|{share}|{file}", mirror)
     assert entry.mirrors or entry.by_hand or entry.file
 
 
@@ -110,7 +111,8 @@ def is_of_backbone(key):
 
 
 def test_every_model_of_saliency_is_checked():
-    salient = {entry.model for entry in REGISTRY.weights.values()}
+    """But for our own, which nobody else has published."""
+    salient = {entry.model for entry in REGISTRY.weights.values()} - {"lite"}
     assert {name for name in salient if REGISTRY.models[name].task != "flow"} == MANIFESTS.keys()
 
 
