@@ -1,7 +1,7 @@
 """Turn a picture and its saliency into the output the user asked for.
 
-A new output type is one function here with ``@composer("name")`` above it, and its name in
-``output_types.OUTPUT_TYPES``.
+A new output type is one function here with ``@composer("name")`` above it. Its name in
+``output_types.OUTPUT_TYPES`` is for tab completion, which imports no OpenCV.
 """
 
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def composer(
     return register
 
 
-def names() -> list[str]:
+def output_types() -> list[str]:
     """Return every output type, sorted."""
     return sorted(_TYPES)
 

@@ -10,9 +10,9 @@ from sodcli.errors import UsageError
 from sodcli.files import user_path
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha
+from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha, output_types
 from sodcli.imaging.framing import Framing
-from sodcli.imaging.output_types import ALIASES, OUTPUT_TYPES, colour_names, colour_of
+from sodcli.imaging.output_types import ALIASES, colour_names, colour_of
 from sodcli.io.films.read import FilmReader
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import read_picture
@@ -142,14 +142,14 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
         SourceError: If the file cannot be read.
     """
     kind = ALIASES.get(kind, kind)
-    if kind in OUTPUT_TYPES:
+    if kind != PICTURE and kind in output_types():
         return Style(kind, kind, Look(refine=refine))
     colour = colour_of(kind)
     if colour is not None:
         return Style(PICTURE, kind.removeprefix("#").lower(), Look(flat(colour), refine))
     path = user_path(kind)
     if not path.exists():
-        types = [*OUTPUT_TYPES, *ALIASES]
+        types = [name for name in (*output_types(), *ALIASES) if name != PICTURE]
         raise UsageError(
             f"--type {kind}: no output type, colour, picture or film of that name."
             f"{did_you_mean(kind, [*types, *colour_names()])} Known: {', '.join(types)},"

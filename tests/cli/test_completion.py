@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from sodcli.cli import completion
 from sodcli.cli.app import app
 from sodcli.cli.evaluate import evaluate
-from sodcli.imaging.compose import PICTURE, names
+from sodcli.imaging.compose import PICTURE, output_types
 from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES
 from sodcli.io.pictures.encode import is_format
 from sodcli.metrics.measure import ALL, USUAL
@@ -46,7 +46,7 @@ def test_commands_and_options_are_offered(shell):
 
 @pytest.mark.slow
 def test_values_are_offered(registry):
-    assert {*OUTPUT_TYPES, PICTURE} == {*names()}
+    assert {*OUTPUT_TYPES, PICTURE} == {*output_types()}
     types = sorted({*OUTPUT_TYPES, *ALIASES, *COMMON_COLOURS})
     assert offered("bash", "infer", "--type", "").split() == types
     assert offered("bash", "infer", "--type", "dodger").split() == ["dodgerblue"]

@@ -161,6 +161,6 @@ def test_networks_without_maps_are_refused(registry):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(graph_file, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="run: pip install onnx"):
         graph_file.require_packages()

@@ -350,7 +350,7 @@ def test_the_python_api_takes_what_people_have(photos, small_weights):
             assert np.array_equal(predictor(image), expected)
     with torch.inference_mode():
         assert predictor.module(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 1, 64, 64)
-    for wrong in (3, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3))):
+    for wrong in (3, np.zeros((4, 4, 5), np.uint8), np.full((4, 4, 3), 1.5)):
         with pytest.raises(TypeError):
             predictor(wrong)
 

@@ -26,8 +26,15 @@ def test_published_weights_score_as_published(shared_data, name):
     np.testing.assert_allclose([found[key] for key in NAMES[:5]], PUBLISHED[name], atol=0.002)
 
 
-def test_the_built_in_weights_keep_their_scores(shared_data):
-    found = score(sodcli.load("sdnet", device="cpu"), shared_data / "ECSSD-dev" / "images")
-    assert found["maxF"] >= 0.839
-    assert found["S"] >= 0.84
-    assert found["MAE"] <= 0.08
+# At least S-measure, max F, weighted F, at most MAE: what the README says, less 0.002
+BUILT_IN = {"lite": (0.898, 0.904, 0.852, 0.058), "sdnet": (0.842, 0.838, 0.78, 0.079)}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_built_in_weights_keep_their_scores(shared_data, name):
+    found = score(sodcli.load(name, device="cpu"), shared_data / "ECSSD-dev" / "images")
+    s, max_f, weighted_f, mae = BUILT_IN[name]
+    assert found["S"] >= s
+    assert found["maxF"] >= max_f
+    assert found["wF"] >= weighted_f
+    assert found["MAE"] <= mae

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sodcli.frame import Frame
-from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, has_alpha, names
+from sodcli.imaging.compose import GREEN_RGB, Look, compose, composer, flat, has_alpha, output_types
 from sodcli.imaging.output_types import colour_of
 
 RAW = Look(refine=False)
@@ -25,11 +25,11 @@ def looks(kind, **kwargs):
 
 
 def test_the_promised_types_are_there():
-    assert set(names()) >= {"map", "green", "rgba", "blur", "overlay", "picture"}
+    assert set(output_types()) >= {"map", "green", "rgba", "blur", "overlay", "picture"}
 
 
 @pytest.mark.parametrize("refine", [True, False])
-@pytest.mark.parametrize("kind", names())
+@pytest.mark.parametrize("kind", output_types())
 def test_every_type_keeps_size_and_input(frame, kind, refine):
     before = frame.rgb.copy()
     out = compose(kind, frame, looks(kind, refine=refine))
@@ -41,14 +41,14 @@ def test_every_type_keeps_size_and_input(frame, kind, refine):
     assert np.array_equal(frame.rgb, before)
 
 
-@pytest.mark.parametrize("kind", sorted(set(names()) - {"map", "overlay", "reverse"}))
+@pytest.mark.parametrize("kind", sorted(set(output_types()) - {"map", "overlay", "reverse"}))
 def test_the_subject_itself_is_never_changed(frame, kind):
     out = compose(kind, frame, looks(kind))
     assert np.array_equal(out[:, 35:, :3], frame.rgb[:, 35:])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
-@pytest.mark.parametrize("kind", names())
+@pytest.mark.parametrize("kind", output_types())
 def test_thin_pictures_pass(kind, shape):
     alpha = np.random.default_rng(0).random(shape, np.float32)
     thin = Frame(rgb=noise(*shape, 3), index=0, name="x").with_saliency(alpha)
@@ -81,7 +81,7 @@ def test_rgba_respects_what_was_transparent_before():
     assert (out[..., 3] == 128).all()
 
 
-@pytest.mark.parametrize("kind", sorted(set(names()) - {"map"}))
+@pytest.mark.parametrize("kind", sorted(set(output_types()) - {"map"}))
 def test_no_type_shows_the_colours_under_transparent_pixels(kind):
     hidden = np.zeros((64, 64, 3), np.uint8)
     hidden[:, :32] = (255, 0, 255)

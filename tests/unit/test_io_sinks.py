@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
-from sodcli.imaging.compose import names
+from sodcli.imaging.compose import output_types
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job, encode_for, plan_outputs, save_picture
 from sodcli.io.sources import Input, find_inputs
@@ -36,7 +36,7 @@ def files(*names):
 
 
 def style(tag):
-    return Style(tag if tag in names() else "picture", tag)
+    return Style(tag if tag in output_types() else "picture", tag)
 
 
 def targets(inputs, out=None, tag="rgba", **options):
