@@ -204,7 +204,7 @@ def test_the_pipeline_runs_as_infer_does(sod, tmp_path):
     cv2.imwrite(str(tmp_path / "b.png"), draw_photo(6)[0])
     seen = sod("infer", tmp_path, "-v").stderr
     report = json.loads(sod("speed", "--pipeline", "--runs", 1, "--warmup", 0, "--json").stdout)
-    assert f", {report['backend']}, model sdnet" in seen
+    assert f", {report['backend']}, model lite" in seen
     assert f"seen at {report['size']}x{report['size']}" in seen
     assert report["fps"] == pytest.approx(1000 / report["median_ms"])
 
