@@ -15,6 +15,8 @@ _SPECK: Final = 0.02  # share of the largest piece's area
 _HOLE: Final = 0.002  # share of the subject's area
 _LOW, _HIGH = 0.05, 0.90  # what becomes 0 and 1; ECSSD-dev: weighted F 0.827 -> 0.836
 
+UNCLEANED_TYPES: Final = ("map", "overlay")  # output types that show what the network answered
+
 _MOST_SOFT: Final = 3.0
 _OFFSET: Final = 0.979
 _WEIGHTS: Final = (0.339, -6.199, -0.281, 0.044, -0.307)  # of what `traits` returns, in order

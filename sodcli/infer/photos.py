@@ -15,7 +15,7 @@ from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import Pixels, compose, needs_srgb
 from sodcli.imaging.framing import framed, subject_box
-from sodcli.imaging.matte import certainty, clean
+from sodcli.imaging.matte import UNCLEANED_TYPES, certainty, clean
 from sodcli.imaging.tensors import binarise
 from sodcli.infer.masks import read_mask
 from sodcli.infer.sheet import Preview, make_preview
@@ -30,7 +30,6 @@ from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordere
 from sodcli.text import display_name
 
 NOTHING: Final = 0.2  # certainty below which a photo is said to have no subject
-_RAW_TYPES: Final = ("map", "overlay")  # they show what the network answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +250,7 @@ def _encoded(
     box: tuple[int, int, int, int] | None,
     settings: InferSettings,
 ) -> bytes | SodError:
-    if job.style.kind not in _RAW_TYPES:
+    if job.style.kind not in UNCLEANED_TYPES:
         frame = replace(frame, saliency=matte)
     if settings.framing is not None:
         frame = framed(frame, settings.framing, box)

@@ -139,6 +139,7 @@ class Predictor:
         background: Picture | None = None,
         refine: bool = True,
         threshold: float | None = None,
+        clean: bool = True,
     ) -> NDArray[np.uint8]:
         """Return the pixels that ``sod infer --type`` writes.
 
@@ -150,6 +151,7 @@ class Predictor:
             refine: Remove the old background's colour from soft edges.
             threshold: Saliency in ``[0, 1]`` from which a pixel is wholly salient, all others not
                 at all; ``None`` keeps the map soft.
+            clean: Remove specks and pinholes, see :func:`sodcli.imaging.matte.clean`.
 
         Returns:
             uint8 of the picture's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight
@@ -160,8 +162,17 @@ class Predictor:
             SourceError: If a picture cannot be read.
             TypeError: If a picture is of another type, shape, dtype or range of values.
         """
+        from sodcli.imaging.matte import UNCLEANED_TYPES
+        from sodcli.imaging.matte import clean as clean_matte
+
         kind, look = _style(type, background, refine)
-        return _rendered(self.predict([to_frame(image)])[0], kind, look, threshold)
+        frame = self.predict([to_frame(image)])[0]
+        saliency = _saliency(frame)
+        if threshold is not None:
+            saliency = binarise(saliency, threshold)
+        if clean and kind not in UNCLEANED_TYPES:
+            saliency = clean_matte(saliency)
+        return _rendered(replace(frame, saliency=saliency), kind, look)
 
     def film(
         self, path: str | Path, *, batch: int | None = None, frames: int | None = None
@@ -340,14 +351,12 @@ def _style(kind: str, background: Picture | None, refine: bool) -> "tuple[str, L
     return style.kind, style.look
 
 
-def _rendered(frame: Frame, kind: str, look: "Look", threshold: float | None) -> NDArray[np.uint8]:
+def _rendered(frame: Frame, kind: str, look: "Look") -> NDArray[np.uint8]:
     from sodcli.imaging.compose import compose, needs_srgb
     from sodcli.io.pictures.colour import in_srgb
 
     if needs_srgb(kind):
         frame = in_srgb(frame)
-    if threshold is not None:
-        frame = replace(frame, saliency=binarise(_saliency(frame), threshold))
     return compose(kind, frame, look)
 
 

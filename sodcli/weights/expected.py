@@ -41,6 +41,10 @@ class Checksum:
     sha256: str
 
 
+def _nothing(*_: object) -> None:
+    """Do nothing: a named function, so that what holds it can be pickled."""
+
+
 @dataclass(frozen=True, slots=True)
 class DownloadEvents:
     """Functions that a download calls; they do nothing by default.
@@ -50,8 +54,8 @@ class DownloadEvents:
         note: Called with a line about an event (a lost connection, another process at work).
     """
 
-    progress: Callable[[int, int | None], None] = lambda _have, _total: None
-    note: Callable[[str], None] = lambda _text: None
+    progress: Callable[[int, int | None], None] = _nothing
+    note: Callable[[str], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

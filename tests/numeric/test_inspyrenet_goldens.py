@@ -207,9 +207,10 @@ def disc(height, width):
 
 def check_step(net, batch, file, rtol):
     """Compare the loss and the gradients of one step in training mode with the stored ones."""
+    dtype = next(net.parameters()).dtype
     inside = disc(128, 160)
-    truth = torch.cat([inside, 1 - inside])[:batch]
-    loss = pyramid(net(rule_input((batch, 3, 128, 160))), truth)
+    truth = torch.cat([inside, 1 - inside])[:batch].to(dtype)
+    loss = pyramid(net(rule_input((batch, 3, 128, 160)).to(dtype)), truth)
     loss.backward()
     gradients = {key: parameter.grad for key, parameter in net.named_parameters()}
     by_key = layout("inspyrenet").to_published(gradients)
@@ -228,9 +229,12 @@ def test_a_step_on_running_statistics_of_swinb(net):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["res2net50"], indirect=True)
-@pytest.mark.parametrize(("variant", "rtol"), [("eval_bn_tamed", 1e-4), ("train_bn", 1e-2)])
+@pytest.mark.parametrize(("variant", "rtol"), [("eval_bn_tamed", 1e-4), ("train_bn", 5e-3)])
 def test_a_step_of_res2net50(net, variant, rtol):
+    """On batch statistics in float64: in float32 one threshold's gradient is 2 to 5 % noise."""
     stepped = copy.deepcopy(net)
+    if variant == "train_bn":
+        stepped.double()
     stepped.decoder.conv5.conv.weight.data *= 0.1  # part of the stored rule
     stepped.train(variant == "train_bn").training = True
     file = manifest("inspyrenet/res2net50_trainloss.json")[variant]

@@ -39,9 +39,12 @@ def infer_all(folder, cases):
 
 
 def fate(case, made):
-    """Say what became of a case: names that would clash keep the old extension."""
+    """Say what became of a case: names that would clash keep the old extension.
+
+    An animated picture is a film, whose map has another suffix.
+    """
     stem = case.name.rpartition(".")[0]
-    there = {f"{stem}_map.png", f"{case.name}_map.png"} & made
+    there = {f"{stem}_map", f"{case.name}_map"} & {Path(name).stem for name in made}
     return WHOLE if there else DAMAGED
 
 

@@ -37,7 +37,7 @@ FORBIDDEN_MODULES = {
     "cloudpickle",
     "pty",
 }
-CAMERA = ROOT / "io" / "camera.py"  # numbers only: it opens no files
+CAMERA = ROOT / "io" / "camera" / "capture.py"  # cameras, and streams over network protocols only
 
 
 def spelled(node: ast.AST) -> str:
@@ -259,8 +259,8 @@ def test_names_neither_style_nor_steer_the_terminal(tmp_path, capsys, monkeypatc
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_a_pipe_gets_names_as_they_are():
-    code = "from sodcli.cli.ui import put, put_json; put('a\\udcffb\\x1b[2J'); "
-    code += "put_json({'path': 'a\\udcffb'})"
+    code = "from sodcli.cli.ui import print_json, print_line; print_line('a\\udcffb\\x1b[2J'); "
+    code += "print_json({'path': 'a\\udcffb'})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     line, _, document = out.partition(b"\n")
     assert line == b"a\xffb\x1b[2J"

@@ -30,8 +30,10 @@ def test_what_is_no_pair_is_refused(pred, gt, complaint):
 
 
 def test_an_unknown_measure_is_refused_by_name():
-    with pytest.raises(UsageError, match=r"'iou'. Known: e, f, mae, mba, s, wf"):
-        measure(GT, GT, which={"mae", "iou"})
+    with pytest.raises(
+        UsageError, match=r"'jaccard'. Known: ber, dice, e, f, iou, mae, mba, s, wf"
+    ):
+        measure(GT, GT, which={"mae", "jaccard"})
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
