@@ -149,8 +149,13 @@ def build_optimizer(
         config: Algorithm and groups.
         lr: Base learning rate.
         preloaded: Training starts from given weights, so nothing is held still at first.
+
+    Raises:
+        UsageError: If the groups leave nothing to learn.
     """
     groups = _groups(module, config.groups, lr, preloaded)
+    if not groups:
+        raise UsageError("optimizer.groups: every parameter has lr = 0, so nothing is learnt")
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr, momentum=config.momentum, nesterov=config.nesterov)
     if config.name == "muon":

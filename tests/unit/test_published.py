@@ -1,7 +1,5 @@
 """The published protocols, against what the published programs are built from."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,8 +7,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from sodcli.benchmark.paper_protocol import PublishedPredictor, published_map
+from sodcli.errors import RegistryError
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import to_saliency
+from sodcli.registry import Registry
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
 from tests.conftest import draw_photo
@@ -85,7 +85,12 @@ def test_a_clip_model_takes_a_picture_as_a_still_film(registry):
     assert echo.seen.shape == (2, 1, 3, 32, 32)
 
 
-def test_the_register_refuses_an_unknown_way(registry):
-    for key in ("resize", "restore", "rounding"):
-        with pytest.raises(Exception, match=f"{key} must be one of"):
-            replace(registry.model("sdnet"), **{key: "sideways"})
+@pytest.mark.parametrize("key", ["resize", "restore", "rounding"])
+def test_the_register_refuses_an_unknown_way(tmp_path, key):
+    path = tmp_path / "models.toml"
+    path.write_text(
+        f"[models.toy]\narch = 'sdnet'\ninput_hw = [64, 64]\nlayout = 'sdnet'\n"
+        f"license = 'MIT'\npaper = 'none'\n{key} = 'sideways'\n"
+    )
+    with pytest.raises(RegistryError, match=f"{key} must be one of"):
+        Registry.read(path)

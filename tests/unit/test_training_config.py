@@ -14,7 +14,9 @@ def plain(tmp_path):
 def with_recipes(registry, **tables):
     recipes = {name: RecipeSpec(name=name, table=table) for name, table in tables.items()}
     changed = {**registry.recipes, **recipes}
-    return Registry(registry.models, registry.weights, changed, registry.datasets)
+    return Registry(
+        registry.models, registry.weights, changed, registry.datasets, registry.archives
+    )
 
 
 def model_for(name):

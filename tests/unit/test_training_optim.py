@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sodcli.errors import UsageError
 from sodcli.models import build_model
 from sodcli.training.optim import GroupRule, OptimizerConfig, build_optimizer, set_rates
 from tests.training_kit import settings
@@ -68,6 +69,12 @@ def test_a_rate_of_zero_freezes_parameters():
     module["head"](module["stem"](torch.ones(1, 2))).sum().backward()
     assert module["stem"].weight.grad is None
     assert module["head"].weight.grad is not None
+
+
+def test_something_must_learn():
+    config = OptimizerConfig(groups=(GroupRule(lr=0),))
+    with pytest.raises(UsageError, match="every parameter has lr = 0"):
+        build_optimizer(torch.nn.Linear(1, 1), config, 1.0, preloaded=True)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """ONNX Runtime and OpenVINO: libraries that run ONNX graphs on the CPU."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from sodcli.files.locks import file_lock
 from sodcli.runtime.backends import MAX_WORKERS, Array
 from sodcli.runtime.backends.graph_cache import GraphError, folder
 
+T = TypeVar("T")
 Run = Callable[[Sequence[Array]], Array]
 """Maps the inputs of a graph to its one output, float32. Threads may call it at the same time."""
 
@@ -85,25 +88,31 @@ class OnnxEngine(Engine):
 class OpenVinoEngine(Engine):
     """OpenVINO: the faster one on Intel processors; with ``half`` in bfloat16.
 
-    It has one worker: a process that ran several compiled models at the same time died when it
-    next started another program.
+    Everything of it runs in one thread of the process: one that used it from several threads now
+    and then died when it next started another program.
     """
 
     name = "openvino"
 
     def open_graph(self, path: Path, threads: int) -> Run:
         """See :class:`Engine`."""
+
+        def compile_graph() -> Any:
+            return _core().compile_model(str(path), "CPU", self._settings(threads))
+
         try:
             with _opening():
-                compiled = _core().compile_model(str(path), "CPU", self._settings(threads))
+                compiled = _in_one_thread(compile_graph)
         except RuntimeError as error:
             raise GraphError(str(path)) from error
-        request, running = compiled.create_infer_request(), threading.Lock()
+        request = compiled.create_infer_request()
 
         def run(inputs: Sequence[Array]) -> Array:
-            with running:  # a request serves one caller at a time; more requests gain nothing
+            def infer() -> Array:
                 answer = request.infer(list(inputs))[compiled.output(0)]
                 return np.array(answer, np.float32)  # the next call reuses the memory
+
+            return _in_one_thread(infer)
 
         return run
 
@@ -113,6 +122,17 @@ class OpenVinoEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if self.half else "f32",
         }
+
+
+_executors: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
+
+
+def _in_one_thread(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns in the one thread of this process that runs OpenVINO."""
+    executor = _executors.get(os.getpid())
+    if executor is None:  # one thread adds it, however many come at once
+        executor = _executors.setdefault(os.getpid(), ThreadPoolExecutor(1, "openvino"))
+    return executor.submit(work).result()
 
 
 def make_engine(name: str, threads: int, *, half: bool = False) -> Engine:
