@@ -22,8 +22,9 @@ from sodcli.errors import SodError
 from sodcli.files import natural_key
 from sodcli.io.films import probe as film_probe
 from sodcli.io.films.ffmpeg import tell
-from sodcli.io.films.formats import choose_codec, sound_args, usual_suffix
+from sodcli.io.films.formats import choose_codec, usual_suffix
 from sodcli.io.films.read import _Stamps
+from sodcli.io.films.tracks import sound_args
 from sodcli.io.pictures.decode import decode
 from sodcli.io.pictures.read import decode_picture
 from sodcli.io.search import kind_of

@@ -187,9 +187,15 @@ def live_name(source: int | str) -> str:
 
 
 def _open_stream(address: str) -> cv2.VideoCapture:
-    os.environ.setdefault(_FFMPEG_OPTIONS, f"rtsp_transport;tcp|protocol_whitelist;{_PROTOCOLS}")
+    """Open an address; OpenCV takes ffmpeg's options from the environment, and only there."""
     waits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _SILENCE_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
-    return cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*waits, _SILENCE_MS])
+    before = os.environ.get(_FFMPEG_OPTIONS)
+    os.environ[_FFMPEG_OPTIONS] = before or f"rtsp_transport;tcp|protocol_whitelist;{_PROTOCOLS}"
+    try:
+        return cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*waits, _SILENCE_MS])
+    finally:
+        if before is None:
+            del os.environ[_FFMPEG_OPTIONS]
 
 
 def _rate(said: float) -> Fraction:
