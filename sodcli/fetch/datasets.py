@@ -91,7 +91,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
     return target
 
 
-def hand_in_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
+def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
     """Unpack ``archive``, a zip or tar file of ``entry``, below ``root``.
 
     Nothing is done if the set that is there came from it.

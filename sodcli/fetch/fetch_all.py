@@ -7,8 +7,8 @@ from typing import Literal
 
 from sodcli.errors import SodError
 from sodcli.fetch.catalogue import Entry, describe
-from sodcli.fetch.datasets import fetch_dataset, hand_in_dataset
-from sodcli.fetch.weights import Supply, fetch_weights, hand_in
+from sodcli.fetch.datasets import fetch_dataset, import_dataset
+from sodcli.fetch.weights import Supply, fetch_weights, import_weights
 from sodcli.registry import Registry, WeightsSpec
 
 
@@ -59,8 +59,8 @@ def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
         MissingError: If there is no such file, or it is not what ``entry`` names.
     """
     if isinstance(entry, WeightsSpec):
-        return hand_in(file, entry, registry)
-    return hand_in_dataset(file, entry, registry, root)
+        return import_weights(file, entry, registry)
+    return import_dataset(file, entry, registry, root)
 
 
 def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> FetchOutcome:

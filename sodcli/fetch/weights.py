@@ -95,7 +95,7 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
     return target
 
 
-def hand_in(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
+def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
     """Take ``file`` for the published file of ``entry``; return our file of it.
 
     Raises:

@@ -140,7 +140,7 @@ def _film(
 
     try:
         with ExitStack() as stack:
-            dressed = _wardrobe(stack, job.style, reader)
+            next_style = _style_source(stack, job.style, reader)
             frames = stack.enter_context(closing(prefetch(reader, ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
@@ -150,7 +150,7 @@ def _film(
                     predictor, frames, batch=settings.batch, steady=settings.steady
                 )
                 for frame in stream:
-                    writer.put((frame, dressed()))
+                    writer.put((frame, next_style()))
             if isinstance(sink, FilmWriter) and reader.end_s is not None:
                 sink.hold_until(reader.end_s)
     except PipelineError as error:
@@ -200,21 +200,24 @@ def _sink(
     )
 
 
-def _wardrobe(
+def _style_source(
     stack: ExitStack, style: Style, reader: FilmReader | SequenceReader
 ) -> Callable[[], Style]:
-    """Return what gives the style of the next frame: with a film behind, its next frame."""
+    """Return a function that gives the style of the next frame.
+
+    With a film as the background, each call takes its next frame.
+    """
     if style.film is None:
         return lambda: style
     ahead = prefetch(loop_film(style.film, reader.rate), 2)
     backs: Iterator[Frame] = stack.enter_context(closing(ahead))
 
-    def dressed() -> Style:
+    def next_style() -> Style:
         back = next(backs)
         background = over_white(back.rgb, back.alpha)
         return replace(style, look=replace(style.look, background=background))
 
-    return dressed
+    return next_style
 
 
 def _cause(error: PipelineError) -> BaseException:
