@@ -255,6 +255,8 @@ SAID = [
     "[info]   Stream #0:1: Audio: aac (LC), 44100 Hz",
     "[info]       displaymatrix: rotation of -90.00 degrees",
     "[info]       alpha_mode      : 1",
+    "[info] [Parsed_showinfo_0 @ 0x5] n:   0 pts: 0 fmt:yuva420p sar:1/1 s:64x48 i:P iskey:1",
+    "[info] color_range:tv color_space:bt709 color_primaries:bt2020 color_trc:smpte2084",
     "[error] [mov @ 0x1] moov atom not found",
 ]
 HEAD = "#software: x\n#tb 0: 1/25\n#codec_id 0: rawvideo\n#dimensions 0: 64x48\n#sar 0: 1/1\n"
@@ -275,7 +277,8 @@ def test_what_ffmpeg_says_of_a_film(data):
     said = [data.draw(mangled(line)) for line in SAID if data.draw(st.booleans())]
     head = data.draw(mangled(HEAD) | texts)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(film_probe, "_ask", lambda path: (said, head, "because"))
+        answer = film_probe._Answer(said, "\n".join(said), head, "because")
+        patched.setattr(film_probe, "_ask", lambda path, stream: answer)
         info = result_or_error(film_probe.probe, Path("x.mp4"))
     if info is not None:
         assert min(info.size_wh) >= 1
