@@ -1,7 +1,7 @@
 """Salient object detection for pictures, films and camera streams.
 
-``load`` and ``Predictor`` are the public names. They are imported at their first use, because that
-takes a moment.
+The public names are ``load`` and ``Predictor``. They are imported on first use, because the import
+is slow.
 """
 
 from importlib import import_module

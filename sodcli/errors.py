@@ -1,24 +1,24 @@
-"""Every error a user can cause, with the exit code it ends the program with."""
+"""Exceptions for errors that a user can cause, with the exit codes of the program."""
 
 
 class SodError(Exception):
-    """Base class: the message is written for the person at the keyboard."""
+    """Base class; messages are written for users."""
 
     exit_code = 1
 
 
 class UsageError(SodError):
-    """The command line contradicts itself or asks for the impossible."""
+    """The command line or the arguments are invalid."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """No entry of that name in models.toml."""
+    """models.toml has no entry of this name."""
 
 
 class RegistryError(UsageError):
-    """models.toml itself is wrong."""
+    """models.toml is invalid."""
 
 
 class SourceError(SodError):
@@ -30,33 +30,33 @@ class SinkError(SodError):
 
 
 class BatchError(SodError):
-    """The batch ran to its end, but some inputs failed."""
+    """The batch is complete, but some inputs failed."""
 
     exit_code = 3
 
 
 class WeightsError(SodError):
-    """A weights file is damaged, hostile or belongs to another model."""
+    """A weights file is damaged, unsafe or belongs to another model."""
 
 
 class MissingError(SodError):
-    """Weights or data that a command needs are not there."""
+    """Weights or data that a command needs do not exist."""
 
     exit_code = 4
 
 
 class ChecksumError(MissingError):
-    """A file is not the file the registry promised."""
+    """The checksum of a file differs from the one in models.toml."""
 
 
 class DeviceError(SodError):
-    """The asked-for device is missing or out of memory."""
+    """The requested device is missing or out of memory."""
 
     exit_code = 5
 
 
 class TrainingError(SodError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class PipelineError(SodError):

@@ -1,4 +1,4 @@
-"""The one value that travels down the pipeline."""
+"""The data type that the stages of the pipeline exchange."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture and, once the model has run, its saliency.
+    """A picture and, after inference, its saliency map.
 
     Attributes:
         rgb: ``(H, W, 3)`` uint8, RGB. Conversion from BGR happens in ``io`` only.
@@ -17,9 +17,10 @@ class Frame:
         name: Stem used for output files.
         saliency: ``(H, W)`` float32 in ``[0, 1]``, or ``None`` before inference.
         origin: File the frame came from; ``None`` for a camera or a pipe.
-        alpha: ``(H, W)`` uint8, the picture's own transparency; ``None`` when it has none.
-        icc: The colour profile that ``rgb`` is to be read with; ``None`` means sRGB.
-        seconds: When a frame of a film of variable rate is shown, from the start; else ``None``.
+        alpha: ``(H, W)`` uint8, the picture's own alpha channel; ``None`` if it has none.
+        icc: ICC colour profile of ``rgb``; ``None`` means sRGB.
+        seconds: Presentation time in seconds from the start, for films with a variable frame rate;
+            otherwise ``None``.
     """
 
     rgb: NDArray[np.uint8]
@@ -37,7 +38,7 @@ class Frame:
         return self.rgb.shape[0], self.rgb.shape[1]
 
     def with_saliency(self, saliency: NDArray[np.float32]) -> "Frame":
-        """Return a copy carrying ``saliency``; what was transparent is never salient.
+        """Return a copy with ``saliency``, multiplied by the picture's alpha if there is one.
 
         Raises:
             ValueError: If its height and width differ from the picture's.

@@ -1,4 +1,4 @@
-"""This process: its environment, the group of processes that share a run, its standard error."""
+"""Process utilities: environment variables, process groups, standard error."""
 
 import os
 import warnings
@@ -19,7 +19,7 @@ _TIMEOUT: Final = timedelta(days=7)  # the others wait while rank 0 validates or
 
 
 def switched_on(name: str) -> bool:
-    """Return whether the environment variable ``name`` is set to anything but a word for no."""
+    """Return True if the environment variable ``name`` is set to a value that does not mean no."""
     return os.environ.get(name, "").strip().casefold() not in _NO
 
 
@@ -29,16 +29,16 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process among them, from 0."""
+    """Return the rank of this process among those of the launcher, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes that share a run, seen from this one; a group of one needs no PyTorch.
+    """The processes that share a run; a group of one does not need PyTorch.
 
     Attributes:
-        rank: Number of this process, from 0. Rank 0 alone reports and writes common files.
+        rank: Number of this process, from 0. Only rank 0 reports and writes common files.
         world_size: Number of processes.
     """
 
@@ -90,10 +90,10 @@ class ProcessGroup:
 
 @contextmanager
 def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torch.device]]":
-    """Join the other processes of the launcher, if there are any; leave them at the end.
+    """Join the process group of the launcher, if there is one; leave it at the end.
 
     Args:
-        device: ``cpu`` (gloo), or ``cuda`` (nccl), of which every process takes its own GPU.
+        device: ``cpu`` (gloo backend) or ``cuda`` (nccl backend, one GPU per process).
 
     Yields:
         The group, and the device of this process.
@@ -121,7 +121,7 @@ def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torc
 def silent_stderr() -> Iterator[None]:
     """Discard what the whole process writes to standard error inside the block.
 
-    Drivers and system libraries write there whatever the log level.
+    Drivers and system libraries write to it regardless of the log level.
     """
     try:
         saved = os.dup(2)
@@ -141,7 +141,7 @@ def silent_stderr() -> Iterator[None]:
 def _lost_process_explained() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # the transports' words differ when a peer is gone
+    except RuntimeError as error:  # the message for a lost peer depends on the backend
         raise PipelineError(
             "another process of this run was lost; the same command goes on from here"
         ) from error

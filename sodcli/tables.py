@@ -1,8 +1,8 @@
-"""TOML tables as frozen dataclasses, checked by their annotations, and back to TOML.
+"""Convert TOML tables to frozen dataclasses, validated by their annotations, and back.
 
-A field's annotation says what it holds: ``str``, ``int``, ``float``, ``bool``, ``Literal``,
-``Mapping``, another dataclass, a tuple of these, or one of these ``| None``. ``Annotated`` adds
-limits: :class:`Range`, :class:`Length` and :class:`Pattern`.
+A field's annotation is ``str``, ``int``, ``float``, ``bool``, ``Literal``, ``Mapping``, another
+dataclass, a tuple of these, or one of these ``| None``. ``Annotated`` adds limits: :class:`Range`,
+:class:`Length` and :class:`Pattern`.
 """
 
 import json
@@ -36,7 +36,7 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Limit(Protocol):
-    """What a value must fulfil beyond its type."""
+    """A constraint on a value beyond its type."""
 
     @property
     def words(self) -> str:
@@ -44,7 +44,7 @@ class Limit(Protocol):
         ...
 
     def allows(self, value: Any) -> bool:
-        """Return whether ``value``, or each item of a list, is allowed."""
+        """Return True if ``value``, or each item of a list, is allowed."""
         ...
 
 
@@ -78,7 +78,7 @@ class Range:
         return limits + (", the smaller first" if self.rising else "")
 
     def allows(self, value: Any) -> bool:
-        """Return whether ``value``, or each item of a list, is allowed."""
+        """Return True if ``value``, or each item of a list, is allowed."""
         numbers = value if isinstance(value, list | tuple) else (value,)
         ordered = not self.rising or list(numbers) == sorted(numbers)
         return ordered and all(map(self._allows, numbers))
@@ -101,7 +101,7 @@ class Length:
     words: str
 
     def allows(self, value: Any) -> bool:
-        """Return whether the list is long enough."""
+        """Return True if the list is long enough."""
         return len(value) >= self.least
 
 
@@ -118,7 +118,7 @@ class Pattern:
     words: str
 
     def allows(self, value: Any) -> bool:
-        """Return whether ``value``, or each item of a list, has the form."""
+        """Return True if ``value``, or each item of a list, matches."""
         texts = (value,) if isinstance(value, str) else value
         return all(re.fullmatch(self.expression, text) for text in texts)
 
@@ -126,14 +126,13 @@ class Pattern:
 def read_table(kind: type[T], table: Mapping[str, Any], where: str = "", **given: Any) -> T:
     """Build the dataclass ``kind`` from ``table``, checking every key, type and limit.
 
-    Numbers without a fraction become floats where a float is wanted, lists become tuples, tables
-    become nested dataclasses.
+    Integers become floats in float fields, lists become tuples, tables become nested dataclasses.
 
     Args:
-        kind: A dataclass; see the module for its annotations.
-        table: Keys and values as TOML gives them.
+        kind: A dataclass; the module docstring lists the supported annotations.
+        table: Keys and values as parsed from TOML.
         where: Name of the table for messages.
-        given: Fields that are no keys of the table.
+        given: Values of fields that are not keys of the table.
 
     Raises:
         UsageError: On an unknown key (with the nearest known one), a missing key, or a value of
@@ -146,17 +145,17 @@ def check_fields(value: Any, where: str = "") -> None:
     """Check types and limits of a dataclass that was built without :func:`read_table`.
 
     Raises:
-        UsageError: As :func:`read_table`.
+        UsageError: As in :func:`read_table`.
     """
     for key, hint in _hints(type(value)).items():  # type: ignore[arg-type]
         _fit(getattr(value, key), hint, key, where)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay tables over each other, later ones on top.
+    """Merge tables; values of later ones take precedence.
 
-    Nested tables are merged key by key, except when a later one changes ``name``: options of an
-    SGD mean nothing to an Adam, so the table is then replaced.
+    Nested tables are merged key by key. If a later one changes ``name``, it replaces the table,
+    because options of SGD, for example, do not apply to Adam.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -171,10 +170,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
-    """Write ``table`` as TOML: plain values first, then one section per nested table.
+    """Return ``table`` as TOML: plain values first, then one section per nested table.
 
     Deeper tables are written inline and ``None`` is left out. ``tomllib`` reads back equal values,
-    except that unpaired surrogates, which UTF-8 does not have, become question marks.
+    except that unpaired surrogates, which UTF-8 cannot encode, become question marks.
     """
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     lines = _lines(plain)
@@ -187,7 +186,7 @@ def to_toml(table: Mapping[str, Any]) -> str:
 def _read(
     kind: type[T], table: Mapping[str, Any], where: str, above: str, given: Mapping[str, Any]
 ) -> T:
-    """Read a table whose keys are called ``above`` + key in messages."""
+    """Read a table; messages name its keys with the prefix ``above``."""
     hints = {k: hint for k, hint in _hints(kind).items() if k not in given}  # type: ignore[arg-type]
     for key in table:
         if key not in hints:
@@ -202,13 +201,13 @@ def _read(
     return kind(**given, **values)
 
 
-@cache  # every start of the program reads a hundred entries of a few kinds
+@cache  # each start reads about a hundred entries of a few dataclasses
 def _hints(kind: Hashable) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
 def _fit(value: Any, hint: Any, key: str, where: str) -> Any:
-    """Return ``value`` as ``hint`` wants it."""
+    """Return ``value`` converted to the type ``hint``."""
     limits: Sequence[Limit] = ()
     if get_origin(hint) is Annotated:
         hint, *limits = get_args(hint)
@@ -230,7 +229,7 @@ def _fit(value: Any, hint: Any, key: str, where: str) -> Any:
 
 
 def _fit_tuple(value: Any, hint: Any, key: str, where: str) -> Any:
-    """Return a list as a tuple; what is no list of the right length stays as it is."""
+    """Convert a list to a tuple; return None if its length or item types do not match ``hint``."""
     if not isinstance(value, list | tuple):
         return value
     kinds = get_args(hint)
@@ -250,7 +249,7 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is float:
         return type(value) is float or (type(value) is int and abs(value) < _FLOAT_END)
     if hint is int:
-        return type(value) is int  # Python counts True as a whole number
+        return type(value) is int  # bool is a subclass of int
     return isinstance(value, origin or hint)
 
 
@@ -287,6 +286,6 @@ def _inline(value: Any) -> str:
         return "{ " + ", ".join(_lines(value)) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_inline, value)) + "]"
-    # JSON's strings, numbers and booleans are TOML's, but for DEL and unpaired surrogates.
+    # JSON strings, numbers and booleans are valid TOML, except DEL and unpaired surrogates.
     text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return _SURROGATE.sub("?", text)

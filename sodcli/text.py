@@ -1,4 +1,4 @@
-"""Parts of messages: names, lists, counts and the system's reasons, ready to print."""
+"""Format parts of messages: names, lists, counts and reasons of system errors."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ _MOST_NAMES: Final = 5
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+    """Return `` Did you mean 'x'?`` for the nearest of ``known``, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def display_name(path: Path | str) -> str:
-    """Return a path for a message: on one line, unprintable characters as escapes."""
+    """Return a path for a message, on one line and with unprintable characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
 def shortened(names: Sequence[str], most: int = _MOST_NAMES) -> str:
-    """Return ``names`` separated by commas; of more than ``most``, the first and a count."""
+    """Return ``names`` separated by commas; if more than ``most``, the first ones and a count."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""Confidence intervals for the difference of two methods, by bootstrap over images or films."""
+"""Bootstrap confidence intervals for score differences between two methods."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from sodcli.benchmark.results import Evaluation, ResultRow
 from sodcli.metrics.scores import ImageScores
 
 SHARE: Final = 0.95
-"""Probability that an interval covers."""
+"""Confidence level of the intervals."""
 
 _DRAWS: Final = 2000
 _AT_ONCE: Final = 250
-_FEWEST: Final = 10  # with fewer images or films an interval means nothing
+_FEWEST: Final = 10  # with fewer images or films an interval is not meaningful
 _SEED: Final = 0
 
 Values = NDArray[np.float64]
@@ -23,17 +23,17 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much a method scores above another one on a set.
+    """Score difference of two methods on a set, with its confidence interval.
 
     Attributes:
         dataset: Name of the set.
         method: The first method of the set.
         other: The method it is compared with.
         score: Name of the score.
-        value: Score of ``method`` minus that of ``other``, on the images that both have.
+        value: Score of ``method`` minus score of ``other``, on the images that both have.
         low: Lower end of the interval.
-        high: Upper end. The difference is clear if the interval does not contain 0.
-        samples: Number of images, or of films, that were drawn from.
+        high: Upper end. The difference is significant if the interval does not contain 0.
+        samples: Number of images, or films, that are resampled.
     """
 
     dataset: str
@@ -49,10 +49,10 @@ class Difference:
 def differences(found: Evaluation) -> list[Difference]:
     """Compare the first method of each set with each of the others.
 
-    The images of a set, or its films where frames are scored, are drawn with replacement, the same
-    ones for both methods (a paired bootstrap, Efron and Tibshirani 1993). Maxima and means of
-    curves are taken of the drawn set's mean curve, as in the table. Sets of fewer than ten images,
-    or films, are left out. The draws are seeded: equal scores give equal intervals.
+    The images of a set, or the films of a film set, are drawn with replacement, the same ones for
+    both methods (paired bootstrap, Efron and Tibshirani 1993). Maxima and means of curves are those
+    of the resampled set's mean curve, as in the table. Sets of fewer than ten images or films are
+    left out. The draws are seeded, so equal scores give equal intervals.
     """
     return [
         difference
@@ -96,7 +96,7 @@ def _compared(first: ResultRow, other: ResultRow) -> Iterator[Difference]:
 
 
 def _draws(count: int) -> Values:
-    """Return how often each unit is drawn, ``(1 + draws, count)``; the first row is all, once."""
+    """Return how often each unit is drawn, ``(1 + draws, count)``; the first row is all ones."""
     drawn = np.random.default_rng(_SEED).multinomial(count, np.full(count, 1 / count), _DRAWS)
     return np.vstack([np.ones(count), drawn]).astype(np.float64)
 
@@ -127,8 +127,8 @@ def _statistic(
         values: ``(N, 1)`` or ``(N, 256)``; NaN where an image has no value.
         members: Images of each unit.
         draws: ``(draws, units)``.
-        name: Of the score.
-        by_unit: Whether units weigh the same, instead of their images.
+        name: Name of the score.
+        by_unit: Whether each unit has the same weight, instead of each image.
     """
     known = ~np.isnan(values)
     sums = np.stack([np.where(known[at], values[at], 0).sum(axis=0) for at in members])

@@ -23,7 +23,7 @@ class EvaluationPlan:
     Attributes:
         sets: Data sets; of films only the frames that the protocol scores.
         maps: For each method its maps of each set.
-        which: Names of the measures to take.
+        which: Names of the measures to compute.
         film: Protocol of film sets; None to score frames as pictures.
         fit_masks: Resize ground truth of another size to its photo.
     """
@@ -53,14 +53,14 @@ def plan(
     Args:
         methods: For each method's name the folder of its maps: ``FOLDER/SET/0001.png``, or
             ``FOLDER/0001.png`` for a single set.
-        truth: A data set, a root of data sets, or a folder of masks; or sets found before.
-        which: Names of the measures to take.
+        truth: A data set, a root of data sets, or a folder of masks; or sets already found.
+        which: Names of the measures to compute.
         film: Protocol of film sets; None scores every frame as a picture.
         fit_masks: Resize ground truth of another size to its photo.
 
     Raises:
-        MissingError: If a folder does not exist, or nothing in it fits.
-        UsageError: If a measure is unknown, or ``film`` is given and there is no film.
+        MissingError: If a folder does not exist, or no file in it matches.
+        UsageError: If a measure is unknown, or ``film`` is given and there is no film set.
         SourceError: If a folder cannot be listed.
     """
     check_names(which)
@@ -79,20 +79,20 @@ def run(
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Measure and average what was planned.
+    """Compute the measures of a plan and average them.
 
     Args:
         planned: From ``plan``.
         strict: Fail if a map is missing, damaged, resized or of an unusual kind.
         common: Average over the images that all methods have.
-        workers: Number of processes; it changes no digit. With more than one, the program that
-            calls needs the usual ``if __name__ == "__main__"``.
+        workers: Number of processes; the scores do not depend on it. With more than one, the
+            calling program needs an ``if __name__ == "__main__"`` guard.
         advance: Called with the number of ground truths done since the last call.
 
     Raises:
         MissingError: If ``strict`` and maps are missing; nothing is measured then.
-        SourceError: If ``strict`` and there is any other fault, or every ground truth of a set is
-            faint: nowhere brighter than half, as class numbers are.
+        SourceError: If ``strict`` and there is any other fault, or if every ground truth of a set
+            is faint (no value above one half), as class numbers are.
         PipelineError: If a process was killed.
     """
     tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
@@ -134,7 +134,7 @@ def evaluate(
 def _on_common_images(
     planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]]
 ) -> tuple[EvaluationPlan, list[tuple[Measured, ...]]]:
-    """Drop the images that a method has no scores of.
+    """Drop the images for which any method has no scores.
 
     Raises:
         MissingError: If a set has no image that all methods have.

@@ -49,7 +49,7 @@ class TaskGroup:
     """Maps that are made together.
 
     Attributes:
-        tasks: In their order.
+        tasks: Maps in order.
         film: Whether they are neighbouring frames, for a model that takes clips.
     """
 
@@ -66,7 +66,7 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGr
         clips: Whether the model takes clips of a film; the frames of a film then form one group.
 
     Raises:
-        UsageError: If two maps would be one file.
+        UsageError: If two maps would have the same file name.
     """
     groups = []
     for one in sets:
@@ -86,7 +86,7 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGr
 
 
 def share(groups: Sequence[TaskGroup], processes: ProcessGroup) -> list[TaskGroup]:
-    """Return what this process does: its share of the pictures and of the sequences."""
+    """Return this process's share of the pictures and of the sequences."""
     films = processes.share([group for group in groups if group.film])
     stills = [
         TaskGroup(tuple(processes.share(group.tasks)), film=False)
@@ -180,7 +180,7 @@ def run(
 
 
 class _Outcomes:
-    """Collects outcomes from the reading and the writing thread."""
+    """Collects outcomes from the reading and writing threads."""
 
     def __init__(self, report: Report) -> None:
         self.outcomes: list[MapOutcome] = []
@@ -238,7 +238,7 @@ def _answers(
     predictor: Predictor, frames: Iterator[Frame], group: TaskGroup, settings: MapSettings
 ) -> Iterator[Frame]:
     if group.film:
-        # Only frames with ground truth are here, which may lie far apart in the film.
+        # The group has only frames with ground truth, which may be far apart in the film.
         apart = frames_apart([task.pair for task in group.tasks])
         gap = max(1, int(predictor.spec.frame_gap // apart))
         batch, paper = settings.batch, settings.paper
@@ -308,10 +308,11 @@ def make_maps(
     """Make the maps of ``sets``, together with the other processes.
 
     Returns:
-        What became of every picture of every process.
+        The result of every picture of every process.
 
     Raises:
-        UsageError: If the model makes no maps of pictures, or existing maps may not be replaced.
+        UsageError: If the model does not make saliency maps, or maps exist that ``resume`` and
+            ``overwrite`` do not allow to keep or replace.
         SinkError: If the folder cannot be written.
         PipelineError: If a map cannot be written.
         DeviceError: If the device has not enough memory even for one picture.
@@ -324,7 +325,7 @@ def make_maps(
     about = describe(predictor, request.protocol, half=request.half)
     folder = MapFolder(request.out, about, _targets(groups))
     folder.check(resume=request.resume, overwrite=request.overwrite)
-    processes.gather([])  # all processes check before one writes
+    processes.gather([])  # barrier: all processes check before one writes
     if processes.rank == 0:
         folder.begin(overwrite=request.overwrite)
     processes.gather([])

@@ -28,7 +28,7 @@ _RESOLUTION: Final = re.compile(r"\d+p|full[-_]?resolution", re.IGNORECASE)
 
 
 def place_of(folder: Path, root: Path) -> tuple[str, ...]:
-    """Return the folders from ``root`` to ``folder`` without names of kinds and resolutions.
+    """Return the folders from ``root`` to ``folder``, without names of kinds and resolutions.
 
     ``DAVIS/Annotations/480p/bear`` gives ``("DAVIS", "bear")``; kinds are ``GT``, ``images``,
     ``maps`` and the like.

@@ -44,9 +44,9 @@ _TRUTHS: Final[dict[str, Oddity]] = {
 def read_map(path: Path) -> Grey:
     """Read a saliency map as ``(H, W)`` uint8.
 
-    Colour counts as the grey it shows, and with a palette of colours the index counts: 0 is
-    background. 16-bit and floating-point maps are rounded to 256 levels. Where transparency
-    varies, it is the map (a cut-out).
+    Colours are converted to grey; with a colour palette the index is used, and 0 is background.
+    16-bit and floating-point maps are rounded to 256 levels. A varying alpha channel is the map
+    (a cut-out).
 
     Raises:
         SourceError: If it cannot be read completely.
@@ -61,11 +61,11 @@ def read_truth(path: Path, size_hw: tuple[int, int] | None = None) -> Grey:
     """Read ground truth as ``(H, W)`` uint8, as :func:`sodcli.data.masks.decode_mask` does.
 
     Args:
-        path: Its file.
-        size_hw: Resize it to (height, width), nearest if it is black and white, else bilinear.
+        path: File of the ground truth.
+        size_hw: Height and width to resize it to; nearest if it is black and white, else bilinear.
 
     Raises:
-        SourceError: If it cannot be read completely, or is a colour picture and no mask.
+        SourceError: If it cannot be read completely, or is a colour picture that is not a mask.
     """
     mask = decode_mask(read_stored(path), path)
     levels, odd = mask.levels, {_TRUTHS[kind] for kind in mask.kinds}
@@ -114,8 +114,8 @@ class ScoringTask:
     Attributes:
         truth: File of the ground truth.
         maps: A file per method; None where it is missing.
-        which: Names of the measures to take.
-        plain: Names of the measures to take from the map without min-max normalisation.
+        which: Names of the measures to compute.
+        plain: Names of the measures to compute without min-max normalisation of the map.
         photo: Resize ground truth of another size to this picture.
     """
 
@@ -152,7 +152,7 @@ def measure_all(
         advance: Called with the number of tasks finished since the last call.
 
     Raises:
-        PipelineError: If a process was killed, mostly for lack of memory.
+        PipelineError: If a process was killed, usually because memory ran out.
     """
     results = []
     for result in _results(tasks, min(workers, len(tasks))):

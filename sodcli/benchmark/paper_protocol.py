@@ -18,11 +18,11 @@ Map = NDArray[np.float32]
 
 
 class PublishedPredictor(Predictor):
-    """A predictor with the paper's resizing, min-max normalisation and restoring.
+    """A predictor with the paper's input resizing, min-max normalisation and output resizing.
 
-    ``sod infer`` differs: it averages when it shrinks a large picture, and never normalises a
-    map, so that an empty scene stays empty. models.toml holds the published choices (``resize``,
-    ``minmax``, ``restore``).
+    ``sod infer`` differs: it uses area averaging to shrink large pictures and never normalises a
+    map, so that scenes without salient objects stay black. The published settings are in
+    models.toml (``resize``, ``minmax``, ``restore``).
 
     Args:
         inner: The loaded network.
@@ -41,7 +41,7 @@ class PublishedPredictor(Predictor):
         return to_input(rgb, size_hw, spec.mean, spec.std)
 
     def predict(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return ``frames`` with their maps; a clip model gets each as a film of equal frames."""
+        """Return ``frames`` with their maps; for a clip model each frame is repeated as a clip."""
         return [
             frame.with_saliency(published_map(answer, frame.size_hw, self.spec))
             for frame, answer in zip(frames, self.logits(frames), strict=True)
@@ -49,12 +49,12 @@ class PublishedPredictor(Predictor):
 
 
 def published_map(logits: Map, size_hw: tuple[int, int], spec: ModelSpec) -> Map:
-    """Return the map that the published test program of ``spec`` makes of an output.
+    """Return the map that the published test program makes from the network's output.
 
     Args:
         logits: ``(h, w)`` float32.
         size_hw: Height and width of the map.
-        spec: Says whether each map is min-max normalised, and how it is resized.
+        spec: Entry with the published ``minmax`` and ``restore``.
 
     Returns:
         ``(H, W)`` float32 in [0, 1].

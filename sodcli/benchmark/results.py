@@ -37,7 +37,7 @@ class ImageResult:
 
     Attributes:
         name: Name within the set: ``0004``, ``blackswan/00012``.
-        clip: Film that it is a frame of; empty in a set of pictures.
+        clip: Film that the frame belongs to; empty in a set of pictures.
         photo: File of the photo, if there is one.
         truth: File of the ground truth.
         map: File of the map; None if it is missing.
@@ -122,7 +122,7 @@ class Evaluation:
     Attributes:
         rows: Set by set; within a set in the order of the methods.
         which: Names of the measures.
-        remarks: Lines about the data sets.
+        remarks: Messages about the data sets.
     """
 
     rows: tuple[ResultRow, ...]

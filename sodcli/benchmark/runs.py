@@ -1,4 +1,4 @@
-"""``sod runs``: compare training runs by their folders alone."""
+"""``sod runs``: compare training runs by their folders."""
 
 import json
 import tomllib
@@ -22,7 +22,7 @@ from sodcli.text import reason_of
 
 _SCORES: Final = ("maxF", "MAE")
 _PAGE_PX: Final = 480  # width of a sheet of sample pictures
-_SAME: Final = frozenset({"recipe"})  # follows from other settings
+_SAME: Final = frozenset({"recipe"})  # redundant: its values are in the other settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class TrainingRun:
         return int(self.settings.get("epochs", len(self.rows)))
 
     def best(self, score: str) -> tuple[float, int] | None:
-        """Return the best value of ``score`` and its epoch; None if it was never taken."""
+        """Return the best value of ``score`` and its epoch; None if it was never computed."""
         taken = [(row[score], row["epoch"]) for row in self.rows if score in row]
         if not taken:
             return None
@@ -84,7 +84,7 @@ def differing_settings(runs: Sequence[TrainingRun]) -> dict[str, list[Any]]:
 
 
 def table(runs: Sequence[TrainingRun]) -> tuple[list[str], list[list[str]]]:
-    """Return head and lines of the table: progress, best scores, then settings that differ."""
+    """Return header and rows of the table: progress, best scores, then settings that differ."""
     settings = differing_settings(runs)
     head = ["run", "epochs", *_SCORES, "loss", "img/s", *settings]
     lines = []

@@ -1,4 +1,4 @@
-"""Random changes of a picture and its mask: the augmentation of each paper's recipe, and ours."""
+"""Random augmentation of a picture and its mask, for the papers' recipes and our own."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -20,41 +20,41 @@ Colour = NDArray[np.float32]
 Background = Callable[[np.random.Generator], Image]
 
 _TRIES = 4
-_KEPT = 0.6  # share of the subject that a random crop keeps, or it is not made
+_KEPT = 0.6  # a random crop that keeps a smaller share of the subject is skipped
 
 Chance = Annotated[float, Range(least=0, most=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """What may happen to a picture and its mask; by default nothing does.
+    """Settings of the augmentation; by default all of it is off.
 
     Attributes:
         border_crop: Rows and columns cut from each side, uniform in 0..border_crop, in pixels of
             the file (SDNet: 14).
         flip_lr: Probability of a flip left to right (SDNet: 0.25; MINet, InSPyReNet: 0.5).
         flip_ud: Probability of a flip upside down; never both (SDNet: 0.25).
-        zoom: Range of a random crop's sides, as a share of the picture's. It keeps most of the
-            subject, or is not made.
-        rotate: Greatest turn in degrees, either way, about the centre (10).
-        rotate_chance: Probability of the turn (MINet: 1; InSPyReNet: 0.5).
-        scale_crop: Range of a scaling about the centre, made half of the time (InSPyReNet's
+        zoom: Range of a random crop's sides, as a share of the picture's. Crops that lose much of
+            the subject are skipped.
+        rotate: Maximum rotation about the centre, in degrees, in either direction (10).
+        rotate_chance: Probability of the rotation (MINet: 1; InSPyReNet: 0.5).
+        scale_crop: Range of a scaling about the centre, applied with probability 1/2 (InSPyReNet's
             ``random_scale_crop``: 0.75 to 1.25).
-        mirror: What a turn or a scaling uncovers mirrors the picture and its mask; else it is
-            black.
-        jitter: Of brightness, contrast, saturation: see ``photometric.jitter`` (MINet: 0.1 each).
-        enhance: InSPyReNet's ``random_image_enhance``.
-        grey: Probability of a picture without colours.
-        degrade: Probability of blur, of noise, of strong JPEG compression.
-        paste: Probability that the subject is put on another background.
-        studio: Probability that the subject is put on a plain ground, with a shadow.
-        empty: Probability that a plain ground without a subject takes the pair's place.
-        binary: Masks become 0 or 1, cut at 1/2 (MINet).
-        mask_nearest: Masks are resized to the nearest pixel (MINet, InSPyReNet).
-        reverse: Probability that a clip runs backwards (RCRNet: 0.5).
+        mirror: Whether rotation and scaling pad by reflection; otherwise with black.
+        jitter: Strength for brightness, contrast and saturation, see
+            :func:`sodcli.data.photometric.jitter` (MINet: 0.1 each).
+        enhance: Whether to apply InSPyReNet's ``random_image_enhance``.
+        grey: Probability of conversion to greyscale.
+        degrade: Probabilities of blur, noise and strong JPEG compression.
+        paste: Probability that the subject is pasted on another background.
+        studio: Probability that the subject is pasted on a plain background, with a shadow.
+        empty: Probability that the pair is replaced by a plain background without a subject.
+        binary: Whether to binarise masks at 1/2 (MINet).
+        mask_nearest: Whether to resize masks by nearest neighbour (MINet, InSPyReNet).
+        reverse: Probability that a clip is reversed in time (RCRNet: 0.5).
 
     Raises:
-        UsageError: If a value is no number or out of range; it names the entry.
+        UsageError: If a value is not a number or out of range; the message names the entry.
     """
 
     border_crop: Annotated[int, Range(least=0, most=10_000)] = 0
@@ -92,18 +92,18 @@ def augment(
     rng: np.random.Generator,
     background: Background | None = None,
 ) -> tuple[Colour, Mask]:
-    """Change a picture and its mask at random and resize both to the network's input.
+    """Augment a picture and its mask and resize both to the network's input.
 
-    The order is the papers': paste, border crop, zoom and flip at the file's size, then the resize,
-    then scale, turn and colours at the network's size.
+    The order is that of the papers: paste, border crop, zoom and flip at the file's size, then the
+    resize, then scaling, rotation and colour changes at the network's size.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
         mask: ``(H, W)`` float32 in [0, 1].
-        plan: What may happen.
-        size_hw: The result's height and width; the aspect is not kept.
-        rng: Where everything is drawn from.
-        background: Gives a ``(h, w, 3)`` uint8 RGB picture; without it nothing is pasted.
+        plan: Settings of the augmentation.
+        size_hw: Height and width of the result; the aspect ratio is not kept.
+        rng: Random number generator.
+        background: Returns a ``(h, w, 3)`` uint8 RGB picture; without it nothing is pasted.
 
     Returns:
         ``(h, w, 3)`` float32 RGB in [0, 1] and ``(h, w)`` float32 in [0, 1].
@@ -120,9 +120,10 @@ def augment_clip(
     size_hw: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[Colour, Mask]:
-    """Change the frames of a clip and their masks alike, with one draw, as :func:`augment` does.
+    """Augment all frames of a clip and their masks with the same random parameters.
 
-    Nothing is pasted. Arguments as there, but a clip's frames of one size each.
+    The arguments are those of :func:`augment`, with lists of frames of equal size. Nothing is
+    pasted.
 
     Returns:
         ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].
@@ -139,11 +140,11 @@ def augment_clip(
 
 
 def resize_image(image: Image, size_hw: tuple[int, int]) -> Colour:
-    """Resize as published: in float, bilinear between pixel centres, no smoothing before.
+    """Resize as published: in float, bilinear between pixel centres, without antialiasing.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
-        size_hw: The result's height and width.
+        size_hw: Height and width of the result.
 
     Returns:
         ``(h, w, 3)`` float32 in [0, 1].
@@ -153,7 +154,7 @@ def resize_image(image: Image, size_hw: tuple[int, int]) -> Colour:
 
 
 def resize_mask(mask: Mask, size_hw: tuple[int, int], *, nearest: bool = False) -> Mask:
-    """Resize an ``(H, W)`` float32 mask, bilinear like its picture or to the nearest pixel."""
+    """Resize an ``(H, W)`` float32 mask, bilinear like its picture or by nearest neighbour."""
     method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(mask, size_hw[::-1], interpolation=method))
 
@@ -161,7 +162,7 @@ def resize_mask(mask: Mask, size_hw: tuple[int, int], *, nearest: bool = False) 
 def _view(
     mask: Mask, plan: Augment, rng: np.random.Generator
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Draw the crops and the flip; return what makes them."""
+    """Draw the crops and the flip; return a function that applies them."""
     border = _border_crop(mask, plan.border_crop, rng)
     window = _zoom(mask[border], plan.zoom, rng)
     flip = _flip(plan, rng)
@@ -175,7 +176,7 @@ def _other_ground(
     rng: np.random.Generator,
     background: Background | None,
 ) -> tuple[Image, Mask]:
-    """Put the subject on another photo or a plain ground, or take it away; at most one of them."""
+    """Apply at most one of ``paste``, ``studio`` and ``empty``."""
     if background is not None and rng.random() < plan.paste:
         return paste_subject(image, mask, background(rng), rng)
     if plan.studio + plan.empty > 0:
@@ -194,7 +195,7 @@ def _finished(
     size_hw: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[Colour, Mask]:
-    """Resize, then scale, turn and recolour; what is drawn depends on no pixel."""
+    """Resize, then scale, rotate and change colours; the draws do not depend on pixel values."""
     colour = resize_image(image, size_hw)
     mask = resize_mask(mask, size_hw, nearest=plan.mask_nearest)
     colour, mask = _scale_and_turn(colour, mask, plan, rng)

@@ -1,4 +1,4 @@
-"""Benchmark sets on the disk: their layouts, and finding them below a root folder."""
+"""Find benchmark sets below a root folder and read their layouts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class BenchmarkSet:
         folder: Path of the set.
         film: Whether each group is a sequence of frames.
         groups: The pairs by subfolder; a flat set is one group.
-        remarks: Lines about files that are left out and about unexpected counts.
+        remarks: Messages about files that are left out and about unexpected counts.
     """
 
     name: str
@@ -131,7 +131,7 @@ def _moves(group: PairGroup) -> bool:
 
 
 def _miscounts(name: str, groups: Sequence[PairGroup], spec: DatasetSpec) -> list[str]:
-    """Return a line for each count that differs from the published one."""
+    """Return a message for each count that differs from the published one."""
     counts = (
         ("pictures with ground truth", sum(len(group.pairs) for group in groups), spec.pictures),
         ("sequences", len(groups), spec.sequences),
@@ -146,14 +146,14 @@ def _miscounts(name: str, groups: Sequence[PairGroup], spec: DatasetSpec) -> lis
 Known = Mapping[str, DatasetSpec]
 
 _DEEP: Final = 2  # levels below the root to search: ROOT/DIS5K/DIS-TE1
-_NAMES: Final[tuple[Callable[[Path], str], ...]] = (  # of a link, before that of its target
+_NAMES: Final[tuple[Callable[[Path], str], ...]] = (  # a link's own name precedes its target's
     own_name,
     lambda folder: folder.resolve().name,
 )
 
 
 def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkSet]:
-    """Find data sets under ``root``, or ``root`` itself where it is one.
+    """Find data sets under ``root``, or return ``root`` itself if it is one.
 
     Args:
         root: A data set, or a folder of data sets.
@@ -167,7 +167,7 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
 
     Raises:
         UsageError: If two sets have the same name and path apart from case.
-        MissingError: If a set, or any set, is missing; the message says what was looked for.
+        MissingError: If a named set, or any set at all, is missing; the message lists the names.
         SourceError: If a folder cannot be listed.
     """
     if not root.is_dir():
@@ -189,10 +189,11 @@ def find_sets(root: Path, names: Sequence[str], known: Known) -> list[BenchmarkS
 def with_unique_names(sets: Sequence[BenchmarkSet], root: Path) -> list[BenchmarkSet]:
     """Rename sets that share a name, so that each name is unique and can name a folder.
 
-    Those of one name, capitals aside, go by their paths below ``root``: ``a/TE`` and ``b/TE``.
+    Sets whose names are equal apart from case are named by their paths below ``root``: ``a/TE``
+    and ``b/TE``.
 
     Raises:
-        UsageError: If two paths differ by capitals only.
+        UsageError: If two paths differ by case only.
     """
     count = Counter(one.name.casefold() for one in sets)
     apart: dict[str, BenchmarkSet] = {}
@@ -209,7 +210,7 @@ def with_unique_names(sets: Sequence[BenchmarkSet], root: Path) -> list[Benchmar
 
 
 def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
-    """Return the first folder of that name that is a set, or the first link to such a folder."""
+    """Return the first folder called ``name`` that is a set, or the first link to such a folder."""
     placed = _at(root, name, known) if "/" in name else None
     if placed is not None:
         return placed
@@ -230,7 +231,7 @@ def _named(root: Path, name: str, known: Known) -> BenchmarkSet | None:
 def _beside(one: BenchmarkSet, others: Iterator[BenchmarkSet], root: Path) -> BenchmarkSet:
     """Return the set with a remark about other sets of the same name."""
     places = []
-    with suppress(OSError):  # folders that cannot be listed do not matter here
+    with suppress(OSError):  # ignore folders that cannot be listed
         for other in others:
             same = other.name.casefold() == one.name.casefold()
             if same and one.folder not in other.folder.parents:
@@ -265,7 +266,7 @@ def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
     found = read_set(root, spec)
     if found and (
         spec or found.film or not found.groups[0].name
-    ):  # otherwise it is a folder of sets
+    ):  # otherwise ``root`` is a folder of sets
         return [found]
     if deep == 0:
         return []

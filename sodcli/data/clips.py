@@ -23,8 +23,8 @@ def thinned(annotated: Sequence[int], interval: int) -> list[int]:
 def between(first: int, last: int, count: int) -> list[int]:
     """Return up to ``count`` evenly spaced frame indices strictly between two.
 
-    As published: ``first + j * step`` with ``step = (last - first) // (count + 1)``. If there are
-    fewer frames in between than ``count``, all of them.
+    As published: ``first + j * step`` with ``step = (last - first) // (count + 1)``. If fewer than
+    ``count`` frames lie in between, all of them are returned.
     """
     count = min(count, last - first - 1)
     step = (last - first) // (count + 1)
@@ -32,7 +32,7 @@ def between(first: int, last: int, count: int) -> list[int]:
 
 
 def filled(kept: Sequence[int], count: int) -> list[int]:
-    """Return the kept frame indices with up to ``count`` more in every gap."""
+    """Return the kept frame indices and up to ``count`` more in every gap."""
     inside = [
         place for first, last in pairwise(kept) for place in (first, *between(first, last, count))
     ]
@@ -42,8 +42,8 @@ def filled(kept: Sequence[int], count: int) -> list[int]:
 def windows(places: Sequence[int], length: int, *, training: bool) -> list[tuple[int, ...]]:
     """Cut frame indices of a film into clips of ``length``, as published.
 
-    In training neighbouring clips share one frame, and the last clip comes twice. A film that is
-    too short is extended with its last frame.
+    In training, neighbouring clips share one frame, and the last clip is repeated. A film that is
+    too short is padded with its last frame.
 
     Args:
         places: Frame indices, at least one.
@@ -59,7 +59,7 @@ def windows(places: Sequence[int], length: int, *, training: bool) -> list[tuple
 
 
 def overlapping_clips(count: int, length: int, step: int) -> list[tuple[int, ...]]:
-    """Cut a film into training clips: those of :func:`windows`, each of them once.
+    """Cut a film into the training clips of :func:`windows`, without duplicates.
 
     Args:
         count: Frames of the film, at least 1.
@@ -127,7 +127,7 @@ def clips_of(
     gaps: Sequence[int],
     cut: Cut | None = None,
 ) -> tuple[Clip, ...]:
-    """Return every clip of ``films`` at each of ``gaps``, then a clip of each photo.
+    """Return the clips of ``films`` at each of ``gaps``, then one clip per photo.
 
     Args:
         photos: Pairs that belong to no film.

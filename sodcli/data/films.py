@@ -38,7 +38,7 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class FilmList:
-    """Films in natural order, and one line about each thing that is left out."""
+    """Films in natural order, and one message per item that is left out."""
 
     films: tuple[Film, ...]
     remarks: tuple[str, ...]
@@ -47,11 +47,12 @@ class FilmList:
 def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec]) -> FilmList:
     """Find the films under ``root`` to train on.
 
-    Sequences that models.toml lists as the test split of a set are left out, if there are others.
+    Sequences in the test split of a set, as listed in models.toml, are left out if there are
+    others.
 
     Args:
         root: A folder of data sets, or a data set.
-        names: Sets to use; empty for every set of films.
+        names: Sets to use; empty for all film sets.
         known: The data sets of models.toml.
 
     Raises:
@@ -91,7 +92,7 @@ def pseudo_pairs(
 ) -> PairList:
     """Pair the frames of films with the labels that ``sod pseudo-label`` wrote.
 
-    Ground truth that ``sod pseudo-label`` did not keep is not used.
+    Ground truth that ``sod pseudo-label`` dropped is not used.
 
     Args:
         folders: Data sets, or folders of data sets.
@@ -124,11 +125,11 @@ def _pairs_of(film: Film, labels: Path, source: str) -> Iterator[Pair]:
             yield Pair(frame, label, source)
 
 
-_LOOKS: Final = 10  # pairs of neighbours to compare, spread over the folder
+_LOOKS: Final = 10  # pairs of neighbours to compare, evenly spread over the folder
 _THUMB: Final = 16
-_NEARER: Final = 0.6  # ratio of the differences of neighbours and of distant pictures; photos: 1
-_SAME: Final = 0.04  # below this difference pictures are frames of a film
-_ALIKE: Final = 0.12  # mean difference of two thumbnails: frames of DAVIS 0.01-0.07, photos 0.2-0.3
+_NEARER: Final = 0.6  # max. ratio: difference of neighbours / of distant pictures; 1 for photos
+_SAME: Final = 0.04  # pictures with a smaller difference are frames of a film
+_ALIKE: Final = 0.12  # max. mean difference of thumbnails: DAVIS frames 0.01-0.07, photos 0.2-0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Footage:
         return (*(pair for film in self.films for pair in film), *self.photos)
 
     def only(self, pairs: Collection[Pair]) -> "Footage":
-        """Return the part that is in ``pairs``."""
+        """Return the footage restricted to ``pairs``."""
         kept = set(pairs)
         films = (tuple(pair for pair in film if pair in kept) for film in self.films)
         photos = tuple(pair for pair in self.photos if pair in kept)
@@ -167,8 +168,8 @@ class Footage:
 def find_footage(pairs: Sequence[Pair]) -> Footage:
     """Divide ``pairs`` into films and photos.
 
-    A folder is a film if its pictures have one size and neighbours are similar. They must also be
-    more similar than distant pictures are, which excludes photos taken before one background.
+    A folder is a film if its pictures have the same size and neighbours are similar. Neighbours
+    must also be more similar than distant pictures, which excludes photos with a common background.
     """
     groups = [(group, is_film(group)) for group in by_folder(pairs)]
     photos = (pair for group, film in groups if not film for pair in group)
@@ -198,7 +199,7 @@ def hold_out_footage(footage: Footage, share: float, seed: int) -> tuple[Footage
     """Hold out films with :func:`.hold_out_films` and photos with :func:`.hold_out`.
 
     Returns:
-        The part to train on and the part that is held out.
+        The training part and the held-out part.
 
     Raises:
         UsageError: If ``share`` is out of range.

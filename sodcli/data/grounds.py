@@ -1,6 +1,7 @@
-"""Grounds to put subjects on: other photos, and plain scenes drawn at random.
+"""Backgrounds to paste subjects on: other photos, and random plain backgrounds.
 
-Copy and paste: Ghiasi et al., CVPR 2021. A plain scene without a subject is an empty example.
+Copy-paste augmentation: Ghiasi et al., CVPR 2021. A plain background without a subject serves as
+an example without salient objects.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 Colour = NDArray[np.float32]
 
-_SCALES = (0.5, 1.2)  # the subject's new size, as a share of its own
-_SOFTNESS = (0.5, 1.5)  # sigma of the seam, in pixels
-_INSIDE = 0.35  # share of the subject's box, each way from its middle, that stays in the picture
-_GREY = 0.5  # share of the colours that are greys
-_FEW_LEVELS = 12.0  # spread of the two colours of a studio ground, in grey levels
+_SCALES = (0.5, 1.2)  # range of the subject's scale factor
+_SOFTNESS = (0.5, 1.5)  # sigma of the blurred edge, in pixels
+_INSIDE = 0.35  # share of the subject's box, in each direction from its centre, kept in view
+_GREY = 0.5  # probability of a grey colour
+_FEW_LEVELS = 12.0  # spread of the two colours of a studio background, in grey levels
 
 
 def paste_subject(
@@ -26,21 +27,22 @@ def paste_subject(
     *,
     shadow: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Put what ``mask`` marks in ``image`` on a piece of ``background``.
+    """Paste the subject, which ``mask`` marks in ``image``, on a crop of ``background``.
 
-    The subject is scaled and shifted so that most of it stays in view; the piece is as large as
-    fits, lies anywhere, and is mirrored half of the time. Only the picture gets the soft seam.
+    The subject is scaled and shifted so that most of it stays in view. The crop is the largest of
+    the aspect ratio, at a random position, mirrored with probability 1/2. Only the picture gets a
+    soft edge, not the mask.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
-        mask: ``(H, W)`` float32 in [0, 1]. Where it nowhere exceeds 1/2, there is nothing to paste
-            and both come back as they are.
+        mask: ``(H, W)`` float32 in [0, 1]. If it nowhere exceeds 1/2, picture and mask are
+            returned unchanged.
         background: ``(h, w, 3)`` uint8 RGB, of any size.
-        rng: Where everything is drawn from.
-        shadow: Let the subject cast a shadow.
+        rng: Random number generator.
+        shadow: Whether the subject casts a shadow.
 
     Returns:
-        The new picture and its mask, of the sizes and types of the given ones.
+        The new picture and mask, with the shapes and dtypes of the inputs.
     """
     box_xywh = cv2.boundingRect((mask > 0.5).astype(np.uint8))
     if box_xywh[2] == 0:
@@ -50,7 +52,7 @@ def paste_subject(
     subject = cv2.warpAffine(image, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE)
     moved = np.asarray(cv2.warpAffine(mask, matrix, size_wh), np.float32)
     blurred = cv2.GaussianBlur(moved, (5, 5), rng.uniform(*_SOFTNESS))
-    alpha = np.minimum(moved, blurred)  # soft inwards: no rim of the old surroundings comes along
+    alpha = np.minimum(moved, blurred)  # blurred inwards only, to exclude the old background
     ground = random_piece(background, size_wh, rng)
     if shadow:
         ground = cast_shadow(ground, moved, rng)
@@ -61,7 +63,7 @@ def paste_subject(
 def _placement(
     box_xywh: Sequence[int], size_wh: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the affine matrix that scales the box and puts its middle somewhere in view."""
+    """Return a random affine matrix that scales the box and keeps its centre in view."""
     scale = rng.uniform(*_SCALES)
     matrix = np.diag([scale, scale, 1.0])[:2]
     for axis in (0, 1):
@@ -74,7 +76,10 @@ def _placement(
 def random_piece(
     background: NDArray[np.uint8], size_wh: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return a random piece of the size's aspect, resized to it, mirrored half of the time."""
+    """Return a random crop resized to ``size_wh``, mirrored with probability 1/2.
+
+    The crop has the aspect ratio of ``size_wh``.
+    """
     high, wide = background.shape[:2]
     share = min(wide / size_wh[0], high / size_wh[1])
     w, h = (max(1, int(side * share)) for side in size_wh)
@@ -86,11 +91,11 @@ def random_piece(
 
 
 def draw_plain(size_hw: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one colour, a gradient, a vignette, a horizon or a texture, with the noise of a camera.
+    """Draw a uniform colour, gradient, vignette, horizon or texture, with camera noise.
 
     Args:
         size_hw: Height and width in pixels.
-        rng: Where everything is drawn from.
+        rng: Random number generator.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -104,12 +109,12 @@ def draw_plain(size_hw: tuple[int, int], rng: np.random.Generator) -> NDArray[np
 def cast_shadow(
     ground: NDArray[np.uint8], mask: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Darken ``ground`` by the blurred, shifted shape of the subject that will stand on it.
+    """Darken ``ground`` by the blurred, shifted shape of the subject that is pasted on it.
 
     Args:
         ground: ``(H, W, 3)`` uint8 RGB.
-        mask: ``(H, W)`` float32 in [0, 1], where the subject will be.
-        rng: Where everything is drawn from.
+        mask: ``(H, W)`` float32 in [0, 1], the subject's mask.
+        rng: Random number generator.
     """
     high, wide = mask.shape
     right, down = rng.normal(0, 0.03) * wide, rng.uniform(0, 0.05) * high
@@ -143,7 +148,7 @@ def _uniform(size_hw: tuple[int, int], rng: np.random.Generator) -> Colour:
 
 
 def _grid(size_hw: tuple[int, int]) -> tuple[Colour, Colour]:
-    """Return rows and columns from -1 to 1."""
+    """Return row and column coordinates from -1 to 1."""
     axes = (np.linspace(-1, 1, side, dtype=np.float32) for side in size_hw)
     rows, columns = np.meshgrid(*axes, indexing="ij")
     return rows, columns
@@ -173,7 +178,7 @@ def _horizon(size_hw: tuple[int, int], rng: np.random.Generator) -> Colour:
 
 
 def _texture(size_hw: tuple[int, int], rng: np.random.Generator) -> Colour:
-    """Sum noise of several scales: clouds where the coarse ones are strong, else sand or grass."""
+    """Return a sum of noise at several scales, resembling clouds, sand or grass."""
     slope = rng.uniform(-0.5, 1.5)
     total = np.zeros(size_hw, np.float32)
     for scale in (2, 4, 8, 16, 32, 64, 128):

@@ -119,10 +119,10 @@ def normalised(images: NDArray[np.float32], mean: Sequence[float], std: Sequence
     """Return ``(N, H, W, 3)`` float32 in [0, 1] as a normalised ``(N, 3, H, W)`` tensor.
 
     The tensor shares the memory of ``images``, which must be contiguous and is overwritten; its
-    memory format is channels last.
+    memory format is channels-last.
     """
     count, high, wide, channels = images.shape
-    rows = images.reshape(count, high, wide * channels)  # broadcasting over 3 is slow
+    rows = images.reshape(count, high, wide * channels)  # broadcasting over 3 channels is slow
     rows -= np.tile(np.asarray(mean, np.float32), wide)
     rows /= np.tile(np.asarray(std, np.float32), wide)
     return torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -136,7 +136,7 @@ class Batch:
         images: ``(N, 3, H, W)`` float32, normalised, N >= 1, channels last in memory; of clips
             ``(N, T, 3, H, W)``, of triples ``(N, 9, H, W)``.
         masks: ``(N, 1, H, W)`` or ``(N, T, 1, H, W)`` float32 in [0, 1].
-        names: Files of the N pictures: of a clip the first one, of a triple the middle one.
+        names: Files of the N pictures; for a clip the first frame, for a triple the middle one.
         skipped: ``file: reason`` for each pair of this batch that could not be read.
     """
 
@@ -178,7 +178,7 @@ class BatchLoader:
         backgrounds: Pictures to paste subjects on; empty for none.
         clip_len: Frames of a clip; a photo is repeated, or moved, for this many frames.
         motion: Probability that a photo is moved: see :func:`sodcli.data.synth.move_still`.
-        shuffle: Draw a new order in every pass.
+        shuffle: Draw a new random order for every pass.
         fit_masks: Resize masks of another size than their picture; otherwise skip the pair.
 
     Raises:
@@ -322,7 +322,7 @@ def _collate(
     shape = (len(samples),) if loader.clip_len == 1 else (len(samples), loader.clip_len)
     packed = isinstance(
         loader.pairs[0], Triple
-    )  # packed samples are normalised already, channels first
+    )  # packed samples are already normalised and channels-first
     one = (sum(PACKED), size, size) if packed else (size, size, 3)
     images = np.empty((*shape, *one), np.float32)
     masks = np.empty((*shape, 1, size, size), np.float32)

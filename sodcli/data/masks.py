@@ -1,4 +1,4 @@
-"""What a mask file means: one policy for training and scoring."""
+"""Decoding of mask files, the same for training and scoring."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +28,13 @@ Levels = NDArray[np.float32]
 
 _VOID: Final = 255
 _VOID_COLOUR: Final = (224, 224, 192)  # of index 255 in VOC's palette
-_FEW: Final = 64  # so many colours at most in a lossless picture of classes
+_FEW: Final = 64  # maximum number of colours in a lossless class map
 _DARK: Final = 32  # channels below this count as black in a lossy picture
-_APART: Final = 64  # distance of the colours of two classes in a lossy picture
-_NEAR: Final = 12  # mean distance of pixels to the colour of their class
+_APART: Final = 64  # minimum distance of the colours of two classes in a lossy picture
+_NEAR: Final = 12  # maximum mean distance of pixels to the colour of their class
 _MOST_CLASSES: Final = 32
 _BLACK_SHARE: Final = 0.01
-_FAINT: Final = 0.5  # a mask that is nowhere brighter is probably a map of class numbers
+_FAINT: Final = 0.5  # a mask without brighter pixels probably holds class numbers
 _NAMES: Final = 3
 _THREADS: Final = 4
 
@@ -45,8 +45,8 @@ class Mask:
 
     Attributes:
         levels: ``(H, W)`` float32 in [0, 1].
-        kinds: ``palette``: the index counts. ``colour``: every class counts as foreground.
-            ``void``: pixels that the set leaves undecided count as background.
+        kinds: ``palette``: the palette index was used. ``colour``: all coloured classes are
+            foreground. ``void``: pixels labelled void are background.
     """
 
     levels: Levels
@@ -57,29 +57,29 @@ def read_mask(path: Path) -> Levels:
     """Read a mask as ``(H, W)`` float32 in [0, 1]: see :func:`decode_mask`.
 
     Raises:
-        SourceError: If it cannot be read completely, or is a colour picture and no mask.
+        SourceError: If it cannot be read completely, or is a colour picture that is not a mask.
     """
     return decode_mask(read_stored(path), path).levels
 
 
 def decode_mask(stored: Stored, path: Path) -> Mask:
-    """Return what a mask file means.
+    """Decode a mask file.
 
-    - Where transparency varies, it is the mask (a cut-out); where it does not, it is ignored.
-    - With a palette of colours (VOC, DAVIS) the index counts: 0 is background, all others are
-      foreground, except VOC's 255 (void), which is background.
-    - In a colour picture black is background and every other class of colour foreground; a single
-      hue with soft edges keeps them.
-    - An integer file whose greatest value is 1 holds the classes 0 and 1. Any other value counts
-      as a share of its type's greatest value.
+    - A varying alpha channel is the mask (a cut-out); a constant one is ignored.
+    - With a colour palette (VOC, DAVIS) the index is used: 0 and VOC's 255 (void) are background,
+      all others foreground.
+    - In a colour picture black is background and every other class colour foreground; a mask in a
+      single hue keeps its soft edges.
+    - An integer file whose maximum is 1 holds the classes 0 and 1. Any other value is divided by
+      the maximum of its dtype.
 
     Args:
         stored: From :func:`sodcli.data.read.read_stored`.
         path: Name of the file in messages.
 
     Raises:
-        SourceError: If it is a colour picture without a black background, or one of too many
-            colours, such as a photo; the message names the colours found.
+        SourceError: If it is a colour picture without a black background, or has too many colours,
+            such as a photo; the message names the colours found.
     """
     pixels = stored.pixels
     if stored.palette is not None:
@@ -96,7 +96,7 @@ def decode_mask(stored: Stored, path: Path) -> Mask:
 
 
 def one_channel(pixels: Pixels) -> Pixels:
-    """Return ``(H, W)`` of a stored picture: its alpha channel if that varies, else its grey."""
+    """Return the alpha channel of a stored picture if it varies, else its grey; ``(H, W)``."""
     if pixels.ndim == 2:
         return pixels
     if _has_alpha(pixels):
@@ -107,8 +107,8 @@ def one_channel(pixels: Pixels) -> Pixels:
 def read_pair(pair: Pair, *, fit: bool = False) -> tuple[NDArray[np.uint8], Levels]:
     """Read a picture and its mask, both of the same size.
 
-    If the sizes differ with the EXIF orientation applied, the picture is read as stored: some
-    masks are drawn on the stored picture.
+    If the sizes differ after applying the EXIF orientation, the picture is read as stored, because
+    some masks are drawn on the stored picture.
 
     Args:
         pair: The files.
@@ -118,7 +118,7 @@ def read_pair(pair: Pair, *, fit: bool = False) -> tuple[NDArray[np.uint8], Leve
         ``(H, W, 3)`` uint8 RGB and ``(H, W)`` float32 in [0, 1].
 
     Raises:
-        SourceError: If one cannot be read, or the sizes differ and ``fit`` is off; the message
+        SourceError: If a file cannot be read, or the sizes differ and ``fit`` is False; the message
             names the file.
     """
     upright, mask = read_image(pair.image), read_mask(pair.mask)
@@ -143,7 +143,7 @@ def check_pairs(pairs: Sequence[Pair], *, fit: bool = False) -> PairList:
     """Read all pairs and drop those that cannot be read.
 
     Returns:
-        The readable pairs in their order, and a line about the others.
+        The readable pairs in their order, and a message about the others.
     """
     good: list[Pair] = []
     damaged: list[str] = []
@@ -166,20 +166,20 @@ def check_masks(
 ) -> tuple[str, ...]:
     """Read the mask of every pair, and report those that look wrong.
 
-    A single black mask is valid (nothing stands out), and so is a faint one, but a data set of
-    them holds class numbers, or the wrong files.
+    A single mask may be black (no salient object) or faint. A data set of only such masks holds
+    class numbers or the wrong files.
 
     Args:
-        pairs: The masks are read; of the pictures only the headers.
-        fit: Masks of another size than their picture will be resized.
+        pairs: Pairs to check; only the headers of the pictures are read.
+        fit: Whether masks of another size than their picture are accepted, to be resized.
         advance: Called with the number of masks read and their total.
 
     Returns:
         One line per kind of problem, with a count and a few names.
 
     Raises:
-        SourceError: If every mask that can be read is black, or faint (nowhere brighter than
-            half); the message shows a few with their brightest values.
+        SourceError: If every readable mask is black, or faint (no value above one half); the
+            message lists a few with their maxima.
     """
     faint: list[tuple[Path, float]] = []
     black: list[Path] = []
@@ -218,7 +218,7 @@ def check_masks(
 
 
 def _inspect(pair: Pair) -> str | tuple[Path, float, bool]:
-    """Return file, greatest value and whether the size is that of the picture; or an error."""
+    """Return file, maximum and whether the size equals the picture's; or an error message."""
     try:
         levels = read_mask(pair.mask)
     except SourceError as error:
@@ -287,7 +287,7 @@ def _of_one_hue(rgb: NDArray[np.uint8]) -> Levels | None:
 
 
 def _of_nearest_class(rgb: NDArray[np.uint8]) -> Levels | None:
-    """Return 1 where the nearest common colour is not black; None for a picture of no classes."""
+    """Return 1 where the nearest common colour is not black; None if it is not a class map."""
     shift = 4
     packed = (rgb >> shift).astype(np.int64) @ np.array([256, 16, 1])
     counts = np.bincount(packed.ravel(), minlength=4096)

@@ -49,10 +49,10 @@ def pictures_under(folder: Path) -> list[Path]:
 def twin_folders(folder: Path) -> list[tuple[Path, Path]]:
     """Return each folder of pictures in ``folder`` with its folder of masks.
 
-    Folders are recognised by the words of their names: ``DUTS-TR-Image`` holds pictures,
-    ``ground_truth_mask`` masks. With several of a kind, the remaining words must be equal
-    (``DUTS-TR-Image`` and ``DUTS-TR-Mask``). Folders without picture files, such as VOC's XML
-    annotations, are ignored.
+    Folders are recognised by words in their names: ``DUTS-TR-Image`` holds pictures,
+    ``ground_truth_mask`` holds masks. If there are several of a kind, the remaining words must be
+    equal (``DUTS-TR-Image`` and ``DUTS-TR-Mask``). Folders without picture files, such as VOC's
+    XML annotations, are ignored.
     """
     images: dict[frozenset[str], Path] = {}
     masks: dict[frozenset[str], Path] = {}
@@ -61,7 +61,7 @@ def twin_folders(folder: Path) -> list[tuple[Path, Path]]:
         kind = masks if words & MASK_WORDS else images if words & IMAGE_WORDS else None
         if kind is not None and _has_picture(sub):
             kind.setdefault(words - MASK_WORDS - IMAGE_WORDS, sub)
-    if len(masks) == 1 and images:  # of several (P3M's original and blurred), the plainest name
+    if len(masks) == 1 and images:  # of several (P3M: original, blurred), take the shortest name
         plainest = min(images, key=len)
         return [(images[plainest], next(iter(masks.values())))]
     return [(path, masks[rest]) for rest, path in images.items() if rest in masks]
@@ -85,7 +85,7 @@ def _is(kind: Callable[[], bool]) -> bool:
 
 
 def _loops(entry: os.DirEntry[str]) -> bool:
-    """Return True for a link to one of its own parent folders: walking it would never end."""
+    """Return True for a link to one of its own parent folders, which would cause a loop."""
     if not entry.is_symlink():
         return False
     there = os.path.realpath(entry.path)
@@ -120,7 +120,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """Pairs in natural order, and one line per folder and kind of problem with the other files."""
+    """Pairs in natural order, and one message per folder and kind of problem."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
@@ -130,8 +130,8 @@ def find_pairs(folders: Sequence[str]) -> PairList:
     """Find the pairs of several data sets.
 
     Args:
-        folders: Each a folder in a known layout, or two folders as ``IMAGES=MASKS``. Pairs keep
-            the order of the folders; within a folder they are in natural order of their paths.
+        folders: Folders in a known layout, or pairs of folders as ``IMAGES=MASKS``. The pairs are
+            in the order of the folders and, within a folder, in natural order of their paths.
 
     Raises:
         MissingError: If a folder does not exist, or holds no pair; the message lists the layouts
@@ -196,8 +196,8 @@ def _known_layout(folder: Path, source: str) -> PairList:
 def _masks_among(files: Sequence[Path]) -> list[Path]:
     """Return the masks in a folder of photos and masks.
 
-    These are the files named ``photo_mask`` beside ``photo``, and PNG files: beside such pairs only
-    those named like a photo of another format.
+    These are the files named ``photo_mask`` for a file ``photo``, and PNG files. If any
+    ``photo_mask`` exists, only PNG files named like a photo of another format are masks.
     """
     stems = {path.stem for path in files}
     named = [path for path in files if path.stem != plain_stem(path.stem) in stems]
@@ -268,13 +268,13 @@ def _joined(lists: Iterable[PairList]) -> PairList:
 
 
 Film = TypeVar("Film")
-_RUN = 16  # neighbouring pictures that are held out together
+_RUN = 16  # number of neighbouring pictures that are held out together
 
 
 def hold_out(
     pairs: Sequence[Pair], share: float, seed: int
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Split pairs into those to train on and those held out for validation.
+    """Split pairs into a training part and a part held out for validation.
 
     Each folder of pictures gives about ``share`` of its pairs, and at least one if it has two.
     Runs of neighbours are held out together, because near-duplicates are neighbours in natural
@@ -305,9 +305,10 @@ def hold_out(
 def hold_out_films(
     films: Sequence[Film], share: float, seed: int
 ) -> tuple[tuple[Film, ...], tuple[Film, ...]]:
-    """Split whole films into those to train on and about ``share`` of them to hold out.
+    """Split films into a training part and a held-out part of about ``share``.
 
-    Of two or more films at least one is held out, unless ``share`` is 0. The order is kept.
+    If there are two or more films, at least one is held out, unless ``share`` is 0. The order is
+    kept.
     """
     count = min(max(1, round(len(films) * share)), len(films) - 1) if share and films else 0
     held = set(np.random.default_rng(seed).permutation(len(films))[:count].tolist())

@@ -1,8 +1,8 @@
-"""Changes of light and colour, on ``(H, W, 3)`` float32 RGB in [0, 1].
+"""Photometric augmentation of ``(H, W, 3)`` float32 RGB pictures in [0, 1].
 
-Each moves the picture away from, or towards, what is left of it without one quantity: black
-without brightness, its mean grey without contrast, its greys without saturation, the smoothed
-picture without sharpness.
+Each adjustment interpolates or extrapolates between the picture and a degenerate version, as in
+Pillow's ``ImageEnhance``: black for brightness, the mean grey for contrast, the greyscale picture
+for saturation, the smoothed picture for sharpness.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # Pillow
 
 
 def to_grey(image: Colour) -> Colour:
-    """Return the picture without its colours (luma of ITU-R 601), still in three channels."""
+    """Convert to greyscale (luma of ITU-R BT.601), with three equal channels."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.float32)
 
@@ -27,9 +27,9 @@ def jitter(image: Colour, amounts: Sequence[float], rng: np.random.Generator) ->
 
     Args:
         image: ``(H, W, 3)`` float32 RGB in [0, 1].
-        amounts: Of each, in that order: the factor is uniform in ``[1 - amount, 1 + amount]`` and
-            not negative; 0 leaves it.
-        rng: Where the order and the factors are drawn from.
+        amounts: Strength for brightness, contrast and saturation. Each factor is uniform in
+            ``[max(0, 1 - amount), 1 + amount]``; 0 disables the adjustment.
+        rng: Random number generator.
     """
     without = (_black, _mean_grey, to_grey)
     for turn in rng.permutation(3):
@@ -41,9 +41,9 @@ def jitter(image: Colour, amounts: Sequence[float], rng: np.random.Generator) ->
 
 
 def enhance(image: Colour, rng: np.random.Generator) -> Colour:
-    """Strengthen contrast, sharpness, brightness (InSPyReNet's ``random_image_enhance``).
+    """Increase contrast, sharpness and brightness (InSPyReNet's ``random_image_enhance``).
 
-    In random order, each with probability 1/2 by a factor uniform in [1, 1.1].
+    The order is random; each is applied with probability 1/2 and a factor uniform in [1, 1.1].
     """
     without = (_mean_grey, _smoothed, _black)
     for turn in rng.permutation(3):
@@ -53,12 +53,12 @@ def enhance(image: Colour, rng: np.random.Generator) -> Colour:
 
 
 def degrade(image: Colour, chances: Sequence[float], rng: np.random.Generator) -> Colour:
-    """Blur the picture, add noise, or compress it as JPEG, as cheap cameras and web sites do.
+    """Blur the picture, add noise and compress it as JPEG, each at random.
 
     Args:
         image: ``(H, W, 3)`` float32 RGB in [0, 1].
-        chances: Probability of each, in that order.
-        rng: Where the strengths are drawn from.
+        chances: Probabilities of blur, noise and JPEG compression.
+        rng: Random number generator.
     """
     if rng.random() < chances[0]:
         blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))

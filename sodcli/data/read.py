@@ -23,13 +23,13 @@ from sodcli.text import reason_of
 
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
-# OpenCV's messages about damaged files do not name the file; ours do.
+# OpenCV's messages about damaged files do not name the file; the exceptions raised here do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _JPEG: Final = b"\xff\xd8"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"tRNS", b"eXIf")  # transparency and orientation
-_COLOUR_ABOVE: Final = 32  # difference of channels, of 255
-_COLOUR_SHARE: Final = 1e-4  # of the pixels
+_COLOUR_ABOVE: Final = 32  # a pixel is coloured if its channels differ by more, of 255
+_COLOUR_SHARE: Final = 1e-4  # minimum share of coloured pixels in a colour picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +39,8 @@ class Stored:
     Attributes:
         pixels: ``(H, W)`` grey, ``(H, W, 3)`` BGR or ``(H, W, 4)`` BGRA, of any dtype that OpenCV
             reads; ``(H, W)`` uint8 indices if ``palette`` is given.
-        palette: ``(256, 3)`` uint8 RGB colours of the indices. None for a palette of greys, which
-            is read as grey.
+        palette: ``(256, 3)`` uint8 RGB colours of the indices; None without a palette and for a
+            grey palette, which is read as grey.
     """
 
     pixels: Pixels
@@ -74,7 +74,7 @@ def read_stored(path: Path) -> Stored:
     if indexed is not None:
         return indexed
     flags = cv2.IMREAD_UNCHANGED
-    if data.startswith(_JPEG):  # has no alpha, and these flags apply the EXIF orientation
+    if data.startswith(_JPEG):  # no alpha; these flags, unlike UNCHANGED, apply EXIF orientation
         colour = _decoded(data, path, cv2.IMREAD_COLOR)
         if is_coloured(colour):
             return Stored(colour)
@@ -130,7 +130,7 @@ def checked(data: bytes, path: Path) -> bytes:
 
 
 def is_coloured(pixels: Pixels) -> bool:
-    """Return True unless the channels of ``(H, W, 3)`` agree up to lossy compression."""
+    """Return True unless the channels of ``(H, W, 3)`` are equal up to compression errors."""
     spread = pixels.max(axis=2) - pixels.min(axis=2)
     return bool((spread > _COLOUR_ABOVE).mean() > _COLOUR_SHARE)
 
@@ -223,7 +223,7 @@ def _decoded_by_pillow(data: bytes, path: Path) -> Pixels:
 
 
 def _cut_short(data: bytes) -> bool:
-    """Return True for an empty file and for a JPEG without its end, which OpenCV would fill up."""
+    """Return True for an empty file or a truncated JPEG, which OpenCV would pad silently."""
     return not data or (
         data.startswith(_JPEG) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     )

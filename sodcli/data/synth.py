@@ -1,4 +1,4 @@
-"""Motion made from stills: a photo's subject and background, each on a smooth path of its own."""
+"""Synthetic clips from photos: subject and background move along separate smooth paths."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from sodcli.data.grounds import paste_subject, random_piece
 Matrix = NDArray[np.float64]
 Pixels = TypeVar("Pixels", Image, Mask)
 
-_SPREAD = np.array([0.16, 0.10, 0.12, 6.0])  # share of width and height, log scale, degrees
-_SPEEDS = (0.1, 1.0)  # factor on all of that, drawn on a logarithmic scale
-_HELD = 0.2  # probability of a camera that stands still, and of a subject that moves with its world
-_CUT_OFF = 0.3  # of its motion keeps a subject that the photo's edge cuts: it has no other side
-_SHARES = (1.0, 0.5, 0.25, 0.0)  # of the motion, tried in turn
-_KEPT = 0.5  # share of the subject's area that every frame shows, or there is less motion
-_RIM = 0.01  # around a mask the subject may still shine through: share of the longer side
+_SPREAD = np.array([0.16, 0.10, 0.12, 6.0])  # shift as share of width and height, log zoom, degrees
+_SPEEDS = (0.1, 1.0)  # factor on _SPREAD, log-uniform
+_HELD = 0.2  # probability of a static camera, and of a subject that moves with the background
+_CUT_OFF = 0.3  # factor on the motion of a subject that touches the photo's border
+_SHARES = (1.0, 0.5, 0.25, 0.0)  # factors on the motion, tried in turn
+_KEPT = 0.5  # minimum share of the subject's area in every frame; otherwise the motion is reduced
+_RIM = 0.01  # dilation of the mask before inpainting, as a share of the longer side
 _SOFT = 0.7  # sigma of the subject's edge, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Shift (shares of the sides), zoom (log scale) and turn (degrees) of a layer over time.
+    """Shift (shares of the sides), zoom (log scale) and rotation (degrees) of a layer over time.
 
-    At ``s`` since the moment ``start``, at which the layer lies as in the photo, each of the four
-    is ``amount * (s + bend * s**2 + sway * sin(2 pi s))``.
+    With ``s = moment - start``, each of the four is
+    ``amount * (s + bend * s**2 + sway * sin(2 pi s))``; at ``start`` the layer is as in the photo.
     """
 
     amount: NDArray[np.float64]
@@ -43,10 +43,10 @@ class Motion:
         """Return the ``(3, 3)`` matrix from the photo to the frame at ``moment``.
 
         Args:
-            moment: From 0, the clip's first frame, to 1, its last.
+            moment: Time, from 0 at the clip's first frame to 1 at its last.
             share: Factor on all amounts.
-            centre_xy: What it turns and zooms about, in pixels.
-            size_wh: The photo's width and height in pixels.
+            centre_xy: Centre of rotation and zoom, in pixels.
+            size_wh: Width and height of the photo in pixels.
         """
         s = moment - self.start
         progress = s + self.bend * s * s + self.sway * np.sin(2 * np.pi * s)
@@ -64,20 +64,20 @@ def move_still(
     rng: np.random.Generator,
     background: Image | None = None,
 ) -> tuple[list[Image], list[Mask]]:
-    """Make a clip of a photo: the camera moves, and the subject before its background.
+    """Make a clip from a photo: the camera moves, and the subject moves over the background.
 
-    What the subject uncovers is filled from its surroundings. The subject stays mostly in view, or
-    moves less. A mask that nowhere exceeds 1/2 has no subject; then the camera moves alone.
+    The area behind the subject is inpainted. The motion is reduced until the subject stays mostly
+    in view. If the mask nowhere exceeds 1/2, there is no subject and only the camera moves.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
         mask: ``(H, W)`` float32 in [0, 1].
-        length: Frames of the clip.
-        rng: Where everything is drawn from.
-        background: ``(h, w, 3)`` uint8 RGB, of any size, to put behind the subject instead.
+        length: Number of frames of the clip.
+        rng: Random number generator.
+        background: ``(h, w, 3)`` uint8 RGB, of any size; replaces the photo's background.
 
     Returns:
-        ``length`` pictures and masks, of the sizes and types of the given ones.
+        ``length`` pictures and masks, with the shapes and dtypes of the inputs.
     """
     size_wh = (mask.shape[1], mask.shape[0])
     subject = mask > 0.5
@@ -103,7 +103,7 @@ def move_still(
 
 
 def draw_motion(rng: np.random.Generator, share: float = 1.0) -> Motion:
-    """Draw a motion: often slow, sometimes none."""
+    """Draw a random motion: often slow, sometimes none."""
     speed = np.exp(rng.uniform(*np.log(_SPEEDS))) * (rng.random() >= _HELD)
     return Motion(
         share * speed * rng.normal(0, _SPREAD),
@@ -114,10 +114,10 @@ def draw_motion(rng: np.random.Generator, share: float = 1.0) -> Motion:
 
 
 def fill_behind(image: Image, mask: Mask) -> Image:
-    """Return ``image`` with what ``mask`` marks painted over from its surroundings.
+    """Return ``image`` with the area of ``mask`` inpainted from its surroundings.
 
-    Smooth colours come from around the hole (coarser the farther away), fine detail from next to
-    it: from where a shift by the hole's width or height finds the least of the hole again.
+    Low frequencies are interpolated from around the hole, coarse to fine. Fine detail is copied
+    from beside the hole, from the shift by its width or height that overlaps it least.
     """
     rim = max(1, round(_RIM * max(mask.shape)))
     hole = cv2.dilate(mask, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)) > 0.1
@@ -134,7 +134,7 @@ def fill_behind(image: Image, mask: Mask) -> Image:
 
 
 def _spread(colour: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill where ``known`` is 0 with the mean of what is known around, coarse to fine."""
+    """Fill pixels where ``known`` is 0 with the mean of known pixels around, coarse to fine."""
     if min(known.shape) < 4 or known.all():
         mean = colour.sum((0, 1)) / max(float(known.sum()), 1e-6)
         return np.asarray(colour + (1 - known[..., None]) * mean, np.float32)
@@ -156,7 +156,10 @@ def _from_beside(detail: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArra
 def _kept_in_view(
     mask: Mask, paths: Callable[[float], list[tuple[Matrix, Matrix]]]
 ) -> tuple[list[tuple[Matrix, Matrix]], list[Mask]]:
-    """Return the layers' matrices and the moved masks, with as much motion as the view allows."""
+    """Return layer matrices and moved masks for the largest motion that keeps the subject in view.
+
+    The factors ``_SHARES`` are tried in turn.
+    """
     for share in _SHARES:
         chosen = paths(share)
         masks = [_warped(mask, move, cv2.BORDER_CONSTANT) for _, move in chosen]
@@ -167,7 +170,7 @@ def _kept_in_view(
 
 
 def _composed(image: Image, ground: Image, moved: Mask, layers: tuple[Matrix, Matrix]) -> Image:
-    """Put the subject, where ``moved`` is, before the ground; its edge is soft inwards."""
+    """Compose the subject, at the mask ``moved``, over ``ground``; its edge is blurred inwards."""
     view, move = layers
     behind = _warped(ground, view, cv2.BORDER_REFLECT_101)
     before = _warped(image, move, cv2.BORDER_REPLICATE)
@@ -192,17 +195,17 @@ def _touches_edge(subject: NDArray[np.bool_]) -> bool:
     )
 
 
-_MOST: Final = 2  # longest side of a photo that is made to move, in sides of the network's input
+_MOST: Final = 2  # maximum side of a photo to animate, in sides of the network's input
 
 
 @dataclass(frozen=True, slots=True)
 class Stills:
-    """How photos become clips.
+    """Settings for turning photos into clips.
 
     Attributes:
         length: Frames of a clip.
-        motion: Probability that a photo is made to move.
-        augment: What may happen to it besides, with one draw for all frames.
+        motion: Probability that a photo is animated.
+        augment: Augmentation, with the same random parameters for all frames.
     """
 
     length: int
@@ -217,15 +220,15 @@ class Stills:
         rng: np.random.Generator,
         background: Background | None,
     ) -> tuple[Colour, Mask]:
-        """Return a clip of a photo.
+        """Return a clip made from a photo.
 
         Args:
             image: ``(H, W, 3)`` uint8 RGB.
             mask: ``(H, W)`` float32 in [0, 1].
             size_hw: Height and width of the clip.
-            rng: Where everything is drawn from.
-            background: Gives a picture to put behind the subject, where ``augment.paste`` asks for
-                one.
+            rng: Random number generator.
+            background: Returns a picture to paste the subject on, used if ``augment.paste``
+                applies.
 
         Returns:
             ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].

@@ -62,7 +62,7 @@ def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDA
     """Return the evidence for the middle frame, and its label ``(H, W)`` float32 in [0, 1].
 
     Raises:
-        SourceError: If a file cannot be read, or the sizes differ; the message names the file.
+        SourceError: If a file cannot be read or the sizes differ; the message names the file.
     """
     target, truth = read_pair(triple.target)
     left, right = (Labelled(*read_pair(pair)) for pair in (triple.left, triple.right))
@@ -88,7 +88,7 @@ def pack_triple(
         [0, 1] at the file's size.
 
     Raises:
-        SourceError: As of :func:`read_triple`.
+        SourceError: As in :func:`read_triple`.
     """
     evidence, truth = read_triple(triple, DisFlow())
     return pack(evidence, size_hw, mean, std), truth

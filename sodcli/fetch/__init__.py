@@ -1,1 +1,1 @@
-"""Bring weights and data sets here, and tell what can be fetched."""
+"""Fetch weights and data sets, and list what can be fetched."""

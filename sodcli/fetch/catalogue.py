@@ -1,4 +1,4 @@
-"""The catalogue of `sod fetch`: what there is, what is here, and whether it is unchanged."""
+"""The catalogue of ``sod fetch``: what can be fetched, what is present, and its integrity."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,23 +23,24 @@ class Item:
     """One line of the catalogue.
 
     Attributes:
-        name: What to type after ``sod fetch``.
-        kind: What it is.
+        name: The argument of ``sod fetch``.
+        kind: Kind of the entry.
         group: Heading under which it is listed.
         model: The model that the weights fit, or that made the maps.
-        about: What the weights were trained on; title and pictures of a set; what else it holds.
-        size: Bytes of the published file, if known.
-        license: Licence of the weights or maps; of a data set its terms.
-        terms: Terms of the training data, where they bind who uses the weights.
+        about: Training data of weights; title and number of pictures of a data set; content of
+            other entries.
+        size: Size of the published file in bytes, if known.
+        license: Licence of the weights or maps; terms of a data set.
+        terms: Terms of the training data, if they apply to users of the weights.
         code: Licence of the program that the weights were published with.
-        sha256: Digest that a download must have; ``None`` if the first one is to be trusted.
-        paper: Where it was published.
-        page: Where a person finds it.
-        way: How it gets here.
+        sha256: Digest that a download must have; ``None`` if the first download is trusted.
+        paper: The publication.
+        page: Web page of the published file.
+        way: How to get it: built in, by download or by hand.
         source: The first address that it is downloaded from.
-        archive: The archive that it is downloaded with, if it is not published alone.
-        path: Where it lies, or will lie.
-        here: Whether it is here.
+        archive: The archive that it is part of, if it is not published separately.
+        path: Its path on this machine, whether it is present or not.
+        here: Whether it is present.
     """
 
     name: str
@@ -62,16 +63,16 @@ class Item:
 
 
 def find_entries(names: Iterable[str], registry: Registry) -> list[Entry]:
-    """Return the weights and data sets of these names; a model stands for its own weights.
+    """Return the entries with these names; the name of a model means its default weights.
 
     Raises:
-        UnknownNameError: If there is none of a name; the message suggests the nearest.
+        UnknownNameError: If a name is unknown; the message suggests the closest one.
     """
     return [_find(name, registry) for name in names]
 
 
 def all_entries(registry: Registry) -> list[Entry]:
-    """Return everything that models.toml names."""
+    """Return all entries of models.toml that can be fetched."""
     sets = sorted(registry.datasets.values(), key=lambda one: one.part)  # test before train
     return [
         *registry.weights.values(),
@@ -82,7 +83,7 @@ def all_entries(registry: Registry) -> list[Entry]:
 
 
 def describe(entry: Entry, registry: Registry, root: Path) -> Item:
-    """Return the catalogue's line on ``entry``; data sets are looked for below ``root``."""
+    """Return the catalogue's line for ``entry``; data sets are looked up in ``root``."""
     if not isinstance(entry, WeightsSpec):
         return _of_unpacked(entry, registry, root)
     mirrors, path = cache.mirrors(entry.name, entry.mirrors), cache.stored(entry)
@@ -155,9 +156,9 @@ def _paper(entry: Unpacked, registry: Registry) -> str:
 
 
 def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
-    """Hash again what was fetched; give each name with what is wrong, or nothing.
+    """Hash fetched weights again; yield each name with a description of the problem, or ``""``.
 
-    Data sets are left out: they are many files, and their archives are gone.
+    Data sets are skipped, because their archives are not kept.
 
     Raises:
         MissingError: If the record of what was fetched is damaged.

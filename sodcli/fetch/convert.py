@@ -1,4 +1,4 @@
-"""Turn a published weights file into one of ours."""
+"""Convert published weights files to our layout."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,11 @@ from sodcli.weights.save import save_weights
 def convert_weights(source: Path, target: Path, entry: WeightsSpec, registry: Registry) -> None:
     """Write the tensors of ``source`` to ``target`` in our layout.
 
-    A backbone alone keeps its published keys, so that every model with that backbone can start
-    from it.
+    A file with only a backbone keeps its published keys, so that every model with that backbone can
+    be initialised from it.
 
     Raises:
-        WeightsError: If ``source`` is damaged, hostile, or not of the model of ``entry``.
+        WeightsError: If ``source`` is damaged, unsafe, or not of the model of ``entry``.
         SinkError: If ``target`` cannot be written.
     """
     spec = registry.model(entry.model)

@@ -1,4 +1,4 @@
-"""Fetch archives of data sets and of saliency maps: downloaded or handed in, and unpacked."""
+"""Download archives of data sets and saliency maps, or take local ones, and unpack them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from sodcli.weights.expected import ExpectedFile, check
 from sodcli.weights.lockfile import Lockfile, Record
 
 Unpacked = DatasetSpec | MapsSpec | ArchiveSpec
-_DEPTH = 3  # folders above a data set in an archive
+_DEPTH = 3  # most folder levels above a data set in an archive
 
 
 def place(entry: Unpacked, root: Path) -> Path:
-    """Return the folder of ``entry`` below ``root``; of an archive, the folder of its sets."""
+    """Return the folder of ``entry`` in ``root``; for an archive, the folder of its data sets."""
     if isinstance(entry, ArchiveSpec):
         return root
     if isinstance(entry, MapsSpec):
@@ -28,7 +28,7 @@ def place(entry: Unpacked, root: Path) -> Path:
 
 
 def is_here(entry: Unpacked, registry: Registry, root: Path) -> bool:
-    """Return whether ``entry``, or every set of an archive, is below ``root``."""
+    """Return True if ``entry``, or every data set of an archive, is present in ``root``."""
     if isinstance(entry, ArchiveSpec):
         return all(place(one, root).is_dir() for one in registry.sets_of(entry))
     return place(entry, root).is_dir()
@@ -51,14 +51,14 @@ def sources(entry: Unpacked) -> tuple[str, ...]:
 
 
 def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Supply) -> Path:
-    """Download and unpack ``entry`` below ``root``, unless it is there.
+    """Download ``entry`` and unpack it into ``root``, unless it is present.
 
-    A set that is published only together with others brings them along; those that are there stay
-    as they are.
+    If a data set is published only in an archive with others, those are unpacked too; data sets
+    that are already present are not changed.
 
     Raises:
         MissingError: If it cannot be downloaded; the message says what to do next.
-        ChecksumError: If it is another file than the one that was first fetched.
+        ChecksumError: If the file differs from the published one or the one first fetched.
     """
     target, what = place(entry, root), _what(entry)
     if is_here(entry, registry, root) and not supply.force:
@@ -73,7 +73,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
         raise MissingError(f"{what} is not in {root}{supply.forbidden}")
     request = DownloadRequest(_what(source), addresses, _expected(source))
     with in_plain_words(what), reserved(source.name, home(), supply.events) as part:
-        if is_here(entry, registry, root) and not supply.force:  # another process was faster
+        if is_here(entry, registry, root) and not supply.force:  # fetched by another process
             return target
         supply.events.note(f"fetching {_what(source)}: {_terms(source)}")
         try:
@@ -92,13 +92,13 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
 
 
 def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
-    """Unpack ``archive``, a zip or tar file of ``entry``, below ``root``.
+    """Unpack ``archive``, a local zip or tar file of ``entry``, into ``root``.
 
-    Nothing is done if the set that is there came from it.
+    Nothing is done if the data set was already unpacked from the same file.
 
     Raises:
-        MissingError: If there is no such file, it is unsafe, or another set is there already.
-        ChecksumError: If it is another file than the one that was first fetched.
+        MissingError: If the file does not exist or is unsafe, or the target folder exists already.
+        ChecksumError: If the file differs from the published one or the one first fetched.
     """
     target = place(entry, root)
     if not archive.is_file():
@@ -114,7 +114,7 @@ def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Pat
 
 
 def by_hand(entry: Unpacked, root: Path) -> str:
-    """Return how a person gets ``entry``."""
+    """Return instructions for getting ``entry`` by hand."""
     paper = f" ({entry.paper})" if isinstance(entry, DatasetSpec) else ""
     where = entry.page or f"its authors{paper}"
     return f"get it from {where}, then run: sod fetch {entry.name} --from ARCHIVE --dir {root}"
@@ -135,7 +135,7 @@ def _demand_absent(target: Path) -> None:
 
 
 def _is_of(archive: Path, entry: Unpacked) -> bool:
-    """Return whether ``archive`` is the file that ``entry`` was unpacked from."""
+    """Return True if ``archive`` is the file that ``entry`` was unpacked from."""
     expected = _expected(entry)
     if not expected.hashed:
         return False
@@ -147,7 +147,7 @@ def _is_of(archive: Path, entry: Unpacked) -> bool:
 
 
 def _expected(entry: Unpacked) -> ExpectedFile:
-    """Return what is published of the file, else what it was when it was first fetched."""
+    """Return the published size and digest, else those recorded at the first fetch."""
     if not isinstance(entry, DatasetSpec) and entry.sha256 is not None:
         return ExpectedFile(entry.size, entry.sha256)
     record = Lockfile(home()).records().get(entry.name)
@@ -179,7 +179,7 @@ def _install(
 
 
 def _find_sets(content: Path, sets: Sequence[DatasetSpec]) -> dict[str, Path]:
-    """Return the folders of ``sets`` in an unpacked archive, the uppermost of each."""
+    """Return the topmost matching folder of each of ``sets`` in an unpacked archive."""
     found: dict[str, Path] = {}
     level = [content]
     for _ in range(_DEPTH):

@@ -1,4 +1,4 @@
-"""Fetch several things, whatever they are; one that fails leaves the others as they are."""
+"""Fetch several entries of any kind; one that fails does not affect the others."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from sodcli.registry import Registry, WeightsSpec
 
 @dataclass(frozen=True, slots=True)
 class FetchOutcome:
-    """What became of one name.
+    """The result of fetching one entry.
 
     Attributes:
-        name: The name.
-        status: ``here`` is what was there before.
-        path: Our file, or the folder of the data set.
-        error: Why there is none.
+        name: Its name.
+        status: ``here`` means that it was already present.
+        path: Our weights file, or the folder of the data set.
+        error: Why it could not be fetched.
     """
 
     name: str
@@ -36,14 +36,14 @@ def fetch_all(
     supply: Supply,
     report: Callable[[FetchOutcome], None],
 ) -> list[FetchOutcome]:
-    """Fetch ``entries`` one after the other, data sets to ``root``.
+    """Fetch ``entries`` one after the other, data sets into ``root``.
 
     Args:
         entries: What to fetch.
-        registry: The register they come from.
+        registry: The registry of the entries.
         root: Folder for data sets.
         supply: How to fetch.
-        report: Called with each outcome as it becomes known.
+        report: Called with each outcome as soon as it is known.
     """
     outcomes = []
     for entry in entries:
@@ -53,10 +53,10 @@ def fetch_all(
 
 
 def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
-    """Take ``file`` for the published file of ``entry``; return what was made of it.
+    """Install the local ``file`` as the published file of ``entry``; return the installed path.
 
     Raises:
-        MissingError: If there is no such file, or it is not what ``entry`` names.
+        MissingError: If the file does not exist, or is not the file of ``entry``.
     """
     if isinstance(entry, WeightsSpec):
         return import_weights(file, entry, registry)

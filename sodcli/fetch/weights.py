@@ -1,4 +1,4 @@
-"""Bring published weights into the cache: downloaded or handed in, checked, in our layout."""
+"""Download published weights, or take local files, verify them and cache them in our layout."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """How missing files are got.
+    """How to fetch missing files.
 
     Attributes:
-        offline: Forbids downloads; ``SOD_OFFLINE`` does so too.
-        force: Fetch again what is here already.
-        events: Is told what happens.
-        retries: How long to wait for servers.
+        offline: Forbid downloads; the environment variable ``SOD_OFFLINE`` has the same effect.
+        force: Fetch again even if the file is present.
+        events: Callbacks for progress and messages.
+        retries: Timeouts and number of attempts.
     """
 
     offline: bool = False
@@ -36,22 +36,22 @@ class Supply:
 
     @property
     def forbidden(self) -> str:
-        """Why nothing may be downloaded, in words; empty if it may."""
+        """Why downloads are forbidden, for messages; empty if they are allowed."""
         if self.offline:
             return " and --offline is given"
         return " and SOD_OFFLINE is set" if cache.offline() else ""
 
 
 def obtain(wanted: str, registry: Registry, supply: Supply | None = None) -> Path:
-    """Return the file that ``wanted`` stands for; what models.toml names is fetched if need be.
+    """Return the path of a weights file; weights in models.toml are fetched if they are missing.
 
     Args:
         wanted: A name in models.toml, or a path.
-        registry: Where to look names up.
+        registry: The registry to look names up in.
         supply: How to fetch; silently by default.
 
     Raises:
-        MissingError: If it is not here and cannot be had; the message says how to get it.
+        MissingError: If the file is missing and cannot be fetched; the message says how to get it.
     """
     entry = registry.weights.get(wanted)
     if entry is None or cache.stored(entry).is_file():
@@ -63,11 +63,11 @@ def obtain(wanted: str, registry: Registry, supply: Supply | None = None) -> Pat
 
 
 def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Path:
-    """Download the weights of ``entry`` unless they are here; return our file of them.
+    """Download the weights of ``entry`` unless they are cached; return the cached file.
 
     Raises:
-        MissingError: If they cannot be had; the message says what to do next.
-        ChecksumError: If every file that came was another one.
+        MissingError: If they cannot be fetched; the message says what to do next.
+        ChecksumError: If a server sent a different file and no other server had the right one.
     """
     target = cache.stored(entry)
     if entry.builtin or (not supply.force and is_recorded(entry)):
@@ -83,7 +83,7 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
         in_plain_words(f"weights {entry.name!r}"),
         reserved(entry.name, cache.home(), supply.events) as part,
     ):
-        if supply.force or not is_recorded(entry):  # while we waited, another process may have
+        if supply.force or not is_recorded(entry):  # or another process has fetched it
             supply.events.note(f"fetching weights {entry.name!r}: {entry.license}")
             delivery = _download(entry, mirrors, part, supply)
             try:
@@ -96,10 +96,10 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
 
 
 def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
-    """Take ``file`` for the published file of ``entry``; return our file of it.
+    """Install the local ``file`` as the published file of ``entry``; return the cached file.
 
     Raises:
-        MissingError: If there is no such file, or it does not hold the weights of ``entry``.
+        MissingError: If the file does not exist or does not contain the weights of ``entry``.
         ChecksumError: If it is not the published file.
     """
     if not file.is_file():
@@ -119,14 +119,14 @@ def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
 
 
 def is_recorded(entry: WeightsSpec) -> bool:
-    """Say whether our file of ``entry`` is here, as large as it was when it was written."""
+    """Return True if the cached file of ``entry`` exists with the recorded size."""
     path = cache.stored(entry)
     record = Lockfile(cache.home()).records().get(entry.name)
     return record is not None and path.is_file() and path.stat().st_size == record.size
 
 
 def _expected(entry: WeightsSpec) -> ExpectedFile:
-    """Return what is published of the file, else what it was when it first came."""
+    """Return the published size and digest, else those recorded at the first fetch."""
     expected = ExpectedFile(entry.size, entry.sha256, entry.md5)
     record = Lockfile(cache.home()).records().get(entry.name)
     return record.published if record is not None and not expected.hashed else expected
@@ -151,7 +151,7 @@ def _download(
 
 
 def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: Registry) -> None:
-    from sodcli.fetch.convert import convert_weights  # brings PyTorch
+    from sodcli.fetch.convert import convert_weights  # imports PyTorch
 
     target = cache.stored(entry)
     convert_weights(source, target, entry, registry)
@@ -162,10 +162,10 @@ def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: R
 
 @contextmanager
 def in_plain_words(what: str) -> Iterator[None]:
-    """Turn what can go wrong on the way into errors that name ``what``.
+    """Convert errors while fetching into errors with ``what`` in their message.
 
     Raises:
-        MissingError: Instead of an error of the system, of a file or of its content.
+        MissingError: In place of OSError, SinkError and WeightsError.
     """
     try:
         yield
@@ -179,6 +179,6 @@ def in_plain_words(what: str) -> Iterator[None]:
 
 
 def _other_home(error: BaseException | None) -> str:
-    """Return the advice to choose another cache folder, if ``error`` is about a file in it."""
+    """Return advice to choose another cache folder, if ``error`` is about a file in it."""
     path = str(getattr(error, "filename", None) or cache.home())
     return "; SOD_HOME may name another folder" if path.startswith(str(cache.home())) else ""

@@ -1,4 +1,4 @@
-"""Atomic writes, temporary folders, locks, and bounded reading of files that a user names."""
+"""Atomic writes, temporary folders, locks, and size-limited reading of user files."""
 
 from sodcli.files.atomic import TEMPORARY, sweep, temporary_folder, whole_file, write_whole
 from sodcli.files.locks import file_lock

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; leftovers of killed processes are removed."""
+"""Atomic writes and temporary folders; leftovers of killed processes are removed."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from sodcli.errors import SinkError
 from sodcli.files import locks
 from sodcli.text import display_name, reason_of
 
-TEMPORARY: Final = ".sod-"  # first characters of the names of unfinished files and folders
+TEMPORARY: Final = ".sod-"  # prefix of the names of unfinished files and folders
 _LOCK: Final = "lock"  # the lock file inside a temporary folder
 _WINDOWS: Final = os.name == "nt"  # cannot rename or remove open files; its locks block reading
 _swept: set[Path] = set()  # folders in which this process has removed leftovers
@@ -22,17 +22,17 @@ _swept: set[Path] = set()  # folders in which this process has removed leftovers
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` and rename it to ``target`` on success.
 
-    The temporary file exists, is empty and has the target's suffix, so that writers that look at
-    the name choose the right format. On any failure it is removed and ``target`` stays as it was.
-    It is locked while it is written. When a process writes into a folder for the first time, the
-    unlocked temporary files there belong to killed processes and are removed.
+    The temporary file exists, is empty and has the target's suffix, because some writers choose
+    the format by it. On any failure it is removed and ``target`` is unchanged. It is locked while
+    it is written. When a process first writes into a folder, it removes the unlocked temporary
+    files there, which belong to killed processes.
 
     Args:
-        target: Final name. Its folder is made if it does not exist.
+        target: Final path. Its folder is created if it does not exist.
 
     Raises:
-        SinkError: If the folder cannot be made or the file cannot be written. An ``OSError`` of
-            the body counts as such.
+        SinkError: If the folder cannot be created or the file cannot be written. An ``OSError``
+            raised in the body is converted.
     """
     try:
         with _renamed_at_the_end(target) as part:
@@ -42,10 +42,10 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Write ``data`` to ``target`` so that it appears whole.
+    """Write ``data`` to ``target`` atomically.
 
     Raises:
-        SinkError: If it cannot be written; ``target`` is then as it was before.
+        SinkError: If it cannot be written; ``target`` is then unchanged.
     """
     with whole_file(target) as part:
         part.write_bytes(data)
@@ -54,8 +54,9 @@ def write_whole(target: Path, data: bytes) -> None:
 def sweep(folder: Path) -> None:
     """Remove the unfinished files that killed processes left in ``folder``.
 
-    Files that a living process has locked stay, and all files stay on a file system without locks.
-    On Windows call it only where no other process writes: files about to be renamed are not locked.
+    Files locked by a running process are kept; on a file system without locks, all files are kept.
+    On Windows, call it only if no other process writes into ``folder``: files are unlocked just
+    before they are renamed.
     """
     with suppress(OSError):
         for leftover in folder.glob(f"{TEMPORARY}*"):
@@ -65,19 +66,19 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def temporary_folder(folder: Path, kind: str) -> Iterator[Path]:
-    """Yield a new folder inside ``folder``, which is made if missing; remove it at the end.
+    """Yield a new temporary folder inside ``folder``; remove it at the end.
 
     Folders of the same kind that killed processes left in ``folder`` are removed first.
 
     Args:
-        folder: Where to make it.
-        kind: What it is for: a word in its name.
+        folder: Parent folder; created if missing.
+        kind: Purpose, a word in the folder's name.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If it cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    prefix = f"{TEMPORARY}{kind}-"  # hidden, so that no command takes it for input
+    prefix = f"{TEMPORARY}{kind}-"  # hidden, so that no command reads it as input
     _remove_dead_folders(folder, prefix)
     own, lock = _locked_folder(folder, prefix)
     try:
@@ -109,7 +110,7 @@ def _renamed_at_the_end(target: Path) -> Iterator[Path]:
 
 
 def _temporary_file(target: Path) -> tuple[int | None, Path]:
-    """Make the temporary file of ``target``; return the handle with its lock, and its path."""
+    """Create the temporary file of ``target``; return the locked handle, if any, and its path."""
     while True:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=target.suffix)
         if _WINDOWS:
@@ -151,7 +152,7 @@ def _usual_mode() -> int:
 
 
 def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[bytes]]:
-    """Make a folder with a locked file in it; repeat if another process removes it in between."""
+    """Create a folder with a locked file; retry if another process removes it meanwhile."""
     while True:
         own = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         try:
@@ -174,22 +175,22 @@ def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[bytes]]:
 
 
 def _remove_dead_folders(folder: Path, prefix: str) -> None:
-    """Remove the temporary folders in ``folder`` that no living process has locked."""
+    """Remove the temporary folders in ``folder`` that no running process has locked."""
     for left in folder.glob(f"{prefix}*"):
         with suppress(OSError):
             try:
                 lock = (left / _LOCK).open("rb+")
             except FileNotFoundError:
-                left.rmdir()  # killed before it made its lock; fails, as it should, unless empty
+                left.rmdir()  # process killed before it created the lock; fails unless empty
                 continue
             with lock:
                 free = locks.is_free(lock.fileno())
-            if free:  # renamed first: a child of the killed process may still write by the old name
+            if free:  # rename first: a child of the killed process may still use the old name
                 _remove_folder(left.rename(left.with_name(f"{left.name}-")))
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove a temporary folder, its lock file last: without one it looks newly made."""
+    """Remove a temporary folder, its lock file last: a folder without one counts as new."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():

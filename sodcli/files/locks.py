@@ -53,14 +53,14 @@ def file_lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterato
     The operating system releases the lock of a process that dies. The lock file itself stays.
 
     Args:
-        path: The lock file; made if it does not exist.
+        path: The lock file; created if it does not exist.
         waiting: Called once if another process holds the lock.
 
     Yields:
         Whether the lock is held; ``False`` on a file system without locks.
 
     Raises:
-        OSError: If the lock file cannot be made.
+        OSError: If the lock file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:

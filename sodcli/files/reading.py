@@ -1,4 +1,4 @@
-"""Names of files, and bounded reading of files that a user names."""
+"""File names, and size-limited reading of user files."""
 
 import errno
 import os
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Final
 
 MAX_PIXELS: Final = 178_956_970  # Pillow's own limit against decompression bombs
-MAX_BYTES: Final = 2**31  # more than any picture of MAX_PIXELS takes, 16-bit RGBA included
+MAX_BYTES: Final = 2**31  # above the size of any picture of MAX_PIXELS, including 16-bit RGBA
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Return a sort key that puts ``2.jpg`` before ``10.jpg``, the same on every system."""
+    """Return a sort key that orders ``2.jpg`` before ``10.jpg``, the same on every system."""
     parts = re.split(r"(\d+)", text.casefold())
     return [int(part) if part.isdecimal() else part for part in parts], text
 
 
 def own_name(folder: Path) -> str:
-    """Return the name of a folder, of a symbolic link the link's own name."""
+    """Return the name of a folder; for a symbolic link, the name of the link."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def user_path(name: str | Path) -> Path:
-    """Return a path as typed, with ``~`` expanded; ``~nobody`` stays as it is."""
+    """Return a path with ``~`` expanded; ``~USER`` of an unknown user is unchanged."""
     path = Path(name)
     try:
         return path.expanduser()
@@ -31,14 +31,14 @@ def user_path(name: str | Path) -> Path:
         return path
 
 
-_SETTINGS_BYTES: Final = 2**24  # more than any settings file has
+_SETTINGS_BYTES: Final = 2**24  # larger than any settings file
 
 
 def read_settings(path: Path) -> str:
     """Return the text of a small UTF-8 file.
 
     Raises:
-        OSError: As :func:`read_regular`, or if it is over 16 MiB.
+        OSError: As in :func:`read_regular`, or if it is larger than 16 MiB.
         UnicodeDecodeError: If it is not UTF-8.
     """
     return read_regular(path, _SETTINGS_BYTES).decode("utf-8")

@@ -1,4 +1,4 @@
-"""The four ways pixels are put together: mixed, shown on white, blurred, fitted."""
+"""Pixel operations: alpha compositing, compositing over white, blur, and scaling to cover."""
 
 import math
 
@@ -6,25 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_BAND = 32  # rows at a time, so that the floats stay in the processor's cache
-_SHRINK = ((30.0, 8), (7.5, 4), (3.75, 2))  # from which sigma on a blur is made at which size
+_BAND = 32  # rows per step, so that the floats fit into the CPU cache
+_SHRINK = ((30.0, 8), (7.5, 4), (3.75, 2))  # (minimum sigma in px, shrink factor)
 
 
 def mix(
     top: NDArray[np.uint8], bottom: NDArray[np.uint8], alpha: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Put ``top`` over ``bottom``: ``rint(alpha top + (1 - alpha) bottom)``.
+    """Composite ``top`` over ``bottom``: ``rint(alpha top + (1 - alpha) bottom)``.
 
     Args:
         top: ``(H, W, 3)`` uint8.
         bottom: ``(H, W, 3)`` uint8, or one colour ``(3,)``.
-        alpha: ``(H, W)`` float32 in ``[0, 1]``, the share of ``top``.
+        alpha: ``(H, W)`` float32 in ``[0, 1]``, the weight of ``top``.
 
     Returns:
         ``(H, W, 3)`` uint8.
     """
     out = np.empty_like(top)
-    flat = np.empty_like(top[:_BAND])  # equal shapes multiply twice as fast
+    flat = np.empty_like(top[:_BAND])  # products of equal shapes are twice as fast
     flat[:] = bottom if bottom.ndim == 1 else 0
     for start in range(0, len(top), _BAND):
         band = np.s_[start : start + _BAND]
@@ -38,11 +38,11 @@ def mix(
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """Return what a viewer shows: colours under transparent pixels are often leftovers.
+    """Composite a picture over white; colours of transparent pixels are often arbitrary.
 
     Args:
         rgb: ``(H, W, 3)`` uint8.
-        alpha: ``(H, W)`` uint8, 255 where ``rgb`` is opaque; ``None`` where it is everywhere.
+        alpha: ``(H, W)`` uint8, 255 is opaque; ``None`` if every pixel is opaque.
 
     Returns:
         ``(H, W, 3)`` uint8; without ``alpha`` it is ``rgb`` itself.
@@ -55,15 +55,16 @@ def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArr
 
 
 def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """Gaussian blur in a time that hardly grows with ``sigma``; on photos within 3 grey levels.
+    """Gaussian blur whose run time hardly depends on ``sigma``.
 
-    A wide Gaussian leaves no detail, so the picture is shrunk first. Averaging
-    ``k`` pixels and going back by linear interpolation blur it, too: their variances,
-    ``(k^2 - 1) / 12`` and ``k^2 / 6`` px^2, are taken off the Gaussian's.
+    For a large ``sigma`` the picture is shrunk by a factor ``k`` before the blur and enlarged
+    afterwards. Averaging ``k`` pixels and linear interpolation blur it too, so their variances,
+    ``(k^2 - 1) / 12`` and ``k^2 / 6`` px^2, are subtracted from the Gaussian's. On photos the
+    result is within 3 grey levels of the exact blur.
 
     Args:
         rgb: ``(H, W, 3)`` uint8.
-        sigma: In pixels.
+        sigma: Standard deviation in pixels.
 
     Returns:
         ``(H, W, 3)`` uint8.
@@ -80,7 +81,7 @@ def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 
 
 def cover(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale a picture to cover ``size_hw``, its aspect ratio kept, and crop what sticks out.
+    """Scale a picture to cover ``size_hw``, keeping its aspect ratio, and centre-crop it.
 
     Args:
         picture: ``(h, w, 3)`` uint8.

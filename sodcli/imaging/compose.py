@@ -1,7 +1,7 @@
-"""Turn a picture and its saliency into the output the user asked for.
+"""Turn a picture and its saliency into the requested output type.
 
-A new output type is one function here with ``@composer("name")`` above it. Its name in
-``output_types.OUTPUT_TYPES`` is for tab completion, which imports no OpenCV.
+A new output type is one function here, decorated with ``@composer("name")``. The names are repeated
+in ``output_types.OUTPUT_TYPES`` for tab completion, which does not import OpenCV.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ GREEN_RGB: Final = (120, 255, 155)  # the green that InSPyReNet and RVM put behi
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How an output is to look, besides its type.
+    """Options of an output besides its type.
 
     Attributes:
         background: ``(h, w, 3)`` uint8 RGB of any size, for type ``picture``.
@@ -42,7 +42,7 @@ Composer = Callable[[Frame, Look], Pixels]
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """An output type: what makes it, and what ``composer`` was told of it."""
+    """An output type: its function and the flags passed to ``composer``."""
 
     make: Composer
     alpha: bool
@@ -55,7 +55,7 @@ _GREEN: Final = np.array(GREEN_RGB, np.uint8)
 
 
 def flat(colour: Rgb) -> Pixels:
-    """Return a background of one colour: a picture of one pixel, which covers every frame."""
+    """Return a background of one colour: a 1x1 picture, which is scaled to cover the frame."""
     return np.array([[colour]], np.uint8)
 
 
@@ -65,12 +65,12 @@ def composer(
     """Register an output type under ``name``.
 
     Args:
-        name: As after ``--type``.
-        alpha: It returns RGBA, which files must have a place for.
-        srgb: It brings in colours that are sRGB, so it is to get frames whose own are, too.
+        name: The value of ``--type``.
+        alpha: Whether it returns RGBA, which the file format must support.
+        srgb: Whether it mixes in sRGB colours and therefore needs frames in sRGB.
 
     Raises:
-        ValueError: If another function has that name already.
+        ValueError: If ``name`` is already registered.
     """
 
     def register(function: Composer) -> Composer:
@@ -88,21 +88,29 @@ def output_types() -> list[str]:
 
 
 def has_alpha(name: str) -> bool:
-    """Say whether output type ``name`` has transparency; ``KeyError`` if there is no such type."""
+    """Return True if output type ``name`` has transparency.
+
+    Raises:
+        KeyError: If there is no such type.
+    """
     return _TYPES[name].alpha
 
 
 def needs_srgb(name: str) -> bool:
-    """Say whether type ``name`` mixes in sRGB colours; ``KeyError`` if there is no such type."""
+    """Return True if output type ``name`` mixes in sRGB colours.
+
+    Raises:
+        KeyError: If there is no such type.
+    """
     return _TYPES[name].srgb
 
 
 def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
-    """Make output type ``name`` of a frame that has its saliency.
+    """Return output type ``name`` for a frame with saliency.
 
     Returns:
         uint8 of the frame's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight alpha
-        for those that ``has_alpha`` names, ``(H, W, 3)`` RGB for the others.
+        for types with ``has_alpha``, ``(H, W, 3)`` RGB for the others.
 
     Raises:
         KeyError: If there is no such type.
@@ -127,9 +135,9 @@ def green_screen(frame: Frame, look: Look) -> Pixels:
 def cut_out(frame: Frame, look: Look) -> Pixels:
     """Subject with straight alpha.
 
-    Pixels far from the subject are zero: that packs best, and the file does not carry along the
-    background its owner wanted gone. Those near it keep a colour, or scaling the cut-out would
-    draw a dark rim.
+    Pixels far from the subject are zero, which compresses best and keeps the removed background out
+    of the file. Pixels near it keep a colour; otherwise scaling the cut-out would produce a dark
+    rim.
     """
     alpha = _saliency(frame)
     opaque = cv2.cvtColor(_subject(frame, look), cv2.COLOR_RGB2RGBA)
@@ -179,7 +187,7 @@ def _saliency(frame: Frame) -> NDArray[np.float32]:
 
 
 def _subject(frame: Frame, look: Look) -> Pixels:
-    """Return the colours to put over a new background."""
+    """Return the subject's colours for compositing over a new background."""
     return estimate_foreground(frame.rgb, _saliency(frame)) if look.refine else frame.rgb
 
 

@@ -1,4 +1,4 @@
-"""What is known of a frame between two labelled ones (RCRNet, arXiv 1908.04051, section 3.3)."""
+"""Labels and flows around an unlabelled frame (RCRNet, arXiv 1908.04051, section 3.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sodcli.imaging.flow import FlowEstimator, flow_between, resize_flow, warp
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD, fit_map, to_input
 
-PACKED: Final = (3, 1, 1, 2, 2)  # channels of the frame, two labels and two flows: FGPLG's input
+PACKED: Final = (3, 1, 1, 2, 2)  # channels of FGPLG's input: frame, two labels, two flows
 Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
@@ -25,12 +25,12 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A frame, the labelled ones around it, and the flows into them.
+    """A frame, the labelled frames before and after it, and the flows into them.
 
     Attributes:
         target: ``(H, W, 3)`` uint8 RGB.
         left: The earlier labelled frame, of the same size.
-        right: The later one.
+        right: The later labelled frame, of the same size.
         flow_left: ``(H, W, 2)`` float32 in pixels, x first, from the target into ``left``.
         flow_right: The same into ``right``.
     """
@@ -45,13 +45,13 @@ class Evidence:
 def find_evidence(
     target: Pixels, left: Labelled, right: Labelled, estimator: FlowEstimator
 ) -> Evidence:
-    """Return what is known of ``target``, the flows found by ``estimator``."""
+    """Return the evidence for ``target``, with the flows from ``estimator``."""
     flows = [flow_between(estimator, target, side.rgb) for side in (left, right)]
     return Evidence(target, left, right, *flows)
 
 
 def mean_of_warped(evidence: Evidence) -> Map:
-    """Return the mean of the two warped labels, ``(H, W)``: what is known without a network."""
+    """Return the mean of the two warped labels, ``(H, W)``: the estimate without a network."""
     left = warp(evidence.left.label, evidence.flow_left)
     right = warp(evidence.right.label, evidence.flow_right)
     return np.asarray((left + right) / 2, np.float32)

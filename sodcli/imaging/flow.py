@@ -1,7 +1,7 @@
-"""Optical flow between two frames of a film: one interface, and OpenCV's method behind it.
+"""Optical flow between two frames of a film: the interface and OpenCV's DIS method.
 
-The published generator of pseudo labels takes FlowNet2's flow, which needs CUDA extensions of its
-own. DIS (arXiv 1603.03590) needs no weights and no GPU; ``sodcli.models.raft`` is the other choice.
+The published pseudo-label generator uses FlowNet2, which needs its own CUDA extensions. DIS (arXiv
+1603.03590) needs no weights and no GPU; ``sodcli.models.raft`` is the alternative.
 """
 
 from typing import Final, Protocol
@@ -15,14 +15,14 @@ Flow = NDArray[np.float32]
 
 
 def warp(values: Map, flow: Flow) -> Map:
-    """Return ``values`` at the places that ``flow`` points to (RCRNet, arXiv 1908.04051).
+    """Sample ``values`` at the positions that ``flow`` points to (RCRNet, arXiv 1908.04051).
 
-    Bilinear between the four neighbours, exactly as published: outside of the map its edge goes on.
+    Bilinear interpolation with edge replication outside the map, exactly as published.
 
     Args:
-        values: ``(H, W)`` float32, of the frame that is pointed into.
+        values: ``(H, W)`` float32, on the grid of the frame that the flow points into.
         flow: ``(H, W, 2)`` float32 in pixels, x first: from each pixel of the target frame to its
-            place in the other one.
+            position in the other one.
 
     Returns:
         ``(H, W)`` float32, on the target frame's grid.
@@ -41,13 +41,13 @@ def warp(values: Map, flow: Flow) -> Map:
 
 
 def magnitude(flow: Flow) -> Map:
-    """Return the length of ``(H, W, 2)`` flow in shares of width and height, ``(H, W)``."""
+    """Return the length of ``(H, W, 2)`` flow, relative to width and height, ``(H, W)``."""
     height, width = flow.shape[:2]
     return np.asarray(np.hypot(flow[..., 0] / width, flow[..., 1] / height), np.float32)
 
 
 def resize_flow(flow: Flow, size_hw: tuple[int, int]) -> Flow:
-    """Resize ``(H, W, 2)`` flow bilinearly to another grid, its vectors to that grid's pixels."""
+    """Resize ``(H, W, 2)`` flow bilinearly and scale its vectors to pixels of the new size."""
     height, width = flow.shape[:2]
     if (height, width) == size_hw:
         return flow
@@ -59,12 +59,12 @@ def _clamped(places: Map, count: int) -> NDArray[np.intp]:
     return np.clip(places, 0, count - 1).astype(np.intp)
 
 
-_SMALLEST: Final = 32  # sides in pixels from which on DIS finds its patches
-_LIMIT: Final = 480  # of the shorter side in pixels, beyond which flow costs more than it brings
+_SMALLEST: Final = 32  # minimum side in pixels for DIS
+_LIMIT: Final = 480  # maximum shorter side in pixels; larger frames are shrunk first
 
 
 class FlowEstimator(Protocol):
-    """Anything that tells where each pixel of one frame lies in another one."""
+    """A callable that returns the optical flow from one frame into another."""
 
     def __call__(self, target: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return ``(H, W, 2)`` float32 in pixels, x first, on ``target``'s grid.
@@ -79,10 +79,10 @@ class FlowEstimator(Protocol):
 def flow_between(
     estimator: FlowEstimator, target: NDArray[np.uint8], other: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """Return the flow from ``target`` into ``other``, of large frames from smaller versions.
+    """Return the flow from ``target`` into ``other``, at reduced size for large frames.
 
     Args:
-        estimator: What finds it.
+        estimator: The flow estimator.
         target: ``(H, W, 3)`` uint8 RGB.
         other: The other frame, of the same size.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sodcli.errors import UsageError
 from sodcli.frame import Frame
 
-SUBJECT: Final = 0.5  # saliency from which on a pixel belongs to the subject
+SUBJECT: Final = 0.5  # minimum saliency of a subject pixel
 _MARGIN: Final = re.compile(r"(\d+(?:\.\d+)?)(%|px)")
 _CANVAS: Final = re.compile(r"(\d+)x(\d+)")
 _MOST_SIDE: Final = 20_000  # px
@@ -20,14 +20,14 @@ _MOST_SIDE: Final = 20_000  # px
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Where the subject goes in the result.
+    """Position and scale of the subject in the result.
 
     Attributes:
         margin: Free space on each side of the subject: a share of the canvas's shorter side
             (without a canvas: of the subject's longer side), or pixels of the result.
-        in_px: ``margin`` is in pixels.
-        canvas_wh: Width and height of the result in pixels, onto which the subject is scaled.
-        square: Without ``canvas_wh``: make the result square.
+        in_px: Whether ``margin`` is in pixels.
+        canvas_wh: Width and height of the result in pixels; the subject is scaled to fit.
+        square: Whether the result is square; used only without ``canvas_wh``.
     """
 
     margin: float = 0.05
@@ -37,10 +37,10 @@ class Framing:
 
 
 def read_framing(crop: bool, margin: str | None, canvas: str | None) -> Framing | None:
-    """Return what ``--crop``, ``--margin`` and ``--canvas`` ask for; ``None`` if nothing.
+    """Parse ``--crop``, ``--margin`` and ``--canvas``; return ``None`` if none is given.
 
     Raises:
-        UsageError: If a value cannot be read.
+        UsageError: If a value is invalid.
     """
     if not (crop or margin or canvas):
         return None
@@ -65,10 +65,10 @@ def read_framing(crop: bool, margin: str | None, canvas: str | None) -> Framing 
 
 
 def read_box(text: str) -> tuple[int, int, int, int]:
-    """Return left, top, width and height in pixels from the value of ``--box``.
+    """Parse the value of ``--box``: left, top, width and height in pixels.
 
     Raises:
-        UsageError: If they are not four such numbers.
+        UsageError: If it is not four whole numbers, or the width or height is 0.
     """
     numbers = [part.strip() for part in text.split(",")]
     if len(numbers) != 4 or not all(part.isdecimal() for part in numbers):
@@ -80,7 +80,7 @@ def read_box(text: str) -> tuple[int, int, int, int]:
 
 
 def subject_box(saliency: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
-    """Return left, top, right and bottom (exclusive) of the subject; ``None`` without one."""
+    """Return left, top, right and bottom (exclusive) of the subject, or ``None`` if none."""
     inside = saliency >= SUBJECT
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
@@ -89,15 +89,15 @@ def subject_box(saliency: NDArray[np.float32]) -> tuple[int, int, int, int] | No
 
 
 def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None) -> Frame:
-    """Cut and scale a frame that has its saliency, so that its subject is centred.
+    """Crop and scale a frame with saliency so that its subject is centred.
 
-    What lies beyond the photo is transparent and not salient. A photo without a subject is kept
-    whole, centred on the canvas if there is one.
+    Pixels outside the photo are transparent and not salient. A photo without a subject is not
+    cropped, but centred on the canvas if there is one.
 
     Args:
         frame: The photo.
-        framing: Where the subject goes.
-        box: From ``subject_box``.
+        framing: Position and scale of the subject.
+        box: The subject's box from ``subject_box``.
 
     Returns:
         A frame of another size, with ``rgb``, ``saliency`` and ``alpha``.
@@ -107,10 +107,10 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
         return frame
     left, top, right, bottom = box or (0, 0, width, height)
     scale, (out_w, out_h) = _geometry(framing if box else replace(framing, margin=0), box, frame)
-    x0 = out_w / 2 - (left + right) / 2 * scale  # where the photo's corner comes to lie
+    x0 = out_w / 2 - (left + right) / 2 * scale  # the photo's top left corner in the result
     y0 = out_h / 2 - (top + bottom) / 2 * scale
     place = partial(_placed, scale=scale, corner=(x0, y0), size_wh=(out_w, out_h))
-    if frame.alpha is None:  # opaque up to the very border
+    if frame.alpha is None:  # opaque up to the border
         alpha = place(np.full((height, width), 255, np.uint8), method=cv2.INTER_NEAREST)
     else:
         alpha = place(frame.alpha)
@@ -151,13 +151,13 @@ def _placed(
     method: int = cv2.INTER_LINEAR,
     border: int = cv2.BORDER_CONSTANT,
 ) -> NDArray[Any]:
-    """Return ``plane`` scaled, its top left corner at ``corner`` of a canvas of ``size_wh``."""
+    """Return ``plane`` scaled, with its top left corner at ``corner`` on a ``size_wh`` canvas."""
     x, y = corner
-    if scale <= 1:  # averaged first, then moved by whole pixels, which changes none of them
+    if scale <= 1:  # average first, then shift by whole pixels without interpolation
         height, width = (max(1, round(side * scale)) for side in plane.shape[:2])
         plane = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
         scale, x, y, method = 1.0, round(x), round(y), cv2.INTER_NEAREST
-    half = (scale - 1) / 2  # from pixel corners to the pixel centres that OpenCV counts from
+    half = (scale - 1) / 2  # OpenCV's coordinates refer to pixel centres, not corners
     matrix = np.array([[scale, 0, x + half], [0, scale, y + half]], np.float64)
     moved = cv2.warpAffine(plane, matrix, size_wh, flags=method, borderMode=border)
     return np.asarray(moved)

@@ -1,4 +1,4 @@
-"""What a saliency map says of itself: cleaning it, and how certain it is."""
+"""Clean a saliency map and estimate its quality from the map alone."""
 
 from typing import Final
 
@@ -10,23 +10,24 @@ from sodcli.imaging.framing import SUBJECT
 
 Floats = NDArray[np.float32]
 
-_FAINT: Final = 0.2  # below this, a piece is not looked at
-_SPECK: Final = 0.02  # share of the largest piece's area
+_FAINT: Final = 0.2  # minimum saliency of a connected component
+_SPECK: Final = 0.02  # share of the largest component's area
 _HOLE: Final = 0.002  # share of the subject's area
-_LOW, _HIGH = 0.05, 0.90  # what becomes 0 and 1; ECSSD-dev: weighted F 0.827 -> 0.836
+_LOW, _HIGH = 0.05, 0.90  # mapped to 0 and 1; ECSSD-dev: weighted F 0.827 -> 0.836
 
-UNCLEANED_TYPES: Final = ("map", "overlay")  # output types that show what the network answered
+UNCLEANED_TYPES: Final = ("map", "overlay")  # output types that show the network's own map
 
 _MOST_SOFT: Final = 3.0
 _OFFSET: Final = 0.979
-_WEIGHTS: Final = (0.339, -6.199, -0.281, 0.044, -0.307)  # of what `traits` returns, in order
+_WEIGHTS: Final = (0.339, -6.199, -0.281, 0.044, -0.307)  # of the values of ``traits``, in order
 
 
 def clean(saliency: Floats) -> Floats:
-    """Remove specks, close pinholes, and make what is nearly opaque opaque.
+    """Remove specks, fill pinholes, and make nearly opaque pixels opaque.
 
-    Soft edges and thin parts stay: nothing is eroded or smoothed. Pieces, of at least ``0.2``, that
-    are far smaller than the largest one go; enclosed gaps that are tiny are filled.
+    Soft edges and thin parts are kept: nothing is eroded or smoothed. Connected components of
+    saliency at least 0.2 are removed if they are far smaller than the largest one. Tiny enclosed
+    holes are filled.
 
     Args:
         saliency: ``(H, W)`` in ``[0, 1]``.
@@ -36,7 +37,7 @@ def clean(saliency: Floats) -> Floats:
     """
     out = np.clip((saliency - _LOW) / (_HIGH - _LOW), 0, 1, dtype=np.float32)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((out >= _FAINT).view(np.uint8))
-    if count > 2:  # the background is one of them
+    if count > 2:  # the background counts as one
         areas = stats[:, cv2.CC_STAT_AREA].copy()
         areas[0] = 0
         small = areas < _SPECK * areas.max()
@@ -67,12 +68,12 @@ def _without_pinholes(matte: Floats) -> Floats:
 def certainty(saliency: Floats) -> float:
     """Estimate how well a map fits its subject, from the map alone.
 
-    Maps that are soft, faint or scattered are usually wrong. The estimate is that of the
-    intersection over union with the true mask, by a linear fit on training photos, see
+    Maps that are soft, faint or scattered are usually wrong. The result estimates the intersection
+    over union with the true mask, by a linear fit on training photos; see
     ``tests/benchmarks/certainty.py``.
 
     Args:
-        saliency: ``(H, W)`` in ``[0, 1]``, as the network gave it.
+        saliency: ``(H, W)`` in ``[0, 1]``, before any cleaning.
 
     Returns:
         0 (surely wrong, or empty) to 1.
@@ -81,11 +82,15 @@ def certainty(saliency: Floats) -> float:
 
 
 def traits(saliency: Floats) -> NDArray[np.float64]:
-    """Return what ``certainty`` judges by, of the map at 256 px.
+    """Return the five features that ``certainty`` uses, from the map resized to 256 px.
 
-    They are, of the area above 0.5: how much there is between 0.1 and 0.9 beside it, how faint it
-    is, how much lies outside of its largest piece, how much of the picture it is (as a root), and
-    how much of the picture's border it covers.
+    The subject is the area of saliency at least 0.5. In order:
+
+    - area of saliency between 0.1 and 0.9, relative to the subject's area, at most 3;
+    - one minus the mean saliency of the subject;
+    - share of the subject outside its largest connected component;
+    - square root of the subject's share of the picture;
+    - share of the picture's border that the subject covers.
     """
     scale = 256 / max(saliency.shape)
     size_wh = (max(1, round(saliency.shape[1] * scale)), max(1, round(saliency.shape[0] * scale)))

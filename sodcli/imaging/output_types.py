@@ -1,4 +1,4 @@
-"""The words that ``--type`` knows: output types, their other names, colours. Imports no OpenCV."""
+"""The values of ``--type``: output types, aliases and colours. Does not import OpenCV."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ Rgb = tuple[int, int, int]
 
 OUTPUT_TYPES: Final = ("blur", "green", "map", "overlay", "reverse", "rgba")
 ALIASES: Final = {"transparent": "rgba", "mask": "map"}
-COMMON_COLOURS: Final = ("white", "black", "grey")  # suggested first; all names of CSS work
+COMMON_COLOURS: Final = ("white", "black", "grey")  # suggested first; all CSS names work
 _DIGITS: Final = re.compile("#(?:[0-9a-fA-F]{3}){1,2}")
 
 

@@ -1,8 +1,8 @@
 """Foreground colour estimation: a cut-out without a halo of its old background.
 
-At a soft edge a picture shows ``I = a F + (1 - a) B``. Putting ``I`` itself over something new
-keeps the share of ``B`` as a coloured fringe; ``F`` has to be estimated. The method is blur-fusion
-in two passes: M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021.
+At a soft edge a picture shows ``I = a F + (1 - a) B``. Compositing ``I`` over a new background
+keeps the contribution of ``B`` as a coloured fringe, so ``F`` has to be estimated. The method is
+blur-fusion in two passes: M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021.
 """
 
 import math
@@ -17,21 +17,21 @@ Floats = NDArray[np.float32]
 
 _WIDE: Final = 23  # window of the first pass, in pixels of the coarse picture
 _NARROW: Final = 6  # window of the second pass in px
-_FINE_SIDE: Final = 1024  # px: a larger picture is shrunk to this before anything is averaged
-_COARSER: Final = 4  # px of that picture to a pixel of the coarse one: its window is 90 px wide
+_FINE_SIDE: Final = 1024  # px: larger pictures are shrunk to this before averaging
+_COARSER: Final = 4  # second shrink factor; the wide window covers about 90 px of the fine picture
 _NEAR: Final = 8  # px
 _TILE: Final = 128
-_VISIBLE: Final = 0.5 / 255  # what rounds to 1 of 255
-_OPAQUE: Final = 254.5 / 255  # what rounds to 255
+_VISIBLE: Final = 0.5 / 255  # minimum alpha that rounds to 1 at 8 bits
+_OPAQUE: Final = 254.5 / 255  # minimum alpha that rounds to 255
 _EPSILON: Final = np.float32(1e-5)
 
 
 def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
     """Estimate the subject's own colour where it mixes with the background.
 
-    The first pass averages over a wide window, so it runs on a picture of at most 1024 px, which
-    also keeps the soft edges of a large photo within its reach. The second works on tiles, and
-    only on those that the subject's edge crosses.
+    The first pass averages over a wide window. It runs on a picture shrunk to at most 1024 px and
+    then by a factor of 4, so that the window also covers the soft edges of a large photo. The
+    second pass works on tiles, and only on those that the subject's edge crosses.
 
     Args:
         rgb: ``(H, W, 3)`` uint8.
@@ -55,10 +55,10 @@ def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uin
 
 
 def near_subject(alpha: Floats) -> NDArray[np.bool_]:
-    """Mark what is visible at 8 bits, and all within 8 px of it; ``(H, W)`` bool.
+    """Return a mask of the pixels visible at 8 bits and those within 8 px; ``(H, W)`` bool.
 
-    A viewer that scales a cut-out mixes neighbours, transparent ones included: around the edge
-    even invisible pixels need the subject's colour, farther out they never matter.
+    A viewer that scales a cut-out averages neighbouring pixels, transparent ones included, so
+    invisible pixels near the edge need the subject's colour. Those farther away do not matter.
     """
     visible = (alpha >= _VISIBLE).view(np.uint8)
     side = 2 * _NEAR + 1
@@ -68,7 +68,7 @@ def near_subject(alpha: Floats) -> NDArray[np.bool_]:
 def _wide_pass(rgb: NDArray[np.uint8], alpha: Floats) -> tuple[Floats, Floats]:
     """Return the mean colours of subject and background around each pixel, at reduced size.
 
-    Colours are weighted by their share before they are shrunk, so that no cell mixes the two.
+    Colours are multiplied by alpha before shrinking, so that subject and background do not mix.
     """
     scale = min(1, _FINE_SIDE / max(alpha.shape))
     colour, share = _shrunk(rgb, scale).astype(np.float32), _shrunk(alpha, scale)
@@ -91,8 +91,8 @@ def _narrow_pass(
 ) -> NDArray[np.uint8]:
     """Return the foreground colour of a tile at full size from the first pass's means.
 
-    The paper averages the background over the narrow window, too; but it is that of the wide one
-    already, which within a few pixels is the same.
+    The paper averages the background over the narrow window too. Here it is the first pass's mean,
+    which is nearly constant within a few pixels.
     """
     share = _spread(alpha)
     left = rgb - (1 - share) * back
@@ -103,7 +103,7 @@ def _narrow_pass(
 
 
 def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Floats:
-    """Average colours that are multiplied by ``weight`` over a window; no weight: ``default``."""
+    """Average premultiplied colours over a window; ``default`` where ``weight`` is zero."""
     per_weight = 1 / (cv2.blur(weight, (side, side)) + _EPSILON)
     mean = np.asarray(cv2.blur(weighted, (side, side)), np.float32)
     mean += _EPSILON * default
@@ -112,7 +112,7 @@ def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Float
 
 
 def _explain(left: Floats, share: Floats, fore: Floats) -> Floats:
-    """Move ``fore`` so that it gives what the background leaves of the picture."""
+    """Correct ``fore`` by the residual of ``left``, the picture minus its background part."""
     moved = share * fore
     np.subtract(left, moved, out=moved)
     moved *= share
@@ -121,12 +121,12 @@ def _explain(left: Floats, share: Floats, fore: Floats) -> Floats:
 
 
 def _spread(plane: Floats) -> Floats:
-    """Repeat ``(H, W)`` for three colours: products of equal shapes are twice as fast."""
+    """Repeat ``(H, W)`` for three channels; products of equal shapes are twice as fast."""
     return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
 
 
 def _tiles(wanted: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yield the top left corner of each tile in which anything is wanted."""
+    """Yield the top left corner of each tile with a nonzero pixel in ``wanted``."""
     for top in range(0, wanted.shape[0], _TILE):
         for left in range(0, wanted.shape[1], _TILE):
             if wanted[top : top + _TILE, left : left + _TILE].any():
@@ -138,7 +138,7 @@ def _cut(
 ) -> Floats:
     """Cut a tile out of ``coarse`` enlarged to ``full_hw``, without enlarging all of it.
 
-    It may lie half a pixel off, of which means over a hundred pixels show nothing.
+    It may be off by half a pixel, which is negligible for means over about a hundred pixels.
     """
     rows, height, top = _span(corner[0], size_hw[0], coarse.shape[0] / full_hw[0], coarse.shape[0])
     cols, width, left = _span(corner[1], size_hw[1], coarse.shape[1] / full_hw[1], coarse.shape[1])
@@ -147,7 +147,7 @@ def _cut(
 
 
 def _span(start: int, length: int, scale: float, cells: int) -> tuple[slice, int, int]:
-    """Return the cells around some pixels, how many pixels they make, and where ours begin."""
+    """Return the cells that cover the pixels, their length in pixels, and the start in them."""
     first = max(math.floor(start * scale) - 1, 0)
     last = min(math.ceil((start + length) * scale) + 1, cells)
     origin = round(first / scale)

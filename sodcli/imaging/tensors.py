@@ -1,4 +1,4 @@
-"""Between pictures and the arrays a network works on (numpy and OpenCV, never torch)."""
+"""Convert pictures to network inputs and logits to saliency maps, with NumPy and OpenCV only."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -21,16 +21,16 @@ def to_input(
 ) -> NDArray[np.float32]:
     """Resize and normalise a picture for a network.
 
-    Bilinear with half-pixel centres, aspect ratio not kept: the protocol the published models are
-    tested with.
+    Bilinear with half-pixel centres; the aspect ratio is not kept. This is the test protocol of the
+    published models.
 
     Args:
         rgb: ``(H, W, 3)`` uint8, RGB.
-        size_hw: Height and width the network wants.
-        mean: Per channel, of values in ``[0, 1]``.
-        std: Per channel, of values in ``[0, 1]``.
-        antialias: Average pixels where a side shrinks to less than half. A photo of 24 megapixels
-            would otherwise be sampled so thinly that fine texture turns to noise.
+        size_hw: Height and width of the network's input.
+        mean: Mean per channel, for values in ``[0, 1]``.
+        std: Standard deviation per channel, for values in ``[0, 1]``.
+        antialias: Average pixels if a side shrinks to less than half. Otherwise fine texture in a
+            24-megapixel photo would alias into noise.
 
     Returns:
         ``(3, h, w)`` float32, contiguous.
@@ -50,7 +50,7 @@ def to_input(
 def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Turn a network's logits into a saliency map of the picture's size.
 
-    Sigmoid first, then bilinear resize; never min-max, so an empty scene stays empty.
+    Sigmoid, then bilinear resize. No min-max normalisation, so an empty scene stays empty.
 
     Args:
         logits: ``(h, w)`` float32.
@@ -63,9 +63,9 @@ def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArra
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of ``logits``, of any shape; float32."""
+    """Return the sigmoid of ``logits``, of any shape; float32."""
     half = logits.astype(np.float32) / 2
-    return np.asarray((np.tanh(half) + 1) / 2, np.float32)  # without exp's overflow
+    return np.asarray((np.tanh(half) + 1) / 2, np.float32)  # tanh does not overflow as exp does
 
 
 def fit_map(probability: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:

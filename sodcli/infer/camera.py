@@ -1,4 +1,4 @@
-"""The loop of a camera: always its newest picture, answered, shown and recorded."""
+"""The camera loop of ``sod infer``: process, show and record the newest picture."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from sodcli.io.camera.window import Window
 from sodcli.io.settings import InferSettings
 from sodcli.runtime.threads import Newest, raise_failure
 
-_SILENCE_S: Final = 10.0  # a driver that says nothing for so long will not speak again
+_SILENCE_S: Final = 10.0  # a camera that delivers no picture for this long is given up
 _JOIN_S: Final = 2.0
 
 
@@ -24,7 +24,7 @@ class Capture:
     """Reads a camera in a thread and keeps its newest picture; a context manager."""
 
     def __init__(self, camera: Camera, *, silence_s: float = _SILENCE_S) -> None:
-        """Prepare to read ``camera``, which counts as gone after ``silence_s`` without a word."""
+        """Prepare to read ``camera``; it is given up if no picture arrives for ``silence_s``."""
         self._camera, self._silence_s = camera, silence_s
         self._box: Newest[tuple[Frame, float]] = Newest()
         self._stop = threading.Event()
@@ -39,14 +39,14 @@ class Capture:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join(min(_JOIN_S, self._silence_s))  # not for ever: a driver may hang
+        self._thread.join(min(_JOIN_S, self._silence_s))  # limited: a driver may hang
 
     def newest(self, timeout_s: float) -> tuple[Frame, float] | None:
         """Take the newest picture.
 
         Returns:
-            The picture and when it came, in seconds of ``time.monotonic``; ``None`` if none came
-            within ``timeout_s``.
+            The picture and its time of arrival in seconds of ``time.monotonic``; ``None`` if none
+            arrived within ``timeout_s`` seconds.
 
         Raises:
             SourceError: If the camera no longer delivers.
@@ -71,26 +71,26 @@ class Capture:
             self._box.close()
 
 
-_TURN_S: Final = 0.02  # how long a window may wait for its turn
-_SPAN_S: Final = 2.0  # over which the rate is measured
+_TURN_S: Final = 0.02  # longest time between two updates of the window while no picture arrives
+_SPAN_S: Final = 2.0  # time span over which the rate is measured
 
 
 class Meter:
     """Measures a rate over the last two seconds.
 
     Attributes:
-        count: Ticks in all.
-        seconds: From the first to the last of them.
+        count: Total number of ticks.
+        seconds: Time from the first to the last tick.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start at nought; ``clock`` counts seconds."""
+        """Start at zero; ``clock`` returns the time in seconds."""
         self.count, self.seconds = 0, 0.0
         self._clock, self._start = clock, 0.0
         self._recent: deque[float] = deque()
 
     def tick(self) -> None:
-        """Count one."""
+        """Count one tick."""
         now = self._clock()
         self._start = self._start if self.count else now
         self.count, self.seconds = self.count + 1, now - self._start
@@ -100,13 +100,13 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """Ticks per second of late; 0 as long as there are not two."""
+        """Ticks per second over the last two seconds; 0 for fewer than two ticks."""
         lasted = self._recent[-1] - self._recent[0] if self._recent else 0.0
         return (len(self._recent) - 1) / lasted if lasted else 0.0
 
     @property
     def mean(self) -> float:
-        """Ticks per second over all the time; 0 as long as there are not two."""
+        """Ticks per second since the first tick; 0 for fewer than two ticks."""
         return (self.count - 1) / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -123,28 +123,31 @@ def live(
     meter: Meter | None = None,
     report: Callable[[Meter], None] = lambda meter: None,
 ) -> bool:
-    """Answer the newest picture of a camera again and again, until something ends it.
+    """Process the newest picture of a camera in a loop.
 
-    Pictures that come while one is being answered are dropped but for the newest, so that what is
-    shown never falls behind. The loop runs in the calling thread, which must be the main one if
-    there is a window. The recording is put in place before this returns or raises.
+    The loop ends after ``settings.frames`` pictures, when the window is closed, on Ctrl-C, or on an
+    error. Of the pictures that arrive while one is being processed only the newest is kept, so the
+    display does not lag behind the camera. The loop runs in the calling thread, which must be the
+    main thread if there is a window. The recording is finished before this function returns or
+    raises.
 
     Args:
-        camera: Open; it stays so.
-        answer: From ``stream.live_predictor``.
-        settings: The run's settings: the first style, ``threshold``, ``frames`` and ``show_fps``.
-        window: Shows the results; closing it ends the loop.
-        recording: Takes the results, too.
-        meter: Counts the answers.
-        report: Called after each of them.
+        camera: An open camera; it is not closed.
+        answer: Adds the saliency to a frame; from ``stream.live_predictor``.
+        settings: The run's settings; the first style, ``threshold``, ``frames`` and ``show_fps``
+            are used.
+        window: Shows the results.
+        recording: Records the results.
+        meter: Counts the processed pictures.
+        report: Called with the meter after each picture.
 
     Returns:
-        Whether Ctrl-C ended it; any other end that was asked for is ``False``.
+        True if Ctrl-C ended the loop, False if it ended otherwise without an error.
 
     Raises:
-        SourceError: If the camera no longer delivers.
+        SourceError: If the camera no longer delivers pictures.
         SinkError: If the recording cannot be written.
-        DeviceError: If the device has not enough memory.
+        DeviceError: If the device does not have enough memory.
     """
     meter, style = meter or Meter(), settings.styles[0]
     with recording or nullcontext(), window or nullcontext(), Capture(camera) as capture:

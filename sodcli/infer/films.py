@@ -1,4 +1,4 @@
-"""Films: decoding, network and encoding at the same time, in bounded memory."""
+"""The film loop of ``sod infer``: decode, predict and encode in parallel, in bounded memory."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,20 +22,20 @@ from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
 
-_WAITING_BYTES: Final = 2**26  # of frames between two stages
+_WAITING_BYTES: Final = 2**26  # most memory of the frames queued between two stages
 _MOST_WAITING: Final = 16
-_PIXEL_BYTES: Final = 7  # RGB and a float of saliency
-_OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # others concern the whole run
+_PIXEL_BYTES: Final = 7  # RGB and float32 saliency
+_OF_ONE_FILM: Final = (SourceError, SinkError, UsageError)  # other errors end the whole run
 
 
 @dataclass(frozen=True, slots=True)
 class FilmOutcome(Outcome):
-    """What became of a film.
+    """The result of one film job.
 
     Attributes:
-        frames: How many were written.
-        took_s: The time that took, in seconds.
-        warning: What was wrong with the film although it could be done.
+        frames: Number of frames written.
+        took_s: Processing time in seconds.
+        warning: A problem with the film that did not prevent the result.
     """
 
     frames: int = 0
@@ -43,7 +43,7 @@ class FilmOutcome(Outcome):
     warning: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return what there is to say of a film besides, by its name."""
+        """Return further entries for the JSON document, by name."""
         rate = round(self.frames / self.took_s, 2)
         seconds = round(self.took_s, 3)
         return {"frames": self.frames, "seconds": seconds, "fps": rate, "warning": self.warning}
@@ -51,7 +51,7 @@ class FilmOutcome(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a film is: its name, frames written, frames to expect (if known), seconds of it."""
+    """Progress of a film: name, frames written, total frames if known, position in seconds."""
 
     name: str
     done: int
@@ -61,7 +61,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Who hears of a run: outcomes, positions, and remarks for the person at the keyboard."""
+    """Callbacks of a run: for outcomes, for progress, and for messages to the user."""
 
     report: Report
     at: Callable[[Position], None] = lambda position: None
@@ -74,21 +74,21 @@ def infer_films(
     settings: InferSettings,
     watcher: Watcher,
 ) -> list[Outcome]:
-    """Work through the films of ``jobs``, one after the other; one that fails leaves the others.
+    """Process the films of ``jobs`` in order; a film that fails does not affect the others.
 
     Args:
         jobs: Films with their outputs, which are replaced if they exist; see ``sift``.
-        predictor: The loaded network; image models answer frame by frame, clip models clip by clip.
+        predictor: The loaded network; image models process frames, clip models process clips.
         settings: The run's settings; ``batch`` is in frames, or in clips.
-        watcher: Told of everything as it becomes known.
+        watcher: Called with outcomes, progress and messages during the run.
 
     Returns:
         All outcomes; with ``fail_fast`` those up to the first failure.
 
     Raises:
-        DeviceError: If the device has not enough memory.
-        WeightsError: If the network's answers are not finite.
-        KeyboardInterrupt: Passed on, after what was done of the film has been kept.
+        DeviceError: If the device does not have enough memory.
+        WeightsError: If the network's outputs are not finite.
+        KeyboardInterrupt: On Ctrl-C; the frames processed so far are kept in the output.
     """
     outcomes: list[Outcome] = []
     for job in jobs:
@@ -124,7 +124,7 @@ def _film(
     settings: InferSettings,
     watcher: Watcher,
 ) -> FilmWriter | FrameFolder:
-    """Do one film; returns what wrote it."""
+    """Process one film and return its writer."""
     sink = _sink(reader, job, settings)
     width, height = reader.info.size_wh
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
@@ -203,10 +203,7 @@ def _sink(
 def _style_source(
     stack: ExitStack, style: Style, reader: FilmReader | SequenceReader
 ) -> Callable[[], Style]:
-    """Return a function that gives the style of the next frame.
-
-    With a film as the background, each call takes its next frame.
-    """
+    """Return a function for the style of the next frame; it advances a background film."""
     if style.film is None:
         return lambda: style
     ahead = prefetch(loop_film(style.film, reader.rate), 2)
@@ -221,7 +218,7 @@ def _style_source(
 
 
 def _cause(error: PipelineError) -> BaseException:
-    """Return the first cause, if it is written for the person at the keyboard."""
+    """Return the original error behind ``error`` if its message is for users, else ``error``."""
     cause: BaseException = error
     while isinstance(cause, PipelineError) and cause.__cause__ is not None:
         cause = cause.__cause__

@@ -1,4 +1,4 @@
-"""Masks that a user painted, in place of a network's answer."""
+"""Read masks that replace the network's saliency maps."""
 
 from pathlib import Path
 
@@ -17,19 +17,20 @@ from sodcli.text import display_name
 def read_mask(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]:
     """Read the mask of a photo.
 
-    Transparency is the mask if the picture has any, as in a mended cut-out; else its brightness is.
+    The mask is the alpha channel if the file has one, as in a retouched cut-out, else the grey
+    level.
 
     Args:
-        source: The value of ``--mask``: the mask, or a folder with one called as the photo, or as
-            the photo's ``_map``, ``_rgba`` or ``_mask``.
+        source: The value of ``--mask``: a mask file, or a folder that contains a file with the
+            photo's name, optionally followed by ``_map``, ``_rgba`` or ``_mask``.
         frame: The photo.
-        max_pixels: Larger masks are refused.
+        max_pixels: Masks with more pixels are refused.
 
     Returns:
-        ``(H, W)`` in ``[0, 1]``, scaled to the photo's size.
+        ``(H, W)`` float32 in ``[0, 1]``, scaled to the photo's size.
 
     Raises:
-        SourceError: If there is none, it cannot be read or has another shape.
+        SourceError: If the mask does not exist, cannot be read or has another aspect ratio.
     """
     path = user_path(source)
     if path.is_dir():

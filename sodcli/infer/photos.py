@@ -1,4 +1,4 @@
-"""The photo loop of ``sod infer``: read, predict, compose and write at the same time."""
+"""The photo loop of ``sod infer``: read, predict, compose and write in parallel."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
 from sodcli.text import display_name
 
-NOTHING: Final = 0.2  # certainty below which a photo is said to have no subject
+NOTHING: Final = 0.2  # certainty below which a photo is reported to have no subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Outcome:
     """The result of one job; ``error`` is set if it failed.
 
     Attributes:
-        job: What was to do.
-        status: What became of it.
+        job: The job.
+        status: Its result.
         error: Why it failed.
-        certainty: How well the map of a photo fits, see ``imaging.matte.certainty``.
-        remark: A line for the user about a photo that is done.
-        preview: For the HTML page, if there is one.
+        certainty: Certainty of the map, see ``imaging.matte.certainty``.
+        remark: A message to the user about a finished photo.
+        preview: Small pictures for the HTML report, if there is one.
     """
 
     job: Job
@@ -62,7 +62,7 @@ Report = Callable[[Outcome], None]
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """The jobs of one picture on their way: with the picture, then encoded, or with an error."""
+    """The jobs of one picture in the pipeline, with its frame, then its results, or an error."""
 
     jobs: tuple[Job, ...]
     frame: Frame | None = None
@@ -74,7 +74,7 @@ class _Item:
 
 
 class Outcomes:
-    """Collects outcomes in order, and knows whether the run is to stop."""
+    """Collects outcomes in order and sets ``stop`` if the run must end."""
 
     def __init__(self, report: Report, *, fail_fast: bool) -> None:
         self.done: list[Outcome] = []
@@ -82,7 +82,7 @@ class Outcomes:
         self._report, self._fail_fast = report, fail_fast
 
     def add(self, outcome: Outcome) -> None:
-        """Keep an outcome and report it; with ``fail_fast`` the first failure sets ``stop``."""
+        """Store an outcome and report it; with ``fail_fast`` the first failure sets ``stop``."""
         self.done.append(outcome)
         self._report(outcome)
         if self._fail_fast and outcome.status == "failed":
@@ -90,11 +90,11 @@ class Outcomes:
 
 
 def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], list[Job]]:
-    """Separate the jobs that need no network from the others: loading one takes seconds.
+    """Separate the jobs that need no network from the others, because loading one takes seconds.
 
     Returns:
-        The outcomes of jobs whose output exists, or whose input is missing or no picture, in
-        order; and the other jobs. With ``fail_fast`` there are none after a failure.
+        The outcomes, in order, of jobs whose output exists or whose input is missing or not a
+        picture; and the remaining jobs, which are none if ``fail_fast`` is set and a job failed.
     """
     known, todo = [], []
     for job in jobs:
@@ -109,27 +109,27 @@ def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], l
 
 
 def by_input(jobs: Iterable[Job]) -> list[tuple[Job, ...]]:
-    """Group neighbouring jobs of the same input, which need only one answer of the network."""
+    """Group consecutive jobs with the same input, for which the network runs only once."""
     return [tuple(group) for _, group in groupby(jobs, key=lambda job: id(job.input))]
 
 
 def infer(
     jobs: Sequence[Job], predictor: Predictor | None, settings: InferSettings, report: Report
 ) -> list[Outcome]:
-    """Work through ``jobs``; one that fails leaves the others as they are.
+    """Process ``jobs``; a job that fails does not affect the others.
 
     Args:
         jobs: Inputs with their outputs, which are replaced if they exist; see :func:`sift`.
-        predictor: The loaded network; ``None`` if ``settings.mask`` takes its place.
+        predictor: The loaded network; ``None`` if ``settings.mask`` replaces it.
         settings: The run's settings.
-        report: Called with each outcome as it becomes known.
+        report: Called with each outcome as soon as it is known.
 
     Returns:
         All outcomes; with ``fail_fast`` those up to the first failure.
 
     Raises:
-        DeviceError: If the device has not enough memory even for one picture.
-        WeightsError: If the network's answers are not finite.
+        DeviceError: If the device does not have enough memory for one picture.
+        WeightsError: If the network's outputs are not finite.
     """
     outcomes = Outcomes(report, fail_fast=settings.fail_fast)
 
@@ -187,7 +187,7 @@ def _part(frame: Frame, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of ``box`` that lie within the photo.
 
     Raises:
-        SourceError: If there are none.
+        SourceError: If ``box`` lies outside the photo.
     """
     left, top, width, height = box
     rows, columns = slice(top, top + height), slice(left, left + width)
@@ -200,7 +200,7 @@ def _part(frame: Frame, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
 
 
 def _predict(predictor: Predictor, settings: InferSettings, group: Sequence[_Item]) -> list[_Item]:
-    """Predict a group as one batch, or in smaller ones while memory does not suffice."""
+    """Predict a group as one batch, or in smaller batches if memory runs out."""
     frames = [item.frame for item in group if item.frame is not None]
     if settings.box is None:
         answers = iter(retry_smaller(predictor.predict, frames))
@@ -212,7 +212,7 @@ def _predict(predictor: Predictor, settings: InferSettings, group: Sequence[_Ite
 def _predict_parts(
     predictor: Predictor, frames: Sequence[Frame], box: tuple[int, int, int, int]
 ) -> Iterator[Frame]:
-    """Predict the same part of each frame; beyond it nothing is salient."""
+    """Predict the part of each frame inside ``box``; the saliency outside is 0."""
     places = [_part(frame, box) for frame in frames]
     parts = [
         replace(frame, rgb=frame.rgb[at], alpha=None if frame.alpha is None else frame.alpha[at])
@@ -227,7 +227,7 @@ def _predict_parts(
 
 
 def _encode(item: _Item, settings: InferSettings) -> _Item:
-    """Make and encode the results of one picture, with what is to be said of it."""
+    """Compose and encode the results of one picture, and add its certainty, remark and preview."""
     frame = item.frame
     if frame is None or frame.saliency is None:
         return item
@@ -286,7 +286,7 @@ def _written(item: _Item) -> Iterator[Outcome]:
 
 
 def render(frame: Frame, style: Style, settings: InferSettings) -> Pixels:
-    """Make the output of a frame that has its saliency; shapes as of ``imaging.compose``."""
+    """Return the output pixels of a frame with saliency; for shapes see ``imaging.compose``."""
     if settings.threshold is not None and frame.saliency is not None:
         frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
     return compose(style.kind, frame, style.look)

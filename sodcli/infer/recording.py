@@ -1,4 +1,4 @@
-"""Record a live stream in a thread, so that encoding never holds up the picture on the screen."""
+"""Record a live stream in a thread, so that encoding does not delay the display."""
 
 import threading
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from sodcli.io.sources import Input
 from sodcli.runtime.threads import Newest, raise_failure
 from sodcli.text import display_name
 
-_AHEAD: Final = 8  # pictures, the time an encoder takes to start
-_POLL_S: Final = 0.1  # Windows hears of Ctrl-C only between two waits
+_AHEAD: Final = 8  # pictures queued at most; covers the start of the encoder
+_POLL_S: Final = 0.1  # on Windows, Ctrl-C is only handled between two waits
 
 
 def plan_recording(camera: str, settings: InferSettings) -> Job:
-    """Decide where a recording goes, by the rules for films; before any work is done.
+    """Return the job of a recording, with its output path chosen as for films.
 
     Args:
-        camera: What the recording is called in a folder.
+        camera: File name stem of the recording if ``settings.out`` is a folder.
         settings: The run's settings; ``out`` is a film file or a folder.
 
     Raises:
-        UsageError: If it exists, or container, codec and alpha do not go together.
+        UsageError: If the output exists, or container, codec and alpha are incompatible.
     """
     (job,) = plan_outputs([Input(Path(camera), kind="film")], settings)
     if job.exists() and not settings.overwrite:
@@ -45,21 +45,21 @@ class _Shot:
 
 
 class Recording:
-    """A film of pictures that come at times of their own; a context manager.
+    """Writes a film of pictures that arrive at irregular times; a context manager.
 
-    Each picture is written once, with the time it was taken at, so that the film plays in real time
-    however fast the network is: its frame rate varies. Should the encoder be slower than the
-    pictures come, it takes the newest and leaves out those in between.
+    Each picture is written once, with its time, so the film has a variable frame rate and plays in
+    real time however fast the network is. If the encoder is slower than the pictures arrive, the
+    oldest waiting pictures are dropped.
 
-    The end of the ``with`` block puts the film in place whole, whatever ended it: a camera has no
-    end of its own, and Ctrl-C or an unplugged camera is how its recordings end. Only Ctrl-C while
-    the film is being finished, or a failure to write it, leaves nothing behind.
+    The film is completed at the end of the ``with`` block, also after an exception, because camera
+    recordings usually end by Ctrl-C or by unplugging the camera. No film is written if writing it
+    fails, or on Ctrl-C while it is being completed.
 
     Attributes:
-        output: The film, or the folder of its frames, as one would type it.
-        frames: How many pictures it has, once it is whole.
-        seconds: How long it lasts, once it is whole.
-        done: Whether the film is in place.
+        output: Path of the film, or of the folder of its frames, as text for messages.
+        frames: Number of pictures in the completed film.
+        seconds: Duration of the completed film.
+        done: Whether the film is complete.
     """
 
     def __init__(self, job: Job, rate: Fraction, codec: str | None = None) -> None:
@@ -68,7 +68,7 @@ class Recording:
         Args:
             job: From ``plan_recording``.
             rate: The camera's frames per second; the last picture is shown for one such frame.
-            codec: As after ``--codec``.
+            codec: A value of ``--codec``.
         """
         self.output, self.frames, self.seconds, self.done = job.output, 0, 0.0, False
         self._job, self._rate, self._codec = job, rate, codec
@@ -82,14 +82,15 @@ class Recording:
         return self
 
     def put(self, pixels: NDArray[np.uint8], at_s: float) -> None:
-        """Hand over a picture; never waits.
+        """Queue a picture; never waits.
 
         Args:
-            pixels: ``(H, W)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8, always the same.
-            at_s: When it was taken, in seconds from any moment.
+            pixels: ``(H, W)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8; all pictures have
+                the same shape.
+            at_s: Time of the picture in seconds, from any fixed origin.
 
         Raises:
-            SodError: If writing an earlier one failed.
+            SodError: If writing an earlier picture failed.
         """
         raise_failure(self._failure, "recording")
         self._box.put(_Shot(pixels, at_s))

@@ -1,4 +1,4 @@
-"""The page of ``sod infer --report``: photos, cut-outs and maps, the least certain first."""
+"""The HTML page of ``sod infer --report``: photos, cut-outs and maps, least certain first."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.encode import encode_picture
 from sodcli.text import plural
 
-_SIDE: Final = 480  # px of the longer side of a preview
+_SIDE: Final = 480  # longer side of a preview in pixels
 _QUALITY: Final = 75
 _DOUBTFUL: Final = 0.6  # certainty below which an entry is marked
 
@@ -32,7 +32,7 @@ class Preview:
     Attributes:
         photo: The photo over white.
         cutout: The subject with transparency.
-        map: The network's answer.
+        map: The saliency map.
     """
 
     photo: str
@@ -42,7 +42,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One photo on the page; ``certainty`` is ``None`` if a mask took the network's place."""
+    """One photo on the page; ``certainty`` is ``None`` if a mask replaced the network."""
 
     source: str
     outputs: tuple[str, ...]
@@ -51,11 +51,11 @@ class Entry:
 
 
 def make_preview(frame: Frame, matte: NDArray[np.float32]) -> Preview:
-    """Return the small pictures of a frame that has its saliency.
+    """Return the preview of a frame with saliency.
 
     Args:
         frame: The photo.
-        matte: ``(H, W)``, the saliency as results use it.
+        matte: ``(H, W)`` float32 in ``[0, 1]``, the matte used for the results.
     """
     assert frame.saliency is not None
     height, width = frame.size_hw
@@ -82,10 +82,10 @@ def make_preview(frame: Frame, matte: NDArray[np.float32]) -> Preview:
 
 
 def write_sheet(target: Path, entries: Sequence[Entry]) -> None:
-    """Write the page: one file that needs no other, sorted by certainty.
+    """Write the page as one self-contained file, sorted by certainty.
 
     Raises:
-        SinkError: If it cannot be written.
+        SinkError: If the file cannot be written.
     """
     from jinja2 import Environment
 

@@ -32,12 +32,12 @@ _PHOTO_HW: Final = (960, 1280)
 def measure_pipeline(
     spec: ModelSpec, settings: SpeedSettings, device: torch.device, report: Callable[[int], None]
 ) -> Speed:
-    """Time reading, network, cutting out and writing of drawn JPEG photos of 1280x960.
+    """Time reading, prediction, cutting out and writing of synthetic 1280x960 JPEG photos.
 
-    Backend and size are those that ``sod infer`` chooses for as many photos, unless the settings
-    name others. ``runs`` and ``warmup`` count photos and are rounded up to whole batches, because
-    the photos of a batch finish together. The times are the intervals between the ends of batches;
-    ``fps`` is the average. Arguments as of :func:`.measure_speed`.
+    Backend and size are those that ``sod infer`` chooses for this number of photos, unless they are
+    set in ``settings``. ``runs`` and ``warmup`` count photos and are rounded up to whole batches,
+    because the photos of a batch finish together. The times are the intervals between the ends of
+    batches; ``fps`` is the average. For the arguments see :func:`.measure_speed`.
     """
     warmup, runs = (_whole(count, settings.batch) for count in (settings.warmup + 1, settings.runs))
     photos_in_all = warmup + runs
@@ -72,7 +72,7 @@ def _whole(count: int, batch: int) -> int:
 def _as_infer_does(
     spec: ModelSpec, settings: SpeedSettings, device: torch.device, pictures: int
 ) -> tuple[str, Predictor]:
-    """Return the name of the backend and the predictor; without a weights file a fresh one."""
+    """Return the name of the backend and the predictor; random weights if there is no file."""
     request = BackendRequest(
         settings.backend, str(device), settings.half, settings.compiled, pictures
     )
@@ -100,7 +100,7 @@ def _as_infer_does(
 
 
 def _fresh(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> tuple[str, Predictor]:
-    """Return the predictor with fresh weights; their values do not change the speed."""
+    """Return the backend's name and a predictor with random weights, whose values do not matter."""
     module = fresh_module(spec, settings, device)
     if settings.backend in ("auto", "torch"):
         runner: Backend = TorchBackend(

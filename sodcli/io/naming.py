@@ -1,4 +1,4 @@
-"""The names results get."""
+"""File names of results."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +13,16 @@ DEFAULT_SUFFIX: Final = ".png"
 
 
 def picture_suffix(form: str | None, *, films_only: bool, alpha: bool) -> str:
-    """Return the suffix of pictures whose file is not named.
+    """Return the suffix for pictures whose file name the user has not given.
 
     Args:
-        form: As typed after ``--format``: ``jpg``; ``None`` gives the usual one.
-        films_only: There are no pictures.
+        form: The value of ``--format``, such as ``jpg``; ``None`` gives ``DEFAULT_SUFFIX``.
+        films_only: Whether all inputs are films.
         alpha: Whether the pictures have transparency.
 
     Raises:
-        UsageError: If there is no such format, or it has no alpha, or there are no pictures.
+        UsageError: If the format is unknown or lacks a needed alpha channel, or if ``form`` is
+            given although all inputs are films.
     """
     if form is None:
         return DEFAULT_SUFFIX
@@ -39,13 +40,13 @@ def name_outputs(
     film_suffix: str = ".mp4",
     suffix: str = DEFAULT_SUFFIX,
 ) -> list[Path]:
-    """Name the result of each input, so that no two are the same if possible.
+    """Return the path of each input's result, unique where possible.
 
-    ``photo.jpg`` gives ``photo_<tag>.png`` beside it, or in ``folder``, or with another
-    ``suffix``; a film's result ends in ``film_suffix``, which is empty for a folder of frames. A
-    folder ``in`` gives ``in_<tag>`` beside it, or ``folder``, with its tree mirrored. Names that
-    would clash, on a disk that ignores capitals too, keep their old extension:
-    ``a.jpg_<tag>.png``. Two may have one name even so.
+    ``photo.jpg`` gives ``photo_<tag>`` plus ``suffix``, beside it or in ``folder``. A film's result
+    ends in ``film_suffix``, which is empty for a folder of frames. The results of a folder ``in``
+    go into ``in_<tag>`` beside it, or into ``folder``, with the same tree of sub-folders. Names
+    that would be equal, ignoring case, keep the extension of their input: ``a.jpg_<tag>.png``.
+    Some may still be equal after that.
     """
     ends = [f"_{tag}{film_suffix if i.kind == 'film' else suffix}" for i in inputs]
     targets = [_place(item, end, tag, folder) for item, end in zip(inputs, ends, strict=True)]
@@ -60,7 +61,7 @@ def name_outputs(
 
 
 def _place(item: Input, end: str, tag: str, folder: Path | None) -> Path:
-    """Return the target of one input, not knowing the others."""
+    """Return the target of one input, without regard to the others."""
     name = ("stdin" if item.path is None else item.path.stem) + end
     if item.path is None or item.root is None:
         return (folder or (item.path or Path()).parent) / name
@@ -74,7 +75,7 @@ def _sibling(root: Path, tag: str) -> Path:
 
 
 def _shared(targets: Sequence[Path]) -> list[int]:
-    """Return the positions of names that occur more than once, capitals aside."""
+    """Return the indices of names that occur more than once, ignoring case."""
     keys = [str(target).casefold() for target in targets]
     count = Counter(keys)
     return [at for at, key in enumerate(keys) if count[key] > 1]

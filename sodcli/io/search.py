@@ -1,4 +1,4 @@
-"""Find pictures and films in folders, files by globs; tell one from the other."""
+"""Find pictures and films in folders and by globs; detect which of the two a file is."""
 
 import glob
 import os
@@ -40,19 +40,20 @@ def media_in(
     out: str | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """List a folder's pictures and films by suffix, ``2.jpg`` before ``10.jpg``.
+    """List the pictures and films of a folder by suffix, in natural order.
 
-    Hidden names are left out, and with them temporary files of our own; so are results of ours
-    that lie beside their source, and what lies in ``out``.
+    ``2.jpg`` comes before ``10.jpg``. Hidden files (which include sod's temporary files), results
+    of sod that are beside their source, and the contents of ``out`` are left out.
 
     Args:
-        folder: Where to look.
-        recursive: Look into its sub-folders, too.
-        out: Folder of the results, which are no sources even if it lies within ``folder``.
-        warn: Told in a line of pictures that cannot be read, and of results left out.
+        folder: The folder to list.
+        recursive: Also list its sub-folders.
+        out: Folder of the results; skipped if it is inside ``folder``.
+        warn: Called with one line of text about pictures that cannot be read, and one about
+            results left out.
 
     Raises:
-        SourceError: If there is none, or a folder cannot be listed.
+        SourceError: If nothing is found, or a folder cannot be listed.
     """
     found: list[Path] = []
     results: list[Path] = []
@@ -76,7 +77,7 @@ def media_in(
 
 
 def _suffixes() -> tuple[frozenset[str], frozenset[str]]:
-    """Return those of pictures and films that can be read, and of those that cannot."""
+    """Return the suffixes of readable pictures and films, and those of unreadable ones."""
     known = SUFFIXES | FILM_SUFFIXES
     if heic.readable():
         return known | heic.SUFFIXES, _FOREIGN
@@ -88,7 +89,7 @@ def _suffix(name: str) -> str:
 
 
 def _results_among(media: Collection[str]) -> set[str]:
-    """Return the names that ``io.naming`` gives to results beside one of the other files."""
+    """Return the names that ``io.naming`` would give to results of other files in ``media``."""
     sources = {*media, *(Path(name).stem for name in media)}
     splits = {name: Path(name).stem.rpartition("_") for name in media}
     return {
@@ -99,7 +100,7 @@ def _results_among(media: Collection[str]) -> set[str]:
 
 
 def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]) -> Iterator[str]:
-    """Yield a line on the files that cannot be read, and one on our own, if there are any."""
+    """Yield one line about unreadable files and one about sod's own results, if any."""
     if count := sum(foreign.values()):
         what = "file in {} is a picture" if count == 1 else "files in {} are pictures"
         kinds = ", ".join(f"{suffix} ({foreign[suffix]})" for suffix in sorted(foreign))
@@ -119,9 +120,9 @@ def _advice(foreign: Mapping[str, int]) -> str:
 def _walk(
     folder: Path | str, recursive: bool, out: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield folders with the names of their files, without what is hidden and without ``out``.
+    """Yield each folder with the names of its files; skip hidden names and the folder ``out``.
 
-    Links to folders are not followed, so that no loop of links can hold the walk.
+    Links to folders are not followed, so that loops of links do no harm.
     """
     own = None if out is None else os.path.realpath(out)
     for at, folders, files in os.walk(folder, onerror=_cannot_list):
@@ -140,12 +141,13 @@ def _cannot_list(error: OSError) -> None:
 
 
 def files_matching(pattern: str) -> list[Path]:
-    """List the files a glob matches, ``2.jpg`` before ``10.jpg``.
+    """List the files that a glob matches, in natural order (``2.jpg`` before ``10.jpg``).
 
-    ``**`` stands for any folders, none of them hidden or a link; at the end, for all below.
+    ``**`` matches any number of nested folders that are neither hidden nor links; at the end of the
+    pattern, it matches all files below.
 
     Raises:
-        SourceError: If there is none, or a folder cannot be listed.
+        SourceError: If no file matches, or a folder cannot be listed.
     """
     posix = Path(pattern).as_posix()
     matches = set(_matches(f"{posix}/*" if Path(pattern).name == "**" else posix))
@@ -156,7 +158,7 @@ def files_matching(pattern: str) -> list[Path]:
 
 
 def _matches(pattern: str) -> Iterator[Path]:
-    """Expand a glob as ``glob`` does, but for ``**``, where that one follows loops of links."""
+    """Expand a glob like ``glob.iglob``, except that ``**`` does not follow links to folders."""
     stars = re.search(r"(^|/)\*\*/", pattern)
     if not stars:
         yield from map(Path, glob.iglob(pattern))  # noqa: PTH207 - may be absolute
@@ -173,7 +175,7 @@ def _natural(path: Path) -> list[tuple[list[str | int], str]]:
 Kind = Literal["picture", "film"]
 
 _FILM_HEADS: Final = re.compile(
-    rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, moving AVIF; not HEIC, CR3
+    rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, animated AVIF; not HEIC, CR3
     rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
     rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01\xba|\x30\x26\xb2\x75",
     re.DOTALL,
@@ -182,9 +184,10 @@ _APNG: Final = re.compile(rb"\x89PNG\r\n\x1a\n.*acTL", re.DOTALL)
 
 
 def kind_of(path: Path) -> Kind:
-    """Say what a file is, by its content; one that cannot be read or recognised, by its suffix.
+    """Return whether a file is a picture or a film, by its content.
 
-    GIFs of more than one frame, APNGs, animated WebPs and AVIFs are films.
+    If the content cannot be read or is not recognised, the suffix decides. GIFs with more than one
+    frame, APNGs, animated WebPs and animated AVIFs are films.
     """
     head = _head(path)
     if _FILM_HEADS.match(head) or _APNG.match(head) or _moving_webp(head):
@@ -205,7 +208,7 @@ def _moving_webp(head: bytes) -> bool:
 
 def _head(path: Path) -> bytes:
     try:
-        if not path.is_file():  # opening a FIFO would wait for ever
+        if not path.is_file():  # opening a FIFO would block
             return b""
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""The options of ``sod infer`` as one value, and the styles that ``--type`` names."""
+"""The options of ``sod infer`` in one dataclass, and the styles that ``--type`` names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ from sodcli.text import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What one result of an input looks like.
+    """The appearance of one result of an input.
 
     Attributes:
-        kind: Output type, a name of ``imaging.compose``.
-        tag: The word for it in file names: ``photo_<tag>.png``.
-        look: Background picture, refinement of edges.
-        film: The film to put behind the subject; ``look`` has its first frame.
+        kind: Name of an output type of ``imaging.compose``.
+        tag: The part of file names that stands for it: ``photo_<tag>.png``.
+        look: Background picture and refinement of edges.
+        film: The film used as background; ``look`` has its first frame.
     """
 
     kind: str
@@ -47,41 +47,42 @@ RGBA: Final = Style("rgba", "rgba")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferSettings:
-    """Everything a user can set for a run of ``sod infer``, apart from the network.
+    """All settings of a run of ``sod infer``, apart from the network.
 
-    It is built once, in ``cli.infer``, and handed down whole: a new option is a parameter there,
-    an attribute here, and the place that uses it.
+    ``cli.infer`` builds it once and passes it on unchanged. A new option needs a parameter there,
+    an attribute here, and the code that uses it.
 
     Attributes:
-        sources: Files, folders, globs, ``-`` or a camera's number, as typed.
-        styles: One result of each input is written per style.
+        sources: Files, folders, globs, ``-`` or a camera's number, as given by the user.
+        styles: Each input gives one result per style.
         out: The value of ``--out``: a file, a folder or ``-``; ``None`` writes beside the input.
-        form: The value of ``--format``; ``None`` is PNG, or what ``out`` says.
+        form: The value of ``--format``; ``None`` is PNG, or the format that ``out`` names.
         recursive: Search the sub-folders of folders.
         overwrite: Replace existing outputs instead of skipping them.
         fail_fast: Stop at the first failure.
         dry_run: Print what would be written and stop.
-        threshold: Saliency in ``[0, 1]`` from which a pixel is wholly salient, all others not at
-            all; ``None`` keeps the map soft.
-        batch: Pictures, frames or clips per forward pass; ``None`` takes what is fastest.
+        threshold: In ``[0, 1]``: saliency at or above it becomes 1, all other saliency 0;
+            ``None`` keeps the map soft.
+        batch: Pictures, frames or clips per forward pass; ``None`` chooses the fastest size.
         max_pixels: Larger pictures are refused.
-        compress: PNG compression level, 0 to 9; ``None`` is fast.
-        quality: 0 to 100, of lossy formats; ``None`` is 95, and of films the codec's usual one.
-        framing: Where the subject of a photo goes; ``None`` keeps the photo's own frame.
-        clean: Remove specks and pinholes of photos' mattes, see ``imaging.matte.clean``.
-        mask: A mask, or a folder of masks, that takes the place of the network.
-        box: Left, top, width and height in pixels of the part of a photo that the network sees.
-        report: The HTML page to write about photos.
-        start_s: Where films begin, in seconds.
-        duration_s: How much of a film is done, in seconds; ``None`` goes on to its end.
+        compress: PNG compression level, 0 to 9; ``None`` chooses a fast one.
+        quality: Quality of lossy formats, 0 to 100; ``None`` is 95 for pictures and the codec's
+            default for films.
+        framing: Crop and placement of the subject of a photo; ``None`` keeps the photo's frame.
+        clean: Remove specks and pinholes from photos' mattes, see ``imaging.matte.clean``.
+        mask: A mask, or a folder of masks, to use instead of the network.
+        box: Left, top, width and height in pixels of the part of a photo given to the network.
+        report: Path of an HTML report about photos.
+        start_s: Position in films at which to begin, in seconds.
+        duration_s: Seconds of a film to process; ``None`` processes it to its end.
         rate: Frames per second of a sequence of pictures; ``None`` is 25.
-        sound: A file whose sound a film gets, in place of its own.
-        steady: Steady the maps of picture models from frame to frame.
-        frames: Frames of a film, or answers of a camera, after which to stop.
+        sound: A file whose sound replaces that of a film.
+        steady: Stabilise the maps of picture models from frame to frame (``runtime.steady``).
+        frames: Stop after this many frames of a film, or results of a camera.
         audio: Keep the audio tracks of films.
         codec: The value of ``--codec``.
-        show: Open the camera's window; ``None`` opens it where there is a display.
-        show_fps: Write the frame rate into the window.
+        show: Open a window for the camera; ``None`` opens it if there is a display.
+        show_fps: Show the frame rate in the window.
         json: Print one JSON document.
         quiet: Print errors only.
         verbose: Print more.
@@ -123,7 +124,7 @@ class InferSettings:
 def choose_styles(
     kinds: Iterable[str], *, refine: bool = True, max_pixels: int = MAX_PIXELS
 ) -> tuple[Style, ...]:
-    """Return the style of each value of ``--type``, each once; see :func:`choose_style`."""
+    """Return one style per distinct value of ``--type``; see :func:`choose_style`."""
     names = dict.fromkeys(ALIASES.get(kind, kind) for kind in kinds)
     return tuple(choose_style(name, refine=refine, max_pixels=max_pixels) for name in names)
 
@@ -132,13 +133,13 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
     """Return the style that a value of ``--type`` names.
 
     Args:
-        kind: An output type, or what to put behind the subject: a colour, or the path of a
-            picture or film. A file with the name of a colour needs a path with a slash.
-        refine: Remove the old background's colour from soft edges.
+        kind: An output type, or a background: a colour, or the path of a picture or film. A file
+            with the name of a colour must be given with a slash, as ``./white``.
+        refine: Remove the original background's colour from soft edges.
         max_pixels: Larger backgrounds are refused.
 
     Raises:
-        UsageError: If there is no type, colour or file of that name.
+        UsageError: If no type, colour or file has that name.
         SourceError: If the file cannot be read.
     """
     kind = ALIASES.get(kind, kind)

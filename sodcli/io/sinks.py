@@ -1,4 +1,4 @@
-"""Where each result goes, and writing it there."""
+"""Choose the target of each result, and write pictures."""
 
 import os
 import sys
@@ -22,13 +22,13 @@ from sodcli.text import display_name, reason_of
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input, and one result to make of it.
+    """An input and one result to produce from it.
 
     Attributes:
         input: The picture or film.
         target: The file, or the folder of a film's frames; ``None`` for standard output.
-        style: What the result looks like.
-        frames: ``target`` is such a folder.
+        style: The appearance of the result.
+        frames: Whether ``target`` is a folder of frames.
         piped: The format of a picture on standard output, as a suffix.
     """
 
@@ -40,14 +40,14 @@ class Job:
 
     @property
     def source(self) -> str:
-        """The input as one would type it."""
+        """The input as a command-line argument."""
         if self.input.pictures:
             return str(self.input.pictures[0].parent)
         return str(self.input.path or "-")
 
     @property
     def output(self) -> str:
-        """The target as one would type it."""
+        """The target as a command-line argument."""
         return str(self.target or "-")
 
     def exists(self) -> bool:
@@ -59,24 +59,25 @@ class Job:
 
 
 def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
-    """Decide where every result goes, before any work is done.
+    """Choose the target of every result, before any work is done.
 
-    ``settings.out`` may be a file, for a single result; a folder, which exists, ends in a separator
-    or is to take several results; or ``-`` for standard output. With ``None``, results go beside
-    their inputs, and that of standard input to standard output. A single film with transparency
-    into a folder gives its frames there as PNG, unless a codec is asked for.
+    ``settings.out`` may be a file, for a single result; a folder, if it exists, ends in a separator
+    or receives several results; or ``-`` for standard output. With ``None``, results go beside
+    their inputs, and the result of standard input goes to standard output. If a single film with
+    transparency goes to a folder and no codec is given, its frames are written there as PNG.
 
     Args:
         inputs: From ``find_inputs``.
         settings: The run's settings.
 
     Returns:
-        One job per input and style; those of one input are neighbours.
+        One job per input and style; the jobs of one input are adjacent.
 
     Raises:
-        UsageError: If the format cannot be written or has no alpha, if ``out`` is a file but there
-            are several results or another ``form``, if two results would have one name, or if a
-            result would replace its own input unasked or another input at all.
+        UsageError: If the format cannot be written or lacks a needed alpha channel, if ``out`` is a
+            file but there are several results or ``form`` differs, if two results would have the
+            same name, or if a result would replace another input, or its own input without
+            ``settings.overwrite``.
     """
     inputs = _as_sequence(inputs, settings.out)
     columns = [_plan_style(inputs, style, settings) for style in settings.styles]
@@ -87,7 +88,7 @@ def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
 
 
 def _as_sequence(inputs: Sequence[Input], out: str | None) -> Sequence[Input]:
-    """Return several pictures as one film, if ``out`` names a film file."""
+    """Return several pictures as one film input if ``out`` names a film file."""
     suffix = Path(out or "").suffix
     paths = [item.path for item in inputs if item.path is not None and item.kind == "picture"]
     if not is_film_format(suffix) or suffix.lower() == ".png" or os.path.isdir(str(out)):  # noqa: PTH112
@@ -127,17 +128,17 @@ def _plan_style(inputs: Sequence[Input], style: Style, settings: InferSettings) 
 
 
 def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | None = None) -> None:
-    """Write a picture so that it appears whole, or not at all.
+    """Encode and write a picture; a file is written atomically.
 
     Args:
-        pixels: ``(H, W)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
-        target: Its suffix decides the format. Its folder is made if it is missing. ``None`` writes
+        pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
+        target: Its suffix determines the format. Its folder is created if missing. ``None`` writes
             PNG to standard output.
-        icc: Colour profile of the pixels.
+        icc: ICC profile of the pixels.
 
     Raises:
-        SinkError: If it cannot be written; one line that names the file.
-        UsageError: If the suffix names no format, or one that cannot hold these pixels.
+        SinkError: If it cannot be written; the message is one line that names the file.
+        UsageError: If the suffix is not that of a format, or the format cannot hold these pixels.
     """
     put_picture(encode_for(target, pixels, icc), target)
 
@@ -151,15 +152,19 @@ def encode_for(
     quality: int | None = None,
     piped: str = DEFAULT_SUFFIX,
 ) -> bytes:
-    """Encode a picture in the format of its target; arguments and errors as of ``save_picture``.
+    """Encode a picture in the format of its target.
 
     Args:
-        target: Where ``put_picture`` will put it.
-        pixels: As of ``save_picture``.
-        icc: As of ``save_picture``.
-        compress: As of ``encode_picture``.
-        quality: As of ``encode_picture``.
+        target: Where it will be written; ``None`` for standard output.
+        pixels: See :func:`save_picture`.
+        icc: See :func:`save_picture`.
+        compress: See :func:`encode_picture`.
+        quality: See :func:`encode_picture`.
         piped: The format for standard output, as a suffix.
+
+    Raises:
+        SinkError: See :func:`encode_picture`.
+        UsageError: See :func:`encode_picture`.
     """
     suffix = target.suffix if target else piped
     return encode_picture(
@@ -172,10 +177,14 @@ def encode_for(
 
 
 def put_picture(data: bytes, target: Path | None) -> None:
-    """Write an encoded picture so that it appears whole, or not at all.
+    """Write an encoded picture; a file is written atomically.
+
+    Args:
+        data: The contents of the file.
+        target: The file; ``None`` for standard output.
 
     Raises:
-        SinkError: If it cannot be written; one line that names the file.
+        SinkError: If it cannot be written; the message is one line that names the file.
     """
     if target is not None:
         write_whole(target, data)
@@ -188,7 +197,7 @@ def put_picture(data: bytes, target: Path | None) -> None:
 
 
 def _check_job(job: Job, codec: str, wanted: str | None) -> None:
-    """Refuse a name that its kind of result cannot have."""
+    """Raise ``UsageError`` if the target's suffix does not suit the kind of result."""
     if job.target is None or job.frames:
         return
     name, suffix, alpha = display_name(job.target), job.target.suffix, job.style.alpha
@@ -206,7 +215,7 @@ def _require_one(results: int, where: str) -> None:
 
 
 def _means_file(out: str, inputs: Sequence[Input]) -> bool:
-    """Return True if ``--out`` names a file: by its suffix, or because one file is to go there."""
+    """Return True if ``--out`` names a file, by its suffix or because of the only input."""
     if out.endswith(tuple(filter(None, (os.sep, os.altsep)))) or Path(out).is_dir():
         return False
     suffix = Path(out).suffix
@@ -217,13 +226,13 @@ def _means_file(out: str, inputs: Sequence[Input]) -> bool:
 
 
 def _means_frames(item: Input, style: Style, codec: str) -> bool:
-    """Return True if a folder after ``--out`` is to hold the frames of the only film."""
+    """Return True if the folder of ``--out`` receives the frames of the only film."""
     film = item.root is None and item.kind == "film"
     return film and (codec == FRAMES or (style.alpha and codec == "auto"))
 
 
 def _refuse_doubles(jobs: Sequence[Job]) -> None:
-    """Refuse two results of one name, whether of two inputs or of two styles."""
+    """Raise ``UsageError`` if two results, of two inputs or two styles, have the same name."""
     first: dict[str, Job] = {}
     for job in jobs:
         other = first.setdefault(os.path.normcase(job.output), job)
@@ -242,7 +251,10 @@ def _refuse_doubles(jobs: Sequence[Job]) -> None:
 
 
 def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
-    """Refuse to replace an input: a job's own only if asked to, another job's never."""
+    """Raise ``UsageError`` if a result would replace an input.
+
+    With ``overwrite``, a result may replace its own input, but never that of another job.
+    """
     readers = {_file_id(job.input.path): job.input for job in jobs}
     readers.pop(None, None)
     for job in jobs:
@@ -258,7 +270,7 @@ def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
 
 
 def _file_id(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells an existing file from all others, links and spelling aside."""
+    """Return device and inode of an existing file, links followed; ``None`` if there is none."""
     try:
         status = path and path.stat()
     except OSError:

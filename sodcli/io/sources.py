@@ -1,4 +1,4 @@
-"""Turn the arguments of a command into the pictures and films to work on."""
+"""Expand command-line arguments into the pictures and films to process."""
 
 import glob
 import os
@@ -18,14 +18,14 @@ from sodcli.io.search import Kind, files_matching, kind_of, media_in
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One picture or film to work on.
+    """One picture or film to process.
 
     Attributes:
         path: The file; ``None`` for standard input.
-        root: The folder argument it was found in, whose tree the results mirror; ``None`` when
-            the file itself was named.
-        kind: A picture, or a film, which animated pictures are, too.
-        pictures: The files of a film that is a sequence of pictures; ``path`` is the first.
+        root: The folder argument in which it was found, whose tree the results mirror; ``None``
+            if the file itself was named.
+        kind: Picture or film; animated pictures are films.
+        pictures: The files of a film given as a sequence of pictures; ``path`` is the first.
     """
 
     path: Path | None
@@ -41,19 +41,20 @@ def find_inputs(
     out: str | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[Input]:
-    """Expand files, folders, globs and ``-`` into inputs, each once, in the order given.
+    """Expand files, folders, globs and ``-`` into inputs, in the given order, without duplicates.
 
-    A name that exists is taken literally, even if it looks like a glob. A missing file stays in
-    the list: reading it will fail, and the others still get done.
+    An existing name is taken literally, even if it looks like a glob. A missing file stays in the
+    list, so that it fails when it is read and the other inputs are still processed.
 
     Args:
-        sources: What the user typed.
-        recursive: Look into the sub-folders of folders, too.
-        out: Folder of the results, as typed; it is left out of the folders it lies in.
-        warn: Told in a line what a folder holds that cannot be read or is a result of ours.
+        sources: The arguments as given by the user.
+        recursive: Also search the sub-folders of folders.
+        out: Folder of the results, as given by the user; skipped when folders are searched.
+        warn: Called with one line of text about files in a folder that cannot be read or are
+            results of sod.
 
     Raises:
-        SourceError: If a folder holds neither picture nor film or cannot be listed, or a glob
+        SourceError: If a folder contains no picture or film or cannot be listed, or a glob
             matches no file.
     """
     look_into = partial(media_in, recursive=recursive, out=out, warn=warn)
@@ -78,7 +79,7 @@ def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> 
 def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[Input]:
     if source == "-":
         return [Input(None)]
-    if not source:  # an unset variable of the shell, which Path would take for this folder
+    if not source:  # such as an unset shell variable; Path("") would be the current folder
         raise SourceError("an empty name is no source; name a picture, a film or a folder")
     if os.path.isdir(source):  # noqa: PTH112 - unlike Path.is_dir it never raises
         root = Path(source)
@@ -91,5 +92,5 @@ def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[In
 
 
 def _identity(path: Path | None) -> str | None:
-    """Return what two spellings of one file have in common; links stay distinct files."""
+    """Return a key that is equal for all spellings of a path; a link differs from its target."""
     return None if path is None else str(Path(os.path.realpath(path.parent), path.name))

@@ -36,7 +36,7 @@ from sodcli.runtime.predictor import Predictor, load
 
 
 class Stopwatch:
-    """Adds up seconds by name, beginning when it is created."""
+    """Accumulates seconds by name; starts when it is created."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -86,7 +86,7 @@ class Labeller:
 
 
 class Generator:
-    """FGPLG, the network, as a label_function.
+    """The FGPLG network as a :data:`LabelFunction`.
 
     Args:
         predictor: A loaded ``fgplg``.
@@ -130,7 +130,7 @@ class Label:
         film: Film of the frame.
         place: Index of the frame in the film.
         target: File of the label.
-        around: Indices of the labelled frames around it; None for ground truth that is kept.
+        around: Indices of the labelled frames before and after it; None for kept ground truth.
     """
 
     film: Film
@@ -156,8 +156,8 @@ def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[La
 
     Args:
         films: Films with annotations.
-        interval: Keep one annotation of this many.
-        count: Labels to make between two kept annotations, if there are as many frames.
+        interval: Keep every n-th annotation.
+        count: Number of labels to make between two kept annotations, if there are enough frames.
         out: Folder named ``COUNT_INTERVAL``.
 
     Raises:
@@ -209,7 +209,7 @@ def run(
 
 
 class _Neighbours:
-    """Reads labelled frames and keeps the last two, as neighbouring gaps share an end."""
+    """Reads labelled frames and caches the last two, because neighbouring gaps share a frame."""
 
     def __init__(self, clock: Stopwatch) -> None:
         self._clock = clock
@@ -261,7 +261,7 @@ def _write(
 
 
 def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
-    """Return the ground truth that is kept, or a label made of two neighbours."""
+    """Return the kept ground truth, or a label made from the two neighbours."""
     if label.around is None:
         return neighbours(label.film, label.place).label
     left, right = (neighbours(label.film, place) for place in label.around)
@@ -285,7 +285,7 @@ class LabelRequest:
     Attributes:
         out: Folder of the labels, named ``M_L``.
         flow: Optical flow estimator: see :func:`sodcli.labels.pseudo_label.make_flow`.
-        device: Where networks run.
+        device: Device of the networks.
         warp_only: Average the two warped labels, without a network.
         weights: Name of models.toml or file; by default the network's own.
         size: Side of the square network input in pixels; by default the network's own.
@@ -306,16 +306,16 @@ class LabelRequest:
 def make_labels(
     labels: Sequence[Label], request: LabelRequest, report: Report
 ) -> tuple[list[LabelOutcome], dict[str, float]]:
-    """Write ``labels`` and keep those that exist with the same settings.
+    """Write ``labels``; existing labels made with the same settings are kept.
 
     Returns:
-        The result of each label, and the shares of time of ``flow``, ``network``, ``disk`` and
-        the ``rest``.
+        The result of each label, and the shares of time spent on ``flow``, ``network``, ``disk``
+        and the ``rest``.
 
     Raises:
-        UsageError: If labels of other settings exist.
+        UsageError: If labels made with other settings exist.
         MissingError: If weights are not on this machine.
-        WeightsError: If they are damaged, or not of a generator.
+        WeightsError: If they are damaged, or belong to another kind of model.
         DeviceError: If the device has not enough memory.
         SinkError: If a label cannot be written.
     """

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOREGROUND_ABOVE: Final = 128
-"""A grey value above this is foreground, in the ground truth and in a map cut at half."""
+"""Grey values above this are foreground, in ground truth and in maps binarised at one half."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """A saliency map and its ground truth, checked, in the form the metrics read.
+    """A validated saliency map and its ground truth, as the metrics take them.
 
     Attributes:
-        grey: ``(H, W)`` uint8, the saliency map as an 8-bit picture, not yet min-max normalised.
+        grey: ``(H, W)`` uint8, the saliency map as an 8-bit picture, before min-max normalisation.
         mask: ``(H, W)`` uint8, 1 on the foreground, 0 on the background.
     """
 
@@ -26,18 +26,18 @@ class Comparison:
 
 
 def make_comparison(pred: NDArray[Any], gt: NDArray[Any]) -> Comparison:
-    """Check a saliency map and its ground truth and bring them to one form.
+    """Validate a saliency map and its ground truth and convert both to uint8.
 
-    A floating-point map is rounded to the 256 grey levels of a saved one, so that scoring a
-    model's output and scoring the files it wrote give the same numbers.
+    A floating-point map is rounded to 256 grey levels, so that the scores of a model's output
+    equal those of the saved files.
 
     Args:
         pred: ``(H, W)`` saliency map, uint8 or floating point in [0, 1].
         gt: ``(H, W)`` ground truth, uint8 (foreground where > 128) or bool.
 
     Raises:
-        ValueError: If the sizes differ, a picture is empty or not two-dimensional, or a type or
-            range is another one.
+        ValueError: If the sizes differ, a picture is empty or not two-dimensional, or a dtype or
+            value range is not supported.
     """
     if pred.ndim != 2 or pred.size == 0:
         raise ValueError(f"a saliency map is (H, W) and not empty, this one is {pred.shape}")
@@ -65,7 +65,7 @@ def _mask(gt: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def around(comparison: Comparison, margin: int) -> Comparison:
-    """Crop both pictures to the bounding box of the foreground and ``margin`` pixels around it."""
+    """Crop both pictures to the bounding box of the foreground, extended by ``margin`` pixels."""
     rows, columns = _box(comparison.mask, margin)
     return Comparison(comparison.grey[rows, columns], comparison.mask[rows, columns])
 
@@ -85,12 +85,12 @@ _EXACT_IN_FLOAT32: Final = 2**24
 
 @dataclass(frozen=True, eq=False)
 class JointHistogram:
-    """Counts of the grey levels, by quadrant and by ground truth.
+    """Grey-level histogram by quadrant and ground-truth class.
 
     Attributes:
-        counts: ``(4, 2, 256)`` int64: quadrant around the ground truth's centroid (top left, top
-            right, bottom left, bottom right), background or foreground, grey level.
-        stretch: Whether saliency is the grey level after min-max normalisation.
+        counts: ``(4, 2, 256)`` int64; axes: quadrant around the ground truth's centroid (top left,
+            top right, bottom left, bottom right), background or foreground, grey level.
+        stretch: Whether the grey levels are min-max normalised.
     """
 
     counts: Counts
@@ -123,8 +123,8 @@ class JointHistogram:
     def levels(self) -> NDArray[np.float64]:
         """Saliency in [0, 1] of each grey level, ``(256,)``.
 
-        Rounded as min-max of ``grey / 255`` in floating point rounds it, because the curves cut
-        255 times this value to an integer.
+        The rounding is that of min-max normalising ``grey / 255`` in floating point, because the
+        curves truncate 255 times this value to an integer.
         """
         low, span = self.low_span
         unit = _GREY / 255
@@ -132,12 +132,12 @@ class JointHistogram:
         return np.clip(stretched, 0.0, 1.0)
 
     def moments(self, counts: Counts) -> tuple[int, int, int]:
-        """Sum 1, s and s squared over the pixels in ``counts`` (256,), s in ``steps``; exact."""
+        """Return the exact sums of 1, s and s**2 over ``counts`` (256,), with s from ``steps``."""
         return int(counts.sum()), int(counts @ self.steps), int(counts @ self.steps**2)
 
 
 def joint_histogram(comparison: Comparison) -> JointHistogram:
-    """Count the pixels of ``pair`` by quadrant, ground truth and grey level."""
+    """Count the pixels of ``comparison`` by quadrant, ground truth and grey level."""
     row, column = _centre(comparison.mask)
     parts = [
         _joint(comparison.grey[rows, columns], comparison.mask[rows, columns])
@@ -148,12 +148,12 @@ def joint_histogram(comparison: Comparison) -> JointHistogram:
 
 
 def _centre(mask: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return first row and column after the foreground's centroid; the size when there is none."""
+    """Return the first row and column after the foreground's centroid; without one, the size."""
     rows, columns = (mask.sum(axis=axis, dtype=np.uint32) for axis in (1, 0))
     count = int(rows.sum())
     if count == 0:
         return mask.shape[0], mask.shape[1]
-    # Python's round and numpy's agree: halves go to the even neighbour.
+    # Like numpy, Python's round rounds halves to even.
     row, column = (round(int(sums @ np.arange(sums.size)) / count) for sums in (rows, columns))
     return row + 1, column + 1
 
@@ -168,7 +168,7 @@ def _histogram(grey: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> Count
     counts = np.zeros(256, np.int64)
     if grey.size == 0:
         return counts
-    # OpenCV counts in float32, so a large image goes in bands whose counts are exact.
+    # OpenCV counts in float32, so large images are counted in bands small enough to be exact.
     band = max(1, _EXACT_IN_FLOAT32 // grey.shape[1])
     for top in range(0, grey.shape[0], band):
         part = None if mask is None else mask[top : top + band]

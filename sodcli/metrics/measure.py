@@ -31,13 +31,13 @@ MEASURES: Final = {
     "dice": "Dice coefficient of the map cut at half (Dice, 1945)",
     "ber": "balanced error rate of the map cut at half, 0 to 1 (Vicente et al., ECCV 2016)",
 }
-"""What each measure is and where it was published."""
+"""Description and source of each measure, by name."""
 
 ALL: Final = frozenset(MEASURES)
 """Names of all measures."""
 
 USUAL: Final = frozenset({"mae", "f", "wf", "s", "e", "mba"})
-"""Names of the measures that are taken by default."""
+"""Names of the measures computed by default."""
 
 
 def measure(
@@ -49,20 +49,20 @@ def measure(
 ) -> ImageScores:
     """Score one saliency map.
 
-    The values are those of pysodmetrics 1.6.2 (and, for mBA, of CascadePSP), so the map is
-    min-max normalised for all measures but mBA. ``mae``, ``f`` and ``e`` together cost one
-    histogram; ``s`` is nearly free beside them; ``wf`` and ``mba`` cost most.
+    The values equal those of pysodmetrics 1.6.2 (for mBA, of CascadePSP). The map is min-max
+    normalised for ``mae``, ``f``, ``wf``, ``s`` and ``e``. ``mae``, ``f``, ``e`` and ``s`` share
+    one histogram; ``wf`` and ``mba`` are the slowest.
 
     Args:
         pred: ``(H, W)`` saliency map, uint8 or floating point in [0, 1]; the latter is rounded to
             256 grey levels.
         gt: ``(H, W)`` ground truth, uint8 (foreground where > 128) or bool.
-        which: Names of the measures to take, from ``ALL``.
-        plain: Names of the measures to take from the map as it is, not min-max normalised.
+        which: Names of the measures to compute, from ``ALL``.
+        plain: Names of the measures to compute without min-max normalisation of the map.
 
     Raises:
-        ValueError: If the sizes differ (resizing is the caller's choice), or a type or range is
-            another one.
+        ValueError: If the sizes differ (the caller must resize), or a dtype or value range is not
+            supported.
         UsageError: If a name is not in ``ALL``.
     """
     check_names(which)
@@ -96,10 +96,10 @@ def measure(
 
 
 def check_names(which: frozenset[str] | set[str]) -> None:
-    """Refuse names of measures that there are not, and no name at all.
+    """Check names of measures.
 
     Raises:
-        UsageError: If there is no name, or one that is not in ``ALL``.
+        UsageError: If ``which`` is empty or contains a name that is not in ``ALL``.
     """
     if not which:
         raise UsageError(f"no measure is named. Known: {', '.join(sorted(ALL))}")
@@ -112,10 +112,10 @@ def score_pairs(
     *,
     which: frozenset[str] | set[str] = USUAL,
 ) -> DatasetScores:
-    """Score pairs of saliency map and ground truth, as ``measure`` takes them, and average.
+    """Score pairs of saliency map and ground truth with :func:`measure` and average the scores.
 
     Raises:
-        ValueError: If there is no pair, or one of them does not fit.
-        UsageError: If a name in ``which`` is not a measure's.
+        ValueError: If there is no pair, or :func:`measure` rejects one.
+        UsageError: If a name in ``which`` is not in ``ALL``.
     """
     return summarise(measure(pred, gt, which=which) for pred, gt in pairs)

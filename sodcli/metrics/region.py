@@ -18,13 +18,13 @@ _ADAPTIVE: Final = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cuts:
-    """What is salient when the map is cut, at 257 thresholds: 255 ... 0 of 255, then adaptive.
+    """Pixel counts of the map binarised at 257 thresholds: 255 ... 0 of 255, then adaptive.
 
     Attributes:
-        hits: ``(257,)`` salient pixels on the foreground.
-        salient: ``(257,)`` salient pixels.
-        foreground: Foreground pixels of the ground truth.
-        pixels: Pixels of the image.
+        hits: ``(257,)`` number of salient pixels on the foreground.
+        salient: ``(257,)`` number of salient pixels.
+        foreground: Number of foreground pixels of the ground truth.
+        pixels: Number of pixels of the image.
     """
 
     hits: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Cuts:
 
 
 def cuts(histogram: JointHistogram) -> Cuts:
-    """Cut the map at every threshold, by cumulating its histogram."""
+    """Binarise the map at every threshold, by cumulative sums of its histogram."""
     bins = (histogram.levels * 255).astype(np.uint8)
     above = _adaptive(histogram)
     hits, salient = (
@@ -45,7 +45,7 @@ def cuts(histogram: JointHistogram) -> Cuts:
 
 
 def _adaptive(histogram: JointHistogram) -> NDArray[np.bool_]:
-    """Return which grey levels reach the adaptive threshold min(2 mean, 1), in whole numbers."""
+    """Return which grey levels reach the adaptive threshold min(2 mean, 1), in exact integers."""
     pixels, total, _ = histogram.moments(histogram.whole.sum(axis=0))
     return histogram.steps * pixels >= min(2 * total, histogram.low_span[1] * pixels)
 
@@ -61,12 +61,12 @@ def mae(histogram: JointHistogram) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HalfScores:
-    """Measures of the map cut at half, not min-max normalised.
+    """Measures of the map binarised at one half, without min-max normalisation.
 
     Attributes:
         iou: Intersection over union; 1 if map and ground truth are both black.
         dice: Dice coefficient; 1 if both are black.
-        ber: Mean of the error rates on foreground and background; None if one of them is empty.
+        ber: Mean of the error rates on foreground and background; None if either is empty.
     """
 
     iou: float
@@ -142,8 +142,8 @@ ALPHA: Final = 0.5
 def s_measure(histogram: JointHistogram) -> tuple[float, bool]:
     """Return the S-measure with alpha 0.5, and whether its published formula is defined.
 
-    The formula is 0/0 when the cut after the foreground's centroid leaves a quadrant empty; as
-    such a quadrant has no area, it counts 0 here.
+    The formula is 0/0 if a quadrant around the foreground's centroid is empty; such a quadrant
+    contributes 0 here.
     """
     pixels, total, _ = histogram.moments(histogram.whole.sum(axis=0))
     mean = total / (pixels * histogram.low_span[1])
@@ -157,7 +157,7 @@ def s_measure(histogram: JointHistogram) -> tuple[float, bool]:
 
 
 def _object_score(histogram: JointHistogram) -> float:
-    """Object-aware similarity, equations 4 and 5: even saliency, apart from the background's."""
+    """Object-aware similarity of foreground and background, equations 4 and 5."""
     span = histogram.low_span[1]
     score = 0.0
     for counts, wanted in zip(histogram.whole, (0, 1), strict=True):
@@ -182,7 +182,7 @@ def _region_score(histogram: JointHistogram) -> float:
 def _similarity(histogram: JointHistogram, quadrant: Counts) -> float:
     """Structural similarity of map and ground truth in one quadrant, ``(2, 256)`` counts.
 
-    The moments are whole numbers, so a flat map has a variance of exactly 0.
+    The moments are integers, so a constant map has a variance of exactly 0.
     """
     span = histogram.low_span[1]
     n, s, ss = histogram.moments(quadrant.sum(axis=0))
@@ -201,10 +201,10 @@ _STEPS: Final = 5
 
 
 def boundary_accuracy(comparison: Comparison) -> float | None:
-    """Accuracy of the map, cut at half and not min-max normalised, near the true boundary.
+    """Mean boundary accuracy of the map binarised at one half, without min-max normalisation.
 
-    Mean over five bands of growing width; None when the ground truth is all black or all white
-    and so has no boundary.
+    Mean over five bands of increasing width around the true boundary; None if the ground truth is
+    all black or all white.
     """
     if comparison.mask.all() or not comparison.mask.any():
         return None
@@ -216,13 +216,13 @@ def boundary_accuracy(comparison: Comparison) -> float | None:
 
 
 def _radii(height: int, width: int) -> list[int]:
-    """Band radii in pixels, from 1 up to almost 1/300 of the half perimeter."""
+    """Return the band radii in pixels, from 1 to about 1/300 of ``height + width``."""
     growth = ((width + height) / 300 - 1) / _STEPS
     return [1 + int(growth * step) for step in range(_STEPS)]
 
 
 def _accuracy(right: NDArray[np.uint8], mask: NDArray[np.uint8], radius: int) -> float:
-    """Share of right pixels in the band: where the element meets foreground and background."""
+    """Return the share of correct pixels in the band within ``radius`` of the boundary."""
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     band = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, element)
     return cv2.countNonZero(cv2.bitwise_and(band, right)) / cv2.countNonZero(band)

@@ -13,7 +13,7 @@ Curve = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveScores:
-    """A measure of binary maps, at every threshold and at the adaptive one.
+    """A measure of binarised maps, at every threshold and at the adaptive one.
 
     Attributes:
         adaptive: Value at twice the map's mean saliency (at most 1).
@@ -25,7 +25,7 @@ class CurveScores:
 
     @property
     def max(self) -> float:
-        """Best value of the curve. For a set of images: of the mean curve."""
+        """Maximum of the curve; for a set of images, of the mean curve."""
         return float(self.curve.max())
 
     @property
@@ -36,7 +36,7 @@ class CurveScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FScores(CurveScores):
-    """F-measure, with what it is made of.
+    """F-measure with its precision and recall.
 
     Attributes:
         precision: ``(256,)`` at the same thresholds as ``curve``; 0 where nothing is salient.
@@ -56,20 +56,20 @@ def _named(letter: str, scores: CurveScores | None) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """The measures of an image, or their means over a set. What was not asked for is None.
+    """The measures of an image, or their means over a set; None if not requested.
 
     Attributes:
-        which: Names of the measures that were asked for.
+        which: Names of the requested measures.
         mae: Mean absolute error, [0, 1].
         f: F-measure with beta squared 0.3.
         wf: Weighted F-measure with beta 1.
         s: Structure measure with alpha 0.5.
         e: Enhanced-alignment measure; a perfect map of N pixels reaches N / (N - 1).
         mba: Mean boundary accuracy; None also when no ground truth has a boundary.
-        iou: Intersection over union of the map cut at half.
-        dice: Dice coefficient of the map cut at half.
-        ber: Balanced error rate of the map cut at half, [0, 1]; None also when every ground truth
-            is all black or all white.
+        iou: Intersection over union of the map binarised at one half.
+        dice: Dice coefficient of the map binarised at one half.
+        ber: Balanced error rate of the map binarised at one half, [0, 1]; None also when every
+            ground truth is all black or all white.
     """
 
     which: frozenset[str]
@@ -84,7 +84,7 @@ class Scores:
     ber: float | None = field(default=None, kw_only=True)
 
     def as_dict(self) -> dict[str, float]:
-        """Return the values there are under the field's usual names, in the usual order."""
+        """Return the available values under the field's usual names, in the usual order."""
         named = {
             "MAE": self.mae,
             **_named("F", self.f),
@@ -104,10 +104,10 @@ class ImageScores(Scores):
     """The measures of one image.
 
     Attributes:
-        undefined: Names of the measures whose published formula is 0/0 on this image: ``s`` where
-            the centroid of the foreground leaves a quadrant empty (it counts 0 here), ``mba``
-            where the ground truth has no boundary, ``ber`` where it is all black or all white (None
-            here, left out of the mean).
+        undefined: Names of the measures whose published formula is 0/0 on this image: ``s`` if a
+            quadrant around the foreground's centroid is empty (the quadrant contributes 0);
+            ``mba`` if the ground truth has no boundary and ``ber`` if it is all black or all
+            white (both are None and excluded from means).
     """
 
     undefined: frozenset[str]
@@ -115,11 +115,11 @@ class ImageScores(Scores):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetScores(Scores):
-    """Mean measures of a set of images; the curves are means, image by image.
+    """Mean measures of a set of images; curves are averaged over the images.
 
     Attributes:
         images: Number of images.
-        undefined: For each measure, on how many images its published formula is 0/0.
+        undefined: For each measure, the number of images on which its published formula is 0/0.
     """
 
     images: int
@@ -129,15 +129,15 @@ class DatasetScores(Scores):
 def summarise(scores: Iterable[ImageScores]) -> DatasetScores:
     """Average the scores of a set of images.
 
-    Sums are exact before they are rounded once, so neither the order of the images nor the
-    number of workers changes a digit. Curves are averaged point by point; their maximum and mean
-    are those of the mean curve.
+    Sums are exact and rounded once, so the result does not depend on the order of the images or
+    the number of workers. Curves are averaged point by point; their maximum and mean are those of
+    the mean curve.
 
     Args:
-        scores: One entry per image, all with the same measures taken.
+        scores: One entry per image, all with the same measures.
 
     Raises:
-        ValueError: If there is no image, or the images were not measured alike.
+        ValueError: If there is no image, or the images have different measures.
     """
     images = list(scores)
     return _averaged(
@@ -148,9 +148,9 @@ def summarise(scores: Iterable[ImageScores]) -> DatasetScores:
 
 
 def summarise_clips(clips: Iterable[DatasetScores]) -> DatasetScores:
-    """Average the means of clips, so that each weighs the same however many frames it has.
+    """Average the means of clips with equal weight, whatever their number of frames.
 
-    The maximum of a curve is that of the curve averaged over clips.
+    The maximum of a curve is that of the curve averaged over the clips.
 
     Args:
         clips: From ``summarise``, one per clip.
@@ -186,7 +186,7 @@ def _averaged(parts: Sequence[Scores], *, images: int, undefined: Counter[str]) 
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values there are; None when there is none."""
+    """Return the mean of the values that are not None; None if there are none."""
     present = [value for value in values if value is not None]
     return fsum(present) / len(present) if present else None
 

@@ -9,15 +9,15 @@ from sodcli.metrics.scores import DatasetScores, ImageScores, summarise, summari
 
 @dataclass(frozen=True, slots=True)
 class FilmProtocol:
-    """One paper's way of scoring a film.
+    """A paper's protocol for scoring films.
 
     Attributes:
         name: Value of ``--video``.
         paper: Paper that defines it.
-        margin: Frames left out at either end of each clip.
+        margin: Number of frames left out at each end of a clip.
         by_clip: Whether each clip has the same weight, instead of each frame.
-        plain: Names of the measures taken from the map without min-max normalisation.
-        says: The protocol in words.
+        plain: Names of the measures computed without min-max normalisation of the map.
+        says: Description of the protocol.
     """
 
     name: str
@@ -36,10 +36,10 @@ class FilmProtocol:
         """Average the scores of a film set's clips.
 
         Args:
-            clips: For each clip the scores of the frames that are scored, at least one.
+            clips: For each clip the scores of its scored frames, at least one.
 
         Raises:
-            ValueError: If there is no clip, or one without a frame.
+            ValueError: If there is no clip, or a clip has no frame.
         """
         if self.by_clip:
             return summarise_clips(summarise(frames) for frames in clips.values())

@@ -15,20 +15,20 @@ _WINDOW: Final = (7, 7)
 _SIGMA: Final = 5.0
 _DECAY: Final = log(0.5) / 5
 _MARGIN: Final = 128
-"""So far from the foreground the weight, 2 - exp(_DECAY * distance), is within 2e-8 of 2."""
+"""Distance in pixels at which the weight 2 - exp(_DECAY * distance) is within 2e-8 of 2."""
 
 _FARTHEST: Final = 4.3
-"""Just over the distance, sqrt(18), from the centre of the window to its corner."""
+"""Slightly above sqrt(18), the distance from the centre of the 7x7 window to its corner."""
 
 _REACH: Final = 4
-"""Longest offset, along one axis, of a nearest foreground pixel at that distance or less."""
+"""Largest offset along one axis of a foreground pixel within ``_FARTHEST``."""
 
 
 def _offsets() -> NDArray[np.intp]:
-    """List the offsets (dy, dx) of each squared distance to 18, ``(19, 8, 2)``, preferred first.
+    """Return the offsets (dy, dx) for each squared distance 0..18, ``(19, 8, 2)``, in preference.
 
-    Among equally near foreground pixels the reference (``distance_transform_edt`` of scipy) takes
-    the leftmost, and of two in that column the upper one. Short lists repeat their last entry.
+    Among equally near foreground pixels the reference (scipy's ``distance_transform_edt``) picks
+    the leftmost and, within a column, the upper one. Short lists repeat their last entry.
     """
     reach = range(-_REACH, _REACH + 1)
     table = np.zeros((19, 8, 2), np.intp)
@@ -45,8 +45,8 @@ _OFFSETS: Final = _offsets()
 def weighted_f(comparison: Comparison, histogram: JointHistogram) -> float:
     """Weighted F-measure of the min-max normalised map; 0 when there is no foreground.
 
-    The distance to the foreground is exact; which foreground pixel is nearest matters only for
-    the background that a 7x7 window around a foreground pixel covers.
+    The distance to the foreground is exact. The nearest foreground pixel is only looked up for
+    background pixels inside a 7x7 window around a foreground pixel; the others do not need it.
     """
     count = int(histogram.whole[1].sum())
     if count == 0:
@@ -65,10 +65,10 @@ def weighted_f(comparison: Comparison, histogram: JointHistogram) -> float:
 
 
 def _distance(mask: NDArray[np.uint8]) -> MatLike:
-    """Return each pixel's distance to the foreground, always the same to the last bit.
+    """Return each pixel's distance to the foreground, bitwise reproducible.
 
-    Intel's IPP, which OpenCV takes where it has it, is slower here, and its last bit varies from
-    call to call. The switch is this thread's own.
+    Intel IPP, OpenCV's default where available, is slower here, and its last bit varies between
+    calls. It is switched off for this thread only.
     """
     used = cv2.ipp.useIPP()
     cv2.ipp.setUseIPP(False)
@@ -79,9 +79,9 @@ def _distance(mask: NDArray[np.uint8]) -> MatLike:
 
 
 def _missed(error: MatLike, distance: MatLike, mask: NDArray[np.uint8]) -> float:
-    """Sum the foreground's error, eased where the neighbourhood does better (equation 11).
+    """Sum the error over the foreground: the minimum of raw and smoothed error (equation 11).
 
-    Before smoothing, the background takes the error of its nearest foreground pixel.
+    Before smoothing, each background pixel takes the error of its nearest foreground pixel.
     """
     spread = cv2.copyTo(error, mask)
     covered = np.flatnonzero((distance > 0) & (distance < _FARTHEST))
@@ -95,7 +95,7 @@ def _missed(error: MatLike, distance: MatLike, mask: NDArray[np.uint8]) -> float
 def _nearest(
     mask: NDArray[np.uint8], pixels: NDArray[np.intp], squared: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Find the nearest foreground pixel of some pixels whose squared distance to it is known.
+    """Find the nearest foreground pixel of pixels with known squared distance to the foreground.
 
     Args:
         mask: ``(H, W)``, 1 on the foreground.
@@ -103,10 +103,10 @@ def _nearest(
         squared: ``(N,)`` squared distances, at most 18.
 
     Returns:
-        ``(N,)`` flat offsets from each pixel to the foreground pixel.
+        ``(N,)`` flat offsets from each pixel to its nearest foreground pixel.
     """
     width = mask.shape[1]
-    # A frame of background, so that an offset beyond the border finds nothing.
+    # Pad with background, so that offsets beyond the border match nothing.
     framed = cv2.copyMakeBorder(mask, *4 * (_REACH,), cv2.BORDER_CONSTANT, value=0)
     rows = pixels // width
     here = pixels + 2 * _REACH * rows + framed.shape[1] * _REACH + _REACH

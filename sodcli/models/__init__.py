@@ -16,10 +16,10 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
 
     Args:
         spec: The model's entry in models.toml.
-        args: Keyword arguments that replace those of the entry, one by one.
+        args: Keyword arguments that override those of the entry.
 
     Returns:
-        The network with fresh weights, in the form that is trained.
+        The network in its training form, with fresh weights.
 
     Raises:
         RegistryError: If there is no such module.
@@ -39,13 +39,13 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
 def input_shape(
     spec: ModelSpec, size_hw: tuple[int, int], *, batch: int = 1, clip: int | None = None
 ) -> tuple[int, ...]:
-    """Return the shape that the network of ``spec`` takes.
+    """Return the input shape of the network of ``spec``.
 
     Args:
         spec: The model's entry in models.toml.
         size_hw: Height and width in pixels.
-        batch: Pictures, or clips of a film model.
-        clip: Frames of a clip; by default the model's own.
+        batch: Number of pictures, or of clips for a film model.
+        clip: Frames per clip; the model's ``clip_len`` by default.
 
     Returns:
         ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a film model.

@@ -15,7 +15,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         logits: ``(N, 1, H, W)`` for image models, ``(N, T, 1, H, W)`` for clip models; float,
-            unbounded, at the input's size. The sigmoid happens in ``imaging``.
+            unbounded, at the input's size. The sigmoid is applied in ``imaging``.
         aux: Side outputs by name, for the losses. Empty in eval mode.
     """
 
@@ -40,15 +40,15 @@ class SplitNetwork(Protocol):
     ) -> Tensor:
         """Return logits ``(N, T, 1, H, W)`` for features ``(N * T, ...)``.
 
-        ``newest`` limits them to that many frames at the end of each clip.
+        With ``newest``, only those of the last ``newest`` frames of each clip.
         """
         ...
 
 
 def exporting() -> bool:
-    """Return whether the network is being traced into a graph.
+    """Return True while the network is being traced into a graph.
 
-    Branches and loops that depend on the size of the input must then be avoided. Both ways must
+    Branches and loops that depend on the input size must then be avoided. Both code paths must
     give the same numbers; a test compares every model's graph with the model.
     """
     jit: Any = torch.jit  # has no type annotations

@@ -1,4 +1,4 @@
-"""Convolution, batch norm and ReLU as one unit, which folds into one convolution."""
+"""Convolution, batch norm and optional ReLU as one module that folds into one convolution."""
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,11 @@ from sodcli.models._base import exporting
 
 
 class ConvReLU(nn.Module):
-    """A convolution of unchanged size; what follows it is up to the subclass.
+    """A size-preserving convolution with an optional ReLU; subclasses may add a norm.
 
     Args:
         conv: The convolution.
-        relu: Whether a ReLU comes last.
+        relu: Whether to apply a ReLU at the end.
     """
 
     def __init__(self, conv: nn.Conv2d, *, relu: bool) -> None:
@@ -25,27 +25,27 @@ class ConvReLU(nn.Module):
         return self._finish(self.conv(x))
 
     def pointwise(self, x: Tensor) -> Tensor:
-        """Return ``forward(x)`` for a 1x1 kernel, row-major in memory if ``x`` is."""
+        """Return ``forward(x)`` for a 1x1 kernel; contiguous if ``x`` is."""
         y = self.conv.weight.flatten(1) @ x.flatten(2)
         if self.conv.bias is not None:
             y = y + self.conv.bias[:, None]
         return self._finish(y.reshape(x.shape[0], -1, *x.shape[2:]))
 
     def of_mixture(self, shares: Tensor, values: Tensor) -> Tensor:
-        """Return the answer for a map in which every pixel mixes a few vectors, without making it.
+        """Return ``forward`` of a map that mixes K vectors at each pixel, without building it.
 
-        A convolution is linear: that of the mixture is one of the shares, whose kernel is this one
-        times the vectors. It has as many input channels as there are vectors.
+        Convolution is linear, so the result is a convolution of the shares. Its kernel is the
+        weight of this convolution times the vectors, with K input channels.
 
         Args:
-            shares: ``(N, K, H, W)``, how much each pixel has of each vector.
+            shares: ``(N, K, H, W)``, the weight of each vector at each pixel.
             values: ``(N, C, K)``, the vectors.
 
         Returns:
-            ``(N, C', H, W)``, as ``forward`` would for ``sum_k shares_k values_k``.
+            ``(N, C', H, W)``, equal to ``forward`` of ``sum_k shares_k values_k``.
         """
         conv = self.conv
-        if exporting():  # a graph for any number of items has no loop over them
+        if exporting():  # a graph with a dynamic batch size cannot loop over the batch
             mixture = (values @ shares.flatten(2)).reshape(shares.shape[0], -1, *shares.shape[2:])
             return self.forward(mixture)
         kernels = torch.einsum("oihw,nik->nokhw", conv.weight, values)
@@ -60,7 +60,7 @@ class ConvReLU(nn.Module):
 
 
 class ConvNorm(ConvReLU):
-    """Convolution without bias, batch norm, and ReLU if asked."""
+    """Convolution without bias, batch norm and optional ReLU."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class ConvNorm(ConvReLU):
         self.bn = nn.BatchNorm2d(channels_out)
 
     def folded(self) -> ConvReLU:
-        """Return the convolution with bias that this equals in eval mode."""
+        """Return the convolution with bias that is equivalent in eval mode."""
         return ConvReLU(fuse_conv_bn_eval(self.conv, self.bn), relu=self.relu)
 
     def _finish(self, y: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def same_conv(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """Return a convolution without bias, of unchanged size, with weights of Kaiming."""
+    """Return a size-preserving convolution without bias, with Kaiming normal weights."""
     conv = nn.Conv2d(
         channels_in,
         channels_out,

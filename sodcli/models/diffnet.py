@@ -30,7 +30,7 @@ class SeparableAttention(nn.Module):
         self.out_proj = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, d, P, N)`` (P places in a patch, N patches) to the same shape."""
+        """Map ``(B, d, P, N)`` (P pixels per patch, N patches) to the same shape."""
         query, key, value = self.qkv_proj(x).split([1, self.width, self.width], dim=1)
         context = (key * query.softmax(-1)).sum(-1, keepdim=True)
         out: Tensor = self.out_proj(F.relu(value) * context)
@@ -38,7 +38,7 @@ class SeparableAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and one SiLU layer, each after a group norm and around a skip."""
+    """Attention and a 1x1 convolution with SiLU, each with pre-norm and a residual connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class TransformerLayer(nn.Module):
 
 
 class MobileViTBlock(nn.Module):
-    """Project, attend over patches, project back; no skip around the whole.
+    """Projection, transformer over patches, projection; no residual around the block.
 
     Args:
         channels: Channels in and out; the transformer works on half of them.
@@ -72,7 +72,7 @@ class MobileViTBlock(nn.Module):
         self.conv_proj = nn.Conv2d(width, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` to ``(B, C, H', W')``: sides go up to multiples of the patch."""
+        """Map ``(B, C, H, W)`` to ``(B, C, H', W')``, rounded up to multiples of ``patch``."""
         height, width = (round_up(side, self.patch) for side in x.shape[-2:])
         if (height, width) != tuple(x.shape[-2:]):
             x = F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
@@ -110,11 +110,11 @@ _STAGES: Final[dict[str, tuple[tuple[tuple[str, ...] | int, ...], ...]]] = {
 
 
 class DiffBlock(nn.Module):
-    """Depthwise difference convolution, ReLU, 1x1 convolution, around a skip.
+    """Depthwise difference convolution, ReLU and 1x1 convolution with a residual connection.
 
     Args:
         channels: Input and output channels.
-        operators: Difference operators of the depthwise mix.
+        operators: Difference operators of the depthwise convolution.
         down: Halve height and width (floor) by max pooling first; the skip is then a 1x1
             convolution.
         norm: See :class:`sodcli.models.pdc.PixelDifferenceConv`.
@@ -131,7 +131,7 @@ class DiffBlock(nn.Module):
         self.conv2 = nn.Conv2d(wide, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``, or half of that when ``down``."""
+        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``; half the height and width if ``down``."""
         x = self.pool(x)
         y: Tensor = self.conv2(F.relu(self.pdc(x))) + self.shortcut(x)
         return y
@@ -152,7 +152,7 @@ class DiffNet(nn.Module):
         super().__init__()
         if name not in _STAGES:
             raise ValueError(f"no difference backbone named {name!r}; known: {', '.join(_STAGES)}")
-        # Nothing follows the first mix, so it is never normalised.
+        # No activation follows the first difference convolution, so it is never normalised.
         self.init_block = PixelDifferenceConv((3, CHANNELS[0]), _THREE, bias=False)
         self.stages: list[list[str]] = []
         wide = CHANNELS[0]
@@ -179,7 +179,7 @@ class DilationModule(nn.Module):
 
     Args:
         channels: Input and output channels.
-        dilations: Dilation of each 3x3 branch; 1 stands for the reduced features themselves.
+        dilations: Dilation of each 3x3 branch; for 1 the branch is the identity.
     """
 
     def __init__(self, channels: tuple[int, int], dilations: Sequence[int]) -> None:
@@ -214,9 +214,10 @@ class SpatialAttention(nn.Module):
 def absorb_shifts(module: M) -> M:
     """Return a copy of a folded network with the shifts of blocks moved into biases.
 
-    :attr:`.FoldedConv.shift` is added to the bias of the layer before the block and subtracted from
-    the bias at the end of the block, behind the skip. The output is the same, and each block saves
-    one pass over memory. Blocks after a pooling or an output to the decoder keep their shift.
+    :attr:`.FoldedConv.shift` is added to the bias of the layer before the block. The bias of the
+    block's last convolution is reduced by it, because the skip carries it too. The output is the
+    same, and each block saves one pass over memory. Blocks after a pooling or an output to the
+    decoder keep their shift.
     """
     lean = copy.deepcopy(module)
     for net in lean.modules():

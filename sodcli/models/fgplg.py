@@ -1,7 +1,7 @@
 """FGPLG: a frame's saliency from the labels of two frames around it (ICCV 2019, section 3.3).
 
-Paper: RCRNet, arXiv 1908.04051. The labels are brought onto the frame by optical flow; the
-network corrects what comes of that.
+Paper: RCRNet, arXiv 1908.04051. The labels are warped onto the frame by optical flow; the
+network corrects the result.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ from sodcli.imaging.evidence import PACKED
 from sodcli.models._base import Prediction
 from sodcli.models.rcrnet import RCRNet
 
-_CHANNELS: Final = 7  # the frame's three, two labels, two lengths of flow
+_CHANNELS: Final = 7  # RGB of the frame, two labels, two flow magnitudes
 
 
 class FGPLG(RCRNet):
@@ -35,12 +35,12 @@ class FGPLG(RCRNet):
         """Return the logits of the target frame, ``(N, 1, H, W)``.
 
         Args:
-            target: ``(N, 3, H, W)``, normalised. Or all five inputs in this order as one
-                ``(N, 9, H, W)``, for whatever passes one tensor only.
+            target: ``(N, 3, H, W)``, normalised. Or all five inputs concatenated in this order,
+                ``(N, 9, H, W)``, for callers that pass a single tensor.
             left_label: ``(N, 1, H, W)`` in ``[0, 1]``, of an earlier frame.
-            right_label: The same of a later frame.
-            flow_left: ``(N, 2, H, W)``, in pixels: from each pixel of the target to its place in
-                the earlier frame, x first.
+            right_label: The same for a later frame.
+            flow_left: ``(N, 2, H, W)``, in pixels: from each pixel of the target to its position
+                in the earlier frame, x first.
             flow_right: The same into the later frame.
 
         Raises:
@@ -74,9 +74,9 @@ def gather(
 
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Return ``x`` at the places that ``flow`` points to, bilinearly, edges going on outside.
+    """Sample ``x`` bilinearly at the positions that ``flow`` points to, with border padding.
 
-    The same as ``imaging.warp.warp``, for tensors.
+    The same as ``imaging.flow.warp``, for tensors.
 
     Args:
         x: ``(N, C, H, W)``.
@@ -85,7 +85,7 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
     columns = torch.arange(width, device=flow.device, dtype=flow.dtype)
-    # The grid counts from -1, the first pixel's centre, to 1, the last one's.
+    # Grid coordinates: -1 is the centre of the first pixel, 1 that of the last.
     across = (flow[:, 0] + columns) * (2 / max(width - 1, 1)) - 1
     down = (flow[:, 1] + rows) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack([across, down], dim=-1)
@@ -93,7 +93,7 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 def magnitude(flow: Tensor) -> Tensor:
-    """Return the length of ``(N, 2, H, W)`` in shares of width and height, ``(N, 1, H, W)``."""
+    """Return the length of ``(N, 2, H, W)`` flow relative to width and height, ``(N, 1, H, W)``."""
     height, width = flow.shape[-2:]
     return torch.hypot(flow[:, :1] / width, flow[:, 1:] / height)
 
@@ -102,6 +102,6 @@ def build(*, output_stride: int = 16) -> FGPLG:
     """Return the network with fresh weights.
 
     Args:
-        output_stride: Of the backbone: 16 or 8.
+        output_stride: Output stride of the backbone: 16 or 8.
     """
     return FGPLG(output_stride)

@@ -16,7 +16,7 @@ from sodcli.models.resample import resize, round_to
 
 _MULTIPLE: Final = 8  # the coarsest map is an eighth of the picture
 _RES2NET_CHANNELS: Final = (64, 256, 512, 1024, 2048)
-# The strides stay 1, 2, 2, 2; the last stage is a multi-grid of 1, 2, 4.
+# The strides stay 1, 2, 2, 2; the last stage uses a multi-grid of 1, 2, 4.
 _RES2NET_DILATIONS: Final = {"layer3": (2,) * 6, "layer4": (4, 8, 16)}
 
 
@@ -33,11 +33,11 @@ class Pyramid(NamedTuple):
 
 
 class InSPyReNet(nn.Module):
-    """Backbone, contexts, the coarsest map, then one Laplacian per level.
+    """Backbone, one context module per feature, the coarsest map, one Laplacian per finer level.
 
     Args:
         backbone: Maps a picture to five features, at /4, /4, /8, /16 and /32.
-        channels: Of those features.
+        channels: Channels of those features.
         base_hw: The size the network was trained at; see :class:`ContextAttention`.
     """
 
@@ -61,8 +61,8 @@ class InSPyReNet(nn.Module):
         """Map ``(N, 3, H, W)``, normalised, H and W >= 32, to logits ``(N, 1, H, W)``.
 
         In training, ``aux`` holds the other levels: ``"saliency"`` d3, d2, d1 and ``"laplacian"``
-        p2, p1, p0. Sides that are not multiples of 8 are resized to the nearest multiple and the
-        logits back.
+        p2, p1, p0. If a side is not a multiple of 8, the input is resized to the nearest multiple
+        and the logits are resized back.
         """
         saliency, laplacian = self.pyramid(_fitted(x))
         logits = resize(saliency[-1], x.shape[-2:])
@@ -88,7 +88,7 @@ class InSPyReNet(nn.Module):
     def pyramid(self, x: Tensor) -> Pyramid:
         """Return all levels for ``(N, 3, H, W)``, H and W multiples of 8.
 
-        No level's loss reaches the coarser maps, hence the detached ones.
+        Coarser maps are detached, so that the loss of a level does not reach them.
         """
         height, width = x.shape[-2:]
         half, full = (height // 2, width // 2), (height, width)

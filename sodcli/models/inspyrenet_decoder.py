@@ -19,11 +19,12 @@ WIDTH: Final = 64
 
 
 class SelfAttention(nn.Module):
-    """Attention between places along one axis, all channels and the other axis taken together.
+    """Self-attention between positions along one axis.
 
-    The published code re-reads the map's memory as rows of ``H`` (or ``W``) numbers instead of
-    transposing it, so along the height the "columns" are runs of ``H`` neighbours in memory. The
-    weights were trained with that; it stays.
+    The features of a position span all channels and the other axis. The published code
+    reinterprets the map's memory as rows of ``H`` (or ``W``) values instead of transposing it, so
+    along the height the "columns" are runs of ``H`` neighbours in memory. The published weights
+    require this.
     """
 
     def __init__(self, channels: int, axis: Literal["height", "width"]) -> None:
@@ -55,13 +56,13 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
-        x = x.contiguous()  # both re-read its memory
+        x = x.contiguous()  # both reinterpret its memory
         y: Tensor = self.height(x) + self.width(x)
         return y
 
 
 class Branch(nn.Module):
-    """PAA_kernel: a wide view (``reach`` x ``reach``, dilation ``reach``) with axial attention."""
+    """PAA_kernel: a ``reach`` x ``reach`` receptive field, axial attention, a dilated 3x3."""
 
     def __init__(self, channels: int, reach: int) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ class Branch(nn.Module):
 
 
 class Context(nn.Module):
-    """PAA_e: a point-wise and three wide branches, merged around a skip."""
+    """PAA_e: one 1x1 and three wide branches, merged, with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ class Context(nn.Module):
 
 
 class Decoder(nn.Module):
-    """PAA_d: merge the three coarsest contexts; the coarsest saliency map."""
+    """PAA_d: merge the three coarsest contexts and predict the coarsest saliency map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,19 +117,19 @@ class Decoder(nn.Module):
         return features, self.conv5(features)
 
 
-_REACH: Final = 5  # rows that five 3x3 convolutions in a row look up and down
-_STRIP_VALUES: Final = 6 * 2**20  # of a feature map; the allocator keeps such blocks for re-use
+_REACH: Final = 5  # rows above and below that five consecutive 3x3 convolutions depend on
+_STRIP_VALUES: Final = 6 * 2**20  # values per strip; the allocator re-uses such blocks
 
 
 class ContextAttention(nn.Module):
-    """SICA: attend to the mean looks of foreground, background and borderline; the next Laplacian.
+    """SICA: attention to foreground, background and boundary features; predicts a Laplacian.
 
     Args:
-        channels: Of the input.
-        stage_hw: The size at which looks are gathered. It is fixed, so that the sums over pixels
-            mean the same for a picture of any size (that makes it scale-invariant).
-        edges: Whether it is also given the Laplacian of the level before, whose two signs then are
-            two more contexts.
+        channels: Input channels.
+        stage_hw: Size at which the context features are summed. It is fixed, so that the sums over
+            pixels do not depend on the picture's size (scale invariance).
+        edges: Whether the Laplacian of the previous level is an input too; its pixels above and
+            below a threshold are two more contexts.
     """
 
     def __init__(self, channels: int, stage_hw: tuple[int, int], *, edges: bool) -> None:
@@ -153,19 +154,19 @@ class ContextAttention(nn.Module):
         *,
         last: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Map features and the level before to finer features and a Laplacian.
+        """Map features and the previous level to finer features and a Laplacian.
 
-        In eval mode large maps are worked through in strips, which changes no number and keeps all
-        that is computed on the way small.
+        In eval mode large maps are processed in strips of rows. The result is the same, and the
+        intermediate tensors stay small.
 
         Args:
             x: ``(N, C, H, W)``.
-            saliency: Logits of the level before, one channel, any size.
-            laplacian: Its Laplacian, if ``edges``.
-            last: Nobody will ask for the features, so they are not kept.
+            saliency: Logits of the previous level, ``(N, 1, h, w)``, any size.
+            laplacian: Laplacian of the previous level, if ``edges``.
+            last: Whether to drop the features, because no finer level needs them.
 
         Returns:
-            Features ``(N, 64, H, W)``, of no channels if ``last``, and the Laplacian
+            Features ``(N, 64, H, W)``, with zero channels if ``last``, and the Laplacian
             ``(N, 1, H, W)``.
         """
         context = self.gather(x, self.regions(x, saliency, laplacian))
@@ -179,7 +180,7 @@ class ContextAttention(nn.Module):
         return _joined(features), _joined(outs)
 
     def _strips(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
-        """Yield the rows to look at and those to keep; all in training and in a graph."""
+        """Yield the rows to read and the result rows to keep; one strip in training and export."""
         height, width = x.shape[-2:]
         whole = self.training or exporting()
         rows = height if whole else max(8, _STRIP_VALUES // (len(x) * WIDTH * width))
@@ -195,13 +196,13 @@ class ContextAttention(nn.Module):
         return x, self.conv_out4(x)
 
     def _shares(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return how much each pixel attends to each context, ``(N, K, H, W)``."""
+        """Return the attention of each pixel to each context, ``(N, K, H, W)``."""
         likeness: Tensor = query.flatten(2).mT @ key
         shares: Tensor = (WIDTH**-0.5 * likeness).softmax(-1).mT
         return shares.reshape(query.shape[0], -1, *query.shape[-2:])
 
     def regions(self, x: Tensor, saliency: Tensor, laplacian: Tensor | None) -> Tensor:
-        """Return how much each pixel of ``x`` belongs to each context, ``(N, 3 or 5, H, W)``."""
+        """Return the weight of each pixel of ``x`` in each context, ``(N, 3 or 5, H, W)``."""
         excess = resize(saliency, x.shape[-2:]).sigmoid() - self.threshold
         parts = [excess.clamp(0, 1), (-excess).clamp(0, 1), self.threshold - excess.abs()]
         if laplacian is not None:
@@ -210,10 +211,10 @@ class ContextAttention(nn.Module):
         return torch.cat(parts, dim=1)
 
     def gather(self, x: Tensor, regions: Tensor) -> Tensor:
-        """Return the summed look of each context, ``(N, C, K, 1)``.
+        """Return the weighted sum of the features in each context, ``(N, C, K, 1)``.
 
-        The published code re-reads the memory of the features as one row per pixel instead of
-        transposing it; the weights were trained with that, so it stays.
+        The published code reinterprets the memory of the features as one row per pixel instead of
+        transposing it. The published weights require this.
         """
         looks, shares = (
             resize(x, self.stage_hw).flatten(2),
@@ -223,8 +224,8 @@ class ContextAttention(nn.Module):
         if pixels % channels:
             plain: Tensor = shares @ looks.reshape(x.shape[0], -1, channels)
             return plain.mT.unsqueeze(-1)
-        # The same sum without re-reading: a row is a run of one channel's pixels. With channels
-        # last, which is how large maps lie in memory, nothing but the shares is copied.
+        # The same sum without reinterpreting: each row is a run of one channel's pixels. In
+        # channels-last memory format, used for large maps, only the shares are copied.
         runs = looks.mT.view(x.shape[0], -1, channels, channels)
         weights = shares.reshape(x.shape[0], -1, channels, pixels // channels).permute(0, 3, 2, 1)
         context: Tensor = (runs @ weights).sum(1).unsqueeze(-1)

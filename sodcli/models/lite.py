@@ -1,10 +1,9 @@
-"""Lite: an EfficientNet-Lite0 encoder and a light decoder; the network that ships by default.
+"""Lite: an EfficientNet-Lite0 encoder and a light decoder; the default network.
 
 Encoder: EfficientNet-Lite0 (Tan and Le, ICML 2019, arXiv 1905.11946; the Lite variant has ReLU6 in
-place of swish and no squeeze-and-excitation), with its batch norms folded into the convolutions
-from the start: it is always trained from pretrained weights, and normalises no batches. The decoder
-is our own: a global context block at stride 32, then sums from coarse to fine, refined by depthwise
-separable convolutions.
+place of swish and no squeeze-and-excitation). It always starts from pretrained weights, with the
+batch norms already folded into the convolutions. The decoder is our own: a global context block at
+stride 32, then sums from coarse to fine, refined by depthwise separable convolutions.
 """
 
 from typing import Final
@@ -18,7 +17,7 @@ from sodcli.models.resample import pad_to, resize
 
 STRIDE: Final = 32
 _STEM: Final = 32
-# Of each stage: blocks, kernel, stride of the first block, expansion, channels.
+# For each stage: blocks, kernel, stride of the first block, expansion, channels.
 STAGES: Final = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -30,15 +29,15 @@ STAGES: Final = (
 )
 _TAPS: Final = (0, 1, 2, 4, 6)  # the last stage at each of the strides 2, 4, 8, 16, 32
 _CHANNELS: Final = tuple(STAGES[stage][-1] for stage in _TAPS)
-_WIDTHS: Final = (32, 64, 64, 64, 96)  # of the decoder at the same strides
-_KERNELS: Final = ((3,), (5, 3), (5, 3), (5, 3))  # of the refining blocks, finest first
+_WIDTHS: Final = (32, 64, 64, 64, 96)  # decoder channels at the same strides
+_KERNELS: Final = ((3,), (5, 3), (5, 3), (5, 3))  # kernels of the refinement blocks, finest first
 _HEADS: Final = 4
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME", for even sides where the stride is 2.
+    """A convolution with TensorFlow's "SAME" padding; for stride 2, sides must be even.
 
-    There the right and the bottom get one row of zeros more than the left and the top.
+    With stride 2, the right and bottom get one more row or column of zeros than the left and top.
     """
 
     def __init__(
@@ -57,9 +56,9 @@ class SameConv(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel, narrow; around a skip where the shapes agree.
+    """1x1 expansion, depthwise convolution, 1x1 projection; residual if the shapes agree.
 
-    With an expansion of 1 nothing is widened.
+    With ``expansion`` 1 there is no expansion convolution.
     """
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int, expansion: int) -> None:
@@ -78,7 +77,7 @@ class InvertedResidual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """EfficientNet-Lite0 up to its last block."""
+    """EfficientNet-Lite0 up to its last inverted residual block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,9 +91,9 @@ class Encoder(nn.Module):
             wide = out
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map ``(N, 3, H, W)``, sides multiples of 32, to 16, 24, 40, 112 and 320 channels.
+        """Map ``(N, 3, H, W)``, sides multiples of 32, to features at strides 2, 4, 8, 16 and 32.
 
-        At strides 2, 4, 8, 16 and 32.
+        They have 16, 24, 40, 112 and 320 channels.
         """
         x = F.relu6(self.stem(x))
         features = []
@@ -106,7 +105,7 @@ class Encoder(nn.Module):
 
 
 class Refine(nn.Module):
-    """A depthwise separable convolution around a skip, then ReLU."""
+    """A depthwise separable convolution with a residual connection, then ReLU."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -119,9 +118,9 @@ class Refine(nn.Module):
 
 
 class GlobalContext(nn.Module):
-    """What the whole picture says to each place: channel gate and self-attention, each residual.
+    """Global context: a channel gate and residual self-attention, then a refinement block.
 
-    Attention is quadratic in the number of places: at stride 32 a picture of 288x288 pixels has 81.
+    Attention is quadratic in the number of positions: at stride 32 a 288x288 picture has 81.
     """
 
     def __init__(self, channels: int) -> None:

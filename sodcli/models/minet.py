@@ -21,13 +21,13 @@ _ORDER: Final = "hml"
 
 
 class Node(nn.Module):
-    """Batch norm of the sum of one convolution for each source, at the resolution of one level.
+    """Sum of one 3x3 convolution per source, then batch norm, at the resolution of one level.
 
     Args:
-        level: The level it stands at; finer sources are halved by averaging, coarser ones enlarged.
+        level: Level of the output; finer sources are average-pooled by 2, coarser ones enlarged.
         channels_in: Channels of each source.
-        channels_out: Channels it gives.
-        up: How coarser sources are enlarged.
+        channels_out: Output channels.
+        up: Interpolation mode for coarser sources.
     """
 
     def __init__(
@@ -59,20 +59,20 @@ class Node(nn.Module):
 
 
 class Stage(nn.ModuleDict):
-    """Nodes that work side by side, by their levels."""
+    """Parallel nodes, keyed by level."""
 
     def forward(self, levels: Levels) -> Levels:
-        """Map levels to the levels that there are nodes for, after ReLU."""
+        """Return the output of each node after ReLU, keyed by level."""
         return {name: F.relu(node(levels)) for name, node in self.items()}
 
 
 class Aggregate(nn.Module):
-    """AIM: refine one level of the backbone with its neighbours, around a skip.
+    """AIM: refine one level of the backbone with its neighbours, with a residual connection.
 
     Args:
-        channels: Channels of each level it is given, ``h`` first.
-        main: The level it refines.
-        channels_out: Channels it gives.
+        channels: Channels of each input level, ``h`` first.
+        main: The level to refine.
+        channels_out: Output channels.
     """
 
     def __init__(self, channels: Mapping[str, int], main: str, channels_out: int) -> None:
@@ -99,12 +99,12 @@ class Aggregate(nn.Module):
 
 
 class SelfInteract(nn.Module):
-    """SIM: exchange between a feature and its own half-size, narrower self.
+    """SIM: exchange between a feature and its half-resolution version with fewer channels.
 
     Args:
-        channels: Channels of the feature and of its narrower self.
-        residual: Add the input to the output. The published code does since 2021; weights of 2020
-            were trained without.
+        channels: Channels at full and at half resolution.
+        residual: Add the input to the output. The published code has done so since 2021; the
+            weights of 2020 were trained without it.
     """
 
     def __init__(self, channels: tuple[int, int], *, residual: bool) -> None:
@@ -129,7 +129,7 @@ class SelfInteract(nn.Module):
 
 
 def _neighbours(names: list[str]) -> dict[str, list[str]]:
-    """Return for each level itself and the levels next to it."""
+    """Map each level to itself and the adjacent levels."""
     return {b: names[max(i - 1, 0) : i + 2] for i, b in enumerate(names)}
 
 
@@ -174,7 +174,7 @@ class ConvNormReLU(nn.Sequential):
 
 
 class Decoder(nn.Module):
-    """Interact within each level and add it to the next finer one; keys are the strides."""
+    """Apply SIM at each level and add the result to the next finer level; keys are strides."""
 
     def __init__(self, encoder: _Encoder, *, sim_residual: bool) -> None:
         super().__init__()
@@ -234,15 +234,15 @@ class MINet(nn.Module):
     def forward(self, x: Tensor) -> Prediction:
         """Map ``(N, 3, H, W)``, normalised, H and W >= 32, to logits ``(N, 1, H, W)``.
 
-        The exchange needs sides that halve evenly, and the coarsest level two pixels to halve once
-        more: the picture is padded with its mean colour and the logits cropped.
+        AIM needs sides that halve exactly between levels, and SIM at least 2 px at the coarsest
+        level. The input is therefore padded with zeros, the mean colour, and the logits cropped.
         """
         padded = pad_to(x, self.multiple, least=2 * self.multiple)
         logits = self.decoder(self.aggregate(self.backbone(padded)), padded.shape[-2:])
         return Prediction(logits[..., : x.shape[-2], : x.shape[-1]])
 
     def aggregate(self, features: list[Tensor]) -> list[Tensor]:
-        """Map the backbone's five features, finest first, to as many of 64 (or 32) channels."""
+        """Map the backbone's features, finest first, to five of 64 channels (VGG's finest: 32)."""
         f0, f1, f2, f3, f4 = features
         inputs = [
             {"h": f0, "l": f1},

@@ -4,7 +4,7 @@ SDNet and STDNet (arXiv 2507.01182) mix a plain convolution (``cv``) with the ce
 angular (``ad``) and radial (``rd``) difference operators. Each operator is linear in its nine
 weights, so it equals an ordinary convolution with an *equivalent kernel*; the mix of all of them,
 weighted by ``softmax(scales)``, is one ordinary convolution too. Difference convolution
-reparameterisation (DCR) writes that one kernel down.
+reparameterisation (DCR) computes that kernel.
 """
 
 import copy
@@ -19,10 +19,10 @@ Norm = Literal["none", "operator", "sum"]
 M = TypeVar("M", bound=nn.Module)
 
 OPERATORS: Final = ("cv", "cd", "ad", "rd")
-# Where the nine taps stand in a 5x5 kernel, row by row, and every second place of its border.
+# Row-major indices in a 5x5 kernel: its inner 3x3, and every second position of its border.
 _INNER: Final = (6, 7, 8, 11, 12, 13, 16, 17, 18)
 _OUTER: Final = (0, 2, 4, 10, 14, 20, 22, 24)
-_SUBTRACTED: Final = (3, 0, 1, 6, 4, 2, 7, 8, 5)  # by ``ad``: the next tap around the centre
+_SUBTRACTED: Final = (3, 0, 1, 6, 4, 2, 7, 8, 5)  # by ``ad``: next tap around the centre
 _CENTRE: Final = 4
 _TINY_GAMMA: Final = 1e-6
 
@@ -54,21 +54,22 @@ def tap_map(operator: str) -> Tensor:
 
 @runtime_checkable
 class Foldable(Protocol):
-    """A module that knows the plain module it equals in eval mode."""
+    """A module that can return a plain module equivalent to it in eval mode."""
 
     def folded(self) -> nn.Module:
-        """Return the plain module; the original is left as it is."""
+        """Return the plain module; ``self`` is not modified."""
         ...
 
 
 class FoldedConv(nn.Module):
-    """The one convolution that a :class:`PixelDifferenceConv` equals.
+    """The plain convolution equivalent to a :class:`PixelDifferenceConv`.
 
     Attributes:
-        shift: ``(1, C, 1, 1)``, added *before* the zero-padded convolution, so that the padding
-            still stands for a normalised zero; ``None`` where there was no normalisation.
+        shift: ``(1, C, 1, 1)``, added *before* the zero padding, so that the padding is zero
+            after normalisation, as in training; ``None`` without input normalisation.
         conv: The convolution.
-        over_time: Whether the first axis is time, whose ends are held instead of zero-padded.
+        over_time: Whether the first spatial axis is time; its ends are then replicated instead of
+            zero-padded.
     """
 
     shift: Tensor | None
@@ -87,24 +88,25 @@ class FoldedConv(nn.Module):
 
 
 def hold_ends(x: Tensor) -> Tensor:
-    """Repeat the first and the last row of ``(N, C, T, W)``: beyond a clip its ends go on."""
+    """Pad ``(N, C, T, W)`` by replicating the first and the last frame once along T."""
     return F.pad(x, (0, 0, 1, 1), mode="replicate")
 
 
 class PixelDifferenceConv(nn.Module):
-    """A weighted mix of difference operators, in the form that is trained.
+    """A weighted mix of difference operators, in its training form.
 
     Args:
         channels: Input and output channels.
         operators: Names from cv, cd, ad, rd; theta is 1 throughout.
         groups: As in ``torch.nn.Conv2d``.
-        norm: ``"none"``; ``"operator"``, the published batch norm before the mix and after every
-            operator; or ``"sum"``, one before and one after the whole mix, which trains through
-            one convolution as ``"none"`` does. All three fold into the same plain convolution.
-        norm_in: Whether there is a norm before the mix at all.
-        bias: Whether the folded form carries a bias, zero where nothing is normalised.
-        over_time: Whether the first axis is time: its ends are then held, not zero-padded (STDC,
-            the spatio-temporal difference convolution). Not for ``rd``.
+        norm: ``"none"``: no batch norm. ``"operator"``: batch norm before the mix and after every
+            operator, as published. ``"sum"``: batch norm before and after the whole mix, so that
+            training runs one convolution, as with ``"none"``. All three fold into the same plain
+            convolution.
+        norm_in: Whether ``norm`` includes the batch norm before the mix.
+        bias: Whether the folded form has a bias; it is zero without normalisation.
+        over_time: Whether the first spatial axis is time; its ends are then replicated instead of
+            zero-padded (STDC, the spatio-temporal difference convolution). Not for ``rd``.
     """
 
     taps: Tensor
@@ -144,7 +146,7 @@ class PixelDifferenceConv(nn.Module):
     def mixed_kernel(self) -> Tensor:
         """Return the kernel of the whole mix, ``(out, in / groups, size, size)``.
 
-        Same function and same gradients as running every operator, for a fraction of the work.
+        Same function and same gradients as running every operator, at a fraction of the cost.
         """
         return torch.einsum("n,noihw->oihw", self.scales.softmax(0), self.operator_kernels())
 
@@ -155,7 +157,7 @@ class PixelDifferenceConv(nn.Module):
         return self._after_mix(self._conv(self._before_mix(x), self.mixed_kernel()))
 
     def branches(self, x: Tensor) -> Tensor:
-        """Run every operator on its own, then mix: the published training form.
+        """Run every operator separately, then mix: the published training form.
 
         Batch norm after each operator needs each operator's own statistics.
         """
@@ -168,7 +170,7 @@ class PixelDifferenceConv(nn.Module):
         return self._after_mix(mixed)
 
     def folded(self) -> FoldedConv:
-        """Return the plain convolution this equals in eval mode, borders included (DCR)."""
+        """Return the plain convolution equivalent in eval mode, also at the borders (DCR)."""
         with torch.no_grad():
             kernel, bias = self._absorb_norms()
             shift, gain = self._absorb_norm_in()
@@ -201,7 +203,7 @@ class PixelDifferenceConv(nn.Module):
         return (0 if self.over_time else self.size // 2), self.size // 2
 
     def _absorb_norms(self) -> tuple[Tensor, Tensor]:
-        """Return the kernel and the bias of the mix with the norms behind it."""
+        """Return the kernel and the bias of the mix with its output norms folded in."""
         if not self.norms:
             kernel = self.mixed_kernel()
             return kernel, kernel.new_zeros(len(kernel))
@@ -213,10 +215,10 @@ class PixelDifferenceConv(nn.Module):
         return kernel, torch.einsum("n,no->o", mix, torch.stack(offsets))
 
     def _absorb_norm_in(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the shift before and the gain inside the (depthwise) convolution.
+        """Return the shift before the (depthwise) convolution and the gain of its kernel.
 
-        A vanishing gamma would divide by zero; a tiny one gives the same output to float32's
-        precision, because the channel is then constant.
+        A gamma near zero is replaced by a tiny one, to avoid a division by zero. The channel is
+        constant then, so the output is the same to float32 precision.
         """
         if self.norm_in is None:
             return None, None
@@ -227,9 +229,9 @@ class PixelDifferenceConv(nn.Module):
 
 
 class SpelledOut(nn.Module):
-    """A :class:`PixelDifferenceConv` that runs every operator on its own, whatever its norms are.
+    """A :class:`PixelDifferenceConv` that runs every operator separately, for every ``norm``.
 
-    What folding is checked against: the mix itself computes with the kernel that DCR stores.
+    The reference for testing DCR: the mix's own ``forward`` already uses the merged kernel.
     """
 
     def __init__(self, mix: PixelDifferenceConv) -> None:
@@ -247,19 +249,19 @@ def reparameterise(module: M) -> M:
 
 
 def spelled_out(module: M) -> M:
-    """Return a copy of ``module`` in which no operators share a convolution; in eval mode."""
+    """Return a copy of ``module`` in which every operator runs separately; in eval mode."""
     return _replaced(
         module, lambda child: SpelledOut(child) if isinstance(child, PixelDifferenceConv) else None
     )
 
 
 def is_folded(module: nn.Module) -> bool:
-    """Say whether nothing is left in ``module`` that :func:`reparameterise` would change."""
+    """Return True if ``module`` has nothing left that :func:`reparameterise` would fold."""
     return not any(isinstance(child, Foldable) for child in module.modules())
 
 
 def _replaced(module: M, other: Callable[[nn.Module], nn.Module | None]) -> M:
-    """Return a copy in eval mode in which children stand that ``other`` gave for the old ones."""
+    """Return a copy in eval mode; ``other`` returns a child's replacement or ``None``."""
     changed = copy.deepcopy(module).eval()
     for parent in list(changed.modules()):
         for name, child in list(parent.named_children()):
@@ -282,6 +284,6 @@ def _statistics(norm: nn.Module) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return the gain and the offset that a batch norm is in eval mode."""
+    """Return the gain and the offset of a batch norm in eval mode."""
     gamma, beta, mean, sigma = _statistics(norm)
     return gamma / sigma, beta - mean * gamma / sigma

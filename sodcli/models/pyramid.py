@@ -1,7 +1,7 @@
 """Image pyramid and pyramid blending of InSPyReNet (ACCV 2022, arXiv 2209.09475, section 3).
 
-A saliency map is a pyramid: the coarsest map, and for each finer level a Laplacian that holds what
-the enlarged coarser map lacks. All functions take one-channel maps ``(N, 1, H, W)``.
+A saliency map is decomposed into the coarsest map and, for each finer level, a Laplacian: the
+difference to the enlarged coarser map. All functions take one-channel maps ``(N, 1, H, W)``.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def reduce(x: Tensor) -> Tensor:
 
 
 def expand(x: Tensor) -> Tensor:
-    """Return the map at exactly twice its size: zeros between its pixels, then four blurs' worth.
+    """Double the size: insert zeros between the pixels, then blur with gain 4; sides >= 2.
 
-    Sides >= 2. Only one pixel in four is set, hence the factor.
+    The gain compensates for the zeros: only one pixel in four is set.
     """
     spread = F.pixel_shuffle(F.pad(x, (0, 0, 0, 0, 0, 3)), 2)
     return _blur(spread, gain=4)
@@ -43,17 +43,17 @@ def expand(x: Tensor) -> Tensor:
 def reconstruct(coarse: Tensor, laplacian: Tensor) -> Tensor:
     """Return the next finer map, at twice the size of ``coarse``.
 
-    A Laplacian of another size is resized with meeting corners, as published.
+    A Laplacian of another size is resized with ``align_corners=True``, as published.
     """
     finer = expand(coarse)
     return finer + resize(laplacian, finer.shape[-2:], corners=True)
 
 
 def transition(logits: Tensor, size: int) -> Tensor:
-    """Return 1 where the saliency goes from one side to the other within ``size`` pixels, else 0.
+    """Return a mask of the transitions between subject and background: 1 near them, else 0.
 
-    That is where the dilation of the map exceeds its erosion by more than a half; the structuring
-    element is a disc (section 3.3 of the paper).
+    It is 1 where the dilation of the saliency exceeds its erosion by more than 0.5. The structuring
+    element is a disc ``size`` pixels wide (section 3.3 of the paper).
     """
     saliency = logits.sigmoid()
     change = _dilate(saliency, size) + _dilate(-saliency, size)
@@ -61,17 +61,17 @@ def transition(logits: Tensor, size: int) -> Tensor:
 
 
 def blend(coarse: Tensor, laplacians: Sequence[Tensor]) -> Tensor:
-    """Build on the map of the small picture with the Laplacians of the large one.
+    """Refine the saliency map of the small picture with the Laplacians of the large one.
 
-    Each level takes a Laplacian only near the transitions of the level under it, so that the large
-    picture adds detail to the objects that the small one found, and no others (section 3.3).
+    Each level uses its Laplacian only near the transitions of the next coarser level, so that the
+    large picture adds detail to objects found in the small one, but no new objects (section 3.3).
 
     Args:
         coarse: Logits of the small picture at the size of the large one's coarsest map.
-        laplacians: Of the large picture, coarsest first; up to three.
+        laplacians: Laplacians of the large picture, coarsest first; up to three.
 
     Returns:
-        Logits, doubled in size once for each Laplacian.
+        Logits; each Laplacian doubles the size.
     """
     for size, laplacian in zip(_TRANSITIONS, laplacians, strict=False):
         mask = resize(transition(coarse, size), laplacian.shape[-2:])
@@ -80,16 +80,17 @@ def blend(coarse: Tensor, laplacians: Sequence[Tensor]) -> Tensor:
 
 
 def disc_rows(size: int) -> list[int]:
-    """Return how far each row of a disc ``size`` pixels wide reaches left and right of its middle.
+    """Return the half-width in pixels of each row of a disc ``size`` pixels wide.
 
-    The disc is the ellipse of OpenCV, which the published network was trained with.
+    The disc is OpenCV's elliptical structuring element, which the published network was trained
+    with.
     """
     radius = size // 2
     return [round((radius**2 - dy**2) ** 0.5) for dy in range(-radius, radius + 1)]
 
 
 def _dilate(x: Tensor, size: int) -> Tensor:
-    """Return the maximum under the disc; what lies outside the map does not compete."""
+    """Dilate with the disc; pixels outside the map are ignored."""
     height, radius = x.shape[-2], size // 2
     padded = F.pad(x, (0, 0, radius, radius), value=-torch.inf)
     result = x

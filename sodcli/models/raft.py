@@ -1,4 +1,4 @@
-"""RAFT, optical flow by recurrent all-pairs field transforms, as torchvision has it.
+"""RAFT: optical flow by recurrent all-pairs field transforms, in torchvision's implementation.
 
 Paper: ECCV 2020, arXiv 2003.12039.
 """
@@ -14,15 +14,15 @@ from torch.nn import functional as F
 from sodcli.errors import UsageError
 
 _MULTIPLE: Final = 8
-_SMALLEST: Final = 128  # sides in pixels; at an eighth of them four levels are correlated
+_SMALLEST: Final = 128  # minimum side in pixels, for four correlation levels at 1/8 resolution
 
 
 class RaftFlow:
-    """A flow estimator (``imaging.flow.FlowEstimator``) with RAFT behind it.
+    """A flow estimator (``imaging.flow.FlowEstimator``) that uses RAFT.
 
     Args:
-        module: From :func:`build`, with its weights.
-        device: Where it runs.
+        module: The network from :func:`build`, with its weights loaded.
+        device: The device it runs on.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -37,7 +37,7 @@ class RaftFlow:
         return np.ascontiguousarray(pixels)
 
     def _input(self, rgb: NDArray[np.uint8]) -> Tensor:
-        """Return ``(1, 3, H', W')`` in [-1, 1], the edges drawn out to sides that RAFT takes."""
+        """Return ``(1, 3, H', W')`` in [-1, 1], edge-padded to a size that RAFT accepts."""
         x = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device)
         x = x.permute(2, 0, 1)[None] / 127.5 - 1
         down, right = (
@@ -47,7 +47,7 @@ class RaftFlow:
 
 
 class Raft(nn.Module):
-    """torchvision's network, with its last round's answer only.
+    """torchvision's network; returns the flow of the last iteration only.
 
     Args:
         size: ``"small"`` or ``"large"``.
@@ -64,7 +64,7 @@ class Raft(nn.Module):
         """Return the flow between two ``(N, 3, H, W)`` in [-1, 1]: ``(N, 2, H, W)`` in pixels.
 
         Raises:
-            UsageError: If there is one frame only.
+            UsageError: If ``other`` is missing.
         """
         if other is None:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""RCRNet: salient objects in pictures and, with its recurrent module, in clips of a film.
+"""RCRNet: salient object detection in pictures and, with its recurrent module, in film clips.
 
 Paper: ICCV 2019, arXiv 1908.04051.
 """
@@ -17,12 +17,12 @@ from sodcli.models.resample import resize
 
 
 class ASPP(nn.Module):
-    """Look at a feature through several dilations and as a whole, and merge what is seen.
+    """Atrous spatial pyramid pooling: 1x1 and dilated 3x3 branches and global average pooling.
 
     Args:
-        channels_in: Of the feature.
-        channels_out: Of each branch and of the result.
-        dilations: One branch of 3x3 for each, beside the one of 1x1.
+        channels_in: Input channels.
+        channels_out: Channels of each branch and of the output.
+        dilations: Dilation of each 3x3 branch.
     """
 
     def __init__(self, channels_in: int, channels_out: int, dilations: Sequence[int]) -> None:
@@ -47,10 +47,10 @@ class ASPP(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """Every place of a clip hears of every other one (arXiv 1711.07971), dot-product version.
+    """Non-local block over all positions of a clip (arXiv 1711.07971), dot-product version.
 
-    Nothing is normalised but by the number of places, so the product is taken in the order that
-    never builds the matrix of all pairs of places: ``theta^T (phi g^T)``.
+    The attention is divided by the number of positions and has no softmax, so the product is
+    computed as ``theta^T (phi g^T)``, without the matrix of all pairs of positions.
     """
 
     def __init__(self, channels: int) -> None:
@@ -89,7 +89,7 @@ class ConvGRU(nn.Module):
 
 
 class NonLocalRecurrent(nn.Module):
-    """NER: non-local, forth and back through time, non-local."""
+    """NER: non-local block, bidirectional ConvGRU over time, non-local block."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,8 +100,8 @@ class NonLocalRecurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, T, C, H, W)`` to the same shape.
 
-        The first frame is its own past; the way back starts from where the way forth ended, and
-        reads the states of the way forth.
+        The forward pass over time starts with the first frame as its state. The backward pass
+        starts with the last forward state and takes the forward states as inputs.
         """
         frames = self.before(x.transpose(1, 2)).unbind(2)
         state = frames[0]
@@ -117,16 +117,16 @@ class NonLocalRecurrent(nn.Module):
 
 CHANNELS: Final = (256, 512, 1024, 2048)
 _LAYERS: Final = ("layer1", "layer2", "layer3", "layer4")
-# Stride of the finest feature's successors, and the dilation of every block, by output stride.
+# Stride of each layer and dilation of all its blocks, by output stride.
 _STRIDES: Final = {16: (1, 2, 2, 1), 8: (1, 2, 1, 1)}
 _STAGE_DILATIONS: Final = {16: (1, 1, 1, 2), 8: (1, 1, 2, 2)}
 
 
 class DilatedResNet(nn.Module):
-    """Four features, at /4, /8, /16 (or /8) and again /16 (or /8).
+    """ResNet-50 with four features, at /4, /8, /16 (or /8) and again /16 (or /8).
 
     Args:
-        channels_in: Of the input.
+        channels_in: Input channels.
         output_stride: 16 or 8.
     """
 
@@ -153,9 +153,9 @@ class DilatedResNet(nn.Module):
 
 
 def _dilate(layer: Any, stride: int, dilation: int) -> None:
-    """Give a layer its stride and all its blocks one dilation.
+    """Set the stride of a layer and the dilation of all its blocks.
 
-    timm's own ``output_stride`` leaves the first block the dilation of the layer before.
+    timm's own ``output_stride`` gives the first block the dilation of the previous layer.
     """
     for block in layer:
         block.conv2.dilation = block.conv2.padding = (dilation, dilation)
@@ -167,7 +167,7 @@ _CONTEXT: Final = 256
 _REFINED: Final = 128
 _SKIP: Final = 96
 _DILATIONS: Final = {16: (6, 12, 18), 8: (12, 24, 36)}
-_BIAS: Final = 0.001  # of fresh norms and convolutions, as published
+_BIAS: Final = 0.001  # initial bias of norms and convolutions, as published
 
 
 class _Reduce(Bottleneck):
@@ -175,7 +175,7 @@ class _Reduce(Bottleneck):
 
 
 class Refine(nn.Module):
-    """Merge a feature of the backbone, made narrow, into what comes from above."""
+    """Reduce the channels of a backbone feature and merge it with the coarser decoder feature."""
 
     def __init__(self, channels_in: int, channels_above: int) -> None:
         super().__init__()
@@ -213,10 +213,10 @@ class Decoder(nn.Module):
 
 
 class FrameNet(nn.Module):
-    """What sees a single frame: backbone, context, decoder.
+    """The parts that process single frames: backbone, ASPP and decoder.
 
     Args:
-        channels_in: Of the input.
+        channels_in: Input channels.
         output_stride: 16 or 8.
     """
 
@@ -235,10 +235,10 @@ class FrameNet(nn.Module):
 
 
 class RCRNet(nn.Module):
-    """The image model; its batch norms never learn statistics, only scale and shift.
+    """The image model; training updates its batch norms' scale and shift, not their statistics.
 
     Args:
-        channels_in: Of the input.
+        channels_in: Input channels.
         output_stride: 16 or 8.
     """
 
@@ -253,7 +253,7 @@ class RCRNet(nn.Module):
         return Prediction(self.backbone.decoder(features, context, x.shape[-2:]))
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of all but the batch norms, which stay as they are in use."""
+        """Set the mode of all modules except the batch norms, which stay in eval mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -273,7 +273,7 @@ class FilmRCRNet(RCRNet):
         return Prediction(self.decode(self.features(x.flatten(0, 1)), x.shape[1], x.shape[-2:]))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return what is needed of each of ``(N, 3, H, W)`` frames."""
+        """Return the features and the context of frames ``(N, 3, H, W)``; see :class:`FrameNet`."""
         features: list[Tensor] = self.backbone(x)
         return features
 
@@ -284,10 +284,10 @@ class FilmRCRNet(RCRNet):
         size_hw: tuple[int, ...],
         newest: int | None = None,
     ) -> Tensor:
-        """Return the logits, ``(N, T, 1, H, W)``, of ``(N * T, ...)`` features.
+        """Return logits ``(N, T, 1, H, W)`` for features ``(N * T, ...)``.
 
-        With ``newest``, those of so many frames at the end of each clip. Frames are decoded one by
-        one: at the input's size they need the most memory.
+        With ``newest``, only those of the last ``newest`` frames of each clip. Frames are decoded
+        one at a time to limit memory, which peaks at the input's size.
         """
         *levels, context = (y.view(-1, frames, *y.shape[1:]) for y in features)
         states = self.recurrent(context)
@@ -302,8 +302,8 @@ def build(*, recurrent: bool = False, output_stride: int = 16) -> RCRNet:
     """Return the network with fresh weights.
 
     Args:
-        recurrent: The model for clips, instead of the one for pictures.
-        output_stride: Of the backbone: 16, or 8 as the paper's finer variant.
+        recurrent: Build the model for clips instead of the one for pictures.
+        output_stride: Output stride of the backbone: 16, or 8 for the paper's finer variant.
     """
     return FilmRCRNet(output_stride) if recurrent else RCRNet(output_stride=output_stride)
 

@@ -1,4 +1,4 @@
-"""Bring feature maps and pictures to a size."""
+"""Resize and pad feature maps and pictures."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,9 +8,10 @@ def resize(x: Tensor, size_hw: tuple[int, ...], *, corners: bool = False) -> Ten
     """Resize ``(N, C, H, W)`` bilinearly, without antialiasing, to ``size_hw``.
 
     Args:
-        x: What to resize; returned as it is when it has that size.
+        x: The tensor to resize; returned unchanged if it already has that size.
         size_hw: Height and width.
-        corners: Let the centres of the corner pixels meet, instead of the outer edges.
+        corners: Align the centres of the corner pixels instead of their outer edges
+            (``align_corners=True``).
     """
     if x.shape[-2:] == size_hw:
         return x
@@ -18,35 +19,36 @@ def resize(x: Tensor, size_hw: tuple[int, ...], *, corners: bool = False) -> Ten
 
 
 def round_up(side: int, multiple: int) -> int:
-    """Return the least multiple of ``multiple`` that is not below ``side``.
+    """Return ``side`` rounded up to a multiple of ``multiple``.
 
-    Written with positive numbers only, so that an exported graph, whose division cuts towards
-    zero, computes the same.
+    Only positive numbers are divided, because division in an exported graph truncates towards
+    zero.
     """
     return (side + multiple - 1) // multiple * multiple
 
 
 def round_to(side: int, multiple: int) -> int:
-    """Return the multiple of ``multiple``, an even number, next to ``side``; ties to even ones.
+    """Return ``side`` rounded to the nearest multiple of ``multiple``, which must be even.
 
-    The same as ``round(side / multiple) * multiple``, in whole numbers, which a graph can compute.
+    Equal to ``round(side / multiple) * multiple``, ties to even included, but in integer
+    arithmetic, which an exported graph can compute.
     """
     whole, rest = side // multiple, side % multiple
     return (whole + (rest + whole % 2 + multiple // 2 - 1) // multiple) * multiple
 
 
 def pad_to(x: Tensor, multiple: int, *, least: int = 1) -> Tensor:
-    """Append zeros below and on the right until both sides are multiples of ``multiple``.
+    """Pad with zeros at the bottom and right until both sides are multiples of ``multiple``.
 
     Args:
         x: ``(N, C, H, W)``; zero is the mean colour of a normalised picture.
-        multiple: Of it both sides become multiples.
-        least: No side stays under this many pixels.
+        multiple: Both sides become multiples of it.
+        least: Minimum of both sides in pixels.
     """
     height, width = (_at_least(least, round_up(side, multiple)) for side in x.shape[-2:])
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
 
 
 def _at_least(least: int, side: int) -> int:
-    """Return ``max(least, side)``, without a choice that a graph would make once and for all."""
+    """Return ``max(least, side)`` without a branch, which tracing would make constant."""
     return side + (least - side + abs(least - side)) // 2

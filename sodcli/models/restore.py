@@ -1,4 +1,4 @@
-"""Load the tensors of a weights file into the network that they belong to."""
+"""Load the tensors of a weights file into their network."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -46,11 +46,13 @@ _RGB: Final = 3
 
 
 def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
-    """Return ``spec``'s network with the weights of ``raw``, in eval mode, in the file's form.
+    """Return ``spec``'s network with the weights of ``raw``, in eval mode.
+
+    The network is in the form of the file, training or folded.
 
     Raises:
-        WeightsError: If keys or shapes do not fit; the message names the model that they do fit,
-            if there is one.
+        WeightsError: If keys or shapes do not fit; the message names the model that they fit, if
+            there is one.
     """
     converted = convert(spec, raw)
     if converted is None:
@@ -66,16 +68,16 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
 def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
     """Copy the tensors of ``raw`` into ``module``, as the start of training.
 
-    ``raw`` may hold a backbone only, or belong to another model with the same backbone (STDNet
-    starts from SDNet), of which the backbone is copied. If the first convolution of ``module`` has
+    ``raw`` may hold only a backbone, or another model with the same backbone (STDNet starts from
+    SDNet); in that case only the backbone is copied. If the first convolution of ``module`` has
     more than three input channels (FGPLG), the additional ones keep their initial values, as
     published.
 
     Returns:
-        The number of tensors that were copied.
+        The number of copied tensors.
 
     Raises:
-        WeightsError: If a tensor of ``raw`` has no place in ``module``, or none has.
+        WeightsError: If ``module`` has no match for a tensor of ``raw``, or no key is known.
     """
     target = module.state_dict()
     converted = convert(spec, raw) or _backbone_of(raw, target)
@@ -101,10 +103,10 @@ def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
 
 
 def convert(spec: ModelSpec, raw: RawWeights) -> Converted | None:
-    """Return the tensors of ``raw`` under our keys, or ``None`` if they are another model's.
+    """Return the tensors of ``raw`` under our keys, or ``None`` if they belong to another model.
 
     Raises:
-        WeightsError: If the metadata of one of our own files is damaged.
+        WeightsError: If the metadata of a file in our own format is damaged.
     """
     if not raw.ours:
         return layout(spec.layout).to_ours(raw.state)
@@ -145,7 +147,7 @@ def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | N
 
 
 def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Add ``target``'s additional input channels to a first convolution for RGB."""
+    """Append ``target``'s additional input channels to the first convolution of an RGB model."""
     given, fresh = state.get(_FIRST), target.get(_FIRST)
     if given is None or fresh is None or fresh.shape[1] <= _RGB:
         return state
@@ -161,7 +163,7 @@ def _shaped(spec: ModelSpec, converted: Converted) -> nn.Module:
 
 
 def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Return in words how the keys and shapes of ``state`` differ from ``module``'s; else empty."""
+    """Describe how keys and shapes of ``state`` differ from ``module``'s; empty if they match."""
     target = module.state_dict()
     missing = [key for key in target if key not in state]
     extra = [key for key in state if key not in target]
@@ -172,7 +174,7 @@ def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
 
 
 def _unknown_keys(spec: ModelSpec, raw: RawWeights) -> str:
-    """Say which keys of a published file differ from those of ``spec``, if most do not."""
+    """Describe how the keys of a published file differ from those of ``spec``."""
     module = _shaped(spec, Converted({}))
     published = layout(spec.layout).to_published(module.state_dict())
     if len(published.keys() & raw.state.keys()) * 2 < len(published):

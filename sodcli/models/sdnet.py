@@ -1,4 +1,4 @@
-"""SDNet and SDNet-A: salient objects in pictures with under a million parameters.
+"""SDNet and SDNet-A: salient object detection in pictures with under a million parameters.
 
 Paper: arXiv 2507.01182 (TPAMI 2025).
 """
@@ -18,7 +18,7 @@ _DILATIONS: Final = ((1, 3), (1, 3, 5), (3, 5, 7, 9), (5, 7, 9, 11))
 
 
 class Decoder(nn.Module):
-    """Enrich each stage, then merge from the coarsest to the finest."""
+    """Apply CDCM and CSAM to each stage, then merge from the coarsest to the finest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SDNet(nn.Module):
 
 
 def build(*, backbone: str = "sdnet", norm: Norm = "none") -> SDNet:
-    """Return the network with fresh weights, in the form that is trained.
+    """Return the network in its training form, with fresh weights.
 
     Args:
         backbone: ``"sdnet"``, or ``"sdnet-a"`` with MobileViT blocks.

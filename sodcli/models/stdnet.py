@@ -1,7 +1,7 @@
-"""STDNet and STDNet-A: salient objects in clips of a film, with about a million parameters.
+"""STDNet and STDNet-A: salient object detection in film clips, with about a million parameters.
 
 Paper: arXiv 2507.01182 (TPAMI 2025). The backbones are those of SDNet and SDNet-A; the decoder
-looks at each stage in space and, through spatio-temporal difference convolutions, in time.
+processes each stage in space and, with spatio-temporal difference convolutions, in time.
 """
 
 from typing import Final
@@ -18,11 +18,11 @@ from sodcli.models.resample import resize
 _WIDTH: Final = 24
 _OPERATORS: Final = ("cv", "cd", "ad")
 _DILATIONS: Final = (3, 5)
-_REACH: Final = 2  # frames to each side that GlobalTemporal looks at
+_REACH: Final = 2  # frames before and after that GlobalTemporal depends on
 
 
 class Project(nn.Module):
-    """1x1 convolution and batch norm, with a ReLU behind them unless told otherwise."""
+    """1x1 convolution, batch norm and, by default, ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, *, relu: bool = True) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Project(nn.Module):
 
 
 class GlobalSpatial(nn.Module):
-    """CDCM for films: reduce the channels, then add what two dilations see."""
+    """CDCM for films: reduce the channels, then add two dilated convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ class GlobalTemporal(nn.Module):
         self.project2 = Project(2 * _WIDTH, _WIDTH)
 
     def forward(self, x: Tensor, frames: int, newest: int) -> Tensor:
-        """Map ``(N * T, 48, H, W)`` to the ``newest`` frames' ``(N * T', 24, H, W)``.
+        """Map ``(N * T, 48, H, W)`` to ``(N * newest, 24, H, W)``, the last frames of each clip.
 
-        ``frames`` is T. Each of the two convolutions sees one frame ahead and one back.
+        ``frames`` is T. Each of the two convolutions uses one frame before and one after.
         """
         x = _split(x, frames)
         rows = x.permute(0, 3, 2, 1, 4).flatten(0, 1)  # every row of pixels is a (T, W) picture
@@ -80,7 +80,7 @@ class GlobalTemporal(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the coarsest stage to the finest, each in space and in time."""
+    """Process stages in space and time, merging from the coarsest to the finest."""
 
     def __init__(self, norm: Norm) -> None:
         super().__init__()
@@ -95,15 +95,15 @@ class Decoder(nn.Module):
         self.project_final = zero_bias(nn.Conv2d(_WIDTH, 1, 1))
 
     def project(self, features: list[Tensor]) -> list[Tensor]:
-        """Narrow the four stages of N frames to 24, 24, 24 and 48 channels, frame by frame."""
+        """Reduce the four stages of N frames to 24, 24, 24 and 48 channels, frame by frame."""
         return [project(x) for project, x in zip(self.project1, features, strict=True)]
 
     def forward(self, features: list[Tensor], frames: int, newest: int) -> Tensor:
-        """Map what :meth:`project` gave of ``N * T`` frames to logits at half the input's size.
+        """Map the output of :meth:`project` for ``N * T`` frames to logits at half size.
 
-        Only the ``newest`` of the T ``frames`` are answered: ``(N * newest, 1, H / 2, W / 2)``. A
-        stage's answer for a frame takes its input of two frames more on each side, so the coarser
-        a stage, the more frames it has to look at; none is computed in vain.
+        Returns the last ``newest`` of the T ``frames`` only: ``(N * newest, 1, H / 2, W / 2)``. The
+        output of a stage for one frame depends on two more frames on each side, so coarser stages
+        process more frames. Frames that the result does not depend on are skipped.
         """
         merged: Tensor | None = None
         for stage in reversed(range(len(features))):
@@ -134,7 +134,7 @@ class STDNet(nn.Module):
         return Prediction(self.decode(self.features(x.flatten(0, 1)), frames, x.shape[-2:]))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return all that a clip needs of each of its frames, which depends on no other frame.
+        """Return the per-frame features for :meth:`decode`; frames are independent of each other.
 
         Args:
             x: ``(N, 3, H, W)``, normalised, sides >= 16.
@@ -154,11 +154,11 @@ class STDNet(nn.Module):
         """Return the logits of clips from the :meth:`features` of their frames.
 
         Args:
-            features: Four tensors ``(N * T, C, h, w)``, a clip's frames next to each other.
-            frames: T, at least 1. Beyond a clip its first and last frame are held, so a clip of
-                one frame is answered like one in which nothing moves.
-            size_hw: Height and width of the answer: the input's.
-            newest: Answer only so many frames, the last ones, with the same numbers for less work.
+            features: Four tensors ``(N * T, C, h, w)``, the frames of a clip in sequence.
+            frames: T, at least 1. The first and last frame are replicated beyond the clip, so a
+                clip of one frame gives the same logits as a clip without motion.
+            size_hw: Height and width of the logits: those of the input.
+            newest: Return only the last ``newest`` frames: the same values for less work.
 
         Returns:
             ``(N, T, 1, H, W)``, or ``(N, newest, 1, H, W)``.
@@ -168,12 +168,12 @@ class STDNet(nn.Module):
 
 
 def build(*, backbone: str = "sdnet", norm: Norm = "operator") -> STDNet:
-    """Return the network with fresh weights, in the form that is trained.
+    """Return the network in its training form, with fresh weights.
 
     Args:
         backbone: ``"sdnet"``, or ``"sdnet-a"`` with MobileViT blocks.
         norm: Batch norm inside the difference convolutions of blocks and clips:
-            see :class:`sodcli.models.pdc.PixelDifferenceConv`. Other norms are always there.
+            see :class:`sodcli.models.pdc.PixelDifferenceConv`. All other norms are always present.
     """
     return STDNet(backbone, norm)
 
@@ -190,5 +190,5 @@ def _last(x: Tensor, count: int, axis: int) -> Tensor:
 
 
 def _split(x: Tensor, inner: int) -> Tensor:
-    """Take the first axis apart into two, the second of length ``inner``."""
+    """Split the first axis into two, the second of length ``inner``."""
     return x.reshape(-1, inner, *x.shape[1:])

@@ -1,7 +1,7 @@
 """Swin transformer, base size, in the form that dense prediction uses (arXiv 2103.14030).
 
-timm's has the same weights but rolls a map before it pads it to whole windows, where the published
-one pads first: sides that are not multiples of 12 tokens then get other numbers.
+timm's implementation has the same weights, but rolls a map before padding it to whole windows; the
+published one pads first. The outputs differ if a side is not a multiple of 12 tokens.
 """
 
 from itertools import islice
@@ -17,11 +17,11 @@ from sodcli.models.resample import round_up
 _PATCH: Final = 4
 _WINDOW: Final = 12
 _SHIFT: Final = _WINDOW // 2
-_APART: Final = -100.0  # added to the attention between tokens that the roll brought together
+_APART: Final = -100.0  # mask value for tokens that are adjacent only because of the roll
 _DEPTHS: Final = (2, 2, 18, 2)
 _HEADS: Final = (4, 8, 16, 32)
 _DROP: Final = 0.2
-_STD: Final = 0.02  # of fresh weights; the published cut at 2 is 100 sigma away
+_STD: Final = 0.02  # of initial weights; the published truncation at 2 is 100 sigma
 CHANNELS: Final = (128, 128, 256, 512, 1024)
 
 
@@ -42,15 +42,15 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map windows ``(N, windows, tokens, C)`` to the same shape.
 
-        ``mask`` is added to the attention; ``(windows, 1, tokens, tokens)``.
+        ``mask``, ``(windows, 1, tokens, tokens)``, is added to the attention logits.
         """
         bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)[None]
         bias = bias if mask is None else bias + mask
         mixed = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        if exporting():  # a graph for any number of items has no loop over them
+        if exporting():  # a graph with a dynamic batch size cannot loop over the batch
             return self._together(mixed, bias)
-        # One item at a time: PyTorch's fused attention wants four dimensions, and the same bias
-        # for all items.
+        # One item at a time: PyTorch's fused attention takes 4-D tensors, and all items share
+        # one bias.
         items = []
         for item in mixed:
             query, key, value = item.permute(2, 0, 3, 1, 4)
@@ -81,13 +81,13 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Window attention and a perceptron, each after a layer norm and around a skip.
+    """Window attention and an MLP, each with pre-norm (layer norm) and a residual connection.
 
     Args:
         width: Channels.
-        heads: Of the attention.
-        shift: Tokens by which the windows are moved down and right.
-        drop: Chance that an item of a batch skips a branch in training (stochastic depth).
+        heads: Attention heads.
+        shift: Shift of the windows, down and right, in tokens.
+        drop: Probability that a batch item skips a branch in training (stochastic depth).
     """
 
     def __init__(self, width: int, heads: int, *, shift: int, drop: float) -> None:
@@ -104,7 +104,7 @@ class Block(nn.Module):
         return x + self._kept(self.mlp(self.norm2(x)))
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Attend in windows; tokens of the padding take part like all others, as published."""
+        """Apply window attention; padding tokens are not masked, as published."""
         height, width = x.shape[1:3]
         down, right = whole(height), whole(width)
         if (down, right) != (height, width):
@@ -125,7 +125,7 @@ class Block(nn.Module):
 
 
 class Merge(nn.Module):
-    """Make one token of twice the width out of two by two; odd sides are padded with zeros."""
+    """Merge 2x2 tokens into one of twice the width; odd sides are padded with zeros."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class Stage(nn.Module):
         self.downsample = nn.Identity() if last else Merge(width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(N, H, W, C)`` to the same shape, and to what the next stage starts from."""
+        """Map ``(N, H, W, C)`` to the stage's output, same shape, and the next stage's input."""
         mask = window_mask(x.shape[1:3]).to(x)
         for block in self.blocks:
             x = block(x, mask)
@@ -161,7 +161,7 @@ class Stage(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """One token for four by four pixels."""
+    """Embed each 4x4 patch of pixels as one token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -220,8 +220,9 @@ def join_windows(windows: Tensor, size_hw: tuple[int, int]) -> Tensor:
 def window_mask(size_hw: torch.Size) -> Tensor:
     """Return the mask for shifted windows, ``(windows, 1, tokens, tokens)``.
 
-    After the roll the last window of a row or column holds tokens from both ends of the map; they
-    do not see each other. The published network keeps this even where the map is one window.
+    After the roll the last window of a row or column holds tokens from both ends of the map; the
+    mask blocks attention between them. The published network does so even if the map is a single
+    window.
     """
     rows, columns = (_ends(whole(side)) for side in size_hw)
     region = split_windows((3 * rows[:, None] + columns)[None, ..., None])[0]
@@ -229,7 +230,7 @@ def window_mask(size_hw: torch.Size) -> Tensor:
 
 
 def _ends(side: int) -> Tensor:
-    """Return 0 before the last window, then 1, and 2 for what the roll moved to the end."""
+    """Return 0 before the last window, then 1, and 2 for positions that the roll moved there."""
     place = torch.arange(side)
     return (place >= side - _WINDOW).int() + (place >= side - _SHIFT).int()
 

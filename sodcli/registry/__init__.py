@@ -1,4 +1,4 @@
-"""models.toml as frozen, checked values."""
+"""The entries of models.toml as validated, immutable objects."""
 
 from sodcli.registry.register import Registry, default_registry
 from sodcli.registry.specs import (

@@ -1,4 +1,4 @@
-"""Read models.toml into frozen, checked values."""
+"""Read models.toml into validated, immutable objects."""
 
 import tomllib
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Registry:
     """All entries of one models.toml.
 
     Raises:
-        RegistryError: If an entry names another one that is not there, or is of another model.
+        RegistryError: If an entry refers to one that does not exist or belongs to another model.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Registry:
         """Parse and check ``path``.
 
         Raises:
-            RegistryError: If it is not TOML, or an entry has unknown, missing or wrong keys; the
+            RegistryError: If it is not TOML, or an entry has unknown, missing or invalid keys; the
                 message names the entry and the key.
         """
         try:
@@ -97,7 +97,7 @@ class Registry:
         return [one for one in self.datasets.values() if one.archive == archive.name]
 
     def _check_downloads(self) -> None:
-        """Refuse archives, models and sets that are named but not there."""
+        """Raise RegistryError if an entry refers to a missing archive, model or data set."""
         for one in self.datasets.values():
             if one.archive is not None and one.archive not in self.archives:
                 raise RegistryError(
@@ -111,7 +111,10 @@ class Registry:
                 raise RegistryError(f"{where}: no data set named {maps.dataset!r}")
 
     def _check_defaults(self, spec: ModelSpec) -> None:
-        """Refuse defaults of a model that are not there; they may stand anywhere in the file."""
+        """Raise RegistryError if the default weights or recipe of a model do not exist.
+
+        This runs after parsing, because entries may be anywhere in the file.
+        """
         where = f"models.toml [models.{spec.name}]"
         if spec.weights is not None:
             entry = self.weights.get(spec.weights)

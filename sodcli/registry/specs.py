@@ -31,13 +31,14 @@ _NO_LETTER: Final = re.compile(r"[^0-9a-z]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighRes:
-    """A second pass, over large pictures at their own shape, whose detail is blended in.
+    """A second pass over large pictures at their own aspect ratio, blended in for detail.
 
     Attributes:
-        short_side: A larger picture is shrunk until its shorter side has this many pixels.
-        above: A picture whose shorter side then has no more than this is seen once only. It counts
-            for the model's ``input_hw`` and grows with the size that weights were trained at.
-        multiple: Both sides are rounded to multiples of it.
+        short_side: Larger pictures are shrunk until their shorter side has this many pixels.
+        above: Pictures whose shorter side is then at most this many pixels get one pass only. The
+            value applies to the model's ``input_hw`` and scales with the training size of the
+            weights.
+        multiple: Both sides are rounded to multiples of this number.
     """
 
     short_side: Count
@@ -53,27 +54,29 @@ class ModelSpec:
         name: Key of the entry, as typed after ``--model``.
         arch: Module of ``sodcli.models`` that builds it.
         args: Keyword arguments for the module's ``build``.
-        input_hw: Height and width in pixels of the published protocol.
+        input_hw: Input height and width in pixels in the published protocol.
         clip_len: Frames per forward pass; 1 for an image model.
-        frame_gap: Frames of a film from one frame of a clip to the next, in the published test.
-        short_film: How that test fills a clip of a film with too few frames: ``mirror``, forth and
-            back, or ``hold``, with the last frame.
+        frame_gap: Distance in the film between neighbouring frames of a clip, in the published
+            test.
+        short_film: How the published test pads a film with too few frames: ``mirror`` (frames in
+            reverse order) or ``hold`` (the last frame).
         task: ``saliency``; ``pseudo-label`` for a network that also takes the labels and flows of
-            two frames around (``sodcli.models.fgplg``); or ``flow`` (``sodcli.models.raft``).
-        mean: Mean of the input normalisation, RGB, of values in ``[0, 1]``.
-        std: Standard deviation of the same.
+            the labelled frames before and after (``sodcli.models.fgplg``); or ``flow``
+            (``sodcli.models.raft``).
+        mean: Mean of the input normalisation, RGB, for values in ``[0, 1]``.
+        std: Standard deviation of the input normalisation, RGB.
         weights: Name of the default entry under ``[weights]``, if there is one.
         recipe: Name of the default entry under ``[recipes]``, if there is one.
-        layout: Module of ``sodcli.weights.layouts`` that knows the published key names.
-        minmax: Whether the published test protocol stretches every map to ``[0, 1]``.
-        resize: How that protocol brings a picture to ``input_hw``: ``bilinear``, from the four
-            nearest pixels, or ``pillow``, whose bilinear filter widens where a picture shrinks.
-        restore: How it brings a map to the picture's size: ``bilinear``, ``corners`` (bilinear
-            with the corner pixels on each other) or ``nearest``.
-        high_res: The second pass that large pictures get, if the network can blend two.
-        rounding: How it makes grey levels of a map: ``nearest``, or ``down``, cut off.
+        layout: Module of ``sodcli.weights.layouts`` that maps the published key names.
+        minmax: Whether the published test protocol min-max normalises every map to ``[0, 1]``.
+        resize: How the published test resizes a picture to ``input_hw``: ``bilinear`` without
+            antialiasing, or ``pillow`` (bilinear with antialiasing).
+        restore: How the published test resizes a map to the picture's size: ``bilinear``,
+            ``corners`` (bilinear with aligned corners) or ``nearest``.
+        high_res: Second pass over large pictures; None if the network does not support it.
+        rounding: How the published test rounds a map to grey levels: ``nearest`` or ``down``.
         license: Licence of the published code.
-        paper: Where the network comes from.
+        paper: Paper that describes the network.
     """
 
     name: str
@@ -112,22 +115,22 @@ class WeightsSpec:
 
     Attributes:
         name: Key of the entry, as typed after ``--weights``.
-        model: The entry under ``[models]`` that it fits.
-        file: File name that the authors gave it, or the one inside the package when ``builtin``;
-            ``None`` where it is not known.
+        model: Entry under ``[models]`` that the weights belong to.
+        file: Published file name, or the file name inside the package if ``builtin``; ``None`` if
+            unknown.
         trained_on: Names of the training data.
         license: Licence of the weights.
-        terms: Terms of the training data, where they bind who uses the weights.
-        page: Where a person finds the file.
-        mirrors: Addresses of the very file, tried in turn: ``https://...`` or ``gdrive:ID``.
-        by_hand: How a person gets it, where no program can.
+        terms: Terms of the training data, if they apply to users of the weights.
+        page: Web page with the download link.
+        mirrors: Direct download addresses, tried in turn: ``https://...`` or ``gdrive:ID``.
+        by_hand: Instructions for a manual download, if no automatic one is possible.
         size: Size in bytes, if known.
-        sha256: Digest of the file, if known.
-        md5: The same, where only this one is published.
+        sha256: SHA-256 digest of the file, if known.
+        md5: MD5 digest of the file, if only this one is published.
         args: Keyword arguments for the model's ``build`` that these weights need.
-        input_size: Side in pixels that they were trained at, where it is not the model's.
-        partial: Whether it holds the backbone only; then it serves ``train --init`` alone.
-        builtin: Whether the file ships inside the package.
+        input_size: Side in pixels of the training input, if it differs from the model's.
+        partial: Whether the file holds the backbone only, for use with ``train --init``.
+        builtin: Whether the file is included in the package.
     """
 
     name: str
@@ -161,19 +164,19 @@ class DatasetSpec:
     Attributes:
         name: Key of the entry, as typed after ``--sets``.
         kind: ``image``, or ``film`` for sequences of frames.
-        title: Its name in full.
-        paper: Where it was published.
-        page: Where a person finds it.
-        mirrors: Addresses of one archive that holds it alone, tried in turn.
-        archive: The entry under ``[archives]`` that holds it among other sets.
+        title: Full name.
+        paper: Paper that describes the set.
+        page: Web page with the download link.
+        mirrors: Direct download addresses of an archive with this set only, tried in turn.
+        archive: Entry under ``[archives]`` that contains this set among others.
         part: ``test`` for a benchmark, ``train`` for training.
         pictures: Number of published pictures, or annotated frames, with ground truth.
         sequences: Number of published sequences of a film set.
-        split: Names of the sequences that are tested, where the folder holds others as well.
-        folders: Other names that its folder goes by.
-        images: Folders of pictures inside it, the likeliest first.
-        masks: Folders of ground truth inside it, the likeliest first.
-        terms: Its licence and terms, as far as they are stated.
+        split: Names of the test sequences, if the folder also holds others.
+        folders: Alternative names of the set's folder.
+        images: Subfolders of pictures, in order of preference.
+        masks: Subfolders of ground truth, in order of preference.
+        terms: Licence and terms, if stated.
     """
 
     name: str
@@ -193,9 +196,9 @@ class DatasetSpec:
     terms: str = "not stated with the data; see the paper"
 
     def is_called(self, name: str) -> bool:
-        """Return whether a folder ``name`` is this set; case, spaces, ``-`` and ``_`` aside.
+        """Return True if a folder ``name`` is this set, ignoring case, spaces, ``-`` and ``_``.
 
-        Of a set that goes by its place, such as ``old/DAVIS``, the last folder counts.
+        If the set's own name is a path, such as ``old/DAVIS``, only its last part is compared.
         """
         own = name.rpartition("/")[2]
         return plain_name(own) in map(plain_name, (self.name, *self.folders))
@@ -207,12 +210,12 @@ class ArchiveSpec:
 
     Attributes:
         name: Key of the entry, as typed after ``sod fetch``.
-        title: What it holds.
-        page: Where a person finds it.
-        mirrors: Addresses of the very file, tried in turn.
+        title: Description of the content.
+        page: Web page with the download link.
+        mirrors: Direct download addresses, tried in turn.
         size: Size in bytes, if known.
-        sha256: Digest of the file, if known.
-        terms: Its licence and terms, as far as they are stated.
+        sha256: SHA-256 digest of the file, if known.
+        terms: Licence and terms, if stated.
     """
 
     name: str
@@ -230,14 +233,14 @@ class MapsSpec:
 
     Attributes:
         name: Key of the entry, as typed after ``sod fetch``.
-        model: The entry under ``[models]`` that made them.
-        dataset: The entry under ``[datasets]`` that they belong to; ``None`` for several sets.
-        about: What they are, where ``dataset`` does not say it.
-        page: Where a person finds them.
-        mirrors: Addresses of the very file, tried in turn.
+        model: Entry under ``[models]`` that made the maps.
+        dataset: Entry under ``[datasets]`` that the maps belong to; ``None`` for several sets.
+        about: Description, if ``dataset`` is not sufficient.
+        page: Web page with the download link.
+        mirrors: Direct download addresses, tried in turn.
         size: Size in bytes, if known.
-        sha256: Digest of the file, if known.
-        license: Their licence.
+        sha256: SHA-256 digest of the file, if known.
+        license: Licence of the maps.
     """
 
     name: str
@@ -252,10 +255,10 @@ class MapsSpec:
 
     @property
     def title(self) -> str:
-        """What they are."""
+        """Description of the maps."""
         return self.about or f"maps on {self.dataset}"
 
 
 def plain_name(name: str) -> str:
-    """Return the letters and digits of ``name``, in lower case."""
+    """Return the letters and digits of ``name`` in lower case."""
     return _NO_LETTER.sub("", name.casefold())

@@ -1,1 +1,1 @@
-"""What runs a network: from pictures, clips and streams to saliency."""
+"""Run networks: pictures, clips and streams in, saliency out."""

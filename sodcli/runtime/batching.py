@@ -18,7 +18,7 @@ R = TypeVar("R")
 Work = Callable[[Sequence[T]], list[R]]
 """Returns one result for each item."""
 
-_MIN_GAIN: Final = 1.1  # speed ratio from which on a doubled batch, or half the workers, is kept
+_MIN_GAIN: Final = 1.1  # smallest speed ratio for which a new batch size or worker count is kept
 _MAX_BATCH: Final = 16
 _MEMORY_SHARE: Final = 4  # a batch may take a quarter of the free memory
 _MEMINFO: Final = Path("/proc/meminfo")
@@ -37,7 +37,7 @@ def retry_smaller(work: Work[T, R], items: Sequence[T]) -> list[R]:
     except DeviceError:
         if len(items) == 1:
             raise
-    middle = len(items) // 2  # outside the handler, whose traceback would keep the memory in use
+    middle = len(items) // 2  # outside the except block: its traceback keeps the memory in use
     return retry_smaller(work, items[:middle]) + retry_smaller(work, items[middle:])
 
 
@@ -47,13 +47,13 @@ def batched(
     """Yield the results of ``work`` for ``items``, in order. The results do not depend on batching.
 
     Args:
-        work: Processes some items.
-        items: Read lazily, no further ahead than is being processed.
+        work: Processes a sequence of items.
+        items: Read lazily, only as they are processed.
         backend: The backend that ``work`` runs. ``None`` processes items one by one.
-        batch: Items per call. ``None`` measures the first items and chooses: for a backend with
-            several workers the number of workers (all, unless half as many are 10 % faster), with
-            one item per call; for others the batch size, doubled as long as that is 10 % faster
-            and memory allows it.
+        batch: Items per call. ``None`` chooses by timing the first items. For a backend with
+            several workers it chooses the number of workers (halved as long as that is 10 %
+            faster), with one item per call. For other backends it chooses the batch size (doubled
+            as long as that is 10 % faster and memory allows it).
     """
     rest = iter(items)
     if batch is not None or backend is None:
@@ -152,7 +152,7 @@ class _Trial:
         return answers
 
     def keeps(self, setting: int, complete: bool) -> bool:
-        """Return whether to try further: ``setting`` paid off and its group was complete."""
+        """Return True if another setting is worth a try: this one was faster on a full group."""
         if self._best_rate and not (complete and self._rate >= _MIN_GAIN * self._best_rate):
             return False
         self.best, self._best_rate = setting, self._rate
@@ -160,14 +160,14 @@ class _Trial:
 
 
 def _affordable(before: float, items: int) -> int:
-    """Return how many items fit into memory, given that ``items`` took it from ``before``."""
+    """Return how many items fit into memory; ``items`` items took it down from ``before`` bytes."""
     left = _free_bytes()
     taken = (before - left) / items
     return int(left / _MEMORY_SHARE / taken) if taken > 0 else _MAX_BATCH
 
 
 def _free_bytes() -> float:
-    """Return the memory that is available; 1 PiB where the system does not say."""
+    """Return the available memory in bytes; 1 PiB if the system does not report it."""
     try:
         line = next(x for x in _MEMINFO.read_text().splitlines() if x.startswith("MemAvailable:"))
     except (OSError, StopIteration):

@@ -1,4 +1,4 @@
-"""Clip models on films of any length, and on a camera."""
+"""Run clip models on films of any length and on cameras."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 _SEEN_AT_ONCE: Final = 8
 
 Seen: TypeAlias = "list[torch.Tensor] | Array"
-"""What is kept of a frame: its features, or the network's input where it cannot be parted."""
+"""What is kept of a frame: its features, or its network input if the network cannot be split."""
 
 
 def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Iterator[Frame]:
     """Yield ``frames`` with their saliency, from clips that overlap by half.
 
-    A frame's map is the mean of its clips' probabilities, weighted by how far inside the clip the
-    frame lies, so that each clip fades in and out. (Of the logits, which have no bound, one clip
-    that is too sure of itself would swallow the fade.) The last clip is aligned to the film's end;
-    a film shorter than a clip goes forth and back.
+    A frame's map is the weighted mean of the probabilities from all clips that contain it. The
+    weight falls linearly from the middle of a clip to its ends. Probabilities are averaged rather
+    than logits because logits are unbounded, so a single clip could dominate the mean. The last
+    clip is aligned to the end of the film. A film shorter than a clip is extended by mirroring it
+    (see :func:`sodcli.data.clips.extended`).
 
     Raises:
-        DeviceError: If the device has not enough memory even for one clip.
-        WeightsError: If the network's answers are not finite.
+        DeviceError: If the device does not have enough memory for one clip.
+        WeightsError: If the network's outputs are not finite.
     """
     network = _network(predictor)
     for _, scene in groupby(frames, lambda frame: frame.size_hw):
@@ -44,11 +45,11 @@ def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Ite
 def chunked(
     predictor: Predictor, frames: Iterator[Frame], *, batch: int, gap: int | None = None
 ) -> Iterator[Frame]:
-    """Yield ``frames`` with their saliency, from the clips that the paper tests with.
+    """Yield ``frames`` with their saliency, from the clips that the model's paper tests with.
 
-    These are those of ``sodcli.data.clips.PAPER_CUTS``, of every ``gap``-th frame, by default
-    ``spec.frame_gap``; where two clips answer a frame, the later one counts. Errors as of
-    :func:`blended`.
+    The clips are cut by ``sodcli.data.clips.PAPER_CUTS`` from every ``gap``-th frame, by default
+    ``spec.frame_gap``. If a frame is in two clips, the result of the later clip is used. Raises the
+    same errors as :func:`blended`.
     """
     network = _network(predictor)
     length = predictor.spec.clip_len
@@ -69,10 +70,10 @@ def chunked(
 
 
 class LiveClip:
-    """Answers the newest frame from it and those before it, as many as a clip has.
+    """Computes the saliency of the newest frame from the last ``spec.clip_len`` frames.
 
-    What is needed of a single frame is computed once and kept, and the clip is decoded only as far
-    as the newest frame depends on it. A frame of another size begins a new clip.
+    Per-frame features are computed once and kept, and only the part of the clip's decoder that the
+    newest frame depends on is run. A frame of another size starts a new clip.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -81,7 +82,7 @@ class LiveClip:
         self._size_hw = (0, 0)
 
     def __call__(self, frame: Frame) -> Frame:
-        """Return ``frame`` with its saliency; errors as of :func:`blended`."""
+        """Return ``frame`` with its saliency; raises the same errors as :func:`blended`."""
         if frame.size_hw != self._size_hw:
             self._seen.clear()
         self._size_hw = frame.size_hw
@@ -90,7 +91,7 @@ class LiveClip:
 
 
 class _Whole:
-    """Runs the whole clip every time: for whatever can do no better."""
+    """Runs the whole network on every clip, for backends that cannot split it."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -111,7 +112,7 @@ class _Whole:
 
 
 class _Parted:
-    """Computes what a frame gives to its clips once, as far as PyTorch runs the network."""
+    """Computes the features of each frame once and decodes clips from them."""
 
     def __init__(self, predictor: Predictor, backend: Backend) -> None:
         self._predictor, self._backend = predictor, backend
@@ -137,7 +138,7 @@ class _Parted:
 
 @dataclass(slots=True)
 class _Open:
-    """A frame whose clips have not all answered yet."""
+    """A frame for which some clips have not been processed yet."""
 
     frame: Frame
     seen: Seen
@@ -164,8 +165,8 @@ def _faded(
     network: _Whole | _Parted, film: Iterator[Frame], length: int, batch: int
 ) -> Iterator[Frame]:
     hop = max(1, length // 2)
-    waiting: list[_Open] = []  # from the start of the last whole clip on
-    first, wanted = 0, length + hop * (batch - 1)  # where in it the next clip starts
+    waiting: list[_Open] = []  # frames from the start of the last complete clip
+    first, wanted = 0, length + hop * (batch - 1)  # next clip's index in waiting; frames to read
     while group := list(islice(film, wanted)):
         waiting += _opened(network, group)
         starts = range(first, len(waiting) - length + 1, hop)
@@ -193,7 +194,7 @@ def _opened(network: _Whole | _Parted, frames: list[Frame]) -> list[_Open]:
 def _fade(
     network: _Whole | _Parted, waiting: Sequence[_Open], clips: Sequence[Sequence[int]], batch: int
 ) -> None:
-    """Add up what ``clips``, places in ``waiting``, answer; their middle weighs most."""
+    """Add the weighted maps of ``clips`` (indices into ``waiting``); middle frames weigh most."""
     for clip, maps in _answers(network, waiting, clips, batch):
         for nth, (place, probability) in enumerate(zip(clip, maps, strict=True)):
             waiting[place].add(probability, min(nth + 1, len(clip) - nth))
@@ -202,7 +203,7 @@ def _fade(
 def _disjoint(
     network: _Whole | _Parted, frames: list[Frame], clips: Sequence[Sequence[int]], batch: int
 ) -> list[Frame]:
-    """Return ``frames`` with what the last one of ``clips`` that holds each answers."""
+    """Return ``frames``, each with its map from the last of ``clips`` that contains it."""
     opened = _opened(network, frames)
     for clip, maps in _answers(network, opened, clips, batch):
         for place, probability in zip(clip, maps, strict=True):
@@ -213,7 +214,7 @@ def _disjoint(
 def _answers(
     network: _Whole | _Parted, opened: Sequence[_Open], clips: Sequence[Sequence[int]], batch: int
 ) -> Iterator[tuple[Sequence[int], Array]]:
-    """Yield each clip with its maps, from batches of clips."""
+    """Yield each clip with its maps, computed in batches of clips."""
     for some in (clips[start : start + batch] for start in range(0, len(clips), batch)):
         seen = [[opened[place].seen for place in clip] for clip in some]
         yield from zip(some, retry_smaller(network.maps, seen), strict=True)

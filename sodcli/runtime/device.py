@@ -30,9 +30,9 @@ def check_name(wanted: str) -> None:
 
 
 def accelerator_likely() -> bool:
-    """Return whether there may be a GPU, without importing PyTorch, which takes seconds.
+    """Return True if a GPU may be available; False if no GPU driver is installed.
 
-    ``False`` means that no driver is installed.
+    PyTorch is not imported, because that takes seconds.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in _NO_GPU:
         return False
@@ -66,7 +66,7 @@ def choose_device(wanted: str = "auto") -> "torch.device":
 
 
 def describe_device(device: "torch.device", half: bool) -> str:
-    """Return the device and the precision in words."""
+    """Return a description of the device and the precision for messages."""
     import torch
 
     precision = "bfloat16" if half else "float32"

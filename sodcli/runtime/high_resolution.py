@@ -1,4 +1,4 @@
-"""When a picture is seen a second time, and how large (InSPyReNet, section 3.3)."""
+"""The second, high-resolution pass over large pictures (InSPyReNet, section 3.3)."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Final
 
 from sodcli.registry import ModelSpec
 
-_LONGEST: Final = 3.0  # a picture's pixels, in squares of its shorter side: bounds the memory
+_LONGEST: Final = 3.0  # largest number of pixels in units of short_side ** 2; bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,9 @@ class LargePass:
     """The size of the second pass.
 
     Attributes:
-        short_side: The shorter side is brought down to this many pixels, never up.
-        above: With no more than this there is no second pass.
-        multiple: Both sides are rounded to multiples of it, halves to the even one.
+        short_side: Pictures are scaled down to this shorter side in pixels; never scaled up.
+        above: There is a second pass only if its shorter side exceeds this many pixels.
+        multiple: Both sides are rounded to the nearest multiple of this, ties to the even one.
     """
 
     short_side: int
@@ -24,10 +24,10 @@ class LargePass:
     multiple: int
 
     def size_hw(self, picture_hw: tuple[int, int]) -> tuple[int, int] | None:
-        """Return the height and width for a picture, or ``None`` if it is seen once only.
+        """Return the height and width of the second pass, or ``None`` if there is none.
 
-        Panoramas are shrunk further, until they have three times the pixels of the square over
-        ``short_side``; the published program runs out of memory instead.
+        Panoramas are scaled down further, to at most ``3 * short_side ** 2`` pixels. (The published
+        program runs out of memory on them.)
         """
         most = _LONGEST * self.short_side**2
         scale = min(1.0, self.short_side / min(picture_hw), math.sqrt(most / math.prod(picture_hw)))
@@ -37,7 +37,7 @@ class LargePass:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a network sees of a picture: all of it at one size, and large ones once more."""
+    """The input sizes of a network: of the first pass, and of the second pass if it has one."""
 
     base_hw: tuple[int, int]
     large: LargePass | None
@@ -48,10 +48,10 @@ class Sizes:
 
         Args:
             spec: The model.
-            size: What the user wants: the side of a square. For a network that blends, a size
-                above ``high_res.above`` is the longest that the shorter side of the second pass may
-                get; up to that, pictures are seen once, as everywhere else.
-            trained: Side in pixels that the weights were trained at, if they say so.
+            size: The side in pixels that the user asks for; ``None`` for the default. For a network
+                with a second pass, a size above ``high_res.above`` limits the shorter side of that
+                pass; a smaller size sets the first pass and turns the second one off.
+            trained: Side in pixels that the weights were trained at, if known.
         """
         base_hw = spec.input_hw if trained is None else (trained, trained)
         rule = spec.high_res

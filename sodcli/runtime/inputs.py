@@ -1,4 +1,4 @@
-"""Turn what the Python API accepts as a picture into a frame."""
+"""Convert the picture types that the Python API accepts into frames."""
 
 import io
 import os
@@ -22,7 +22,7 @@ Picture: TypeAlias = (
 ``(C, H, W)`` on any device; grey, RGB or RGBA as uint8, uint16, or float in ``[0, 1]``."""
 
 _NAME: Final = "image"  # in messages, for pictures without a file name
-# Modes of Pillow that none of its file formats can hold.
+# Pillow modes that none of its file formats can store, and the mode to convert each to.
 _FILE_MODES: Final = {"HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
 _TIFF_MODES: Final = ("CMYK", "LAB", "YCbCr", "F", "I")
 
@@ -32,7 +32,7 @@ def to_frame(image: Picture) -> Frame:
 
     Raises:
         SourceError: If a file cannot be read.
-        TypeError: If ``image`` is of another type, shape, dtype or range of values.
+        TypeError: If the type, shape, dtype or value range of ``image`` is not supported.
     """
     if isinstance(image, str | os.PathLike):
         return read_picture(Path(image))
@@ -95,7 +95,7 @@ def _to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if not np.issubdtype(values.dtype, np.floating):
         raise TypeError(f"{_NAME}: need uint8, uint16 or float, not {values.dtype}")
-    if not (values.min() >= 0 and values.max() <= 1):  # false for NaN, too
+    if not (values.min() >= 0 and values.max() <= 1):  # also catches NaN
         raise TypeError(
             f"{_NAME}: float values must lie in [0, 1], not {values.min():g} to {values.max():g}"
         )
@@ -103,7 +103,7 @@ def _to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _encoded(image: Image.Image) -> bytes:
-    """Return a PIL picture as a lossless file, so that it is read as every file is."""
+    """Return a PIL picture as a lossless file, so that it is read by the same code as files."""
     try:
         image.load()  # a picture that was opened lazily is read here
     except DAMAGE as error:

@@ -1,4 +1,4 @@
-"""A folder of maps, with notes that say which weights and settings made them."""
+"""A folder of saliency maps, with JSON notes of the weights and settings that produced them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from sodcli.weights.expected import ExpectedFile, check
 class MapFolder:
     """The output folder of ``sod test`` and ``sod pseudo-label``.
 
-    Maps of other weights or settings are never mixed with those of this run: beside each other
-    nobody could tell them apart.
+    Maps made with different weights or settings are never mixed, because the files could not be
+    told apart afterwards.
 
     Args:
         out: The folder; the note of group ``NAME`` is ``out/NAME.json``.
-        about: What makes the maps, as :func:`describe` returns it.
-        groups: The files to write, by the name of their group.
+        about: The weights and settings, as returned by :func:`describe`.
+        groups: The files to write, by group name.
         what: Word for the maps in messages.
     """
 
@@ -36,14 +36,15 @@ class MapFolder:
         self._out, self._about, self._groups, self._what = out, dict(about), groups, what
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
-        """Refuse to mix maps of other weights or settings, and to replace maps unasked.
+        """Check that existing maps may be kept or replaced.
 
         Args:
             resume: Keep existing maps.
             overwrite: Replace existing maps.
 
         Raises:
-            UsageError: If there are maps that may not be kept or replaced.
+            UsageError: If there are maps and neither option is set, or ``resume`` is set and they
+                were made with different weights or settings.
         """
         if overwrite:
             return
@@ -62,7 +63,9 @@ class MapFolder:
                 )
 
     def begin(self, *, overwrite: bool) -> None:
-        """Write the notes; remove temporary files and, with ``overwrite``, maps of other settings.
+        """Write the notes and remove temporary files.
+
+        With ``overwrite``, also remove maps made with different weights or settings.
 
         Raises:
             SinkError: If the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Find the model and the weights file that are meant, without importing PyTorch."""
+"""Find the requested model and its weights file without importing PyTorch."""
 
 import hashlib
 from collections.abc import Callable
@@ -30,7 +30,8 @@ class ModelSource:
         registry: The registry that ``spec`` comes from.
         reparam: Fold difference convolutions and norms (DCR).
         read: The tensors, if the file has been read already.
-        note: Called with a line about what was taken from the file, if it held more than weights.
+        note: Called with a message about which tensors were used, if the file holds more than
+            weights.
     """
 
     spec: ModelSpec
@@ -71,16 +72,16 @@ class ModelSource:
 
     @cached_property
     def trained(self) -> int | None:
-        """Side in pixels of the pictures in training, if the file says so."""
+        """Side in pixels of the training pictures, if the file states it."""
         size = read_metadata(self.path).get("size", "")
         return int(size) if size.isdecimal() else None
 
     @property
     def terms(self) -> dict[str, str]:
-        """Licence, training data and terms of the weights, by ``license``, ``data``, ``terms``.
+        """Licence, training data and terms of the weights: ``license``, ``data`` and ``terms``.
 
-        They come from models.toml if it knows the file, else from the file; what neither knows is
-        left out.
+        They are read from models.toml if it lists the file, else from the file's metadata. Unknown
+        entries are left out.
         """
         for entry in self.registry.weights.values():
             if cache.stored(entry) == self.path:
@@ -104,11 +105,11 @@ class ModelSource:
 
 
 def require_maps(name: str | None, weights: str | None, registry: Registry) -> None:
-    """Refuse models that make no saliency maps, before anything is downloaded or loaded.
+    """Check that a model makes saliency maps, before anything is downloaded or loaded.
 
     Args:
-        name: The model, if it is named.
-        weights: A name of models.toml, or a file, which is not looked into.
+        name: The model name, if given.
+        weights: A name in models.toml, or a file, which is not opened.
         registry: The registry to look names up in.
 
     Raises:
@@ -141,7 +142,7 @@ def find_network(
 
     Raises:
         UnknownNameError: If there is no such model.
-        MissingError: If the weights are neither here nor to be had.
+        MissingError: If the weights are neither on this machine nor available for download.
         WeightsError: If the file fits no model.
     """
     note = (supply or Supply()).events.note

@@ -36,16 +36,17 @@ SMALLEST_SIDE: Final = 32
 class Predictor:
     """A network with its weights; call it with a picture.
 
-    Threads may share one predictor. It can be pickled, and used after a fork of the process; each
-    process opens the network for itself.
+    Threads may share one predictor. It can be pickled and used after a fork; each process opens its
+    own copy of the network.
 
     Attributes:
         spec: The model's entry in models.toml.
         origin: The torch module, or the source to build it from.
         backend: Runs the network: normalised arrays in, logits out.
-        weights: The weights file; ``None`` for fresh weights.
+        weights: The weights file; ``None`` for randomly initialised weights.
         size_hw: Height and width in pixels that pictures are resized to for the network.
-        large: The second, larger pass that InSPyReNet makes over large pictures; ``None`` without.
+        large: The second, larger pass that InSPyReNet makes over large pictures; ``None`` if there
+            is none.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Predictor:
     def batching(self) -> Backend | None:
         """The backend for :func:`sodcli.runtime.batching.batched`.
 
-        ``None`` where pictures are processed one by one because some have a second pass.
+        ``None`` if pictures are processed one by one because some have a second pass.
         """
         return self.backend if self.large is None else None
 
@@ -76,7 +77,7 @@ class Predictor:
     def module(self) -> "nn.Module":
         """The torch module, in eval mode; ``module(x).logits``.
 
-        If another backend runs the network, it is built at the first access, on the CPU.
+        If another backend runs the network, the module is built on the CPU at the first access.
         """
         return self.origin.build() if isinstance(self.origin, ModelSource) else self.origin
 
@@ -96,7 +97,7 @@ class Predictor:
 
         Raises:
             SourceError: If the picture cannot be read.
-            TypeError: If ``image`` is of another type, shape, dtype or range of values.
+            TypeError: If the type, shape, dtype or value range of ``image`` is not supported.
         """
         return _saliency(self.predict([to_frame(image)])[0])
 
@@ -110,18 +111,18 @@ class Predictor:
         """Yield the saliency of each picture, in order; pictures are read as they are needed.
 
         Args:
-            images: As of :meth:`__call__`.
+            images: Pictures of any type that :meth:`__call__` accepts.
             batch: Pictures per forward pass; by default the fastest number, found by timing the
                 first ones.
-            errors: ``"yield"`` yields the error of a picture that cannot be read in its place and
-                goes on; ``"raise"`` raises it.
+            errors: What to do if a picture cannot be read: ``"raise"`` raises the error,
+                ``"yield"`` yields it in place of the result and continues.
 
         Yields:
             ``(H, W)`` float32 in ``[0, 1]``.
 
         Raises:
             SourceError: If a picture cannot be read.
-            TypeError: If ``images`` is not iterable, or one is of another type.
+            TypeError: If ``images`` is not iterable, or a picture is of an unsupported type.
         """
         for answer in self._answers(images, batch):
             if isinstance(answer, Frame):
@@ -144,13 +145,13 @@ class Predictor:
         """Return the pixels that ``sod infer --type`` writes.
 
         Args:
-            image: As of :meth:`__call__`.
+            image: A picture of any type that :meth:`__call__` accepts.
             type: A value of ``--type``: ``rgba``, ``map``, ``green``, ``blur``, a colour, the path
                 of a background picture, ...
-            background: A picture to put behind the subject, instead of ``type``.
+            background: A picture to put behind the subject; replaces ``type``.
             refine: Remove the old background's colour from soft edges.
-            threshold: Saliency in ``[0, 1]`` from which a pixel is wholly salient, all others not
-                at all; ``None`` keeps the map soft.
+            threshold: Binarise the map: pixels with at least this saliency, in ``[0, 1]``, become
+                1, all others 0. ``None`` keeps the map soft.
             clean: Remove specks and pinholes, see :func:`sodcli.imaging.matte.clean`.
 
         Returns:
@@ -160,7 +161,7 @@ class Predictor:
         Raises:
             UsageError: If there is no such type.
             SourceError: If a picture cannot be read.
-            TypeError: If a picture is of another type, shape, dtype or range of values.
+            TypeError: If the type, shape, dtype or value range of a picture is not supported.
         """
         from sodcli.imaging.matte import UNCLEANED_TYPES
         from sodcli.imaging.matte import clean as clean_matte
@@ -180,13 +181,14 @@ class Predictor:
         """Yield the frames of a film with their saliency, in order, with bounded memory.
 
         Args:
-            path: A film that ffmpeg reads.
-            batch: Frames, or clips of a clip model, per forward pass; by default the fastest.
+            path: A film file that ffmpeg can read.
+            batch: Frames, or clips of a clip model, per forward pass; by default the fastest
+                number for frames, and 1 for clips.
             frames: Stop after this number of frames.
 
         Yields:
-            Frames; ``frame.rgb`` is ``(H, W, 3)`` uint8, ``frame.saliency`` ``(H, W)`` float32 in
-            ``[0, 1]``, ``frame.seconds`` its time where the frame rate varies.
+            Frames; ``frame.rgb`` is ``(H, W, 3)`` uint8, ``frame.saliency`` is ``(H, W)`` float32
+            in ``[0, 1]``, ``frame.seconds`` is the time in seconds if the frame rate varies.
 
         Raises:
             SourceError: If the film cannot be read.
@@ -225,7 +227,7 @@ class Predictor:
     def logits(self, frames: Sequence[Frame]) -> list[NDArray[np.float32]]:
         """Return the logits for each frame, ``(h, w)`` float32, at the size of its last pass.
 
-        Pictures with a second pass are processed one by one, which bounds the memory.
+        Pictures with a second pass are processed one by one to bound the memory.
         """
         if self.spec.clip_len > 1:
             stills = np.stack([self.prepare(frame)[None] for frame in frames])
@@ -271,20 +273,20 @@ def load(
 ) -> Predictor:
     """Return a predictor for the model ``name`` of models.toml.
 
-    Weights that models.toml names are downloaded at their first use, checked and kept.
+    Weights listed in models.toml are downloaded at their first use, verified and cached.
 
     Args:
         name: The model; by default the one that ``weights`` belong to, else the built-in model.
-        weights: A name of models.toml, or a file in our layout or in the published one; by default
-            the model's own entry.
+        weights: A name in models.toml, or a file in our layout or in the published one; by default
+            the weights that models.toml lists for the model.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         half: Compute in bfloat16.
         reparam: Fold difference convolutions (DCR) and norms first: same output, faster.
         size: Side in pixels of the square that pictures are resized to; by default the size the
-            weights were trained at, if the file says so, else the published size. For models with
+            weights were trained at, if the file states it, else the published size. For models with
             a second pass see :class:`sodcli.runtime.high_resolution.Sizes`.
-        offline: Download nothing; so does the environment variable ``SOD_OFFLINE``.
-        watch: Receives the progress of downloads; by default nobody does.
+        offline: Download nothing; the environment variable ``SOD_OFFLINE`` has the same effect.
+        watch: Receives the progress of downloads; by default it is not reported.
         registry: Where names are looked up; by default models.toml.
         backend: ``torch``, ``onnx``, ``openvino``, or ``auto``: the fastest that is installed; see
             :func:`sodcli.runtime.backends.choose.decide`.
@@ -316,8 +318,8 @@ def load(
     else:
         runner = make_backend(chosen, graphs, thread_count(threads), half=half)
         if source.spec.clip_len == 1:
-            # An existing graph is opened while the caller reads the first picture; errors of
-            # making one are raised here.
+            # Open an existing graph in a thread, while the caller reads the first picture. Make a
+            # missing graph now, so that its errors are raised here.
             start = runner.open_ahead if graphs.exist() else runner.open_now
             start(many=(pictures or 1) > 1)
     return Predictor(
@@ -372,6 +374,6 @@ def _torch_backend(
 
 
 def prepared(frame: Frame, spec: ModelSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the input that ``spec``'s network takes for ``frame``: ``(3, *size_hw)`` float32."""
+    """Return the network's input for ``frame``: ``(3, *size_hw)`` float32, normalised."""
     visible = over_white(frame.rgb, frame.alpha)
     return to_input(visible, size_hw, spec.mean, spec.std, antialias=True)

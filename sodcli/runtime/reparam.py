@@ -25,9 +25,9 @@ class Folding:
         model: Name of the model.
         target: The file that was written.
         difference: Largest absolute difference of the two networks' logits on random input.
-        parameters: Number of parameters of the model as models.toml has it, and after folding.
-        norm_parameters: Parameters that the file has besides, because its difference convolutions
-            were trained with other norms than the entry in models.toml says.
+        parameters: Number of parameters of the model as defined in models.toml, and after folding.
+        norm_parameters: Number of additional parameters in the file, if its difference convolutions
+            were trained with a different norm than models.toml defines.
     """
 
     model: str
@@ -43,16 +43,16 @@ def fold_file(
     """Write the folded form of a weights file.
 
     Args:
-        wanted: The file, in our layout or in a published one, or a name of models.toml.
-        target: The file to write; by default beside the source with ``_reparam`` after its stem,
-            and for a name in the working folder. ``.safetensors`` means our layout, ``.pth`` the
-            published one.
-        model: The model of the file; by default the one whose keys and shapes it fits.
-        tol: Largest allowed difference of the logits.
+        wanted: A file in our layout or in a published one, or a name in models.toml.
+        target: The file to write. By default ``_reparam`` is added to the stem of the source file;
+            for a name, the file is written to the working directory. ``.safetensors`` means our
+            layout, ``.pth`` the published one.
+        model: The model of the file; by default the one whose keys and shapes match.
+        tol: Largest allowed absolute difference of the logits.
         registry: The registry to look names up in.
 
     Raises:
-        UsageError: If ``target`` is the file itself, or of another suffix.
+        UsageError: If ``target`` is the source file, or has another suffix.
         MissingError: If there is no such file.
         WeightsError: If there is nothing to fold, or the two networks differ by more than ``tol``;
             nothing is written then.

@@ -27,7 +27,7 @@ from sodcli.runtime.onnx.trace import write_graph
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One measurement. Times are of one forward pass of the whole batch.
+    """One measurement. Times are for one forward pass of the whole batch.
 
     Attributes:
         scope: What was timed: the network only, or the pipeline from file to file.
@@ -67,10 +67,10 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class SpeedSettings:
-    """What to measure; sizes in pixels, ``half`` is bfloat16.
+    """What to measure; sizes are in pixels, ``half`` means bfloat16.
 
     Attributes:
-        size: Side of the input; ``None`` for the model's own.
+        size: Side of the input; ``None`` for the model's default.
         backend: ``auto`` means the backend that ``sod infer`` chooses for the pipeline, and
             PyTorch for the network only.
     """
@@ -93,13 +93,13 @@ class SpeedSettings:
 def measure_speed(
     spec: ModelSpec, settings: SpeedSettings, device: torch.device, report: Callable[[int], None]
 ) -> Speed:
-    """Time ``spec``'s network with fresh weights; their values do not change the speed.
+    """Time ``spec``'s network with randomly initialised weights; their values do not affect speed.
 
     Args:
         spec: The model.
         settings: See :class:`SpeedSettings`.
-        device: Where it runs.
-        report: Called with 1 after every run, including the warm-up.
+        device: The device to run on.
+        report: Called with 1 after every run, including warm-up runs.
     """
     if settings.backend == "auto":
         settings = replace(settings, backend="torch")
@@ -141,7 +141,7 @@ def graph_backend(spec: ModelSpec, module: nn.Module, settings: SpeedSettings) -
 
 
 def fresh_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> nn.Module:
-    """Return the network of ``spec`` with fresh weights, folded or not, in eval mode."""
+    """Return ``spec``'s network in eval mode with random weights, folded if the settings say so."""
     torch.manual_seed(0)
     module = build_model(spec).eval()
     if settings.reparam:
@@ -183,7 +183,7 @@ def summarise(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that matter for speed, and the machine."""
+    """Return the versions of the packages that affect speed, and a description of the machine."""
     return {
         "sodcli": __version__,
         "torch": torch.__version__,

@@ -1,9 +1,10 @@
 """A temporal filter for films: the maps of a picture model, averaged along the motion.
 
-A picture model answers each frame anew, so that its maps flicker. Here the mean of the last maps is
-moved to the new frame by optical flow and averaged with the new map. Pixels count as far as the
-moved picture matches the new one: fast or badly followed motion is left to the new map alone, and
-after a cut the mean begins anew. The filter is causal, so it suits cameras.
+A picture model processes each frame independently, so its maps flicker. This filter warps the
+running mean of the previous maps to the new frame by optical flow and averages it with the new map.
+Each pixel is weighted by how well the warped previous picture matches the new one: where the flow
+is wrong, only the new map is used, and after a cut the mean is reset. The filter is causal, so it
+also works for cameras.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,15 +20,15 @@ from sodcli.frame import Frame
 Map = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 
-_SIDE: Final = 320  # of the longer side in pixels, at which frames are compared and maps averaged
-_SMALLEST: Final = 32  # sides in pixels from which on the flow finds its patches
-_KEPT: Final = 0.9  # weight of the last mean where the pictures match: about ten frames
-_NOISE: Final = 9.0  # levels of 255 by which pictures of the same thing may differ
-_CUT: Final = 30.0  # mean levels by which the moved picture misses the new one after a cut
+_SIDE: Final = 320  # longer side in pixels at which frames are compared and maps averaged
+_SMALLEST: Final = 32  # smallest side in pixels that the optical flow works with
+_KEPT: Final = 0.9  # weight of the previous mean where the pictures match: about ten frames
+_NOISE: Final = 9.0  # difference in grey levels (0 to 255) at which the weight is _KEPT / e
+_CUT: Final = 30.0  # mean difference in grey levels above which a cut is assumed
 
 
 class SteadyFilter:
-    """Steadies the maps of consecutive frames."""
+    """Smooths the maps of consecutive frames."""
 
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -35,9 +36,12 @@ class SteadyFilter:
         self._total = self._weight = np.zeros((0, 0), np.float32)
 
     def __call__(self, frame: Frame) -> Frame:
-        """Return ``frame``, which has its saliency, with a steadied one.
+        """Return ``frame`` with its saliency smoothed.
 
-        A frame of another size begins anew.
+        A frame of another size resets the filter.
+
+        Raises:
+            ValueError: If ``frame`` has no saliency.
         """
         if frame.saliency is None:
             raise ValueError("the frame has no saliency")
@@ -54,12 +58,12 @@ class SteadyFilter:
             self._follow(self._picture, picture)
             self._total, self._weight = self._total + saliency, self._weight + 1
         self._picture = picture
-        change = self._total / self._weight - saliency  # added, so that fine edges stay fine
+        change = self._total / self._weight - saliency  # only this is enlarged: edges stay sharp
         enlarged = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
         return replace(frame, saliency=np.clip(frame.saliency + enlarged, 0, 1, dtype=np.float32))
 
     def _follow(self, before: Grey, picture: Grey) -> None:
-        """Move the sum of maps and its weight to the new picture, as far as the two match."""
+        """Warp the weighted sum of maps and the weights to the new picture by optical flow."""
         flow = self._flow.calc(picture, before, None)  # type: ignore[call-overload]
         height, width = picture.shape
         x = flow[..., 0] + np.arange(width, dtype=np.float32)
@@ -77,5 +81,5 @@ class SteadyFilter:
 
 
 def steadied(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield frames with their saliency steadied, one by one."""
+    """Yield frames with their saliency smoothed, one by one."""
     yield from map(SteadyFilter(), frames)

@@ -19,26 +19,26 @@ def saliency_stream(
     gap: int | None = None,
     steady: bool = False,
 ) -> Iterator[Frame]:
-    """Yield every frame of a film with its saliency, in order, as soon as it is known.
+    """Yield every frame of a film with its saliency, in order, as soon as it is computed.
 
-    Image models answer frame by frame. Clip models see overlapping clips of ``spec.clip_len``
-    frames, whose answers fade into one another: no seam shows where one clip ends. Where the size
-    of the frames changes, a new clip begins.
+    Image models process single frames. Clip models process overlapping clips of ``spec.clip_len``
+    frames, whose results are blended so that there are no visible seams between clips. A new clip
+    starts where the frame size changes.
 
     Args:
         predictor: The loaded network.
-        frames: The film's frames; read lazily, a few clips ahead at most.
-        batch: Pictures, or clips, per forward pass; halved as often as memory asks for. ``None``
+        frames: The film's frames; read lazily, at most a few clips ahead.
+        batch: Pictures, or clips, per forward pass; halved as long as memory runs out. ``None``
             chooses the fastest for pictures (see :func:`.batching.batched`) and 1 for clips.
-        paper: Cut the film as the clip model's paper does (see :func:`.clips.chunked`), without
-            overlap.
-        gap: With ``paper``, from how many frames on the next frame of a clip is; by default as the
-            paper has it, which is for films of which every frame is here.
-        steady: Steady the maps of picture models (see :mod:`.steady`).
+        paper: Cut the film into clips as the clip model's paper does, without overlap (see
+            :func:`.clips.chunked`).
+        gap: With ``paper``, the distance between the frames of a clip, in frames. The default is
+            that of the paper and assumes that ``frames`` holds every frame of the film.
+        steady: Smooth the maps of picture models over time (see :mod:`.steady`).
 
     Raises:
-        DeviceError: If the device has not enough memory even for one picture or clip.
-        WeightsError: If the network's answers are not finite.
+        DeviceError: If the device does not have enough memory for one picture or clip.
+        WeightsError: If the network's outputs are not finite.
     """
     if predictor.spec.clip_len > 1 and paper:
         return chunked(predictor, iter(frames), batch=batch or 1, gap=gap)
@@ -49,11 +49,11 @@ def saliency_stream(
 
 
 def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[Frame], Frame]:
-    """Return what answers a camera's frames one by one, each at once.
+    """Return a function that adds the saliency to a camera's frames, one by one, without latency.
 
-    A clip model answers the newest frame from it and the ``spec.clip_len - 1`` frames before (7 of
-    STDNet): no latency, and the same numbers as running the whole clip, for less than half of the
-    work.
+    A clip model processes the newest frame together with the ``spec.clip_len - 1`` frames before it
+    (7 for STDNet). The result equals that of running the whole clip, at less than half the
+    computation.
     """
     if predictor.spec.clip_len > 1:
         return LiveClip(predictor)
@@ -66,11 +66,11 @@ def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[F
 def picture_stream(
     predictor: Predictor, frames: Iterable[Frame], batch: int | None
 ) -> Iterator[Frame]:
-    """Yield every frame with its saliency, in order, each as a picture of its own.
+    """Yield every frame with its saliency, in order, each processed as a single picture.
 
     Raises:
-        DeviceError: If the device has not enough memory even for one picture.
-        WeightsError: If the network's answers are not finite.
+        DeviceError: If the device does not have enough memory for one picture.
+        WeightsError: If the network's outputs are not finite.
     """
     work = partial(retry_smaller, predictor.predict)
     return batched(work, frames, backend=predictor.batching, batch=batch)

@@ -1,4 +1,4 @@
-"""Read, work and write at the same time without ever hanging."""
+"""Threads and queues to read, compute and write at the same time, without deadlocks."""
 
 import queue
 import threading
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Newest(Generic[T]):
-    """Hand the newest items from one thread to another; when it is full, the oldest gives way."""
+    """A queue between two threads that drops its oldest item when it is full."""
 
     def __init__(self, size: int = 1) -> None:
-        """Make an empty queue for ``size`` items."""
+        """Create an empty queue for ``size`` items."""
         self._items: deque[T] = deque(maxlen=size)
         self._closed = False
         self._changed = threading.Condition()
@@ -32,23 +32,23 @@ class Newest(Generic[T]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that nothing more will come; what is in the queue can still be taken."""
+        """Close the queue to new items; items already in it can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def get(self, timeout_s: float | None = None) -> T | None:
-        """Take the oldest item; ``None`` if the time is over or nothing will come."""
+        """Take the oldest item; ``None`` after the timeout, or if the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             return self._items.popleft() if self._items else None
 
 
 def raise_failure(error: BaseException | None, what: str) -> None:
-    """Raise in this thread what ended another one; ``what`` says what that one was doing.
+    """Raise the error that ended another thread; ``what`` describes the task of that thread.
 
     Raises:
-        SodError: If there was an error; a ``PipelineError`` if it was none of ours.
+        SodError: If ``error`` is not ``None``; other exceptions are wrapped in a ``PipelineError``.
     """
     if isinstance(error, SodError):
         raise error
@@ -59,18 +59,18 @@ def raise_failure(error: BaseException | None, what: str) -> None:
 R = TypeVar("R")
 _POLL_S: Final = 0.1
 _END: Final = object()
-_MOST_HANDS: Final = 4  # each holds a picture in memory
+_MOST_HANDS: Final = 4  # threads; each holds a picture in memory
 
 
 def helping_hands() -> int:
-    """Return how many threads are worth having to read, or to draw, beside the network."""
+    """Return the number of threads that read or render pictures while the network runs."""
     return min(_MOST_HANDS, thread_count())
 
 
 def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     """Yield ``items`` while a thread stays up to ``size`` ahead.
 
-    A failure in the thread is raised here; leaving the loop stops the thread.
+    An error in the thread is raised here; leaving the loop stops the thread.
 
     Raises:
         PipelineError: If iterating ``items`` failed.
@@ -92,7 +92,7 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
                 put(item)
                 if stop.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer below
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer below
             failure.append(error)
         finally:
             put(_END)
@@ -110,13 +110,13 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
 
 
 def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
-    """Yield ``work(item)`` for each of ``items``, in order, while ``threads`` do it ahead.
+    """Yield ``work(item)`` for each of ``items``, in order; ``threads`` threads work ahead.
 
-    At most two results more than there are threads wait to be taken. Leaving the loop ends the
-    threads as soon as each has finished what it is at.
+    At most ``threads + 2`` results are pending. Leaving the loop ends each thread as soon as it has
+    finished its current item.
 
     Raises:
-        PipelineError: If ``work`` failed; what else was begun is dropped.
+        PipelineError: If ``work`` failed; other pending results are dropped.
     """
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sod-reader")
@@ -140,9 +140,9 @@ def _read_result(future: Future[R]) -> R:
 
 @contextmanager
 def opencv_in_line() -> Iterator[None]:
-    """Keep OpenCV's functions in the thread that calls them, for as long as threads work here.
+    """Run OpenCV's functions in the calling thread only, until the context ends.
 
-    Its own pool of threads would only wait for the same cores.
+    Our threads use all cores already; OpenCV's own thread pool would compete for them.
     """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -153,11 +153,11 @@ def opencv_in_line() -> Iterator[None]:
 
 
 class Writer:
-    """Run ``write`` in a thread behind a bounded queue; a context manager.
+    """Run ``write`` in a thread, fed by a bounded queue; a context manager.
 
-    With ``prepare``, a pool of threads makes of each item what ``write`` then gets, in the order
-    of the items. The first failure stops the thread and is raised from the next ``put`` or
-    from leaving the ``with`` block, unless another error is already on its way.
+    With ``prepare``, a thread pool applies it to each item, and ``write`` receives the results in
+    the order of the items. The first error stops the thread and is raised by the next ``put`` or at
+    the end of the ``with`` block, unless another error is already being raised.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ _MAY_CHANGE: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All settings that the result depends on: equal configs give equal weights.
+    """All settings that affect the result: equal configs give equal weights.
 
     Attributes:
         model: Name in models.toml.
@@ -38,7 +38,7 @@ class TrainConfig:
         holdout: Share of the training pairs that is held out for validation.
         pseudo_labels: Folder ``M_L`` that ``sod pseudo-label`` wrote for the films of ``data``,
             to train on these labels instead of all ground truth.
-        label_interval: Train on one annotation of this many of each film.
+        label_interval: Train on every n-th annotation of each film.
         backgrounds: Folders of photos that subjects may be pasted on.
         fit_masks: Resize masks of another size than their picture, instead of skipping the pair.
         args: Keyword arguments for the model's ``build``, over those of models.toml.
@@ -58,12 +58,12 @@ class TrainConfig:
         gaps: Distances in the film between neighbouring frames of a clip; every film is cut into
             clips at each distance.
         overlap: Whether neighbouring clips of a film share a frame (RCRNet).
-        motion: Probability that a photo among the clips is moved instead of repeated.
-        half: Save the weights for use in float16; checkpoints stay exact.
+        motion: Probability that a photo is animated instead of repeated as a clip.
+        half: Save the exported weights in float16; checkpoints keep full precision.
         loss: Name of the loss.
         optimizer: Algorithm and parameter groups.
         schedule: ``name`` and options of the learning-rate schedule.
-        schedule_end: Epochs that the schedule covers, after which its last rate stays; 0 for
+        schedule_end: Epochs that the schedule covers, after which its last rate is kept; 0 for
             ``epochs``.
         augment: Fields of :class:`sodcli.data.augment.Augment`.
         monitor: Score that selects the best weights.
@@ -154,7 +154,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Parse ``path``.
 
     Raises:
-        UsageError: If it is not there or is no TOML.
+        UsageError: If it does not exist or is not valid TOML.
     """
     try:
         return tomllib.loads(read_settings(path))
@@ -163,7 +163,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
-    """Merge ``layers`` (file, flags) over the recipe that they or the model's entry name.
+    """Merge ``layers`` (file, flags) over the recipe named by them or by the model's entry.
 
     Raises:
         UsageError: If model or data are missing, or a key or value is invalid.
@@ -191,20 +191,21 @@ def resume(
 ) -> tuple[TrainConfig, tuple[str, ...]]:
     """Return the config to resume ``saved`` with, after applying ``layers`` (file, flags).
 
-    More epochs, another rate and another end of the schedule continue the run with its weights and
-    optimiser state; how often to validate does not change the weights. Anything else is refused.
+    The number of epochs may increase; the learning rate, the end of the schedule and the validation
+    interval may change. The run continues with its weights and optimiser state.
 
     Args:
         saved: The config of the run.
         layers: Settings given now.
-        weights: Weights of the run, which a new one may start from, if they exist.
+        weights: Weights of the run, if they exist; a new run may start from them.
 
     Returns:
-        The config, and a line for each change that makes the result differ from that of a run
-        which had these settings from the start.
+        The config, and a message for each change that makes the result differ from that of a run
+        with these settings from the start.
 
     Raises:
-        UsageError: If another setting differs; the message names it.
+        UsageError: If the number of epochs decreases or another setting differs; the message names
+            it.
     """
     new = read_table(TrainConfig, merge(asdict(saved), _absolute(merge(*layers))), "--resume")
     changed = {key for key in asdict(saved) if getattr(saved, key) != getattr(new, key)}
@@ -223,7 +224,7 @@ def resume(
 
 
 def _continuation(saved: TrainConfig, new: TrainConfig) -> Iterator[str]:
-    """Yield what keeps a resumed run from being the bitwise continuation of the old one."""
+    """Yield the changes because of which a resumed run does not exactly continue the old one."""
     if new.lr != saved.lr:
         yield f"lr was {saved.lr:g}, now {new.lr:g}: the run goes on at another rate"
     before, after = saved.schedule_end or saved.epochs, new.schedule_end or new.epochs
@@ -235,7 +236,7 @@ def _continuation(saved: TrainConfig, new: TrainConfig) -> Iterator[str]:
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Return a line for every setting in which the two configs differ."""
+    """Return a message for every setting in which the two configs differ."""
     before, after = _flat(asdict(old)), _flat(asdict(new))
     return [
         f"{key} was {before.get(key, 'not set')}, now {after.get(key, 'not set')}"
@@ -249,7 +250,7 @@ def recipe_table(registry: Registry, name: str) -> dict[str, Any]:
 
     Raises:
         UsageError: If one of them does not exist.
-        RegistryError: If they refer to each other in a circle.
+        RegistryError: If their ``base`` keys form a cycle.
     """
     chain: list[Mapping[str, Any]] = []
     seen: list[str] = []
@@ -294,7 +295,7 @@ def _absolute_folder(name: Any) -> Any:
 
 
 def _check_fit(config: TrainConfig, spec: ModelSpec) -> None:
-    """Refuse settings that do not apply to the kind of model."""
+    """Raise UsageError for settings that do not apply to the kind of model."""
     films, generator = spec.clip_len > 1, spec.task == "pseudo-label"
     if (config.clip_len > 1) != films:
         kind = "clips of a film" if films else "pictures"

@@ -1,4 +1,4 @@
-"""One training step shared by several processes: gradients, batch norm, weights of the losses."""
+"""Distributed training: gradients, batch norm and loss weights across processes."""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,10 @@ from sodcli.process import ProcessGroup
 
 
 def parallel(module: nn.Module, group: ProcessGroup, device: torch.device) -> nn.Module:
-    """Return ``module`` such that its gradients are averaged over the group.
+    """Wrap ``module`` so that its gradients are averaged over the group.
 
-    On GPUs batch norm then takes its statistics over all processes; PyTorch has no such batch
-    norm for the CPU, where each process keeps to its own pictures (:func:`splits_statistics`).
+    On GPUs batch norm is synchronised over all processes. PyTorch has no synchronised batch norm
+    for the CPU, where each process uses its own pictures only (:func:`splits_statistics`).
     """
     if group.world_size == 1:
         return module
@@ -23,7 +23,7 @@ def parallel(module: nn.Module, group: ProcessGroup, device: torch.device) -> nn
 
 
 def splits_statistics(module: nn.Module, group: ProcessGroup, device: torch.device) -> bool:
-    """Return whether batch norm sees only a part of each batch in ``group``."""
+    """Return True if batch norm sees only a part of each batch in ``group``."""
     has_norm = any(isinstance(child, _BatchNorm) for child in module.modules())
     return has_norm and group.world_size > 1 and device.type != "cuda"
 
@@ -32,6 +32,6 @@ def mean_weight(items: Tensor, batch: int, group: ProcessGroup) -> float:
     """Return the factor that turns the mean loss of ``items`` into its share of the batch's.
 
     DistributedDataParallel averages gradients over the processes; with this factor every picture
-    weighs ``1 / batch``, in whatever process and piece it lies.
+    has weight ``1 / batch``, whatever process and part of the batch it belongs to.
     """
     return len(items) * group.world_size / batch

@@ -32,7 +32,7 @@ class StopRequest:
         self.wanted = True
 
     def check(self) -> None:
-        """Stop here if a signal arrived.
+        """Raise if a signal arrived.
 
         Raises:
             TrainingStopped: If a signal arrived and stops are not deferred. A deferred stop waits
@@ -49,8 +49,8 @@ def catch_stop_signals(*, deferred: bool) -> Iterator[StopRequest]:
     Outside the main thread Python delivers no signals, so nothing is recorded.
 
     Args:
-        deferred: Never interrupt a step, however many signals arrive: ``torchrun`` forwards the
-            Ctrl-C that the terminal has already sent to every process.
+        deferred: Do not interrupt a step on the second signal: ``torchrun`` forwards the Ctrl-C
+            that the terminal has already sent to every process.
     """
     stop = StopRequest(deferred=deferred)
     if threading.current_thread() is not threading.main_thread():

@@ -21,7 +21,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def average_of(module: M) -> M:
-    """Return a copy of ``module`` for its running average; in eval mode, without gradients."""
+    """Return a copy of ``module`` for its running average, in eval mode and without gradients."""
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
@@ -36,7 +36,7 @@ def update_average(average: nn.Module, module: nn.Module, decay: float, step: in
         average: From :func:`average_of`.
         module: The module in training.
         decay: Weight of the old average, in ``[0, 1)``.
-        step: Optimiser steps taken before, from 0.
+        step: Number of optimiser steps taken before.
     """
     kept = min(decay, (1 + step) / (10 + step))
     for old, new in zip(average.parameters(), module.parameters(), strict=True):
@@ -54,7 +54,8 @@ class Learner:
     Attributes:
         module: The network in training.
         average: Running average of its weights, or None.
-        for_use: The module that is validated and saved: ``average`` if there is one.
+        for_use: The module that is validated and saved: ``average`` if it is not None, else
+            ``module``.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Learner:
         )
         self._net = parallel(
             self.module, group, device
-        ).train()  # after the optimiser, which freezes some
+        ).train()  # after building the optimiser, which freezes some parameters
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
 
     def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:
@@ -79,7 +80,7 @@ class Learner:
         Args:
             images: ``(N, 3, H, W)`` float32, normalised.
             masks: ``(N, 1, H, W)`` float32 in ``[0, 1]``.
-            step: Steps taken before; seeds the random numbers of this step.
+            step: Number of steps taken before; seeds the random numbers of this step.
 
         Returns:
             The loss summed over the N items.
@@ -106,7 +107,7 @@ class Learner:
         return rate
 
     def state(self) -> dict[str, Any]:
-        """Return the state that further steps depend on."""
+        """Return the state needed to continue training."""
         return {
             "module": self.module.state_dict(),
             "average": self.average.state_dict() if self.average else None,
@@ -131,7 +132,7 @@ class Learner:
         return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which the network runs."""
+        """Return the autocast context of the forward pass."""
         if self._config.amp == "none":
             return nullcontext()
         return torch.autocast(self._device.type, _FORMATS[self._config.amp])
@@ -148,7 +149,7 @@ class Learner:
         return mean.detach() * len(x)
 
     def _exchange(self, last: bool) -> AbstractContextManager[Any]:
-        """Exchange gradients between processes only once per batch."""
+        """Return a context that synchronises gradients for the last part of a batch only."""
         if last or not isinstance(self._net, DistributedDataParallel):
             return nullcontext()
         return self._net.no_sync()
@@ -165,5 +166,5 @@ def _in_float32(prediction: Prediction) -> Prediction:
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
-    """Return a seed for the step, so that a resumed run needs no saved generator state."""
+    """Return a seed for the step, so that resuming needs no saved generator state."""
     return zlib.crc32(f"{seed}:{step}:{rank}".encode())

@@ -1,4 +1,4 @@
-"""Losses by name, as recipes ask for them."""
+"""Loss functions, registered by the names used in recipes."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +15,7 @@ from sodcli.text import did_you_mean
 
 Loss = Callable[[Prediction, Tensor], Tensor]
 """Maps a float32 prediction and ground truth ``(N, 1, H, W)`` or ``(N, T, 1, H, W)`` in ``[0, 1]``
-to a scalar that is the mean over the batch's N items, so that batches can be cut in pieces."""
+to a scalar, the mean over the N items of the batch, so that batches can be split."""
 
 _LOSSES: Final[dict[str, Loss]] = {}
 _SUMS: Final = frozenset({"balanced-bce"})
@@ -25,7 +25,7 @@ def loss(name: str) -> Callable[[Loss], Loss]:
     """Register the decorated function under ``name``.
 
     Raises:
-        ValueError: If the name has an owner.
+        ValueError: If the name is already registered.
     """
 
     def add(function: Loss) -> Loss:
@@ -41,7 +41,7 @@ def get_loss(name: str) -> Loss:
     """Return the loss called ``name``.
 
     Raises:
-        UsageError: If there is none; the message suggests the nearest.
+        UsageError: If there is none; the message suggests the nearest name.
     """
     if name in _LOSSES:
         return _LOSSES[name]
@@ -50,7 +50,7 @@ def get_loss(name: str) -> Loss:
 
 
 def sums_pixels(name: str) -> bool:
-    """Return True for a loss that is a sum over the pixels of an item, not a mean."""
+    """Return True if the loss sums over the pixels of an item instead of averaging."""
     return name in _SUMS
 
 
@@ -64,7 +64,7 @@ def pyramid(prediction: Prediction, target: Tensor) -> Tensor:
     """Weighted cross entropy + IoU on each level, + 1e-4 times pyramidal consistency.
 
     ``prediction.aux["saliency"]`` holds the coarser logits, coarsest first, each half the size of
-    the next; ``prediction.logits`` is the finest. Every level is judged at full size (nearest).
+    the next; ``prediction.logits`` is the finest. Every level is resized to full size (nearest).
     """
     levels = [prediction.logits, *reversed(prediction.aux["saliency"])]
     truths = [target]
@@ -84,12 +84,12 @@ def pyramid(prediction: Prediction, target: Tensor) -> Tensor:
 
 
 def region(logits: Tensor, target: Tensor) -> Tensor:
-    """Return edge-weighted cross entropy + per-pixel IoU loss, both plain means."""
+    """Return edge-weighted cross entropy + per-pixel IoU loss, both unweighted means."""
     return edge_bce(logits, target) + pixel_iou(logits, target)
 
 
 def edge_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross entropy in which pixels unlike the mean of their surroundings weigh up to six times."""
+    """Cross entropy; pixels that differ from their local mean have a weight of up to 6."""
     around = F.avg_pool2d(target, _EDGE_WINDOW, stride=1, padding=_EDGE_WINDOW // 2)
     weight = 1 + _EDGE_WEIGHT * (around - target).abs()
     return F.binary_cross_entropy_with_logits(logits, target, weight)
@@ -117,9 +117,9 @@ def bce_cel(prediction: Prediction, target: Tensor) -> Tensor:
 
 
 def consistency(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the consistency-enhanced loss: what is not shared, over all there is.
+    """Return the consistency-enhanced loss: ``sum(s + y - 2 s y) / sum(s + y)``.
 
-    One ratio for the whole batch; with several processes, for each one's part of it.
+    The sums are over the whole batch; with several processes, over each one's part of it.
     """
     saliency = logits.sigmoid()
     shared = (saliency * target).sum()
@@ -134,10 +134,10 @@ _EMPTY: Final = 0.01
 
 @loss("balanced-bce")
 def balanced_bce(prediction: Prediction, target: Tensor) -> Tensor:
-    """Weighted cross entropy, summed over an image's pixels: SDNet.
+    """Class-balanced cross entropy, summed over an image's pixels (SDNet).
 
-    Salient and empty pixels weigh in inverse proportion to their number, pixels in between the
-    mean of the two.
+    The weights of salient and background pixels are inversely proportional to their numbers;
+    pixels with values in between get the mean of the two weights.
     """
     summed = F.binary_cross_entropy_with_logits(
         prediction.logits, target, balance(target), reduction="sum"
@@ -159,7 +159,7 @@ def balance(target: Tensor) -> Tensor:
 
 @loss("bce")
 def bce(prediction: Prediction, target: Tensor) -> Tensor:
-    """Cross entropy, mean over the pixels; a clip's frames are summed: RCRNet."""
+    """Cross entropy, averaged over the pixels and summed over a clip's frames (RCRNet)."""
     frames = target.shape[1] if target.ndim == 5 else 1
     return F.binary_cross_entropy_with_logits(prediction.logits, target) * frames
 
@@ -173,7 +173,7 @@ _IOU_EPS: Final = 1e-6
 
 @loss("bce-ssim-iou")
 def bce_ssim_iou(prediction: Prediction, target: Tensor) -> Tensor:
-    """Cross entropy (mean) + (1 - SSIM) + soft IoU loss, each per frame, then averaged."""
+    """Cross entropy (mean) + (1 - SSIM) + soft IoU loss, computed per frame and averaged."""
     logits = prediction.logits.reshape(-1, *target.shape[-3:])
     target = target.reshape(-1, *target.shape[-3:])
     saliency = logits.sigmoid()
@@ -184,7 +184,7 @@ def bce_ssim_iou(prediction: Prediction, target: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Return the structural similarity of two ``(N, 1, H, W)`` in ``[0, 1]``, per pixel.
 
-    Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5; zeros beyond the border.
+    Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5; zero padding.
     """
     mean_a, mean_b, square_a, square_b, product = _blur(torch.stack([a, b, a * a, b * b, a * b]))
     var_a, var_b = square_a - mean_a**2, square_b - mean_b**2
@@ -197,8 +197,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def _blur(maps: Tensor) -> Tensor:
     """Blur each map of ``(K, N, 1, H, W)``.
 
-    As one picture of K N channels: a depthwise convolution, which on CPUs is 30 times as fast as
-    the same on K N pictures of one channel.
+    The maps are treated as one picture of K N channels: this depthwise convolution is 30 times as
+    fast on CPUs as a convolution of K N pictures of one channel.
     """
     x = torch.arange(_WINDOW, dtype=maps.dtype, device=maps.device) - _WINDOW // 2
     line = torch.exp(-(x**2) / (2 * _SIGMA**2))
@@ -211,7 +211,7 @@ def _blur(maps: Tensor) -> Tensor:
 
 
 def soft_iou_loss(saliency: Tensor, target: Tensor) -> Tensor:
-    """Return one minus the soft intersection over union of ``(N, 1, H, W)``, averaged over N."""
+    """Return ``1 - soft IoU`` of ``(N, 1, H, W)``, averaged over N."""
     both = (saliency * target).sum((-3, -2, -1))
     either = saliency.sum((-3, -2, -1)) + target.sum((-3, -2, -1)) - both
     return (1 - (both + _IOU_EPS) / (either + _IOU_EPS)).mean()
@@ -229,9 +229,9 @@ _LITE_COARSE: Final = (0.4, 0.3, 0.2)  # at strides 4, 8, 16
 def region_ssim(prediction: Prediction, target: Tensor) -> Tensor:
     """Weighted cross entropy + weighted IoU at every scale, and 0.3 (1 - SSIM) of the map.
 
-    Pixels unlike the mean of their surroundings weigh up to five times (F3Net, AAAI 2020, with
-    another factor). ``prediction.aux["coarse"]`` holds logits at lower resolutions, judged there
-    against the area mean of ``target``; without it (in eval mode) they are left out.
+    Pixels that differ from their local mean have a weight of up to 5 (as in F3Net, AAAI 2020, with
+    another factor). ``prediction.aux["coarse"]`` holds logits at lower resolutions, compared with
+    the area mean of ``target``; in eval mode it is missing, and these terms are left out.
     """
     total = _weighted_region(prediction.logits, target, _LITE_WINDOW)
     total = total + _LITE_SSIM * (1 - ssim(prediction.logits.sigmoid(), target).mean())
@@ -255,7 +255,10 @@ def _weighted_region(logits: Tensor, target: Tensor, window: int) -> Tensor:
 
 
 def _local_mean(x: Tensor, window: int) -> Tensor:
-    """Return the mean of the pixels around each, those that there are: rows first, then columns."""
+    """Return the mean over a window around each pixel, ignoring pixels outside the picture.
+
+    The filter is separable: rows first, then columns.
+    """
     reach = window // 2
     rows = F.avg_pool2d(x, (window, 1), 1, (reach, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, window), 1, (0, reach), count_include_pad=False)

@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 from sodcli.errors import UsageError
 
-_POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)  # of the iteration that pulls singular values to 1
-_LIKE_ADAMW: Final = 0.2  # root mean square of AdamW's steps, in learning rates
-_FEWEST_INPUTS: Final = 8  # with fewer (depthwise kernels, the stem) there is little to even out
+_POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)  # coefficients of the Newton-Schulz iteration
+_LIKE_ADAMW: Final = 0.2  # typical root mean square of AdamW's steps, in learning rates
+_FEWEST_INPUTS: Final = 8  # kernels with fewer inputs (depthwise, the stem) use AdamW
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, except that kernels with several input channels step along orthogonal matrices.
+    """Muon for kernels with several input channels, AdamW for all other parameters.
 
-    Every direction that the momentum spans is followed equally far, however rarely the pictures
-    ask for it: a small network learns more from each picture.
+    Muon orthogonalises the momentum of each kernel, so that all of its singular directions get
+    steps of about equal size.
 
     Args:
-        groups: As of ``torch.optim.AdamW``; one learning rate serves both kinds of steps.
-        lr: Learning rate of groups that bring none.
-        betas: Of AdamW's part.
-        momentum: Share of the momentum that a step keeps, in ``[0, 1)``.
+        groups: As in ``torch.optim.AdamW``; both methods use the group's learning rate.
+        lr: Learning rate of groups without their own.
+        betas: Betas of AdamW.
+        momentum: Decay of Muon's momentum, in ``[0, 1)``.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step along the gradients."""
+        """Take one optimiser step."""
         taken: list[tuple[Tensor, Tensor]] = []
         for group in self.param_groups:
             for kernel in filter(_is_matrix, group["params"]):
                 if kernel.grad is not None:
                     self._turn(kernel, kernel.grad, group["lr"], group["weight_decay"])
                     taken.append((kernel, kernel.grad))
-                    kernel.grad = None  # AdamW passes over what has none
+                    kernel.grad = None  # AdamW skips parameters without gradients
         super().step(closure)
         for kernel, gradient in taken:
             kernel.grad = gradient
@@ -57,9 +57,9 @@ class Muon(torch.optim.AdamW):
         state = self.state[kernel]
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
-            state["step"] = torch.zeros(())  # AdamW looks for one when a state is loaded
+            state["step"] = torch.zeros(())  # AdamW expects it when a state is loaded
         held = state["momentum"].lerp_(gradient, 1 - self._momentum)
-        ahead = gradient.lerp(held, self._momentum)  # Nesterov's look ahead
+        ahead = gradient.lerp(held, self._momentum)  # Nesterov momentum
         matrix = orthogonalise(ahead.flatten(1))
         kernel.mul_(1 - lr * decay)
         scale = _LIKE_ADAMW * float(max(matrix.shape)) ** 0.5
@@ -67,12 +67,12 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Return ``matrix`` with all singular values near 1: five steps of Newton and Schulz.
+    """Return ``matrix`` with all singular values near 1, by Newton-Schulz iteration.
 
     Args:
         matrix: ``(rows, columns)``, of any scale.
-        steps: Of the iteration; with five, values end between about 0.7 and 1.2 unless they were
-            less than a hundredth of the largest.
+        steps: Number of iterations; five bring singular values into about [0.7, 1.2], except those
+            below a hundredth of the largest.
 
     Returns:
         ``(rows, columns)`` of the same dtype.
@@ -93,14 +93,14 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRule:
-    """What holds for the parameters whose name ``match`` is found in.
+    """Settings of the parameters whose names match a pattern.
 
     Attributes:
         match: Regular expression, searched for in the parameter's full name.
-        lr: Factor on the base learning rate; at 0 the parameters stay as they are, and no gradients
-            are computed for them.
+        lr: Factor on the base learning rate; 0 freezes the parameters, and no gradients are
+            computed for them.
         weight_decay: L2 penalty (Adam, SGD) or decoupled decay (AdamW).
-        still_epochs: Epochs at the start with a rate of zero; none when training starts from
+        still_epochs: Initial epochs with a learning rate of zero; ignored if training starts from
             given weights (SDNet's warm-up of the mixing scales).
     """
 
@@ -122,11 +122,11 @@ class OptimizerConfig:
 
     Attributes:
         name: The algorithm.
-        betas: Of Adam, AdamW and the part of Muon that is AdamW.
-        momentum: Of SGD.
-        nesterov: Of SGD.
-        groups: Rules in order; the first that matches a parameter's name counts. A parameter that
-            none matches gets the base rate and no decay.
+        betas: Betas of Adam, AdamW and the AdamW part of Muon.
+        momentum: Momentum of SGD.
+        nesterov: Whether SGD uses Nesterov momentum.
+        groups: Rules in order; the first that matches a parameter's name applies. A parameter
+            without a match gets the base rate and no decay.
     """
 
     name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
@@ -142,16 +142,16 @@ _REST: Final = GroupRule()
 def build_optimizer(
     module: nn.Module, config: OptimizerConfig, lr: float, *, preloaded: bool
 ) -> torch.optim.Optimizer:
-    """Build the optimiser of ``config`` over all parameters that want gradients.
+    """Build the optimiser of ``config`` over all parameters that require gradients.
 
     Args:
-        module: Where the parameters and their names come from.
+        module: Module whose parameters are trained.
         config: Algorithm and groups.
         lr: Base learning rate.
-        preloaded: Training starts from given weights, so nothing is held still at first.
+        preloaded: Whether training starts from given weights; ``still_epochs`` is then ignored.
 
     Raises:
-        UsageError: If the groups leave nothing to learn.
+        UsageError: If the groups leave no parameter to train.
     """
     groups = _groups(module, config.groups, lr, preloaded)
     if not groups:
@@ -170,9 +170,9 @@ def set_rates(
     """Set every group's learning rate for the coming step.
 
     Args:
-        optimizer: One of :func:`build_optimizer`.
-        epoch: From 0.
-        rate_of: Maps a group's base rate to its present one.
+        optimizer: From :func:`build_optimizer`.
+        epoch: Epoch, from 0.
+        rate_of: Maps a group's base rate to its current one.
 
     Returns:
         The highest rate set.

@@ -28,7 +28,7 @@ class RunPlan:
         held: Number of validation pairs.
         epochs: Epochs of the whole run.
         steps: Optimiser steps of the whole run.
-        done: Steps taken before; above 0 for a resumed run.
+        done: Steps already taken; above 0 for a resumed run.
         device: Name of the device.
         processes: Number of processes.
         amp: Number format of the forward pass, as in the config.
@@ -55,8 +55,8 @@ class StepReport:
     Attributes:
         step: Steps taken so far, over all epochs.
         epoch: From 1.
-        loss: Mean over the batch's pictures.
-        pixel_loss: The same per pixel, where the loss is a sum over pixels; else ``loss``.
+        loss: Mean loss over the batch's pictures.
+        pixel_loss: Loss per pixel, if the loss is a sum over pixels; otherwise ``loss``.
         lr: Highest learning rate of the groups.
         images: Pictures in the batch, over all processes.
     """
@@ -137,10 +137,10 @@ class Broadcast(Reporter):
 
 
 class TensorBoard(Reporter):
-    """Writes loss and rate of the steps, scores and sample pictures of the epochs.
+    """Writes loss, learning rate, scores and sample pictures as TensorBoard events.
 
     Args:
-        folder: Where TensorBoard's event files go; made with the first of them.
+        folder: Folder of the event files; created with the first of them.
 
     Raises:
         UsageError: If TensorBoard is not installed.
@@ -162,11 +162,11 @@ class TensorBoard(Reporter):
         return self._opened
 
     def on_start(self, plan: RunPlan) -> None:
-        """Go on after the steps that are done."""
+        """Continue after the steps already taken."""
         self._step = plan.done
 
     def on_step(self, report: StepReport) -> None:
-        """Write loss and rate, of every tenth step."""
+        """Write loss and learning rate of every tenth step."""
         self._step = report.step
         if report.step % _LOGGED_STEPS == 0:
             self._writer.add_scalar("train/loss", report.pixel_loss, report.step)

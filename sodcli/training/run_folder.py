@@ -23,9 +23,8 @@ class RunFolder:
     """Paths of the files of a run.
 
     ``config.toml`` (all settings), ``last.pth`` (the checkpoint), ``last.safetensors`` and
-    ``best.safetensors`` (weights for use), ``metrics.jsonl`` and ``metrics.csv`` (one line
-    per epoch),
-    ``samples/epoch_0005.png`` (photo, ground truth and map side by side).
+    ``best.safetensors`` (exported weights), ``metrics.jsonl`` and ``metrics.csv`` (one line per
+    epoch), ``samples/epoch_0005.png`` (photo, ground truth and map side by side).
     """
 
     root: Path
@@ -73,7 +72,7 @@ class RunFolder:
             )
 
     def tidy(self) -> None:
-        """Remove temporary files of killed processes."""
+        """Remove temporary files left by killed processes."""
         sweep(self.root)
         sweep(self.root / "samples")
 
@@ -138,13 +137,13 @@ class Progress:
     """Position of a run.
 
     Attributes:
-        epoch: Complete epochs.
-        batch: Batches done in the current epoch.
-        step: Optimiser steps in total.
-        images: Pictures seen in the current epoch.
-        skipped: Unreadable pictures in the current epoch.
-        loss: Sum of the loss over these pictures.
-        pixel_loss: The same sum, each loss per pixel.
+        epoch: Number of complete epochs.
+        batch: Number of batches done in the current epoch.
+        step: Total number of optimiser steps.
+        images: Number of pictures seen in the current epoch.
+        skipped: Number of unreadable pictures in the current epoch.
+        loss: Sum of the loss over the pictures seen in the current epoch.
+        pixel_loss: Sum of the loss per pixel over the same pictures.
         seconds: Time spent on the current epoch.
         lr: Highest learning rate of the last step.
         best: Best score so far, higher is better; ``None`` before the first validation.

@@ -43,7 +43,7 @@ def make_schedule(table: Mapping[str, Any]) -> Schedule:
     """Build the schedule that ``table`` names under ``name``; its other keys are the options.
 
     Raises:
-        UsageError: If there is no such schedule, or an option is wrong.
+        UsageError: If there is no such schedule, or an option is invalid.
     """
     options = dict(table)
     name = str(options.pop("name", "constant"))
@@ -57,7 +57,7 @@ def make_schedule(table: Mapping[str, Any]) -> Schedule:
 @_named("constant")
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """The base rate throughout."""
+    """Constant base rate."""
 
     per: Literal["epoch", "step"] = "epoch"
 
@@ -126,7 +126,7 @@ class Triangle:
 @_named("poly-ramp")
 @dataclass(frozen=True, kw_only=True)
 class PolyRamp:
-    """Polynomial decay to ``lowest``, shortened by a ramp from a tenth of the base (InSPyReNet).
+    """Polynomial decay to ``lowest``, limited by a linear warm-up from base / 10 (InSPyReNet).
 
     Attributes:
         lowest: Final rate, the same for every parameter group.
@@ -138,7 +138,7 @@ class PolyRamp:
     per: Literal["epoch", "step"] = "step"
 
     def __call__(self, base: float, t: int, end: int) -> float:
-        """Return the smaller of the decay and, during warm-up, the ramp."""
+        """Return the decayed rate; during warm-up, the smaller of it and the ramp."""
         poly = (base - self.lowest) * math.pow(1 - t / end, self.power) + self.lowest
         if t >= self.warmup:
             return poly

@@ -1,4 +1,4 @@
-"""What a training run starts from: its data and its network."""
+"""Set-up of a training run: data, loader and network."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class TrainingData:
     Attributes:
         train: Pairs to train on; clips for a clip model, triples for the pseudo-label generator.
         held: The same for validation; may be empty.
-        problems: One line per problem with the folders.
+        problems: One message per problem with the folders.
         backgrounds: Photos to paste subjects on.
     """
 
@@ -80,8 +80,8 @@ def _all_pairs(items: Items) -> Iterator[Pair]:
 def find_training_data(config: TrainConfig, registry: Registry) -> TrainingData:
     """Find the data that ``config`` names; hold out a share if it names no validation data.
 
-    All validation pairs are read once, as every score depends on them. Training pairs that cannot
-    be read are reported during training.
+    All validation pairs are read once, because every score depends on them. Unreadable training
+    pairs are reported during training.
 
     Raises:
         MissingError: If a folder does not exist or holds no usable data.
@@ -113,7 +113,7 @@ def _pairs(config: TrainConfig, known: Known) -> TrainingData:
 def _clips(config: TrainConfig, known: Known, spec: ModelSpec) -> TrainingData:
     """Return clips; validation clips follow the test protocol of the model's paper."""
     found, given = _found(config, known)
-    # Frames with pseudo labels always belong to films, however different neighbours are.
+    # Frames with pseudo labels always belong to films, even if neighbours differ much.
     films = Footage(tuple(by_folder(found.pairs)), ()) if config.pseudo_labels else None
     train, held = films or find_footage(found.pairs), find_footage(given.pairs)
     if not config.val:

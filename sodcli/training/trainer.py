@@ -25,7 +25,7 @@ from sodcli.training.setup import Options, Run, find_training_data, make_loader,
 from sodcli.training.validate import Validator
 from sodcli.weights.save import save_weights
 
-_FEW_HELD: Final = 50  # with fewer validation samples the best epoch is mostly chance
+_FEW_HELD: Final = 50  # with fewer validation samples the choice of the best epoch is unreliable
 
 
 class Trainer:
@@ -66,7 +66,7 @@ class Trainer:
         """Train until the last epoch is done.
 
         Raises:
-            KeyboardInterrupt: After a stop request, when a checkpoint has been written.
+            KeyboardInterrupt: After a stop request, once a checkpoint is written.
             SinkError: If a file cannot be written.
             TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
         """
@@ -211,7 +211,7 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _check_weights(self) -> None:
-        """Refuse to save weights that are NaN or infinite."""
+        """Raise TrainingError if weights are NaN or infinite."""
         if not self._learner.finite():
             step = self._progress.step
             raise self._broken(f"a weight became NaN or infinite by step {step}", self._names)
@@ -248,7 +248,7 @@ def train(
     """Train until the last epoch is done.
 
     Args:
-        config: Settings; with ``resume`` those of ``folder``.
+        config: Settings; with ``resume``, those of ``folder``.
         folder: Output folder; must be missing or empty unless ``resume``.
         registry: Models and weights.
         options: Settings that do not change the result.
@@ -257,7 +257,7 @@ def train(
 
     Raises:
         DeviceError: If several processes cannot share the device, or it runs out of memory.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM, after a checkpoint was written.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, once a checkpoint is written.
         MissingError: If pictures or weights do not exist.
         SinkError: If a file cannot be written; files written before stay complete.
         SourceError: If all masks are black or faint.

@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
 
 class Validator:
-    """Validates a run after its epochs."""
+    """Validates a network after an epoch and writes sample pictures."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self._config, self._spec, self._folder = run.config, run.spec, run.folder

@@ -1,1 +1,1 @@
-"""Weights files: where they lie, how they are read safely, how they are written whole."""
+"""Weights files: cache, download, safe reading and atomic writing."""

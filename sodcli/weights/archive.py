@@ -1,4 +1,4 @@
-"""Unpack archives of strangers: nothing leaves the target, nothing grows without end."""
+"""Unpack untrusted archives: all files stay in the target folder, and sizes are limited."""
 
 import errno
 import lzma
@@ -32,11 +32,11 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an archive may hold.
+    """Limits on the content of an archive.
 
     Attributes:
-        files: Members.
-        size: Bytes of all of them, unpacked.
+        files: Largest number of members.
+        size: Largest total unpacked size in bytes.
     """
 
     files: int = 1_000_000
@@ -59,19 +59,19 @@ def unpack(
 ) -> None:
     """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
 
-    A single folder at the top of the archive is left out. Members are ordinary files and folders;
-    their permissions are not taken over. The folder appears whole or not at all.
+    If the archive has a single top-level folder, its content is unpacked without it. Only regular
+    files and folders are allowed; their permissions are ignored. The target is created atomically.
 
     Args:
         archive: The file.
-        target: Folder to make.
-        limits: What it may hold.
-        on_whole: Called when all is unpacked, before the folder appears.
+        target: Folder to create.
+        limits: Limits on the content.
+        on_whole: Called after everything is unpacked, before the target folder is put in place.
 
     Raises:
-        MissingError: If it is no archive or a damaged one, holds a member that would leave the
-            target, a link or a device, or holds more than ``limits``.
-        OSError: If it cannot be read or written.
+        MissingError: If the file is not an archive or is damaged, contains a link, a device or a
+            path outside the target, or exceeds ``limits``.
+        OSError: If a file cannot be read or written.
     """
     with temporary_folder(target.parent, "unpack") as shop:
         part = shop / "content"
@@ -96,7 +96,7 @@ def _readable(archive: Path) -> Iterator[Iterator[_Member]]:
         else:
             raise MissingError(f"{archive}: neither a zip nor a tar file")
     except (*_DAMAGE, OSError) as error:
-        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # of the disk
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # a disk error
             raise
         raise MissingError(f"{archive}: damaged archive ({error})") from error
 
@@ -116,14 +116,14 @@ def _of_tar(archive: Path, bundle: tarfile.TarFile) -> Iterator[_Member]:
         if not (info.isreg() or info.isdir()):
             raise _refused(archive, info.name, "is a link or a device")
         yield _Member(info.name, info.isdir(), info.size, partial(_content, bundle, info))
-    for _ in range(_TAIL_BLOCKS):  # the checksum of a packed tar stands behind its last member
+    for _ in range(_TAIL_BLOCKS):  # the checksum of a compressed tar follows its last member
         if bundle.fileobj is None or not bundle.fileobj.read(_BLOCK):
             break
 
 
 def _content(bundle: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     content = bundle.extractfile(info)
-    assert content is not None  # an ordinary file has one; for the type checker
+    assert content is not None  # for the type checker; regular files have content
     return content
 
 
@@ -156,7 +156,7 @@ def _copy(archive: Path, member: _Member, source: IO[bytes], file: IO[bytes]) ->
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
-    """Return the place of a member below the target, whatever system packed it."""
+    """Return a member's path relative to the target, for archives from any operating system."""
     path = PurePosixPath(name.replace("\\", "/"))
     outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive
     if outside or "\0" in name:

@@ -1,4 +1,4 @@
-"""The cache folder: where weights files lie, and their metadata, read without PyTorch."""
+"""The cache folder of weights files; their metadata is read without PyTorch."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from sodcli.registry import Registry, WeightsSpec
 from sodcli.text import did_you_mean, reason_of
 from sodcli.weights.lockfile import Lockfile
 
-_LENGTH: Final = 8  # bytes of the header's length at the start of a safetensors file
-_LONGEST: Final = 100_000_000  # bytes of a header; the limit of safetensors itself
+_LENGTH: Final = 8  # bytes of the header length field at the start of a safetensors file
+_LONGEST: Final = 100_000_000  # largest header in bytes; the limit of the safetensors library
 
 
 def home() -> Path:
-    """Return ``$SOD_HOME``, else the operating system's cache folder of this program."""
+    """Return ``$SOD_HOME``, else this program's folder in the operating system's cache folder."""
     chosen = os.environ.get("SOD_HOME")
     return user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("sod"))
 
@@ -32,19 +32,19 @@ def data_root() -> Path:
 
 
 def offline() -> bool:
-    """Return whether ``SOD_OFFLINE`` forbids downloads."""
+    """Return True if ``SOD_OFFLINE`` forbids downloads."""
     return switched_on("SOD_OFFLINE")
 
 
 def stored(spec: WeightsSpec) -> Path:
-    """Return the path of the file of ``spec``, whether it is fetched or not."""
+    """Return the path of the file of ``spec``, whether it has been fetched or not."""
     if spec.builtin:
         return Path(str(files("sodcli").joinpath("weights", spec.file or "")))
     return home() / "weights" / f"{spec.name}.safetensors"
 
 
 def mirrors(name: str, published: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses of the file ``name``: ``$SOD_MIRROR/NAME`` alone, else ``published``.
+    """Return the addresses of the file ``name``: ``$SOD_MIRROR/NAME`` if set, else ``published``.
 
     Raises:
         UsageError: If ``SOD_MIRROR`` is not an https address.
@@ -58,7 +58,7 @@ def mirrors(name: str, published: Iterable[str]) -> tuple[str, ...]:
 
 
 def locate(wanted: str, registry: Registry) -> Path:
-    """Return the file that ``wanted``, a name in models.toml or a path, stands for.
+    """Return the path of the weights file ``wanted``, a name in models.toml or a path.
 
     Raises:
         MissingError: If there is no such file; the message says how to get it.
@@ -93,7 +93,7 @@ def missing(spec: WeightsSpec, because: str = "") -> MissingError:
 
     Args:
         spec: Weights that are not in the cache.
-        because: Why they were not simply fetched.
+        because: Why they were not fetched automatically.
     """
     where = f"weights {spec.name!r} are not in {_short(home())}"
     if mirrors(spec.name, spec.mirrors):
@@ -102,7 +102,7 @@ def missing(spec: WeightsSpec, because: str = "") -> MissingError:
 
 
 def by_hand(spec: WeightsSpec) -> str:
-    """Return how a person gets the weights of ``spec``."""
+    """Return instructions for getting the weights of ``spec`` by hand."""
     what = spec.file or "the file"
     way = spec.by_hand or f"get {what} from {spec.page}"
     return f"{way}, then run: sod fetch {spec.name} --from FILE"
@@ -134,7 +134,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
 
 
 def _short(path: Path) -> str:
-    """Return ``path`` with ``~`` for the home folder."""
+    """Return ``path`` with the home folder abbreviated to ``~``."""
     try:
         return str(Path("~") / path.relative_to(Path.home()))
     except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Download a published file: mirrors in turn, checked before use."""
+"""Download a published file from the first mirror that works, and verify it."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ class DownloadRequest:
 
     Attributes:
         name: Its name in messages.
-        mirrors: Addresses, tried in turn: ``https://...`` or ``gdrive:ID``.
-        expected: Its size and digest, as far as they are known.
+        mirrors: Addresses, tried in order: ``https://...`` or ``gdrive:ID``.
+        expected: Its size and digest, if known.
     """
 
     name: str
@@ -30,10 +30,10 @@ class DownloadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A downloaded or handed-in file.
+    """A downloaded or local file.
 
     Attributes:
-        mirror: Its address, or its file name.
+        mirror: Its address, or its file name if it is local.
         checksum: Its size and digest.
     """
 
@@ -43,9 +43,10 @@ class Delivery:
 
 @contextmanager
 def reserved(name: str, home: Path, events: DownloadEvents) -> Iterator[Part]:
-    """Yield the part of the file ``name`` while no other process writes it.
+    """Yield the partial download of the file ``name``, locked against other processes.
 
-    It is kept when the download breaks off, unless the file system has no locks.
+    It is kept if the download is interrupted, so that it can be resumed, unless the file system
+    does not support locks.
 
     Raises:
         OSError: If the cache folder cannot be written.
@@ -70,9 +71,9 @@ def download(
     """Download ``request`` into ``part`` and check it.
 
     Raises:
-        ChecksumError: If a server sent another file, and no other had the right one.
+        ChecksumError: If a server sent a different file and no other server had the right one.
         MissingError: If no server sent it.
-        OSError: If there is no room for it, or it cannot be written.
+        OSError: If there is not enough disk space, or the file cannot be written.
     """
     failures: list[str] = []
     kind = MissingError
@@ -96,7 +97,7 @@ def _finish(transfer: Transfer, expected: ExpectedFile, part: Part) -> Checksum:
             return check(part.path, expected, transfer.server)
         except (ChecksumError, TransferError) as error:
             part.drop()
-            if not resumed:  # a resumed part may mix two files: start again
+            if not resumed:  # a resumed part may mix two versions: retry
                 raise type(error)(f"{error}; file removed") from error
 
 

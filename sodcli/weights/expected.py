@@ -1,4 +1,4 @@
-"""What a download must bring, how often it is tried again, and whom it informs."""
+"""Settings of a download: expected checksums, callbacks and retries."""
 
 import hashlib
 import time
@@ -15,12 +15,12 @@ _DIGITS_SHOWN: Final = 16  # hex digits of a digest in a message
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFile:
-    """What is known of a file before it is downloaded; ``None`` is what is not published.
+    """The published size and digests of a file; ``None`` means not published.
 
     Attributes:
-        size: Bytes.
-        sha256: Hex digest.
-        md5: Hex digest; compared only if there is no ``sha256``.
+        size: Size in bytes.
+        sha256: SHA-256 hex digest.
+        md5: MD5 hex digest; compared only if there is no ``sha256``.
     """
 
     size: int | None = None
@@ -29,7 +29,7 @@ class ExpectedFile:
 
     @property
     def hashed(self) -> bool:
-        """Whether a digest is known, so that any other file is noticed."""
+        """Whether a digest is known."""
         return (self.sha256 or self.md5) is not None
 
 
@@ -42,7 +42,7 @@ class Checksum:
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: a named function, so that what holds it can be pickled."""
+    """Do nothing; a named function instead of a lambda, so that it can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DownloadEvents:
 
     Attributes:
         progress: Called with the bytes received and the size of the whole file, if known.
-        note: Called with a line about an event (a lost connection, another process at work).
+        note: Called with a message about an event (a lost connection, waiting for another process).
     """
 
     progress: Callable[[int, int | None], None] = _nothing
@@ -63,12 +63,12 @@ class RetryPolicy:
     """How long a download waits for a server, and how often it tries again.
 
     Attributes:
-        timeout: Seconds without a byte after which a request has failed.
-        window: Seconds within which at least ``slowest`` bytes must arrive.
-        slowest: See ``window``.
-        attempts: Requests in a row that may bring nothing new.
-        longest_wait: Most seconds to wait before the next request.
-        sleep: Function that waits.
+        timeout: Seconds without data after which a request fails.
+        window: Time span in seconds in which at least ``slowest`` bytes must arrive.
+        slowest: Smallest number of bytes per ``window``.
+        attempts: Number of consecutive requests without new data before giving up.
+        longest_wait: Longest time in seconds to wait before the next request.
+        sleep: Function that waits for a number of seconds.
     """
 
     timeout: float = 30.0
@@ -80,7 +80,7 @@ class RetryPolicy:
 
 
 def check(path: Path, expected: ExpectedFile, name: str) -> Checksum:
-    """Return the checksum of ``path`` if it is the ``expected`` file.
+    """Return the checksum of the file ``path``, after comparing it with ``expected``.
 
     Args:
         path: The file.
@@ -88,7 +88,7 @@ def check(path: Path, expected: ExpectedFile, name: str) -> Checksum:
         name: Its name in messages.
 
     Raises:
-        ChecksumError: If it is another file.
+        ChecksumError: If its size or digest differs.
         OSError: If it cannot be read.
     """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

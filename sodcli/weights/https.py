@@ -1,4 +1,4 @@
-"""Ask a server for a file: https only, few redirects, and plain words for what goes wrong."""
+"""Request a file from a server: https only, few redirects, and readable error messages."""
 
 import email.utils
 import http.client
@@ -17,7 +17,7 @@ from sodcli.text import reason_of
 
 _REDIRECTS: Final = 5
 _TOO_MANY_REQUESTS: Final = 429
-# Answers after which the same question may be answered well a little later.
+# Status codes of temporary errors, after which the request is retried.
 _PASSING: Final = frozenset({408, 425, _TOO_MANY_REQUESTS, 500, 502, 503, 504})
 
 
@@ -25,10 +25,10 @@ class TransferError(Exception):
     """One request that failed.
 
     Attributes:
-        reason: What went wrong, in words.
+        reason: Description of the error.
         again: Whether the same request may succeed later.
-        wait: Seconds that the server asks to wait, if it does.
-        status: The answer's number, if there was an answer.
+        wait: Seconds to wait before the next request (Retry-After), if the server sent it.
+        status: HTTP status code, if there was a response.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Session:
-    """Cookies, certificates and the proxy of the environment, for the requests of one download."""
+    """The cookies, certificates and proxy settings for the requests of one download."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -77,10 +77,10 @@ class Session:
             self._opener.add_handler(handler)
 
     def ask(self, address: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
-        """Return the answer to a GET, its body unread.
+        """Return the response to a GET request, with its body unread.
 
         Raises:
-            TransferError: If there is none, or it is not a good one.
+            TransferError: If there is no response, or its status is an error.
         """
         _demand_https(address, "is not an https address")
         fixed = {"User-Agent": f"sod/{__version__}", "Accept-Encoding": "identity"}
@@ -94,13 +94,13 @@ class Session:
             raise trouble(error.reason) from error
         except (OSError, HTTPException) as error:
             raise trouble(error) from error
-        except ValueError as error:  # a header or an address that is none
+        except ValueError as error:  # an invalid header or address
             raise TransferError(f"sends nonsense ({error})") from error
         return answer
 
 
 def trouble(error: object) -> TransferError:
-    """Say in words what kept an answer from coming."""
+    """Return a TransferError that describes why there was no response."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return TransferError(
             f"its certificate cannot be checked ({error.verify_message}); "
@@ -114,7 +114,7 @@ def trouble(error: object) -> TransferError:
 
 
 def host(address: str) -> str:
-    """Return the server's name in ``address``, for messages."""
+    """Return the host name in ``address``, for messages."""
     return urlsplit(address).netloc or address
 
 
@@ -132,7 +132,7 @@ def _refusal(error: urllib.error.HTTPError) -> TransferError:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read a Retry-After header: seconds, or a date."""
+    """Return the seconds to wait from a Retry-After header: a number of seconds, or a date."""
     if text is None:
         return None
     if text.strip().isdecimal():
@@ -151,7 +151,7 @@ _FORM: Final = "download-form"
 
 
 class _Page(HTMLParser):
-    """Finds the form behind the button "Download anyway", and what the page complains of."""
+    """Parses the form of the button "Download anyway", and the error message of the page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class _Page(HTMLParser):
 
 
 def web_address(mirror: str) -> str:
-    """Return the https address behind ``mirror``, which may be ``gdrive:ID``."""
+    """Return the https address of ``mirror``, which may be ``gdrive:ID``."""
     if not mirror.startswith(PREFIX):
         return mirror
     return f"{_START}?" + urlencode({"export": "download", "id": mirror.removeprefix(PREFIX)})
@@ -205,10 +205,10 @@ def confirmed(page: HTTPResponse) -> str:
 
 
 def ask(session: Session, mirror: str, headers: dict[str, str]) -> HTTPResponse:
-    """Return the answer that holds the file itself, its body unread.
+    """Return the response that contains the file, with its body unread.
 
     Raises:
-        TransferError: If there is none, or a web page comes instead.
+        TransferError: If there is no response, or it is a web page.
     """
     answer = session.ask(web_address(mirror), headers)
     if _is_page(answer) and mirror.startswith(PREFIX):

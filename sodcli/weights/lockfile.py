@@ -18,11 +18,11 @@ class Record:
     """One fetched file.
 
     Attributes:
-        source: Address, or the name of the file that was handed in.
-        published_size: Bytes of the file as its authors publish it.
-        published_sha256: Its digest.
-        size: Bytes of the converted file in the cache; ``None`` for an unpacked archive.
-        sha256: Its digest.
+        source: Address, or the name of the local file.
+        published_size: Size in bytes of the published file.
+        published_sha256: SHA-256 hex digest of the published file.
+        size: Size in bytes of the converted file in the cache; ``None`` for an unpacked archive.
+        sha256: SHA-256 hex digest of the converted file.
     """
 
     source: str
@@ -33,12 +33,12 @@ class Record:
 
     @property
     def published(self) -> ExpectedFile:
-        """The published file when it was first fetched; later downloads must equal it."""
+        """Size and digest of the published file at the first fetch; later downloads must match."""
         return ExpectedFile(self.published_size, self.published_sha256)
 
     @property
     def ours(self) -> ExpectedFile:
-        """The converted file in the cache."""
+        """Size and digest of the converted file in the cache."""
         return ExpectedFile(self.size, self.sha256)
 
 
@@ -65,10 +65,10 @@ class Lockfile:
             ) from error
 
     def add(self, name: str, record: Record) -> None:
-        """Write ``record``, in place of an older one of that name.
+        """Write ``record``, replacing an older one of that name.
 
         Raises:
-            OSError: If the lock file cannot be made.
+            OSError: If the lock file cannot be created.
             SinkError: If it cannot be written.
             MissingError: If the file is damaged.
         """

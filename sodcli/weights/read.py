@@ -1,4 +1,4 @@
-"""Read weights files without executing what is inside them."""
+"""Read weights files without executing code in them."""
 
 import re
 import struct
@@ -19,7 +19,7 @@ _ZIP: Final = b"PK"
 _PICKLE: Final = b"\x80"
 _EMA: Final = ("model_ema", "ema_model", "ema", "ema_state_dict", "state_dict_ema", "params_ema")
 _WRAPPERS: Final = (
-    *_EMA,  # preferred: an average of the weights is what is tested and published
+    *_EMA,  # preferred: averaged weights are the ones that are tested and published
     "state_dict",
     "model_state_dict",
     "model",
@@ -29,14 +29,14 @@ _WRAPPERS: Final = (
     "params",
     "weights",
     "module",
-    "shadow",  # of an average that keeps its decay beside it
+    "shadow",  # of an EMA that stores its decay next to its weights
 )
-_DEPTH: Final = 4  # wrappers inside each other
-_COMPILED: Final = "_orig_mod."  # of torch.compile, before any module's name
+_DEPTH: Final = 4  # most levels of nested wrappers
+_COMPILED: Final = "_orig_mod."  # added by torch.compile before the name of any module
 _PARALLEL: Final = "module."
-_PREFIXES: Final = (_PARALLEL, "model.", "net.", "network.")  # of training loops, such as Lightning
+_PREFIXES: Final = (_PARALLEL, "model.", "net.", "network.")  # of training loops such as Lightning
 _EMA_PREFIXES: Final = tuple(f"{name}." for name in _EMA)
-_COUNTERS: Final = ("n_averaged", "num_updates", "decay")  # scalars beside averaged weights
+_COUNTERS: Final = ("n_averaged", "num_updates", "decay")  # scalars stored with averaged weights
 _LFS: Final = b"version https://git-lfs"
 _PAGES: Final = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _TORCH_MEMBERS: Final = ("data.pkl", "constants.pkl", "version")
@@ -44,16 +44,16 @@ _TORCH_MEMBERS: Final = ("data.pkl", "constants.pkl", "version")
 
 @dataclass(frozen=True, slots=True)
 class RawWeights:
-    """The tensors of a file under the names they have there.
+    """The tensors of a file under the keys in that file.
 
     Attributes:
         path: The file.
-        state: Tensors by key; half-precision ones are widened to float32. Prefixes that training
-            loops put before every key (``module.``, ``model.``, ``_orig_mod.``) are removed.
+        state: Tensors by key; half-precision tensors are converted to float32. Prefixes that
+            training loops add to every key (``module.``, ``model.``, ``_orig_mod.``) are removed.
         wrapper: Keys that led to ``state`` in a checkpoint, such as ``checkpoint.model_ema``;
             empty for a plain state dict.
-        metadata: What our own files say of themselves (model, form, args, size, recipe, data,
-            steps, sodcli); empty for published files.
+        metadata: Metadata of our own files (model, form, args, size, recipe, data, steps, sodcli);
+            empty for published files.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class RawWeights:
 
     @property
     def averaged(self) -> bool:
-        """Whether the checkpoint held a moving average (EMA) of the weights, which was taken."""
+        """Whether ``state`` is the moving average (EMA) of the weights in the checkpoint."""
         return any(part in _EMA for part in self.wrapper.split("."))
 
     @property
@@ -73,12 +73,12 @@ class RawWeights:
 
 
 def read_weights(path: Path) -> RawWeights:
-    """Read a safetensors file or a pickled state dict, told apart by content.
+    """Read a safetensors file or a pickled state dict; the format is detected from the content.
 
     Raises:
         MissingError: If there is no such file.
-        WeightsError: If it is empty, damaged, not a weights file, would run code, or holds values
-            that are not finite.
+        WeightsError: If it is empty, damaged, not a weights file, would run code, or contains
+            values that are not finite.
     """
     head = _head(path)
     if head.startswith((_ZIP, _PICKLE)) and not _has_header(path, head):
@@ -95,14 +95,14 @@ def read_weights(path: Path) -> RawWeights:
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a file of ``torch.save``; plain containers and tensors only, on the CPU.
+    """Read a file written by ``torch.save`` to the CPU; only plain containers and tensors.
 
     Raises:
-        WeightsError: If it is damaged, or holds anything that would have to be run.
+        WeightsError: If it is damaged, or would run code.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except Exception as error:  # a hostile file can raise anything at all
+    except Exception as error:  # a malicious file can raise any exception
         if "Weights only load failed" in str(error):
             reason = "refused, it holds more than tensors and could run code"
         else:
@@ -126,7 +126,10 @@ def _head(path: Path) -> bytes:
 
 
 def _has_header(path: Path, head: bytes) -> bool:
-    """Say whether a safetensors header follows its length, which may begin like a pickle."""
+    """Return True if the file starts with a safetensors header.
+
+    The length field before the header can look like the start of a pickle.
+    """
     length = int.from_bytes(head[:8], "little")
     return head[8:9] == b"{" and length < path.stat().st_size
 
@@ -141,7 +144,7 @@ def _read_safetensors(path: Path) -> RawWeights:
 
 
 def _what_it_is(head: bytes) -> str:
-    """Return what a file that holds no weights is, by its first bytes."""
+    """Return a description of a file that contains no weights, from its first bytes."""
     if head.startswith(_LFS):
         return "a Git LFS pointer, not the weights themselves; run: git lfs pull"
     if head.lstrip().lower().startswith(_PAGES):
@@ -150,7 +153,7 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _refuse_other_zip(path: Path) -> None:
-    """Name a zip file that PyTorch did not write; damaged ones are left to PyTorch."""
+    """Raise WeightsError for a zip file not written by PyTorch; PyTorch reports damaged ones."""
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
@@ -162,7 +165,7 @@ def _refuse_other_zip(path: Path) -> None:
 
 
 def _unwrapped(path: Path, content: Any) -> RawWeights:
-    """Return the state dict of a checkpoint of any usual training loop."""
+    """Return the state dict in a checkpoint of any common training loop."""
     led: list[str] = []
     while isinstance(content, dict) and len(led) < _DEPTH:
         key = next((one for one in _WRAPPERS if isinstance(content.get(one), dict)), None)
@@ -186,9 +189,10 @@ def _is_averaged(key: str) -> bool:
 
 
 def _bare_keys(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Remove the prefixes that training loops add, the marks of ``torch.compile`` and counters.
+    """Remove prefixes added by training loops and ``torch.compile``, and counters.
 
-    Where most keys have the prefix, the others belong to the loop (losses, metrics) and are left.
+    If most keys have a prefix, keys without it belong to the training loop (losses, metrics) and
+    are dropped.
     """
     kept = {key: value for key, value in state.items() if key not in _COUNTERS} or state
     bare = {re.sub(rf"(^|\.){_COMPILED}", r"\1", key): value for key, value in kept.items()}

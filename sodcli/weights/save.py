@@ -1,4 +1,4 @@
-"""Write weights files whole."""
+"""Write weights files atomically."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ from sodcli.files import whole_file, write_whole
 def save_weights(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
 ) -> None:
-    """Write our own format: safetensors with metadata.
+    """Write a file in our own format: safetensors with metadata.
 
     Args:
-        path: Target; appears whole or not at all.
+        path: Target; written atomically.
         state: Tensors by the keys of our modules.
-        metadata: At least ``model`` and ``form`` (``training`` or ``folded``); our version is
-            added.
+        metadata: At least ``model`` and ``form`` (``training`` or ``folded``); the version of this
+            package is added.
         half: Store floating point tensors as float16.
 
     Raises:
@@ -34,11 +34,11 @@ def save_weights(
 
 
 def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a plain PyTorch state dict, for the published programs.
+    """Write a plain PyTorch state dict that the published programs can read.
 
     Raises:
         SinkError: If the file cannot be written.
-        UsageError: If the name does not end in ``.pth`` or ``.pt``.
+        UsageError: If the suffix of ``path`` is not ``.pth`` or ``.pt``.
     """
     if path.suffix not in (".pth", ".pt"):
         raise UsageError(f"{path}: weights are written as .safetensors or .pth")
@@ -46,7 +46,7 @@ def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def save_pickle(path: Path, content: Any) -> None:
-    """Write ``content`` as PyTorch does; the file appears whole or not at all.
+    """Write ``content`` atomically in the format of ``torch.save``.
 
     Raises:
         SinkError: If the file cannot be written.
@@ -54,7 +54,7 @@ def save_pickle(path: Path, content: Any) -> None:
     try:
         with whole_file(path) as part:
             torch.save(content, part)
-    except RuntimeError as error:  # what torch's own writer raises on a full disk
+    except RuntimeError as error:  # raised by torch's writer on a full disk
         raise SinkError(f"cannot write {path}: the disk may be full") from error
 
 

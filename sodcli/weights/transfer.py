@@ -17,18 +17,18 @@ from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy
 from sodcli.weights.https import Session, TransferError, ask, host, trouble, web_address
 
 _BLOCK: Final = 1 << 18
-_LARGEST: Final = 1 << 36  # bytes; for a file of unknown size
+_LARGEST: Final = 1 << 36  # largest size in bytes of a file of unknown size
 _PARTIAL: Final = 206
 _BEYOND_THE_END: Final = 416
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a partial file comes from.
+    """The source of a partial file.
 
     Attributes:
-        mirror: The address that was requested.
-        validator: Entity tag or date that identifies this version to the server.
+        mirror: The requested address.
+        validator: ETag or Last-Modified date that identifies this version of the file.
         total: Size in bytes of the whole file, if the server sends it.
     """
 
@@ -38,7 +38,7 @@ class Origin:
 
 
 class Part:
-    """A partial file: the bytes received so far, with their origin in a file beside them."""
+    """A partial file: the bytes received so far, with their origin in a second file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +50,7 @@ class Part:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def origin(self) -> Origin | None:
-        """Return where the part comes from; ``None`` if that file is missing or damaged."""
+        """Return the origin of the part; ``None`` if its file is missing or damaged."""
         try:
             return Origin(**json.loads(self._about.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -58,7 +58,7 @@ class Part:
 
     @contextmanager
     def opened(self, origin: Origin, start: int) -> Iterator[IO[bytes]]:
-        """Open the part for writing from byte ``start``; bytes from there on are cut off.
+        """Open the part for writing at byte ``start``; it is truncated there.
 
         Raises:
             OSError: If it cannot be written.
@@ -79,7 +79,7 @@ class Part:
 
 
 class Transfer:
-    """The download of one mirror into a part."""
+    """The download from one mirror into a part."""
 
     def __init__(
         self,
@@ -95,15 +95,15 @@ class Transfer:
         self.server = host(web_address(mirror))
 
     def finish(self) -> bool:
-        """Request until all bytes are received; the bytes of an earlier attempt are kept.
+        """Send requests until all bytes are received; bytes of an earlier attempt are kept.
 
         Returns:
-            Whether the last request continued an earlier part.
+            True if the last request continued an earlier part.
 
         Raises:
-            TransferError: If the server does not send them.
-            ChecksumError: If it announces another size than expected.
-            OSError: If there is no room for them, or they cannot be written.
+            TransferError: If the server does not send the bytes.
+            ChecksumError: If the server announces a different size than expected.
+            OSError: If there is not enough disk space, or the part cannot be written.
         """
         most, failed = -1, 0
         while True:
@@ -124,7 +124,7 @@ class Transfer:
         self._retries.sleep(seconds)
 
     def _request(self) -> bool:
-        """Request the missing bytes; return whether the request continued a part."""
+        """Request the missing bytes; return True if the request continued a part."""
         origin, have = self._usable()
         if have and have == (origin.total or self._expected.size):
             return True
@@ -147,7 +147,7 @@ class Transfer:
             raise ChecksumError(f"{self.server}: {total:,} bytes instead of {expected:,}")
 
     def _usable(self) -> tuple[Origin, int]:
-        """Return where the part comes from and how many of its bytes can be kept."""
+        """Return the origin of the part and the number of its bytes that can be kept."""
         origin = self._part.origin()
         if origin is None or origin.mirror != self._mirror:
             return Origin(self._mirror), 0
@@ -155,7 +155,7 @@ class Transfer:
         return origin, self._part.size if identified else 0
 
     def _place(self, answer: HTTPResponse, have: int, origin: Origin) -> tuple[int, int | None]:
-        """Return the offset of the bytes of ``answer``, and the size of the whole file if known."""
+        """Return the offset of the bytes in ``answer``, and the size of the whole file if known."""
         if answer.status != _PARTIAL:
             return 0, _number(answer.headers.get("Content-Length", ""))
         unit, _, place = answer.headers.get("Content-Range", "").partition(" ")
@@ -207,7 +207,7 @@ def _blocks(
 
 
 def _range(have: int, validator: str | None) -> dict[str, str]:
-    """Return the headers that request the bytes from ``have`` on, of the same version."""
+    """Return the headers of a range request for the bytes from ``have``, of the same version."""
     if not have:
         return {}
     condition = {"If-Range": validator} if validator else {}
@@ -215,7 +215,7 @@ def _range(have: int, validator: str | None) -> dict[str, str]:
 
 
 def _validator(answer: HTTPResponse) -> str | None:
-    """Return what identifies this version of the file: a strong entity tag, else its date."""
+    """Return the identifier of this version of the file: a strong ETag, else its date."""
     tag: str | None = answer.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
 

@@ -1,4 +1,4 @@
-"""Line charts and histograms as SVG, coloured by the page's style sheet."""
+"""Line charts and histograms as SVG; the colours come from the page's style sheet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS: Final = 8
-"""Number of colours; further series repeat them."""
+"""Number of colours; they repeat if there are more series."""
 
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 10, 40
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Title and upper end of an axis that begins at 0."""
+    """Title and upper end of an axis that starts at 0."""
 
     says: str
     end: float = 1.0
@@ -32,7 +32,7 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
     Args:
         x: Horizontal axis.
         y: Vertical axis.
-        series: Per curve its name and ``(N,)`` coordinates on either axis.
+        series: For each curve its name, ``(N,)`` x values and ``(N,)`` y values.
     """
     lines = []
     for number, (name, across, up) in enumerate(series):
@@ -48,16 +48,16 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
 
 
 def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16) -> str:
-    """Draw the distribution of values that are not negative: the share of images in each bin.
+    """Draw a histogram of non-negative values: the share of images in each bin.
 
     Args:
-        says: Title of the axis of values.
-        series: Per group of bars its name and ``(N,)`` values.
-        bins: Number of bins between 0 and the next round number above the greatest value.
+        says: Title of the value axis.
+        series: For each group of bars its name and ``(N,)`` values.
+        bins: Number of bins between 0 and the next round number above the maximum.
     """
     end = _rounded_up(max((values.max() for _, values in series if values.size), default=0.0))
     shares = [
-        # E exceeds 1 by a hair where a map is perfect.
+        # The E-measure of a perfect map is slightly above 1.
         np.histogram(values.clip(0, end), bins, (0, end))[0] / max(values.size, 1)
         for _, values in series
     ]
@@ -78,7 +78,7 @@ def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16
 
 
 def colour(number: int) -> str:
-    """Return the style sheet's class of a series."""
+    """Return the CSS class of a series."""
     return f"c{number % COLOURS}"
 
 
@@ -115,7 +115,7 @@ def _grid(x: Axis, y: Axis) -> list[str]:
 
 
 def _rounded_up(value: float) -> float:
-    """Return the smallest end of an axis with round ticks that is at least ``value``."""
+    """Return the smallest axis end with round ticks that is at least ``value``."""
     return next((end for end in (0.1, 0.2, 0.5) if value <= end), 1.0)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from sodcli.benchmark.results import Evaluation
 
 _THRESHOLDS: Final = np.arange(255, -1, -1) / 255
-_COLOURS: Final = (  # Okabe and Ito 2008, told apart by colour-blind readers too
+_COLOURS: Final = (  # colour-blind-safe palette of Okabe and Ito 2008
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
 )
 _STYLES: Final = ("-", "--", ":", "-.")
@@ -20,7 +20,7 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
     """Return a figure with a row per set: precision over recall, and F-measure over threshold.
 
     Args:
-        found: With the F-measure.
+        found: Evaluation that includes the F-measure.
         kind: ``pdf``, ``svg`` or ``png``.
     """
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
         if left.lines:
             left.legend(loc="lower left", fontsize="small")
     file = BytesIO()
-    # Without a date the same scores give the same file.
+    # Omit the date, so that equal scores give identical files.
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     figure.savefig(file, format=kind, dpi=200, metadata=dates.get(kind))
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Report files: the suffix of a file says what is written."""
+"""Report files: the suffix determines the format."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -31,16 +31,16 @@ SUFFIXES: Final = tuple(_WRITERS)
 
 
 def check_reports(paths: Sequence[Path], which: frozenset[str]) -> None:
-    """Check before the work that the reports can be written.
+    """Check that the reports can be written, before the evaluation starts.
 
     Args:
         paths: Report files.
-        which: Names of the measures that will be taken.
+        which: Names of the measures that will be computed.
 
     Raises:
-        UsageError: If a suffix is unknown, needs a package that is missing or measures that are
-            not taken, or a path is a folder.
-        SinkError: If a file cannot be written there.
+        UsageError: If a suffix is unknown, needs a package that is not installed or measures that
+            are not in ``which``, or if a path is a folder.
+        SinkError: If a file cannot be written.
     """
     for path in paths:
         suffix = path.suffix.lower()
@@ -61,7 +61,7 @@ def check_reports(paths: Sequence[Path], which: frozenset[str]) -> None:
 
 
 def write_reports(found: Evaluation, paths: Sequence[Path]) -> list[Path]:
-    """Write the reports, each whole or not at all, replacing existing files; return their paths.
+    """Write each report atomically, replacing existing files; return their paths.
 
     Raises:
         SinkError: If one cannot be written.
@@ -76,10 +76,10 @@ def _list() -> str:
 
 
 def _check_place(path: Path) -> None:
-    """Try to make a temporary file in the folder of ``path``, or in the nearest one that exists."""
+    """Try to create a temporary file in the folder of ``path`` or its nearest existing parent."""
     try:
         folder = next(folder for folder in path.absolute().parents if folder.exists())
-        with TemporaryFile(dir=folder):  # permissions alone do not tell
+        with TemporaryFile(dir=folder):  # checking permissions is not sufficient
             pass
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason_of(error)}") from error

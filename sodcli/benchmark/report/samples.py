@@ -37,7 +37,7 @@ class Ranked:
 def extremes(rows: Sequence[ResultRow], name: str) -> tuple[list[Ranked], list[Ranked]]:
     """Return the images with the worst and the best mean score of all methods.
 
-    Images that a method has no score of are left out, unless that is so for every image.
+    Images without a score of some method are left out, unless this applies to every image.
 
     Args:
         rows: Rows of one set.
@@ -57,7 +57,7 @@ def extremes(rows: Sequence[ResultRow], name: str) -> tuple[list[Ranked], list[R
 
 
 def score_of(image: ImageResult, name: str) -> float | None:
-    """Return one score of an image, if it has it."""
+    """Return a score of an image; None if it has none."""
     return image.scores.as_dict().get(name) if image.scores else None
 
 
@@ -70,7 +70,7 @@ class Cell:
 
 
 def gallery(ranked: Sequence[Ranked], name: str) -> list[list[Cell]]:
-    """Return a line of cells per image: photo, ground truth, and the map of every method."""
+    """Return a row of cells per image: photo, ground truth, and the map of every method."""
     return [_line(one, name) for one in ranked]
 
 

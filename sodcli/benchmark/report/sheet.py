@@ -1,4 +1,4 @@
-"""An evaluation as an Excel file, with the sheet of MINet's program (Pang et al., CVPR 2020)."""
+"""An evaluation as an Excel file, in the layout of MINet's code (Pang et al., CVPR 2020)."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -25,7 +25,7 @@ PUBLISHED: Final = {
 """Sets in the order of MINet's sheet, with their number of images."""
 
 NEEDED: Final = frozenset({"mae", "f"})
-"""Measures without which that sheet would be empty."""
+"""Measures that MINet's sheet requires."""
 
 _COLUMNS: Final = ("MAXF", "MEANF", "MAE")
 _FOUR_DIGITS: Final = "0.0000"  # number format; the cells hold all digits
@@ -41,10 +41,10 @@ _OTHER_NAMES: Final = {"DUTSTE": "DUTS", "DUTO": "DUT-OMRON"}
 def as_sheet(found: Evaluation) -> bytes:
     """Return an Excel file: sheet ``Scores`` with all scores, ``Results`` with MINet's columns.
 
-    MINet takes MAXF from the mean precision and recall, and MEANF at the adaptive threshold.
+    MINet computes MAXF from the mean precision and recall, and MEANF at the adaptive threshold.
 
     Args:
-        found: With the measures of ``NEEDED``.
+        found: Evaluation that includes the measures of ``NEEDED``.
     """
     from openpyxl import Workbook
 
@@ -64,13 +64,13 @@ def as_sheet(found: Evaluation) -> bytes:
 
 
 def _text(name: str) -> str:
-    """Return a name as cell text: without control characters, and never a formula."""
+    """Return a name as cell text, without control characters and not as a formula."""
     plain = "".join(c for c in name if c.isprintable())
     return f"'{plain}" if plain.startswith("=") else plain
 
 
 def _column_of(dataset: str) -> str:
-    """Return MINet's name of a set, or the name in capitals."""
+    """Return MINet's name of a set, or else its name in upper case."""
     plain = plain_name(dataset).upper()
     known = {plain_name(name).upper(): name for name in PUBLISHED} | _OTHER_NAMES
     return known.get(plain, dataset.upper())

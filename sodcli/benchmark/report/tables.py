@@ -1,4 +1,4 @@
-"""An evaluation as a table of CSV, Markdown or LaTeX, and as JSON."""
+"""An evaluation as a CSV, Markdown or LaTeX table, and as JSON."""
 
 import csv
 import io
@@ -27,15 +27,15 @@ def counted(row: ResultRow) -> str:
 
 
 def rounded(row: ResultRow, name: str) -> str:
-    """Return a score with four digits, as papers print it; a dash if there is none."""
+    """Return a score with four digits, as usual in papers; a dash if there is none."""
     value = values(row).get(name)
     return "-" if value is None else f"{value:.4f}"
 
 
 def place(found: Evaluation, row: ResultRow, name: str) -> int | None:
-    """Return 1 for the best score of a set, 2 for the second, and so on; None without a rank.
+    """Return the rank of a score on its set, from 1 for the best; None without a rank.
 
-    Methods without scores for some images have no rank, and a single method has none.
+    Methods without scores for some images have no rank; neither has a single method.
     """
     ranked = [
         values(one)[name] for one in found.of(row.dataset) if one.complete and name in values(one)
@@ -47,7 +47,7 @@ def place(found: Evaluation, row: ResultRow, name: str) -> int | None:
 
 
 def is_best(found: Evaluation, row: ResultRow, name: str) -> bool:
-    """Return True if no complete method has a better score on the set, and there are others."""
+    """Return True if the row has rank 1: see :func:`place`."""
     return place(found, row, name) == 1
 
 
@@ -94,7 +94,7 @@ def _marked(found: Evaluation, row: ResultRow, name: str, best: str, second: str
 
 
 def columns(found: Evaluation) -> list[str]:
-    """Return the names of what :func:`cells` returns."""
+    """Return the column names of :func:`cells`."""
     return ["set", "method", "images", "expected", "missing", "damaged", "resized", *found.names]
 
 

@@ -1,4 +1,4 @@
-"""A camera as a source of frames."""
+"""Read frames from a camera or network stream."""
 
 import os
 import re
@@ -17,25 +17,25 @@ from sodcli.frame import Frame
 from sodcli.process import silent_stderr
 
 USUAL_RATE: Final = Fraction(30)
-_LAST_NUMBER: Final = 99  # from 100 on OpenCV takes the hundreds for one of its drivers
-_FASTEST: Final = 120  # frames per second; drivers that know no rate say 0, 1000 or more
+_LAST_NUMBER: Final = 99  # OpenCV reads the hundreds of larger numbers as a backend
+_FASTEST: Final = 120  # frames per second; drivers report 0, 1000 or more if unknown
 _RETRY_S: Final = 0.02
 _ADDRESS: Final = re.compile(r"(rtsps?|rtmps?|https?|udp|rtp|srt|tcp)://", re.IGNORECASE)
 _DEVICE: Final = re.compile(r"/dev/video(\d+)")
-_SILENCE_MS: Final = 10_000  # after which a stream that says nothing counts as broken off
+_SILENCE_MS: Final = 10_000  # timeout of opening and reading a stream
 _RECONNECT_S: Final = 15.0
 _FFMPEG_OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# A playlist may name parts of the stream on servers, never files of this machine.
+# A playlist may refer to segments on servers, but not to local files.
 _PROTOCOLS: Final = "http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy"
 
 
 def live_source(sources: Sequence[str]) -> int | str | None:
     """Return the camera's number or the stream's address; ``None`` if the arguments name files.
 
-    Digits alone are a camera; a file called ``0`` is written ``./0``. ``/dev/video2`` is camera 2.
+    Digits alone are a camera; a file named ``0`` is given as ``./0``. ``/dev/video2`` is camera 2.
 
     Raises:
-        UsageError: If a camera or stream stands beside another source.
+        UsageError: If a camera or stream is combined with another source.
     """
     live = [source for source in sources if _live(source) is not None]
     if not live:
@@ -56,11 +56,11 @@ def _live(source: str) -> int | str | None:
 
 
 class Camera:
-    """An open camera; a context manager.
+    """An open camera or stream; a context manager.
 
     Attributes:
-        label: What messages and files call it.
-        rate: Frames per second as the driver says, or 30 where it does not know.
+        label: Its name in messages.
+        rate: Frames per second as reported by the driver, or 30 if unknown.
     """
 
     def __init__(
@@ -71,14 +71,21 @@ class Camera:
         patience_s: float = 2.0,
         reopen: Callable[[], cv2.VideoCapture] | None = None,
     ) -> None:
-        """Read ``device``; ``reopen`` connects anew to a stream that broke off."""
+        """Read from an open device.
+
+        Args:
+            source: The camera's number or the stream's address.
+            device: The open device.
+            patience_s: How long reads may fail before the camera counts as gone, in seconds.
+            reopen: Reconnects to a stream after a failed read; ``None`` for cameras.
+        """
         self.label, self._name = live_label(source), live_name(source)
         self.rate = _rate(device.get(cv2.CAP_PROP_FPS))
         self._device, self._patience_s, self._reopen = device, patience_s, reopen
         self._finite = isinstance(source, str) and device.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         self._index = 0
         self._reading = threading.Lock()
-        device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old pictures must not wait in the driver
+        device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # read recent pictures, not buffered ones
 
     def __enter__(self) -> "Camera":
         return self
@@ -89,14 +96,14 @@ class Camera:
     def read(self) -> Frame:
         """Wait for the next picture.
 
-        Many cameras fail to deliver their very first ones, so a failure is tried again for
-        ``patience_s`` seconds.
+        A failed read is retried for ``patience_s`` seconds, because the first reads of many cameras
+        fail.
 
         Returns:
-            The picture as RGB; ``index`` counts them from 0.
+            The picture as RGB, with ``index`` counted from 0.
 
         Raises:
-            SourceError: If the camera no longer delivers.
+            SourceError: If the stream has ended, or no picture arrives in time.
         """
         until = time.monotonic() + self._patience_s
         while True:
@@ -115,10 +122,10 @@ class Camera:
         return Frame(rgb, self._index - 1, self._name)
 
     def close(self) -> None:
-        """Give the camera back.
+        """Release the camera, unless a read in progress takes longer than ``patience_s``.
 
-        Drivers crash when that happens during a read. One that hangs keeps its camera until the
-        program ends.
+        Drivers crash if a camera is released during a read. If the read hangs, the camera stays
+        open until the program ends.
         """
         if self._reading.acquire(timeout=self._patience_s):
             self._device.release()
@@ -130,7 +137,7 @@ class Camera:
                 self._device = self._reopen()
 
     def _try(self) -> tuple[bool, Any]:
-        with self._reading, suppress(cv2.error):  # which is as good as no picture
+        with self._reading, suppress(cv2.error):  # treated as no picture
             return self._device.read()
         return False, None
 
@@ -141,17 +148,19 @@ def open_camera(
     opener: Callable[[int], cv2.VideoCapture] | None = None,
     patience_s: float = 2.0,
 ) -> Camera:
-    """Open a camera by its number, 0 is the first, or a stream by its address.
+    """Open a camera by its number or a stream by its address.
 
-    OpenCV is kept from the terminal from here on, and the drivers below it while they look for it.
+    OpenCV's log is disabled from here on. Standard error is suppressed while the device is opened,
+    because drivers write to it.
 
     Args:
-        source: As the system counts its cameras; or ``rtsp://``, ``http://``, ``udp://`` and such.
-        opener: Opens the device of a camera; by default ``cv2.VideoCapture``.
-        patience_s: How long a camera may fail to deliver before it counts as gone.
+        source: Number of a camera, from 0, or an address such as ``rtsp://``, ``http://`` or
+            ``udp://``.
+        opener: Opens the device of a camera; ``None`` is ``cv2.VideoCapture``.
+        patience_s: How long reads of a camera may fail before it counts as gone, in seconds.
 
     Raises:
-        SourceError: If there is none, or it cannot be opened.
+        SourceError: If the camera or stream does not exist or cannot be opened.
     """
     label = live_label(source)
     if isinstance(source, int) and source > _LAST_NUMBER:
@@ -177,17 +186,17 @@ def open_camera(
 
 
 def live_label(source: int | str) -> str:
-    """Return what messages call a camera or stream, without the password in an address."""
+    """Return the name of a camera or stream in messages, without credentials in an address."""
     return f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/@]*@", "//", source)
 
 
 def live_name(source: int | str) -> str:
-    """Return what files of a camera or stream are called."""
+    """Return the stem of file names for a camera or stream."""
     return f"camera{source}" if isinstance(source, int) else "stream"
 
 
 def _open_stream(address: str) -> cv2.VideoCapture:
-    """Open an address; OpenCV takes ffmpeg's options from the environment, and only there."""
+    """Open an address; OpenCV reads ffmpeg's options from the environment only."""
     waits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _SILENCE_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
     before = os.environ.get(_FFMPEG_OPTIONS)
     os.environ[_FFMPEG_OPTIONS] = before or f"rtsp_transport;tcp|protocol_whitelist;{_PROTOCOLS}"
@@ -199,5 +208,5 @@ def _open_stream(address: str) -> cv2.VideoCapture:
 
 
 def _rate(said: float) -> Fraction:
-    """Bring what a driver says of its rate to a fraction, as 29.97 to 2997/100."""
+    """Convert the rate that a driver reports to a fraction, such as 29.97 to 2997/100."""
     return Fraction(said).limit_denominator(1001) if 1 <= said <= _FASTEST else USUAL_RATE

@@ -1,4 +1,4 @@
-"""A window that shows pictures as they come."""
+"""A window that shows a live sequence of pictures."""
 
 import ctypes
 import os
@@ -16,19 +16,19 @@ from sodcli.process import silent_stderr
 Pixels = NDArray[np.uint8]
 
 _ENDING_KEYS: Final = frozenset(b"qQ\x1b")
-_LARGEST_WH: Final = (1280, 720)  # of a new window, in pixels; it can be pulled larger
-_SQUARE: Final = 16  # pixels a side of the chequerboard under what is transparent
+_LARGEST_WH: Final = (1280, 720)  # initial size in pixels; the user can enlarge it
+_SQUARE: Final = 16  # side of a chequerboard square behind transparent pixels, in pixels
 _GREYS: Final = np.array((255, 204), np.uint8)
 
 
 class Window:
     """A window on the screen; a context manager.
 
-    It appears with the first picture and keeps its aspect ratio. Closing it, q or Esc ends it. All
-    calls must come from the main thread, which macOS and Windows ask for.
+    It opens with the first picture and keeps its aspect ratio. The user ends it by closing it, or
+    with q or Esc. All calls must come from the main thread, as macOS and Windows require.
 
     Attributes:
-        title: What its bar says.
+        title: Text of its title bar.
     """
 
     def __init__(self, title: str) -> None:
@@ -41,15 +41,15 @@ class Window:
     def __exit__(self, *error: object) -> None:
         if self._shown:
             cv2.destroyAllWindows()
-            cv2.waitKey(1)  # the window goes when its events are worked off
+            cv2.waitKey(1)  # the window closes when its events are processed
 
     def show(self, pixels: Pixels, note: str = "") -> None:
-        """Put a picture into the window.
+        """Show a picture in the window.
 
         Args:
             pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha,
-                uint8; what is transparent shows a chequerboard.
-            note: Written into the upper left corner.
+                uint8; transparent pixels show a chequerboard.
+            note: Text in the upper left corner; empty for none.
         """
         bgr = np.asarray(cv2.cvtColor(_opaque(pixels), cv2.COLOR_RGB2BGR), np.uint8)
         if note:
@@ -59,7 +59,7 @@ class Window:
         cv2.imshow(self.title, bgr)
 
     def wanted(self) -> bool:
-        """Let the window react; say whether the user still wants it."""
+        """Process the window's events; return False if the user has ended it."""
         if not self._shown:
             return True
         if cv2.waitKey(1) & 0xFF in _ENDING_KEYS:
@@ -76,10 +76,10 @@ class Window:
 
 
 def require_display() -> None:
-    """Make sure that a window can be opened: where it cannot, Qt would end the whole program.
+    """Check that a window can be opened; without a display, Qt would abort the program.
 
     Raises:
-        SinkError: If there is no display, or this OpenCV was built without windows.
+        SinkError: If there is no display, or OpenCV was built without a GUI.
     """
     if not cv2.currentUIFramework():
         raise SinkError(
@@ -91,9 +91,9 @@ def require_display() -> None:
 
 
 def _calm_qt() -> None:
-    """Keep Qt, which draws OpenCV's windows on Linux, from the terminal and from Wayland.
+    """Disable the log and the Wayland backend of Qt, which draws OpenCV's windows on Linux.
 
-    OpenCV's wheel holds no part for Wayland: asked for one, Qt would end the program.
+    OpenCV's wheel has no Wayland plugin; if Qt tried to load it, Qt would abort the program.
     """
     os.environ.setdefault("QT_LOGGING_RULES", "*=false")
     if os.environ.get("DISPLAY"):
@@ -101,13 +101,13 @@ def _calm_qt() -> None:
 
 
 def _answers() -> bool:
-    """Say whether the X server of ``$DISPLAY`` is there and lets us in."""
+    """Return True if the X server of ``$DISPLAY`` accepts a connection."""
     if not os.environ.get("DISPLAY"):
         return False
     try:
         xcb = ctypes.CDLL("libxcb.so.1")
     except OSError:
-        return True  # then only trying will tell
+        return True  # cannot be checked without libxcb
     xcb.xcb_connect.restype = ctypes.c_void_p
     with silent_stderr():
         connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
@@ -117,7 +117,7 @@ def _answers() -> bool:
 
 
 def _opaque(pixels: Pixels) -> Pixels:
-    """Return ``(H, W, 3)`` RGB of any pixels."""
+    """Return pixels of any kind as ``(H, W, 3)`` RGB, transparent ones over a chequerboard."""
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     if pixels.shape[2] == 3:
@@ -128,7 +128,7 @@ def _opaque(pixels: Pixels) -> Pixels:
 
 
 def _write(bgr: Pixels, note: str) -> None:
-    """Write white on a black bar, which is legible on any picture."""
+    """Draw white text on a black bar, in place; it is legible on any picture."""
     scale = max(0.5, bgr.shape[0] / 720)
     font, width = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * scale))
     (wide, high), below = cv2.getTextSize(note, font, scale, width)

@@ -1,4 +1,4 @@
-"""Run the ffmpeg that imageio-ffmpeg brings, and put what it says into one line."""
+"""Run the ffmpeg of imageio-ffmpeg, and reduce its messages to one line."""
 
 import errno
 import os
@@ -21,14 +21,14 @@ from sodcli.text import reason_of
 _KEPT_LINES: Final = 60
 _WINDOWS: Final = os.name == "nt"
 _NEW_GROUP: Final = 0x00000200  # Windows' CREATE_NEW_PROCESS_GROUP
-_OWN_EXE: Final = "IMAGEIO_FFMPEG_EXE"  # a user who sets it means that one
+_OWN_EXE: Final = "IMAGEIO_FFMPEG_EXE"  # environment variable: path of the ffmpeg to use
 _NOISE: Final = re.compile(
     r"^(frame=|size=|video:|Last message|Conversion failed"
     r"|Error (opening|while|sending|submitting|selecting)"
     r"|Terminating|Nothing was written|Task finished|\s|$)"
 )
 _PLACE: Final = re.compile(r"^(\[[^\]]*\] )+")
-_CONTAINERS: Final = ",".join(  # all that hold a film, or sound, in one file
+_CONTAINERS: Final = ",".join(  # demuxers of film or sound in a single file
     (
         *("mov", "matroska", "avi", "gif", "apng", "ogg", "flv", "live_flv", "mpeg", "mpegts"),
         *("mpegvideo", "asf", "asf_o", "ivf", "nut", "mxf", "mxg", "gxf", "dv", "rm", "wtv", "ty"),
@@ -45,13 +45,13 @@ _SYSTEM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EACCES
 
 @lru_cache
 def executable() -> str:
-    """Return the path of imageio-ffmpeg's own ffmpeg.
+    """Return the path of the ffmpeg included in imageio-ffmpeg.
 
-    imageio-ffmpeg would fall back on whatever ``ffmpeg`` the system has, of any age and with any
-    codecs; that one is taken only if ``IMAGEIO_FFMPEG_EXE`` names it.
+    imageio-ffmpeg falls back to the system's ``ffmpeg``, whose version and codecs are unknown. That
+    one is used only if ``IMAGEIO_FFMPEG_EXE`` names it.
 
     Raises:
-        MissingError: If imageio-ffmpeg brings none for this machine.
+        MissingError: If imageio-ffmpeg includes none for this machine.
     """
     try:
         exe = str(imageio_ffmpeg.get_ffmpeg_exe())
@@ -67,25 +67,25 @@ def executable() -> str:
 
 
 def local(path: Path) -> str:
-    """Return a path as ffmpeg takes it for a file, whatever colons are in its name."""
+    """Return a path as an ffmpeg URL, so that a colon in it is not read as a protocol."""
     return f"file:{path}"
 
 
 def source_args(path: Path) -> list[str]:
-    """Return ffmpeg's options for a film to read, and for nothing else to be opened.
+    """Return ffmpeg's options to read a film, and to open no other file or address.
 
-    Playlists and scripts that call themselves films could name other files and addresses.
+    Without the whitelists, a playlist or script with the name of a film could open others.
     """
     return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", local(path)]
 
 
 class Ffmpeg:
-    """A running ffmpeg; what it says is read in a thread, so that it never waits for a reader.
+    """A running ffmpeg process; a thread reads its standard error, so that it never blocks.
 
-    It runs in a process group of its own: Ctrl-C reaches Python, which then ends it in good order.
+    It runs in its own process group: Ctrl-C reaches Python only, which then stops ffmpeg.
 
     Attributes:
-        lines: The last lines that it wrote to its standard error.
+        lines: The last lines of its standard error.
     """
 
     def __init__(
@@ -98,18 +98,19 @@ class Ffmpeg:
         level: str = "warning",
         kept_lines: int = _KEPT_LINES,
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            args: Everything after the general options.
-            writes: Give it a pipe as standard input.
-            reads: Take its standard output from a pipe.
-            on_line: Called, in a thread, with each line; lines it returns ``True`` for are its own.
-            level: How much ffmpeg says.
-            kept_lines: How many of the last lines are kept.
+            args: The options after the global ones.
+            writes: Connect its standard input to a pipe, ``stdin``.
+            reads: Connect its standard output to a pipe, ``stdout``.
+            on_line: Called in a thread with each line of standard error; lines for which it returns
+                ``True`` are not added to ``lines``.
+            level: ffmpeg's log level.
+            kept_lines: Maximum length of ``lines``.
 
         Raises:
-            MissingError: If there is no ffmpeg, or it cannot be started.
+            MissingError: If ffmpeg is missing or cannot be started.
         """
         self.lines: deque[str] = deque(maxlen=kept_lines)
         self._on_line = on_line
@@ -131,18 +132,18 @@ class Ffmpeg:
 
     @property
     def stdin(self) -> IO[bytes]:
-        """The pipe into it."""
+        """The pipe to its standard input."""
         assert self._process.stdin is not None
         return self._process.stdin
 
     @property
     def stdout(self) -> IO[bytes]:
-        """The pipe out of it."""
+        """The pipe from its standard output."""
         assert self._process.stdout is not None
         return self._process.stdout
 
     def finish(self) -> int:
-        """Close its input, wait for its end and return its exit status."""
+        """Close its standard input, wait for it to exit and return its exit status."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -152,7 +153,7 @@ class Ffmpeg:
         return code
 
     def stop(self) -> None:
-        """End it at once, if it still runs."""
+        """Kill it if it is still running."""
         with suppress(OSError):
             self._process.kill()
         if self._process.stdin is not None:
@@ -163,7 +164,7 @@ class Ffmpeg:
         self._close()
 
     def reason(self) -> str:
-        """Say in a few words why it failed: the last telling line, or the signal that ended it."""
+        """Return why it failed: the most specific error line, or the signal that ended it."""
         code = self._process.poll() or 0
         if code < 0:
             with suppress(ValueError):
@@ -184,7 +185,7 @@ class Ffmpeg:
 
 
 def tell(lines: Sequence[str]) -> str:
-    """Return the line of ffmpeg's that says best what went wrong, without its decoration."""
+    """Return the most specific error line of ffmpeg, without prefixes; empty if there is none."""
     told = [_plain(line) for line in lines if "[error]" in line or "[fatal]" in line]
     telling = [line for line in told if line and not _NOISE.match(line)]
     chosen = (telling or [line for line in told if line] or [""])[-1]
@@ -192,7 +193,7 @@ def tell(lines: Sequence[str]) -> str:
 
 
 def run(args: Sequence[str], *, level: str = "warning") -> Ffmpeg | None:
-    """Run ffmpeg to its end; returns it if it failed, ``None`` if all went well."""
+    """Run ffmpeg until it exits; return the process if it failed, else ``None``."""
     process = Ffmpeg(args, level=level)
     try:
         return process if process.finish() else None

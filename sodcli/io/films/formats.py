@@ -1,4 +1,4 @@
-"""Codecs of films, and the containers that take them."""
+"""Codecs of films, and the containers that support them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,20 +8,20 @@ from sodcli.text import did_you_mean
 
 _BT709: Final = "scale=out_color_matrix=bt709:out_range=limited:flags=bicubic+accurate_rnd"
 
-# The options -color_primaries and -color_trc of ffmpeg do nothing to raw frames; this filter does.
+# ffmpeg's options -color_primaries and -color_trc have no effect on raw frames; this filter has.
 _TAGS: Final = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 
 
 @dataclass(frozen=True, slots=True)
 class Crf:
-    """A codec's constant rate factor: the usual one, that of quality 0, and that of 100."""
+    """A codec's constant rate factors (CRF): default, for quality 0, and for quality 100."""
 
     usual: int
     worst: int
     best: int
 
     def of(self, quality: int | None) -> int:
-        """Return the factor of a quality from 0 to 100; ``None`` gives the usual one."""
+        """Return the CRF for a quality from 0 to 100; ``None`` gives the default."""
         if quality is None:
             return self.usual
         return round(self.worst + (self.best - self.worst) * quality / 100)
@@ -29,20 +29,22 @@ class Crf:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How ffmpeg encodes a picture.
+    """An ffmpeg video encoder with its options.
 
     Attributes:
-        name: As typed after ``--codec``.
-        suffixes: The containers it goes into.
+        name: Its name as a value of ``--codec``.
+        suffixes: The containers that support it; the first is the default.
         args: Options of the encoder.
-        opaque: Its pixel format without alpha.
-        alpha: Its pixel format with alpha; ``None`` if it has none.
-        alpha_args: Further options when there is alpha.
-        even: Opaque films must have even sides: half of the colour is left out.
-        work: Suffix of the file that is encoded first, and then put into its container.
-        yuv: The pixels are brought to BT.709.
-        crf: Its scale of quality; ``None`` if it has none, as lossless and intermediate codecs.
-        rate_option: The encoder's option that takes the nominal rate of a film of variable rate.
+        opaque: Pixel format without alpha.
+        alpha: Pixel format with alpha; ``None`` if it does not support alpha.
+        alpha_args: Further options with alpha.
+        opaque_args: Further options without alpha.
+        even: Opaque films need even sides, because of chroma subsampling.
+        work: Suffix of the intermediate file, which is then remuxed into its container; empty if
+            the encoder writes the final format.
+        yuv: Whether the pixels are converted to BT.709 YUV.
+        rate_option: Encoder option that sets the nominal rate of a film of variable rate.
+        crf: Its range of CRF; ``None`` for codecs without a quality setting.
     """
 
     name: str
@@ -59,11 +61,11 @@ class Codec:
     crf: Crf | None = None
 
     def filters(self, *, alpha: bool, grey: bool) -> str:
-        """Return the chain of filters in front of the encoder.
+        """Return the filter chain in front of the encoder.
 
-        Grey input is said to be of full range, which ffmpeg would not assume.
+        Grey input is declared as full range, which ffmpeg would not assume.
         """
-        if self.name == "gif":  # a palette for each frame, so that no more than one is held
+        if self.name == "gif":  # one palette per frame, so that ffmpeg does not buffer the film
             return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
         steps = []
         if self.yuv:
@@ -74,7 +76,7 @@ class Codec:
         return ",".join(steps)
 
     def options(self, *, alpha: bool, quality: int | None = None) -> tuple[str, ...]:
-        """Return the encoder's options; ``quality`` is 0 to 100, ``None`` the usual one."""
+        """Return the encoder's options; ``quality`` is 0 to 100, ``None`` gives the default."""
         level = () if self.crf is None else ("-crf", str(self.crf.of(quality)))
         return (*self.args, *level, *(self.alpha_args if alpha else self.opaque_args))
 
@@ -154,22 +156,22 @@ CODECS: Final = {
         ),
     )
 }
-FRAMES: Final = "png"  # the "codec" of a folder of frames
+FRAMES: Final = "png"  # the value of --codec for a folder of frames
 CODEC_NAMES: Final = ("auto", *CODECS, FRAMES)
 
 _USUAL: Final = {".mkv": ("h264", "ffv1"), ".mov": ("h264", "prores"), ".webm": ("vp9", "vp9")}
 
 
 def is_film_format(suffix: str) -> bool:
-    """Say whether films can be written under this suffix."""
+    """Return True if films can be written under this suffix."""
     return any(suffix.lower() in codec.suffixes for codec in CODECS.values())
 
 
 def usual_suffix(codec: str | None, *, alpha: bool) -> str:
-    """Return the container that films go into when no file is named; none for frames.
+    """Return the suffix for films whose file name is not given; empty for a folder of frames.
 
     Raises:
-        UsageError: If there is no such codec.
+        UsageError: If the codec is unknown.
     """
     if codec == FRAMES:
         return ""
@@ -179,17 +181,17 @@ def usual_suffix(codec: str | None, *, alpha: bool) -> str:
 
 
 def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = None) -> Codec:
-    """Return the codec for a film file, before any work is done for it.
+    """Return the codec for a film file, before any work is done.
 
     Args:
-        name: What the file is called in messages.
-        suffix: The container, as ``.mp4``; capitals do not matter.
-        alpha: Whether transparency is to be written.
-        wanted: A name of ``CODECS``; ``None`` or ``auto`` takes the usual one of the container.
+        name: The name of the file in messages.
+        suffix: The suffix of the container, such as ``.mp4``, in any case.
+        alpha: Whether the film has transparency.
+        wanted: A key of ``CODECS``; ``None`` or ``auto`` gives the container's default.
 
     Raises:
-        UsageError: If there is no such container or codec, or they do not go together, or have no
-            place for alpha.
+        UsageError: If the container or codec is unknown, or the container does not support the
+            codec, or one of them does not support a needed alpha channel.
     """
     suffix = suffix.lower()
     if not is_film_format(suffix):
@@ -210,10 +212,10 @@ def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = No
 
 
 def check_codec(codec: str) -> None:
-    """Refuse a codec that does not exist, whether or not there is a film.
+    """Check that a value of ``--codec`` is known.
 
     Raises:
-        UsageError: If there is none of that name.
+        UsageError: If it is not one of ``CODEC_NAMES``.
     """
     if codec not in CODEC_NAMES:
         known = ", ".join(CODEC_NAMES)

@@ -1,4 +1,4 @@
-"""A film as a folder of PNG frames, which appears whole."""
+"""Write a film as a folder of PNG frames."""
 
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,30 +18,30 @@ _SUFFIX: Final = ".png"
 
 
 def frame_name(index: int) -> str:
-    """Return the name of a frame's file: ``00000.png`` is the first."""
+    """Return the file name of a frame: ``00000.png`` for index 0."""
     return f"{index:05d}{_SUFFIX}"
 
 
 class FrameFolder:
     """Writes frames as PNG files; a context manager like ``FilmWriter``.
 
-    They gather in a hidden folder beside the target, which takes the target's name at the end. If
-    the target exists, the frames move into it and replace those of an earlier run. An interrupted
-    run leaves what was done as ``NAME.partial``, any other failure nothing.
+    The frames are written to a hidden folder beside the target, which is renamed to the target at
+    the end. If the target exists, the frames are moved into it and replace those of an earlier run.
+    An interrupted run keeps its frames as ``NAME.partial``; any other failure leaves nothing.
 
     Attributes:
-        frames: How many were written.
-        partial: Where interrupted frames were kept, or ``None``.
+        frames: Number of frames written.
+        partial: The folder with the frames of an interrupted run, or ``None``.
         damage: Always ``None``.
     """
 
     def __init__(self, target: Path, *, rate: Fraction, compress: int | None = None) -> None:
-        """Nothing is touched before the ``with`` block.
+        """Store the arguments; nothing is written before the ``with`` block.
 
         Args:
             target: The folder.
-            rate: Frames per second, for ``seconds``.
-            compress: As of ``encode_picture``.
+            rate: Frames per second, used for ``seconds``.
+            compress: See :func:`encode_picture`.
         """
         self._target, self._rate, self._compress = target, rate, compress
         self._stack = ExitStack()
@@ -51,14 +51,14 @@ class FrameFolder:
 
     @property
     def seconds(self) -> float:
-        """How long the frames last so far."""
+        """Duration of the frames written so far, in seconds."""
         return float(self.frames / self._rate)
 
     def __enter__(self) -> Self:
-        """Make the hidden folder.
+        """Create the hidden folder.
 
         Raises:
-            SinkError: If that fails.
+            SinkError: If it cannot be created.
         """
         try:
             self._folder = (
@@ -70,7 +70,7 @@ class FrameFolder:
         return self
 
     def write(self, pixels: NDArray[np.uint8], seconds: float | None = None) -> None:
-        """Append a frame; a PNG has no place for its time.
+        """Append a frame; its time is ignored, as PNG does not store one.
 
         Args:
             pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
@@ -89,10 +89,10 @@ class FrameFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Put the folder in place, or keep or remove what there is of it.
+        """Move the frames to the target; after an error, keep or remove them.
 
         Raises:
-            SinkError: If it cannot be put in place.
+            SinkError: If they cannot be moved.
         """
         with self._stack:
             if kind is None:
@@ -108,7 +108,7 @@ class FrameFolder:
                 self._folder.rename(target)
                 return
             _drop_rest(target, self.frames)
-            for index in reversed(range(self.frames)):  # the first one says that all are there
+            for index in reversed(range(self.frames)):  # frame 0 marks the set as complete
                 (self._folder / frame_name(index)).replace(target / frame_name(index))
         except OSError as error:
             raise self._cannot(error) from error
@@ -118,7 +118,7 @@ class FrameFolder:
 
 
 def _drop_rest(folder: Path, first: int) -> None:
-    """Remove the frames from ``first`` on that an earlier, longer run left."""
+    """Remove the frames from index ``first`` on, left by an earlier, longer run."""
     while (left := folder / frame_name(first)).is_file():
         left.unlink()
         first += 1

@@ -1,4 +1,4 @@
-"""How long the last frame of an animated PNG or WebP is shown; ffmpeg would guess it."""
+"""Set the duration of the last frame of an animated PNG or WebP, which ffmpeg only guesses."""
 
 import struct
 import zlib
@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import IO, Final
 
 _RIFF: Final = struct.Struct("<4sI")
-_WEBP_LENGTH_AT: Final = 12  # in a frame's chunk: after place and size
+_WEBP_LENGTH_AT: Final = 12  # offset in an ANMF chunk: after position and size of the frame
 _WEBP_LONGEST: Final = 2**24 - 1  # ms
 _PNG: Final = struct.Struct(">I4s")
-_PNG_LENGTH: Final = struct.Struct(">HH")  # a fraction of seconds
+_PNG_LENGTH: Final = struct.Struct(">HH")  # numerator and denominator, in seconds
 _PNG_LENGTH_AT: Final = 20
 _PNG_CONTROL_BYTES: Final = 26
 _PNG_LONGEST: Final = 2**16 - 1
 
 
 def hold_last(path: Path, total_s: float) -> None:
-    """Change the length of the last frame so that the whole animation lasts ``total_s``, in place.
+    """Set the duration of the last frame, in place, so that the animation lasts ``total_s``.
 
     Formats: https://developers.google.com/speed/webp/docs/riff_container (ANMF) and
-    https://www.w3.org/TR/png-3/#fcTL-chunk. A picture that does not move stays as it is.
+    https://www.w3.org/TR/png-3/#fcTL-chunk. A still picture is left unchanged.
 
     Args:
         path: An animated ``.webp``, or an animated PNG under any other suffix.
-        total_s: From the first frame to the end of the last one, in seconds.
+        total_s: Duration from the start of the first frame to the end of the last, in seconds.
 
     Raises:
         OSError: If the file cannot be read or written.
@@ -56,7 +56,7 @@ def _hold_png(file: IO[bytes], total_s: float) -> None:
             file.seek(at)
             last, control = at, file.read(_PNG_CONTROL_BYTES)
             count, beat = _PNG_LENGTH.unpack_from(control, _PNG_LENGTH_AT)
-            lengths.append(count / (beat or 100))  # the specification says so
+            lengths.append(count / (beat or 100))  # 0 stands for 100 in the specification
     if lengths:
         changed = bytearray(control)
         _PNG_LENGTH.pack_into(changed, _PNG_LENGTH_AT, *_png_length(total_s - sum(lengths[:-1])))
@@ -65,7 +65,7 @@ def _hold_png(file: IO[bytes], total_s: float) -> None:
 
 
 def _png_length(seconds: float) -> tuple[int, int]:
-    """Return a length as numerator and denominator, as fine as it fits."""
+    """Return a duration as numerator and denominator, at the finest resolution that fits."""
     beat = next((beat for beat in (1000, 100) if seconds * beat <= _PNG_LONGEST), 1)
     return min(max(round(seconds * beat), 1), _PNG_LONGEST), beat
 

@@ -1,4 +1,4 @@
-"""A film file -> its frames, upright, in square pixels, one after the other."""
+"""Decode a film file into frames, with rotation applied and square pixels."""
 
 import queue
 import re
@@ -25,30 +25,33 @@ _SHOWN_AT: Final = re.compile(
     r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) (?: *pts_time:\S+ +duration: *(\d{1,19})\b)?"
 )
 _DEEP_ALPHA: Final = re.compile(r"(yuva\d+p|gbrap)\d")
-# ffmpeg's own conversion to RGBA shifts deep alpha by bits, which gives up to 1 too much. zscale
-# scales it to the full range and rounds; it asks for a matrix, which has no effect on grey.
+# ffmpeg's conversion to RGBA reduces deep alpha by bit shifts, with errors of up to +1. zscale
+# scales to the full range and rounds; it requires a matrix, which has no effect on grey.
 _EXACT_GREY: Final = (
     "setparams=range=pc:colorspace=unknown,format=gray16le,"
     "zscale=rin=full:r=full:min=bt709:m=bt709:d=none,format=gray"
 )
 _STAMP_WAIT_S: Final = 10.0
-_EARLY_END: Final = 0.02  # share of its frames a film may lack before it counts as cut short
-_TOLD_WITHIN_S: Final = 0.01  # containers' lengths are told in hundredths
+_EARLY_END: Final = 0.02  # fraction of frames that may be missing before a film counts as truncated
+_TOLD_WITHIN_S: Final = 0.01  # ffmpeg prints durations in hundredths of a second
 
 
 class FilmReader:
-    """The frames of a film, in order; iterate once, and ``close`` what you do not read to the end.
+    """Iterate over the frames of a film, in display order.
 
-    Films of constant rate keep it exactly: frames the file skips are repeated, so that picture and
-    sound stay in step. Frames of a film of variable rate carry their own times.
+    Call ``close`` on an iterator that is not read to the end. The rate of a film of constant rate
+    is kept exactly: missing frames are filled by repeating others, so that picture and sound stay
+    in sync. The frames of a film of variable rate have their own times.
 
     Attributes:
-        info: What the film is like.
-        timed: Frames carry their own times.
+        path: The film file.
+        info: Properties of the film.
+        timed: Whether the frames have their own times.
         rate: Frames per second, on average if ``timed``.
-        expected: About how many frames will come; ``None`` if nobody knows.
-        end_s: After the last frame: when it stops being shown, in seconds, if ``timed`` and known.
-        damage: After the last frame: what was wrong with the file, or ``None``.
+        expected: Approximate number of frames; ``None`` if unknown.
+        end_s: Set after the last frame: the time at which it ends, in seconds, if ``timed`` and
+            known; else ``None``.
+        damage: Set after the last frame: a message about damage in the file, or ``None``.
     """
 
     def __init__(
@@ -61,20 +64,21 @@ class FilmReader:
         rate: Fraction | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Probe the film; decoding starts with the first frame asked for.
+        """Probe the film; decoding starts with the iteration.
 
         Args:
             path: Any film that ffmpeg reads.
-            start_s: Skip what is shown earlier, in seconds.
-            lasts_s: Stop after so many seconds of the film.
-            frames: Stop after that many.
-            rate: Repeat and drop frames to reach this constant rate, in frames per second.
-            max_pixels: A film with larger frames is refused.
+            start_s: Position of the first frame, in seconds.
+            lasts_s: Stop after this many seconds of the film; ``None`` reads to its end.
+            frames: Stop after this many frames; ``None`` reads to its end.
+            rate: Convert to this constant rate, in frames per second, by repeating and dropping
+                frames; ``None`` keeps the film's own timing.
+            max_pixels: A film with larger frames is rejected.
 
         Raises:
-            SourceError: If it is missing, no film, or too large.
+            SourceError: If the file is missing, is not a film, or its frames are too large.
         """
-        check_file(path, picture=False)  # ffmpeg has more words for what no film can be
+        check_file(path, picture=False)  # with shorter messages than ffmpeg's
         self.path, self.info = path, probe(path)
         width, height = self.info.size_wh
         if width * height > max_pixels:
@@ -90,10 +94,10 @@ class FilmReader:
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames; ``seconds`` is set if the rate varies.
+        """Yield the frames; their ``seconds`` is set if ``timed``.
 
         Raises:
-            SourceError: If not one frame can be decoded, or something ends ffmpeg on the way.
+            SourceError: If no frame can be decoded, or ffmpeg is ended by a signal.
         """
         stamps = _Stamps()
         level = "info" if self.timed else "error"
@@ -110,7 +114,7 @@ class FilmReader:
             process.stop()
 
     def _args(self) -> list[str]:
-        """Return ffmpeg's options: what is read, how it is timed, what comes out."""
+        """Return ffmpeg's options for input, timing and output."""
         info = self.info
         args = ["-c:v", info.decoder] if info.decoder else []
         args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
@@ -121,7 +125,7 @@ class FilmReader:
         return [*args, "-f", "rawvideo", "-pix_fmt", "rgba" if info.alpha else "rgb24", "pipe:1"]
 
     def _filters(self) -> str:
-        """Return the filter graph: fields to frames, times, colour, size; alpha beside it."""
+        """Return the filter graph: deinterlacing, timing, colour, size, and alpha if any."""
         info = self.info
         size = "scale={}:{}".format(*info.size_wh)
         timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
@@ -163,10 +167,10 @@ class FilmReader:
         return Frame(pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds)
 
     def _end(self, stamps: "_Stamps") -> float | None:
-        """Return when the last frame stops being shown, if that is known.
+        """Return the time at which the last frame ends, in seconds, or ``None`` if unknown.
 
-        It is not shown much longer than the container lasts: in films that store their frames in
-        another order, ffmpeg may tell the length of another frame.
+        It is limited by the container's duration, because ffmpeg may report the duration of another
+        frame if frames are not stored in display order.
         """
         if stamps.last is None or stamps.lasts is None:
             return None
@@ -179,7 +183,7 @@ class FilmReader:
         return stamps.last + lasts
 
     def _expected(self) -> int | None:
-        """Return about how many frames will come, if the container tells its length."""
+        """Return the approximate number of frames, or ``None`` if the duration is unknown."""
         lengths = [self._lasts_s] if self._lasts_s is not None else []
         if self.info.duration_s is not None:
             lengths.append(self.info.duration_s - self._start_s)
@@ -189,7 +193,13 @@ class FilmReader:
         return left if self._limit is None else min(left, self._limit)
 
     def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
-        """Say after the end what was wrong, if anything; ``code`` is ffmpeg's exit status."""
+        """Check for errors after the last frame: raise ``SourceError``, or set ``damage``.
+
+        Args:
+            count: Number of frames read.
+            code: ffmpeg's exit status.
+            process: The finished process.
+        """
         name = display_name(self.path)
         if code < 0:
             raise SourceError(f"{name}: {process.reason()} after {count} frames")
@@ -207,11 +217,11 @@ class FilmReader:
 
 
 class _Stamps:
-    """Times of frames, as ffmpeg's filter ``showinfo`` tells them on standard error.
+    """Times of frames, as ffmpeg's filter ``showinfo`` prints them to standard error.
 
     Attributes:
-        last: When the last frame asked for is shown, in seconds; ``None`` if it has no time.
-        lasts: For how long, in seconds; ``None`` if that is not told.
+        last: Time of the frame last returned by ``next``, in seconds; ``None`` if it has none.
+        lasts: Duration of that frame, in seconds; ``None`` if unknown.
     """
 
     def __init__(self) -> None:
@@ -221,7 +231,7 @@ class _Stamps:
         self.lasts: float | None = None
 
     def take(self, line: str) -> bool:
-        """Note the time in a line; false if the line holds anything else."""
+        """Parse a line of standard error; return True if it is from ``showinfo``."""
         if "showinfo" not in line:
             return False
         if beat := _BEAT.search(line):
@@ -241,10 +251,15 @@ class _Stamps:
 
 
 def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
-    """Yield the frames of a film at a constant rate, over and over.
+    """Yield the frames of a film at a constant rate, in an endless loop.
+
+    Args:
+        path: Any film that ffmpeg reads.
+        rate: Frames per second.
+        max_pixels: A film with larger frames is rejected.
 
     Raises:
-        SourceError: If it cannot be read.
+        SourceError: If the film cannot be read.
     """
     reader = FilmReader(path, rate=rate, max_pixels=max_pixels)
     while True:

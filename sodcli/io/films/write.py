@@ -1,4 +1,4 @@
-"""Pixels -> a film file that appears whole, with the sound of another film."""
+"""Encode frames into a film file, written atomically, with the sound of another film."""
 
 import os
 import struct
@@ -30,21 +30,19 @@ _KNOWS_RATE: Final = (".mkv", ".webm")  # containers that store a nominal rate
 class FilmWriter:
     """Writes a film; a context manager.
 
-    The frames go to ffmpeg through a pipe, in IVF, the simplest container with a time stamp for
-    each frame, so that constant and variable rates take one way. ffmpeg encodes into a hidden
-    folder beside the target; at the end the result is put into its container, together with the
-    sound.
+    The frames go to ffmpeg through a pipe as IVF, a simple container with a timestamp per frame, so
+    that constant and variable rates are handled alike. ffmpeg encodes into a hidden folder beside
+    the target; at the end, the result is muxed with the sound into the final container.
 
-    Leaving normally puts the film in place. Leaving with ``KeyboardInterrupt`` keeps what was done
-    as ``STEM.partial.mkv`` (animated pictures: with their own suffix). Leaving with any other
-    error, or with a second Ctrl-C, leaves nothing behind.
+    A normal exit moves the film to the target. ``KeyboardInterrupt`` keeps the frames so far as
+    ``STEM.partial.mkv`` (animated pictures keep their own suffix). Any other error, or a second
+    Ctrl-C, leaves no file.
 
     Attributes:
-        frames: How many were written.
-        seconds: How long they last.
-        partial: Where an interrupted film was kept, or ``None``.
-        damage: What is missing from the film although it could be finished, or ``None``.
-        lost: What of the original the container cannot hold, as ``timecode``.
+        frames: Number of frames written.
+        partial: Path of an interrupted film, or ``None``.
+        damage: A message about sound missing from the finished film, or ``None``.
+        lost: Parts of the original that the container does not support, such as ``timecode``.
     """
 
     def __init__(
@@ -60,23 +58,23 @@ class FilmWriter:
         start_s: float = 0.0,
         quality: int | None = None,
     ) -> None:
-        """Check that the film can be written; nothing is touched before the ``with`` block.
+        """Check the arguments; nothing is written before the ``with`` block.
 
         Args:
-            target: Its suffix decides the container.
+            target: The file; its suffix determines the container.
             size_wh: Width and height of every frame, in pixels.
-            rate: Frames per second; of frames that come with their own times, the usual rate.
-            alpha: Frames are RGBA, and their transparency is kept.
-            codec: A name of ``formats.CODECS``; by default the container's usual one.
-            sound: A file whose sound is kept, as far as the picture lasts.
-            original: A film whose timecode, title, chapters and subtitles are kept where the
-                container can hold them.
-            start_s: Where in ``sound`` and ``original`` the first frame lies, in seconds.
-
-            quality: 0 to 100, for codecs with a scale of quality; by default their usual one.
+            rate: Frames per second; the nominal rate if the frames have their own times.
+            alpha: Whether the frames are RGBA and their transparency is kept.
+            codec: A key of ``formats.CODECS``; ``None`` or ``auto`` is the container's default.
+            sound: A file whose sound is added, cut to the duration of the frames.
+            original: A film whose timecode, title, chapters and subtitles are copied if the
+                container supports them.
+            start_s: Position of the first frame in ``sound`` and ``original``, in seconds.
+            quality: 0 to 100, for codecs with a quality setting; ``None`` is the codec's default.
 
         Raises:
-            UsageError: If container, codec and alpha do not go together.
+            UsageError: If the size or rate is invalid, or the container, codec and alpha do not
+                match.
         """
         if max(size_wh) > _MAX_SIDE or min(size_wh) < 1 or rate <= 0:
             raise UsageError(f"no film has {size_wh[0]}x{size_wh[1]} pixels at {rate} frames/s")
@@ -98,16 +96,16 @@ class FilmWriter:
 
     @property
     def seconds(self) -> float:
-        """How long the film lasts so far."""
+        """Duration of the film so far, in seconds."""
         if not self._timed:
             return float(self.frames / self._rate)
         return self._end_s or self._last / _TICKS + float(1 / self._rate)
 
     def __enter__(self) -> Self:
-        """Make the hidden folder.
+        """Create the hidden folder.
 
         Raises:
-            SinkError: If that fails.
+            SinkError: If it cannot be created.
         """
         try:
             self._shop = self._stack.enter_context(temporary_folder(self._target.parent, "film"))
@@ -120,13 +118,13 @@ class FilmWriter:
 
         Args:
             pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or, with alpha, ``(H, W, 4)`` RGBA with
-                straight alpha, uint8; the same kind each time.
-            seconds: When it is to be shown, counted from the start of the film; either all frames
-                have one or none. Frames without follow each other at the constant rate.
+                straight alpha, uint8; the number of channels is the same for all frames.
+            seconds: Time of the frame from the start of the film, in seconds; given for all frames
+                or for none. ``None`` places the frames at the constant rate.
 
         Raises:
-            SinkError: If the encoder failed.
-            ValueError: If the pixels are of another size or kind than announced.
+            SinkError: If the encoder fails.
+            ValueError: If size, dtype, channels or timing differ from those of the film.
         """
         channels = self._check(pixels)
         if self._encoder is None:
@@ -144,19 +142,19 @@ class FilmWriter:
         self.frames += 1
 
     def hold_until(self, seconds: float) -> None:
-        """Let the last frame be shown until then; otherwise it is shown for ``1 / rate``.
+        """Set the time at which the last frame ends; by default it lasts ``1 / rate``.
 
-        To be called once, after the last frame; changes nothing unless frames have times.
+        Call it once, after the last frame. It has no effect unless the frames have times.
 
         Args:
-            seconds: Counted from the start of the film.
+            seconds: Time from the start of the film, in seconds.
         """
         self._end_s = max(seconds, (self._last + 1) / _TICKS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Put the film in place, or keep or remove what there is of it.
+        """Finish the film and move it to the target; after an error, keep or remove it.
 
         Raises:
             SinkError: If the film cannot be finished, or has no frame.
@@ -168,7 +166,7 @@ class FilmWriter:
                 elif issubclass(kind, KeyboardInterrupt) and self.frames:
                     self._keep_partial()
             except KeyboardInterrupt:
-                if kind is None:  # the first one, while the film was being finished
+                if kind is None:  # the first Ctrl-C, while finishing the film
                     self._keep_partial()
                 raise
             finally:
@@ -191,9 +189,9 @@ class FilmWriter:
         return channels
 
     def _evened(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Repeat the last row and column where a side is odd and the codec needs it even.
+        """Repeat the last row or column where a side is odd and the codec needs even sides.
 
-        So nothing is stretched and nothing is lost.
+        Unlike scaling or cropping, this keeps every pixel.
         """
         height, width = pixels.shape[:2]
         if not self._odd or not (height % 2 or width % 2):
@@ -215,8 +213,9 @@ class FilmWriter:
         args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
         args += codec.options(alpha=self._alpha, quality=self._quality)
         if self._timed and codec.rate_option:
-            # Without the rate the level would be that of 90,000 fps. With B-frames the last frame
-            # would not be the last one in the file, and MP4 could not tell how long it is shown.
+            # Without the rate, the encoder would choose the codec level for 90,000 fps. With
+            # B-frames, the last frame shown is not the last one stored, and MP4 cannot store its
+            # duration.
             args += [codec.rate_option, f"fps={self._rate}:bframes=0"]
         return Ffmpeg([*args, "-y", local(self._work)], writes=True)
 
@@ -252,10 +251,10 @@ class FilmWriter:
             raise self._cannot(reason_of(error)) from error
 
     def _packed(self, picture: Path, suffix: str) -> Path:
-        """Put the encoded picture and the sound into the container."""
+        """Mux the encoded picture and the sound into the container."""
         packed = self._shop / f"film{suffix}"
         end = []
-        if self._timed and suffix in _KNOWS_RATE:  # and the rate shall not be the fineness of times
+        if self._timed and suffix in _KNOWS_RATE:  # -r must not change the time base
             end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
         end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
         end += self._last_frame() if self._timed else []
@@ -272,13 +271,13 @@ class FilmWriter:
         raise self._cannot(why)
 
     def _last_frame(self) -> list[str]:
-        """Return the options that let the last frame be shown until ``seconds``."""
+        """Return ffmpeg's options that make the last frame end at ``seconds``."""
         lasts = self.seconds - self._last / _TICKS
         length = f"if(eq(N\\,{self.frames - 1})\\,{lasts:.6f}/TB\\,DURATION)"
         return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration={length}"]
 
     def _held(self, picture: Path) -> Path:
-        """Let the last frame of an animated picture be shown until ``seconds``."""
+        """Make the last frame of an animated picture end at ``seconds``; return the new file."""
         if self._codec.name != "gif":
             hold_last(picture, self.seconds - self._first / _TICKS)
             return picture
@@ -289,9 +288,10 @@ class FilmWriter:
         return held
 
     def _attempts(self, picture: Path, suffix: str) -> Iterator["_Attempt"]:
-        """Yield ways to finish the film, each leaving out more: hours of work are at stake.
+        """Yield ways to mux the film, each leaving out more, so that the frames are never lost.
 
-        ffmpeg lets a picture begin at 0. Beside sound it begins when its first frame is shown.
+        ffmpeg shifts the start of the picture to 0. With sound, an offset restores the time of the
+        first frame.
         """
         silent = ["-i", local(picture), "-map", "0:v"]
         files = list(dict.fromkeys(filter(None, (self._original, self._sound))))
@@ -327,7 +327,7 @@ class FilmWriter:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """ffmpeg's options for input and tracks, what of the sound is missing, what else is lost."""
+    """ffmpeg's options for inputs and tracks, the sound that is missing, what else is lost."""
 
     args: list[str]
     missing: str
@@ -337,7 +337,7 @@ class _Attempt:
 def _attempt(
     args: list[str], source: int, tracks: Tracks, chosen: list[int], suffix: str, lost: list[str]
 ) -> _Attempt:
-    """Return an attempt with the sound tracks of these numbers."""
+    """Return an attempt with the sound tracks of the indices ``chosen``."""
     maps = [word for at in chosen for word in ("-map", f"{source}:a:{at}")]
     left = [at for at in range(len(tracks.sound)) if at not in chosen]
     names = " and ".join(f"sound track {at + 1} ({tracks.sound[at]})" for at in left)

@@ -1,4 +1,4 @@
-"""Any kind of picture Pillow decodes, as 8-bit RGB with its transparency and its profile."""
+"""Convert pictures of any Pillow mode to 8-bit RGB with alpha and ICC profile."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -12,18 +12,18 @@ from sodcli.frame import Frame
 
 _SPACE_OF_MODE: Final = {"L": b"GRAY", "LA": b"GRAY", "CMYK": b"CMYK"}
 _USUAL_WHITES: Final = (1, 255, 65535)
-# Colours in which profiles differ: six steps of each channel.
+# (216, 1, 3) RGB, six levels per channel: used to test whether a profile differs from sRGB.
 _SAMPLES: Final = (np.indices((6, 6, 6), np.uint8) * np.uint8(51)).reshape(3, 1, -1).T.copy()
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """What a picture file holds.
+    """The pixels of a picture file.
 
     Attributes:
         rgb: ``(H, W, 3)`` uint8, RGB.
         alpha: ``(H, W)`` uint8, or ``None`` when every pixel is opaque.
-        icc: The profile ``rgb`` is to be read with; ``None`` means sRGB.
+        icc: The ICC profile of ``rgb``; ``None`` means sRGB.
     """
 
     rgb: NDArray[np.uint8]
@@ -32,10 +32,10 @@ class Raster:
 
 
 def to_raster(image: Image.Image) -> Raster:
-    """Bring a loaded picture of any mode to 8-bit RGB.
+    """Convert a loaded picture of any mode to 8-bit RGB.
 
-    A profile that describes RGB pixels is kept with them. Pixels in CMYK, grey or LAB mean nothing
-    without their own profile, so they are brought to sRGB with it.
+    RGB pixels stay as they are and keep their profile. CMYK, grey and LAB pixels are converted to
+    sRGB with their own profile.
 
     Raises:
         ValueError: If Pillow cannot convert the picture's mode.
@@ -51,9 +51,9 @@ def to_raster(image: Image.Image) -> Raster:
 
 
 def in_srgb(frame: Frame) -> Frame:
-    """Bring a frame to sRGB, if it has a profile; one that is damaged is dropped.
+    """Convert a frame with a profile to sRGB; a damaged profile is ignored.
 
-    Colours that sRGB does not have become the nearest that it has.
+    Colours outside the sRGB gamut are clipped to it.
     """
     if frame.icc is None:
         return frame
@@ -66,7 +66,7 @@ def _from_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
         transform = ImageCms.buildTransform(source, target, "RGB", "RGB")
         samples = np.asarray(ImageCms.applyTransform(Image.fromarray(_SAMPLES), transform))
         if np.abs(samples.astype(np.int16) - _SAMPLES).max() <= 1:
-            return rgb  # the profile of sRGB, which many cameras write, is worth no pass
+            return rgb  # the profile is sRGB itself, as many cameras write it
         return np.asarray(ImageCms.applyTransform(Image.fromarray(rgb), transform))
     except (ImageCms.PyCMSError, OSError):
         return rgb
@@ -75,8 +75,8 @@ def _from_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
 def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:
     """Scale 16-bit, 32-bit and float grey to ``(H, W)`` uint8.
 
-    16-bit modes have their white at 65535. Modes ``I`` and ``F`` do not say where white is: it is
-    the first of 1 (``F`` only), 255 and 65535 that the brightest pixel fits under, or that pixel.
+    White is 65535 in 16-bit modes. Modes ``I`` and ``F`` do not define white: it is the smallest of
+    1 (``F`` only), 255 and 65535 that is not less than the maximum, or else the maximum itself.
     """
     grey = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
     if image.mode.startswith("I;16"):
@@ -90,7 +90,10 @@ def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Return the transparency, whether a channel, a palette entry or a key colour says it."""
+    """Return ``(H, W)`` uint8 alpha, or ``None`` if every pixel is opaque.
+
+    It may come from an alpha channel, from palette entries or from a transparent colour.
+    """
     if not image.has_transparency_data:
         return None
     alpha = np.asarray(image.convert("RGBA").getchannel("A"))
@@ -98,7 +101,7 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def _to_srgb(image: Image.Image, space: bytes, icc: bytes) -> Image.Image:
-    """Convert with the picture's own profile where it has a sound one, else by Pillow's formula."""
+    """Convert with the picture's own profile if it is valid, else with Pillow's formula."""
     if image.mode == "LA":
         image = image.convert("L")
     try:

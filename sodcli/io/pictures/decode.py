@@ -1,4 +1,4 @@
-"""Bytes of a picture file -> pixels, whatever the file is called."""
+"""Decode the bytes of a picture file into pixels; the format is detected from the content."""
 
 import re
 import struct
@@ -31,8 +31,8 @@ SUFFIXES: Final = frozenset(
 )
 """Suffixes of pictures, apart from those of HEIC."""
 
-# Pillow's readers are called by name, not through Image.open: that one measures every picture
-# against a global of Pillow, which a program that imports sodcli may have set for itself.
+# Pillow's readers are called directly, because Image.open applies the limit
+# Image.MAX_IMAGE_PIXELS, which a program that imports sodcli may have changed.
 _READERS: Final[tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...]] = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
     (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
@@ -43,7 +43,7 @@ _READERS: Final[tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...]] = (
     (re.compile(rb"GIF8[79]a"), GifImageFile),
     (re.compile(rb"P[1-6]\s"), PpmImageFile),
 )
-_TURNS: Final = {  # EXIF orientation -> what makes the picture upright
+_TURNS: Final = {  # EXIF orientation -> the transposition that makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -52,7 +52,7 @@ _TURNS: Final = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DAMAGE: Final = (  # Pillow raises each of these on some damaged file
+DAMAGE: Final = (  # Pillow raises each of these for some damaged file
     OSError,
     SyntaxError,
     ValueError,
@@ -68,15 +68,16 @@ DAMAGE: Final = (  # Pillow raises each of these on some damaged file
 
 
 def decode(data: bytes, label: str, max_pixels: int) -> Raster:
-    """Decode the first picture of a file, upright as its EXIF orientation says.
+    """Decode the first picture of a file and apply its EXIF orientation.
 
     Args:
         data: The whole file.
-        label: What the file is called in messages.
-        max_pixels: More than this is refused by the header, before any pixel is decoded.
+        label: The name of the file in messages.
+        max_pixels: Larger pictures are rejected by their header, before any pixel is decoded.
 
     Raises:
-        SourceError: If it is not a picture, is damaged or too large; one line, label first.
+        SourceError: If it is not a picture, is damaged or too large; the message is one line that
+            begins with ``label``.
     """
     reader = reader_of(data[:HEAD_BYTES], label)
     with _pillow_kept_quiet():
@@ -95,15 +96,19 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Return the suffixes of pictures that can be read; HEIC only if pillow-heif is installed."""
+    """Return the suffixes of readable pictures, with HEIC only if pillow-heif is installed."""
     return SUFFIXES | heic.SUFFIXES if heic.readable() else SUFFIXES
 
 
 def reader_of(head: bytes, label: str) -> type[ImageFile]:
-    """Return the reader for a file by its first ``HEAD_BYTES`` bytes.
+    """Return the Pillow class that reads a file with these first ``HEAD_BYTES`` bytes.
+
+    Args:
+        head: The first bytes of the file.
+        label: The name of the file in messages.
 
     Raises:
-        SourceError: If no kind of picture begins like this, or its reader is not installed.
+        SourceError: If the format is not supported, or its reader is not installed.
     """
     for pattern, reader in _READERS:
         if pattern.match(head):
@@ -123,7 +128,7 @@ def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
 
 
 def _refuse_deep_planes(image: Image.Image) -> None:
-    """Raise ``ValueError`` for unpacked 16-bit planes: Pillow mixes up their bytes in silence."""
+    """Raise ``ValueError`` for uncompressed planar 16-bit TIFF, which Pillow decodes wrongly."""
     if isinstance(image, TiffImageFile):
         tags, tag = image.tag_v2, ExifTags.Base
         planar = tags.get(tag.PlanarConfiguration) == 2 and tags.get(tag.Compression, 1) == 1
@@ -132,7 +137,7 @@ def _refuse_deep_planes(image: Image.Image) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF block says; a damaged block counts as none."""
+    """Apply the EXIF orientation; a damaged EXIF block is ignored."""
     with suppress(*DAMAGE):
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return image if turn is None else image.transpose(turn)
@@ -140,17 +145,17 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _damage(reader: type[ImageFile]) -> str:
-    if reader is TiffImageFile:  # TIFF has more kinds than any one program reads
+    if reader is TiffImageFile:  # the file may use a TIFF variant that Pillow lacks
         return "truncated or corrupt, or a kind of TIFF sod cannot read"
     return "truncated or corrupt"
 
 
 @contextmanager
 def _pillow_kept_quiet() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files.
+    """Suppress Pillow's warnings about unusual files.
 
-    Only Pillow's own modules are named: Python's filters are shared by all threads, and should
-    another thread restore them at a bad moment, nothing but these warnings stays silent.
+    Warning filters are shared by all threads, so that a race may leave this one installed. It
+    matches Pillow's modules only, so that no other warnings are lost.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,4 +1,4 @@
-"""Pixels -> bytes of a picture file; the suffix decides the format."""
+"""Encode pixels as the bytes of a picture file; the suffix determines the format."""
 
 import struct
 import zlib
@@ -16,13 +16,17 @@ from sodcli.errors import SinkError, UsageError
 _QUALITY: Final = 95
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
-_SUB, _UP = 1, 2  # what is left of a pixel without its left, or its upper, neighbour
+_SUB, _UP = 1, 2  # PNG filter types: subtract the pixel to the left, or the one above
 
 
 def encode_png(pixels: NDArray[np.uint8], icc: bytes | None = None) -> bytes:
-    """Encode ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8; ``icc`` describes it.
+    """Encode pixels as PNG, with fast compression.
 
-    It needs about as much memory as the pixels themselves.
+    It allocates about as much memory as the pixels occupy.
+
+    Args:
+        pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
+        icc: ICC profile of the pixels.
     """
     height, width, channels = *pixels.shape[:2], 1 if pixels.ndim == 2 else pixels.shape[2]
     head = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
@@ -36,7 +40,7 @@ def encode_png(pixels: NDArray[np.uint8], icc: bytes | None = None) -> bytes:
 
 
 def _filtered(rows: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Return each row with its filter in front: what changes little packs well."""
+    """Return the rows after PNG filtering, which compresses better, with the type in column 0."""
     out = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
     if channels == 1:
         out[:, 0] = _UP
@@ -56,7 +60,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How Pillow writes a format, and what the format cannot do."""
+    """Pillow's name and options for a format, and the format's limits."""
 
     name: str
     alpha: bool = True
@@ -65,7 +69,7 @@ class _Format:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Full chroma: at half of it the subject's colour would smear over flat green.
+# No chroma subsampling: it would smear the subject's colour over a uniform background.
 _JPEG: Final = _Format("JPEG", False, 65500, True, {"subsampling": "4:4:4"})
 _TIFF: Final = _Format("TIFF", options={"compression": "tiff_deflate"})
 _FORMATS: Final = {
@@ -81,15 +85,15 @@ _FORMATS: Final = {
 
 
 def check_format(name: str, suffix: str, *, alpha: bool) -> None:
-    """Refuse a file name before any work is done for it.
+    """Check that a picture can be written under this suffix, before any work is done.
 
     Args:
-        name: What the file is called in messages.
-        suffix: The format, as ``.png``; capitals do not matter.
-        alpha: Whether transparency is to be written.
+        name: The name of the file in messages.
+        suffix: The suffix of the format, such as ``.png``, in any case.
+        alpha: Whether the picture has transparency.
 
     Raises:
-        UsageError: If no format has this suffix, or this one has no alpha.
+        UsageError: If no format has this suffix, or the format lacks a needed alpha channel.
     """
     known = _FORMATS.get(suffix.lower())
     if known is None:
@@ -103,7 +107,7 @@ def check_format(name: str, suffix: str, *, alpha: bool) -> None:
 
 
 def is_format(suffix: str) -> bool:
-    """Say whether pictures can be written under this suffix."""
+    """Return True if pictures can be written under this suffix."""
     return suffix.lower() in _FORMATS
 
 
@@ -115,21 +119,20 @@ def encode_picture(
     quality: int | None = None,
     compress: int | None = None,
 ) -> bytes:
-    """Encode pixels as a whole picture file.
+    """Encode pixels as a complete picture file.
 
     Args:
         pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha, uint8.
         suffix: ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, ``.avif``, ``.tif``, ``.tiff`` or
             ``.bmp``.
-        icc: Colour profile of the pixels; left out for grey ones, which it cannot describe, and
-            by BMP, which has no place for it.
-        quality: 0 to 100, for the lossy formats; ``None`` is 95.
-        compress: 0 to 9, for PNG: how hard zlib tries. ``None`` is as fast as ``encode_png``, 6
-            gives files about an eighth smaller in five times the time. The other formats take no
-            notice.
+        icc: ICC profile of the pixels; not written for grey pixels, which it does not describe,
+            nor to BMP.
+        quality: Quality of the lossy formats (JPEG, WebP, AVIF), 0 to 100; ``None`` is 95.
+        compress: zlib level of PNG, 0 to 9; ignored by other formats. ``None`` uses
+            :func:`encode_png`; 6 gives files about 1/8 smaller and takes five times as long.
 
     Raises:
-        UsageError: If the suffix is unknown, or the format has no alpha and the pixels have.
+        UsageError: If the suffix is unknown, or the pixels have alpha and the format has not.
         SinkError: If the picture is too large for the format.
     """
     check_format(suffix, suffix, alpha=pixels.shape[2:] == (4,))

@@ -1,4 +1,4 @@
-"""HEIC, what iPhones photograph in: read where the package pillow-heif is installed."""
+"""HEIC, the photo format of iPhones; reading it needs the package pillow-heif."""
 
 import re
 from importlib.util import find_spec
@@ -14,20 +14,23 @@ _HEAD: Final = re.compile(rb".{4}ftyp(?:hei[cmsx]|mif1)", re.DOTALL)
 
 
 def readable() -> bool:
-    """Say whether the package is installed."""
+    """Return True if pillow-heif is installed."""
     return find_spec(_PACKAGE) is not None
 
 
 def begins_heic(head: bytes) -> bool:
-    """Say whether a file that begins like this is HEIC; AVIF may begin like this, too."""
+    """Return True if a file with these first bytes is HEIC, or possibly AVIF."""
     return _HEAD.match(head) is not None
 
 
 def heic_reader(label: str) -> type[ImageFile]:
-    """Return Pillow's reader of HEIC, which turns pictures upright by itself.
+    """Return the Pillow class that reads HEIC; it applies the orientation itself.
+
+    Args:
+        label: The name of the file in messages.
 
     Raises:
-        SourceError: If the package is not installed.
+        SourceError: If pillow-heif is not installed.
     """
     if not readable():
         raise SourceError(

@@ -1,4 +1,4 @@
-"""Reading pictures: from a file, from a pipe, from memory."""
+"""Read pictures from a file, a pipe or memory."""
 
 import stat
 from collections.abc import Iterator
@@ -16,20 +16,22 @@ _CHUNK_BYTES: Final = 2**20
 
 
 def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Read a picture file by its content; its name may say anything.
+    """Read a picture file; the format is detected from its content, not its name.
 
-    EXIF orientation is applied, 16-bit is scaled to 8, palettes, grey and CMYK become RGB.
+    EXIF orientation is applied, 16-bit pixels are scaled to 8-bit, and palette, grey and CMYK
+    pixels are converted to RGB.
 
     Args:
-        path: PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF (first frame) or PPM.
-        index: Goes into the frame.
-        max_pixels: A larger picture is refused before it is decoded.
+        path: PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF (first frame), PPM, or HEIC if pillow-heif is
+            installed.
+        index: The frame's ``index``.
+        max_pixels: Larger pictures are rejected before they are decoded.
 
     Returns:
-        A frame named by the file's stem, with ``alpha`` only if any pixel is not opaque.
+        A frame named after the file's stem; ``alpha`` is set only if some pixel is not opaque.
 
     Raises:
-        SourceError: If it cannot be read; one line that begins with the path.
+        SourceError: If it cannot be read; the message is one line that begins with the path.
     """
     label = display_name(path)
     with _opened(path, label) as file:
@@ -38,14 +40,14 @@ def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) ->
 
 
 def check_file(path: Path, *, picture: bool) -> None:
-    """Look whether a file is there and can be what it should be, without reading it all.
+    """Check that a file exists, is not empty and can be opened, without reading all of it.
 
     Args:
         path: A picture or film.
-        picture: It must begin as a picture does.
+        picture: Also check that its first bytes are those of a picture.
 
     Raises:
-        SourceError: As ``read_picture``.
+        SourceError: If a check fails; the message is one line that begins with the path.
     """
     label = display_name(path)
     with _opened(path, label) as file:
@@ -57,10 +59,16 @@ def check_file(path: Path, *, picture: bool) -> None:
 def read_stream(
     stream: BinaryIO, *, name: str = "stdin", index: int = 0, max_pixels: int = MAX_PIXELS
 ) -> Frame:
-    """Read one picture from a pipe, to its end.
+    """Read one picture from a pipe, up to the end of the stream.
+
+    Args:
+        stream: The pipe.
+        name: The frame's ``name``, also used in messages.
+        index: The frame's ``index``.
+        max_pixels: Larger pictures are rejected before they are decoded.
 
     Raises:
-        SourceError: As ``read_picture``; the line begins with ``name``.
+        SourceError: If it cannot be read; the message is one line that begins with ``name``.
     """
     data = _slurp(stream, name)
     return decode_picture(data, name=name, index=index, max_pixels=max_pixels)
@@ -74,10 +82,17 @@ def decode_picture(
     origin: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Frame:
-    """Decode the bytes of a picture file; ``name`` and ``origin`` go into the frame.
+    """Decode the bytes of a picture file.
+
+    Args:
+        data: The whole file.
+        name: The frame's ``name``.
+        index: The frame's ``index``.
+        origin: The frame's ``origin``.
+        max_pixels: Larger pictures are rejected before they are decoded.
 
     Raises:
-        SourceError: If they are not a picture, damaged, or too large.
+        SourceError: If the data is not a picture, is damaged or too large.
     """
     label = display_name(origin or name)
     if not data:
@@ -88,7 +103,7 @@ def decode_picture(
 
 @contextmanager
 def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
-    """Open a file; what goes wrong with it, then or later, is one line."""
+    """Open a file; any ``OSError`` until it is closed becomes a ``SourceError`` of one line."""
     try:
         _check_regular(path, label)
         with path.open("rb") as file:
@@ -100,7 +115,7 @@ def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
 
 
 def _check_regular(path: Path, label: str) -> None:
-    """Refuse what is not a plain file: opening a FIFO would wait for ever."""
+    """Raise ``SourceError`` if this is not a regular file: opening a FIFO would block."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise SourceError(f"{label}: is a folder")
@@ -116,7 +131,7 @@ def _head(stream: BinaryIO, label: str) -> bytes:
 
 
 def _slurp(stream: BinaryIO, label: str) -> bytes:
-    """Read it all, but no further than its beginning if that is no picture's."""
+    """Read the whole stream; stop after the first bytes if they are not those of a picture."""
     head = _head(stream, label)
     reader_of(head, label)
     chunks = [head]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sodcli.errors import WeightsError
 
-# With this package OpenVINO contacts its makers' server at every import and writes to the home
+# OpenVINO uses this package to send usage data at every import, and it writes to the home
 # directory.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
@@ -18,14 +18,14 @@ MAX_WORKERS: Final = 8  # threads that run a network at the same time; each need
 
 
 class Backend:
-    """Runs one network. Subclasses implement :meth:`run` and what else they can do.
+    """Runs one network. Subclasses implement :meth:`run` and the optional methods they support.
 
     All methods may be called from several threads at once.
 
     Attributes:
         where: Device, precision and name of the backend, for messages.
-        workers: Number of threads for which running the network side by side, each on its share of
-            the cores, is expected to be faster than one thread on all cores.
+        workers: Number of threads that should run the network in parallel, each on its share of the
+            cores; 1 if one call on all cores is expected to be faster.
         blends: Whether :meth:`blend` works.
         splits: Whether :meth:`features` and :meth:`decode` work for this network.
     """
@@ -38,7 +38,7 @@ class Backend:
     def run(self, batch: Array) -> Array:
         """Map ``(N, 3, H, W)`` float32, normalised, to logits ``(N, 1, H, W)`` float32.
 
-        For clips ``(N, T, 3, H, W)`` and ``(N, T, 1, H, W)``.
+        For clips, map ``(N, T, 3, H, W)`` to ``(N, T, 1, H, W)``.
 
         Raises:
             DeviceError: If the device is out of memory.
@@ -91,10 +91,10 @@ class Backend:
         raise NotImplementedError
 
     def start_worker(self) -> None:
-        """Limit the calling thread to a worker's share of the cores; each worker calls this."""
+        """Limit the calling thread to its share of the cores; called once in each worker."""
 
     def workers_started(self) -> None:
-        """Undo, for threads that start later, what :meth:`start_worker` changed globally."""
+        """Restore the global settings that :meth:`start_worker` changed, for later threads."""
 
 
 def finite(logits: Array) -> Array:
@@ -109,6 +109,6 @@ def finite(logits: Array) -> Array:
 
 
 def describe_batch(shape: Sequence[int]) -> str:
-    """Return the content of a batch of that shape in words, for messages."""
+    """Return a description of a batch of this shape for messages."""
     kind = "picture(s)" if len(shape) == 4 else f"clip(s) of {shape[1]} frames"
     return f"{shape[0]} {kind} of {shape[-1]}x{shape[-2]}"

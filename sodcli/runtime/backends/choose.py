@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("auto", "torch", "onnx", "openvino")
 _PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
-_OPENVINO_PAYS: Final = 100  # pictures that make up for its slower start
-_MAKING_PAYS: Final = 10  # pictures that make up for the seconds in which PyTorch makes a graph
+_OPENVINO_PAYS: Final = 100  # number of pictures from which OpenVINO's slower start pays off
+_MAKING_PAYS: Final = 10  # number of pictures from which making a graph, which takes seconds, pays
 
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """What the user asks for; the names are those of the options.
+    """The user's options for the backend.
 
     Attributes:
         backend: One of ``NAMES``.
-        device: As of :func:`sodcli.runtime.device.choose_device`.
+        device: A name for :func:`sodcli.runtime.device.choose_device`.
         half: Compute in bfloat16.
         compiled: Use ``torch.compile``.
         pictures: Number of pictures to process; ``None`` if unknown.
@@ -40,12 +40,12 @@ class BackendRequest:
 
 
 def installed(backend: str) -> bool:
-    """Return whether the package of a backend is installed, without importing it."""
+    """Return True if the package of a backend is installed, without importing it."""
     return backend == "torch" or find_spec(_PACKAGES[backend]) is not None
 
 
 def check_request(request: BackendRequest) -> None:
-    """Refuse what no model can do.
+    """Check the options that do not depend on the model.
 
     Raises:
         UsageError: If options contradict each other, or the backend is unknown or not installed.
@@ -74,12 +74,12 @@ def decide(
 ) -> str:
     """Return the name of the backend for a network; for ``auto`` the fastest that is installed.
 
-    On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, of which it computes each
-    frame once instead of once per clip, and for models with a second, larger pass, which it
-    computes in strips, in bounded memory. Otherwise it is OpenVINO, or ONNX Runtime for a few
-    pictures because it starts faster. A graph that does not exist yet is made by PyTorch and the
-    package onnx, which takes seconds; without them, or for fewer than ten pictures, PyTorch runs
-    the network itself.
+    On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, because it computes the
+    features of each frame once instead of once per clip, and for models with a second, larger pass,
+    because it computes that pass in strips, in bounded memory. Otherwise it is OpenVINO, or ONNX
+    Runtime for a few pictures because it starts faster. Making a graph that does not exist yet
+    requires PyTorch and the package onnx and takes seconds; without them, or for fewer than ten
+    pictures, PyTorch runs the network.
 
     Raises:
         UsageError: If the requested backend cannot run the network.
@@ -124,7 +124,7 @@ def _fastest(request: BackendRequest, graphs: Graphs) -> str:
 
 
 def _has_bfloat16() -> bool:
-    """Return whether the processor multiplies bfloat16 in hardware; known on Linux only."""
+    """Return True if the processor multiplies bfloat16 in hardware; detected on Linux only."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -17,7 +17,7 @@ from sodcli.runtime.backends.graph_cache import GraphError, folder
 
 T = TypeVar("T")
 Run = Callable[[Sequence[Array]], Array]
-"""Maps the inputs of a graph to its one output, float32. Threads may call it at the same time."""
+"""Maps the inputs of a graph to its single output, float32; thread-safe."""
 
 _ERRORS_ONLY: Final = 3  # log level of ONNX Runtime
 _OPENING: Final = threading.Lock()
@@ -28,10 +28,10 @@ class Engine:
     """Opens graphs.
 
     Attributes:
-        name: As after ``--backend``.
+        name: The value of ``--backend``.
         threads: CPU threads that a graph may use.
         half: Compute in bfloat16 instead of float32.
-        workers: As of :class:`sodcli.runtime.backends.Backend`.
+        workers: See :class:`sodcli.runtime.backends.Backend`.
     """
 
     threads: int
@@ -40,20 +40,20 @@ class Engine:
 
     @property
     def workers(self) -> int:
-        """Number of threads that may run graphs side by side with a gain."""
+        """Number of threads that should run graphs in parallel."""
         return 1
 
     def open_graph(self, path: Path, threads: int) -> Run:
-        """Read an ONNX file, to be run on ``threads`` threads.
+        """Read an ONNX file and return a function that runs it on ``threads`` threads.
 
         Raises:
-            GraphError: If it is not a graph, or damaged.
+            GraphError: If the file is not a graph or is damaged.
         """
         raise NotImplementedError
 
 
 class OnnxEngine(Engine):
-    """ONNX Runtime, float32: the faster one to start."""
+    """ONNX Runtime, float32; starts faster than OpenVINO."""
 
     name = "onnx"
 
@@ -86,10 +86,10 @@ class OnnxEngine(Engine):
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO: the faster one on Intel processors; with ``half`` in bfloat16.
+    """OpenVINO, float32 or, with ``half``, bfloat16; faster than ONNX Runtime on Intel processors.
 
-    Everything of it runs in one thread of the process: one that used it from several threads now
-    and then died when it next started another program.
+    All calls to OpenVINO run in one thread of the process, because a process that calls it from
+    several threads sometimes crashes when it later starts a subprocess.
     """
 
     name = "openvino"
@@ -124,13 +124,13 @@ class OpenVinoEngine(Engine):
         }
 
 
-_executors: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
+_executors: dict[int, ThreadPoolExecutor] = {}  # by process ID: threads do not survive a fork
 
 
 def _in_one_thread(work: Callable[[], T]) -> T:
-    """Return what ``work`` returns in the one thread of this process that runs OpenVINO."""
+    """Call ``work`` in the thread of this process that runs OpenVINO and return its result."""
     executor = _executors.get(os.getpid())
-    if executor is None:  # one thread adds it, however many come at once
+    if executor is None:  # setdefault is atomic: all threads get the same executor
         executor = _executors.setdefault(os.getpid(), ThreadPoolExecutor(1, "openvino"))
     return executor.submit(work).result()
 
@@ -143,19 +143,19 @@ def make_engine(name: str, threads: int, *, half: bool = False) -> Engine:
 
 @contextmanager
 def _opening() -> Iterator[None]:
-    """Let one thread of one process at a time open a graph.
+    """Hold a lock so that only one thread of one process opens a graph at a time.
 
-    OpenVINO maps files of its cache into memory and crashes if another process writes them.
+    OpenVINO maps its cache files into memory and crashes if another process writes them.
     """
     with ExitStack() as stack:
         stack.enter_context(_OPENING)
-        with suppress(OSError):  # a folder without locks has no cache either
+        with suppress(OSError):  # a folder that cannot be locked has no cache
             stack.enter_context(file_lock(folder() / "openvino.lock"))
         yield
 
 
 def _core() -> Any:
-    """Return OpenVINO's core, which keeps compiled graphs in our cache if that can be written."""
+    """Return OpenVINO's core, which keeps compiled graphs in our cache folder if it is writable."""
     import openvino
 
     core = openvino.Core()

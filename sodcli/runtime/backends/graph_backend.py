@@ -1,4 +1,4 @@
-"""The backend that runs ONNX graphs, on either engine."""
+"""The backend that runs ONNX graphs with ONNX Runtime or OpenVINO."""
 
 import ctypes
 import os
@@ -32,15 +32,15 @@ class GraphSource(Protocol):
     def opened(
         self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], Run]
     ) -> Run:
-        """Return the result of ``open_graph`` for the file of the graph."""
+        """Return ``open_graph(path)`` for the file of the graph."""
         ...
 
 
 class GraphBackend(Backend):
-    """Runs a network as graphs: one for pictures of any size, one for each shape of clip.
+    """Runs a network as graphs: one for pictures of any size, and one for each clip shape.
 
-    A graph is opened when it is first needed, or ahead of that by :meth:`open_now` and
-    :meth:`open_ahead`. Pickling and forking leave opened graphs behind; a copy opens its own.
+    A graph is opened when it is first needed, or earlier by :meth:`open_now` or :meth:`open_ahead`.
+    Open graphs are neither pickled nor used after a fork; the copy opens its own.
     """
 
     blends = True
@@ -65,7 +65,7 @@ class GraphBackend(Backend):
         """Open the graph for pictures.
 
         Args:
-            many: Open it for workers, on their share of the threads.
+            many: Open it for workers, each on its share of the threads.
 
         Raises:
             SodError: If the graph has to be made and that fails.
@@ -121,15 +121,15 @@ class GraphBackend(Backend):
         return self._graphs.opened(kind, shape, lambda path: self._engine.open_graph(path, threads))
 
     def _before_fork(self) -> None:
-        """Wait until no thread opens a graph: its locks would stay locked in the child."""
+        """Wait until no thread is opening a graph: its locks would stay locked in the child."""
         for future in self._ahead.values():
             future.exception()
         self._opening.acquire()
 
     def _after_fork_in_child(self) -> None:
-        """Forget opened graphs: their threads do not exist in the child.
+        """Discard open graphs, because their threads do not exist in the child.
 
-        They are never freed, because freeing waits for these threads.
+        They are never freed, because that would wait for these threads.
         """
         for run in self._open.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(run))

@@ -1,4 +1,4 @@
-"""The cache of ONNX graphs: PyTorch makes a graph once, other backends read it from here."""
+"""The cache of ONNX graphs: PyTorch makes each graph once, other backends read it."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ def _ignore(text: str) -> None:
 
 
 class GraphError(Exception):
-    """A file is not a graph, or damaged; it can be made again."""
+    """A file is not a graph or is damaged; it can be made again."""
 
 
 def folder() -> Path:
-    """Return the folder that graphs are kept in."""
+    """Return the folder of cached graphs."""
     return cache.home() / "graphs"
 
 
@@ -40,7 +40,7 @@ def shipped(source: ModelSource) -> Path | None:
 
 
 class Graphs:
-    """Finds the graphs of one network, and makes them where they are missing.
+    """Finds the graphs of one network and makes missing ones.
 
     Args:
         source: The network.
@@ -54,11 +54,11 @@ class Graphs:
         return Graphs, (self._source,)
 
     def exist(self) -> bool:
-        """Return whether the graph for pictures exists."""
+        """Return True if the graph for pictures exists."""
         return shipped(self._source) is not None or self._path("plain", None).is_file()
 
     def opened(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
-        """Return the result of ``open_graph`` for a graph. A damaged one is made again.
+        """Return ``open_graph(path)`` for a graph; a missing or damaged graph is made first.
 
         Args:
             kind: ``"plain"``, or ``"blended"`` for InSPyReNet's pyramid blending.

@@ -1,4 +1,4 @@
-"""The PyTorch backend: runs on any device and supports everything the networks can do."""
+"""The PyTorch backend: runs on any device and supports all features of the networks."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ class TorchBackend(Backend):
     Args:
         module: A network of this package, in eval mode.
         device: The device to run it on.
-        half: Compute in bfloat16 where PyTorch's autocast does.
+        half: Compute in bfloat16 with PyTorch's autocast.
         compiled: Compile the network with ``torch.compile``; the first call is then slow.
 
     Attributes:
@@ -50,7 +50,7 @@ class TorchBackend(Backend):
 
     def start_worker(self) -> None:
         """See :class:`Backend`."""
-        torch.get_num_threads()  # initialises the thread; later that would undo the next line
+        torch.get_num_threads()  # initialises the thread; done later, it would undo the next line
         torch.set_num_threads(max(1, self._threads // self.workers))
 
     def workers_started(self) -> None:
@@ -100,7 +100,7 @@ class TorchBackend(Backend):
 
 
 def _rebuild(module: nn.Module, device: torch.device, half: bool, compiled: bool) -> TorchBackend:
-    """Return the backend that was pickled."""
+    """Return a backend from its pickled arguments."""
     return TorchBackend(module, device, half=half, compiled=compiled)
 
 
@@ -109,11 +109,11 @@ def _to_array(logits: Tensor) -> Array:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On a CPU PyTorch raises a plain RuntimeError."""
+    """Return True if memory ran out; on a CPU PyTorch raises a plain RuntimeError."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return known or "allocate memory" in str(error)
 
 
 if hasattr(os, "register_at_fork"):
-    # OpenMP's threads do not exist in a forked child, and a call that needs them waits for ever.
+    # OpenMP's threads do not exist in a forked child; a call that uses them would never return.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

@@ -1,7 +1,7 @@
 """``sod export``: write a network as an ONNX file and check that its maps are the same.
 
-``python -m sodcli.runtime.onnx.export`` writes the graphs of the built-in weights beside them; run
-it after new built-in weights.
+``python -m sodcli.runtime.onnx.export`` writes the graphs of the built-in weights next to them; run
+it whenever the built-in weights change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SMALLEST: Final = 32
 _ONE_LEVEL: Final = 1 / 255
-_CHECKED_HW: Final = ((64, 64), (75, 101))  # besides the size that the network is for
+_CHECKED_HW: Final = ((64, 64), (75, 101))  # checked in addition to the network's input size
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,16 @@ class ExportSettings:
     """What to export.
 
     Attributes:
-        source: A model of models.toml, or a weights file.
+        source: A model in models.toml, or a weights file.
         target: The ``.onnx`` file to write.
-        model: The model of a weights file; by default the one it fits.
-        size: Side in pixels of the input. It is fixed for film models; for image models it goes
-            into the metadata only, as the recommended size.
+        model: The model of a weights file; by default the one whose keys and shapes match.
+        size: Side in pixels of the input. It is fixed for film models; for image models it is only
+            written to the metadata, as the recommended size.
         clip: Frames in a clip, for film models.
         half: Compute in float16.
-        int8: Compute in 8-bit integers, whose ranges are measured on the photos in this folder.
-        tol: Largest allowed difference of the maps, in [0, 1]; for ``int8`` of their mean. By
-            default 1/255, and 5/255 for ``int8``.
+        int8: Compute in 8-bit integers, with value ranges calibrated on the photos in this folder.
+        tol: Largest allowed absolute difference of the maps, in [0, 1]; for ``int8``, largest
+            allowed mean absolute difference. By default 1/255, and 5/255 for ``int8``.
     """
 
     source: str
@@ -73,8 +73,8 @@ class Exported:
     Attributes:
         model: Name of the model.
         target: The file that was written.
-        difference: Difference between the graph's maps and PyTorch's: the largest on random input,
-            or for ``int8`` the mean on the photos.
+        difference: Absolute difference between the graph's maps and PyTorch's: the largest on
+            random input, or for ``int8`` the mean on the photos.
         size: Size of the file in bytes.
         shape: Shape of the input; letters stand for dynamic axes.
     """
@@ -120,7 +120,7 @@ def export_file(
 
 
 def metadata(source: ModelSource, shape: Sequence[int]) -> dict[str, str]:
-    """Return the metadata of a graph: how to use it, and on which terms.
+    """Return the metadata of a graph: how to use it, licence and terms.
 
     Args:
         source: The network.
@@ -193,7 +193,7 @@ def _check_difference(difference: float, settings: ExportSettings) -> None:
 
 
 def _random_inputs(spec: ModelSpec, shape: tuple[int, ...]) -> list[Array]:
-    """Return random inputs from a fixed seed; several sizes for image models."""
+    """Return random inputs from a fixed seed, of several sizes for image models."""
     import torch
 
     shapes = [shape]
@@ -203,7 +203,7 @@ def _random_inputs(spec: ModelSpec, shape: tuple[int, ...]) -> list[Array]:
 
 
 def _differences(data: bytes, module: "nn.Module", inputs: Sequence[Array]) -> Iterator[Array]:
-    """Yield for each input the absolute difference between the maps of graph and network."""
+    """Yield the absolute difference between the graph's and the network's maps for each input."""
     import onnxruntime
     import torch
 
@@ -218,10 +218,10 @@ def _differences(data: bytes, module: "nn.Module", inputs: Sequence[Array]) -> I
 
 
 def write_shipped_graphs() -> list[Path]:
-    """Write the graph of each of the built-in weights beside them; return the files.
+    """Write the graph of each file of built-in weights next to it; return the graph files.
 
     Raises:
-        SodError: As of :func:`export_file`.
+        SodError: See :func:`export_file`.
     """
     registry, written = default_registry(), []
     for entry in registry.weights.values():

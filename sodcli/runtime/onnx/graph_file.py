@@ -1,4 +1,4 @@
-"""Change graphs once they are made: constants, precision, metadata."""
+"""Change the constants, precision and metadata of ONNX graphs."""
 
 import logging
 import tempfile
@@ -16,9 +16,9 @@ from sodcli.registry import ModelSpec
 from sodcli.runtime.backends import Array
 from sodcli.runtime.predictor import prepared
 
-_MIN_VALUES: Final = 64  # smaller constants are not worth a node of their own
+_MIN_VALUES: Final = 64  # smaller constants are not worth an extra Cast node
 _PACKAGES: Final = ("onnx", "onnxruntime")
-_CALIBRATION_PHOTOS: Final = 100  # more of them change little
+_CALIBRATION_PHOTOS: Final = 100  # more photos change little
 
 
 def require_packages() -> None:
@@ -33,7 +33,7 @@ def require_packages() -> None:
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
-    """Return an ONNX file with ``about`` as its metadata and one output channel declared."""
+    """Return an ONNX file with ``about`` as metadata and its output declared as one channel."""
     import onnx
 
     model = onnx.load_from_string(data)
@@ -51,9 +51,9 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 
 def compact(data: bytes) -> bytes:
-    """Return the graph with each constant stored in float16 where that loses nothing.
+    """Return the graph with each constant stored in float16 if that is lossless.
 
-    The values that the graph computes with stay the same float32 values, bit for bit.
+    The graph computes with exactly the same float32 values as before.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -87,13 +87,13 @@ def to_half(data: bytes) -> bytes:
 
 
 def calibration_pictures(folder: Path, spec: ModelSpec, side: int) -> list[Array]:
-    """Return the network's input for up to 100 photos, spread evenly over those of a folder.
+    """Return the network's input for up to 100 photos, evenly spaced among those in a folder.
 
     Returns:
         ``(1, 3, side, side)`` float32 each, normalised.
 
     Raises:
-        SourceError: If the folder holds no pictures, or one that cannot be read.
+        SourceError: If the folder contains no pictures, or a picture cannot be read.
     """
     photos = [one for one in find_inputs([str(folder)], recursive=True) if one.kind == "picture"]
     if not photos:
@@ -105,8 +105,8 @@ def calibration_pictures(folder: Path, spec: ModelSpec, side: int) -> list[Array
 def to_int8(data: bytes, pictures: Sequence[Array]) -> bytes:
     """Return the graph with 8-bit integer convolutions; its input and output stay float32.
 
-    Weights are scaled channel by channel, activations by the smallest and the largest value that
-    ``pictures`` produce.
+    Weights are quantised per channel; activation ranges are the minimum and maximum over
+    ``pictures``.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -143,7 +143,7 @@ def _reader(pictures: Sequence[Array]) -> Any:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Suppress the warnings of ONNX Runtime's quantiser, which are meant for developers."""
+    """Suppress the warnings of ONNX Runtime's quantiser, which do not concern users."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

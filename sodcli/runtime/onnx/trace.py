@@ -15,7 +15,7 @@ from sodcli.files import write_whole
 from sodcli.registry import ModelSpec
 
 OPSET: Final = 17
-# Odd sides, so that the graph contains every resize and padding that any size may need.
+# Odd sides, so that the traced graph contains every resize and padding that a size can require.
 _TRACED_HW: Final = (67, 71)
 _SMALL_HW: Final = (96, 96)
 _ANY: Final = {0: "N", 2: "H", 3: "W"}
@@ -50,7 +50,7 @@ class Blended(nn.Module):
 def write_graph(
     path: Path, spec: ModelSpec, module: nn.Module, kind: str, shape: Sequence[int] | None
 ) -> None:
-    """Write ``module`` as a graph; arguments as of :func:`graph_of`.
+    """Write ``module`` as a graph to ``path``; for the other arguments see :func:`graph_of`.
 
     Raises:
         SinkError: If the file cannot be written.
@@ -67,7 +67,7 @@ def graph_of(
         spec: Its entry in models.toml.
         module: The network, in eval mode, on the CPU, preferably folded.
         kind: ``"plain"``, or ``"blended"`` for InSPyReNet's pyramid blending of two inputs.
-        shape: The fixed shape of the input; ``None``, for image models, for any batch and size.
+        shape: The fixed shape of the input; ``None`` for any batch and size (image models only).
     """
     shapes = [shape or (2, 3, *_TRACED_HW)]
     if kind == "blended":
@@ -95,7 +95,7 @@ def graph_of(
 
 @contextmanager
 def numeric_padding(module: nn.Module) -> Iterator[None]:
-    """Replace the padding "same" of convolutions by numbers, which every engine supports."""
+    """Replace the padding "same" of convolutions by numbers, which all engines support."""
     convs = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.padding == "same"]
     try:
         for conv in convs:
@@ -109,7 +109,7 @@ def numeric_padding(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Suppress the exporter's warnings about its own age and about sizes in the graph."""
+    """Suppress the exporter's deprecation warning and its warnings about sizes in the graph."""
     exporter: Any = torch.onnx
     exporter.register_custom_op_symbolic("aten::mT", _transposed, OPSET)
     with warnings.catch_warnings():

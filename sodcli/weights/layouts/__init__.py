@@ -1,4 +1,4 @@
-"""Published key layouts, one module per family, and how they become ours."""
+"""Conversion between published key layouts and ours, one module per model family."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ class Converted:
 
     Attributes:
         state: Tensors by the keys of our modules.
-        form: Whether difference convolutions are still apart or already folded.
-        args: Keyword arguments for ``build`` that the file implies.
+        form: ``training`` or ``folded``: whether the difference convolutions are folded.
+        args: Keyword arguments for ``build`` that follow from the file.
     """
 
     state: Mapping[str, Tensor]
@@ -29,10 +29,10 @@ class Converted:
 
 
 class Layout(Protocol):
-    """What a module of this package offers."""
+    """The interface of the modules in this package."""
 
     def to_ours(self, state: Mapping[str, Tensor]) -> Converted | None:
-        """Return ``state`` under our keys, or ``None`` if a key is not of this layout."""
+        """Return ``state`` under our keys, or ``None`` if a key does not belong to this layout."""
         ...
 
     def to_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ class Layout(Protocol):
 
 
 def layout(name: str) -> Layout:
-    """Return the layout of that name, a module of this package.
+    """Return the layout called ``name``, a module of this package.
 
     Raises:
         RegistryError: If there is no such module.
@@ -71,10 +71,10 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def rename(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor] | None:
-    """Return ``state`` with every key taken from the left template to the right one.
+    """Return ``state`` with every key renamed from the left template of a pair to the right one.
 
-    Templates are key names with fields in them, such as ``{i}`` (a number), ``{leaf}`` (a word) or
-    ``{rest}``; the first that fits counts. ``None`` if a key fits no template.
+    Templates are keys with fields such as ``{i}`` (a number), ``{leaf}`` (a word) or ``{rest}``.
+    The first matching pair is used. Returns ``None`` if a key matches no pair.
     """
     compiled = [(re.compile(_pattern(left)), right) for left, right in pairs]
     renamed = {}
@@ -87,7 +87,7 @@ def rename(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor] | Non
 
 
 def swapped(pairs: Pairs) -> Pairs:
-    """Return the pairs for the way back."""
+    """Return the pairs for the opposite direction."""
     return [(right, left) for left, right in pairs]
 
 

@@ -27,15 +27,15 @@ _AXES: Final[Pairs] = (
     ("{path}.Wattn.{rest}", "{path}.attention.width.{rest}"),
     ("{rest}", "{rest}"),
 )
-# Swin files carry two constants with the blocks; ours are computed.
+# Swin files store two constants per block, which our modules compute.
 _INDEX: Final = ".relative_position_index"
 _CONSTANTS: Final = (_INDEX, ".attn_mask")
-_CLASSIFIER: Final = ("norm.", "head.", "fc.")  # of a backbone alone
+_CLASSIFIER: Final = ("norm.", "head.", "fc.")  # in files with only a backbone
 _TABLE: Final = ".relative_position_bias_table"
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys; a backbone alone loses its classifier."""
+    """Return ``state`` under our keys; the classifier of a backbone file is dropped."""
     kept = {
         key: tensor
         for key, tensor in state.items()

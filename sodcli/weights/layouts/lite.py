@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 as published, with batch norms, and the lite network, whose are folded.
+"""Key names of published EfficientNet-Lite0 files, whose batch norms are folded for our network.
 
-Two key layouts of the same tensors are known: timm's and EfficientNet-PyTorch's.
+Two key layouts are supported: timm's and EfficientNet-PyTorch's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,15 +11,15 @@ from torch import Tensor
 from sodcli.weights.layouts import Converted
 
 _EPS: Final = 1e-3  # of the published batch norms
-_BLOCKS: Final = (1, 2, 2, 3, 3, 4, 1)  # of each stage
+_BLOCKS: Final = (1, 2, 2, 3, 3, 4, 1)  # number of blocks in each stage
 _PARTS: Final = ("expand", "depthwise", "project")
 _HEAD: Final = ("conv_head.", "bn2.", "classifier.", "_conv_head.", "_bn1.", "_fc.")
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Fold the encoder's batch norms; ``None`` if a key is not of these layouts.
+    """Return ``state`` under our keys, with the encoder's batch norms folded.
 
-    The classifier, which nothing here uses, is left out.
+    The unused classifier is dropped. Returns ``None`` if a key does not belong to these layouts.
     """
     units = dict(_timm(state) if "conv_stem.weight" in state else _efficientnet_pytorch(state))
     known = {f"{conv}.weight" for conv, _ in units.values()}
@@ -38,7 +38,7 @@ def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our ``state`` as it is: nobody else publishes this network."""
+    """Return our ``state`` unchanged: this network has no other published layout."""
     return dict(state)
 
 
@@ -47,7 +47,7 @@ def _places() -> Iterator[tuple[int, int]]:
 
 
 def _timm(state: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield our name of each convolution with theirs and that of its batch norm."""
+    """Yield our name of each convolution, with timm's names of it and of its batch norm."""
     yield "stem", ("conv_stem", "bn1")
     for stage, block in _places():
         theirs = f"blocks.{stage}.{block}"
@@ -57,7 +57,7 @@ def _timm(state: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _efficientnet_pytorch(state: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield the same for EfficientNet-PyTorch, which numbers the blocks through."""
+    """Like :func:`_timm` for EfficientNet-PyTorch, which numbers blocks across all stages."""
     yield "stem", ("_conv_stem", "_bn0")
     for number, (stage, block) in enumerate(_places()):
         for norm, part in enumerate(_PARTS):

@@ -10,8 +10,8 @@ from torch import Tensor
 from sodcli.weights.layouts import Converted, Pairs, rename, swapped
 
 _VGG_STRIDES: Final = (1, 2, 4, 8, 16)
-_VGG_STARTS: Final = (0, 6, 13, 23, 33, 43)  # place of each encoder's first layer in the backbone
-_MAIN: Final = "hmmml"  # the level that each aggregation refines
+_VGG_STARTS: Final = (0, 6, 13, 23, 33, 43)  # index of each encoder's first layer in the backbone
+_MAIN: Final = "hmmml"  # the level (high, middle, low) that each aggregation refines
 
 
 def _vgg() -> Iterator[tuple[str, str]]:
@@ -55,11 +55,11 @@ _BACKBONE_ALONE: Final[Pairs] = (
     ("layer{i}.{rest}", "backbone.layer{i}.{rest}"),
     ("features.{i}.{leaf}", "backbone.features_{i}.{leaf}"),
 )
-_CLASSIFIER: Final = re.compile(r"(fc|classifier\.\d)\..+")  # of a backbone alone
+_CLASSIFIER: Final = re.compile(r"(fc|classifier\.\d)\..+")  # in backbone files
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys; a backbone alone loses its classifier."""
+    """Return ``state`` under our keys; the classifier of a backbone file is dropped."""
     kept = {key: tensor for key, tensor in state.items() if not _CLASSIFIER.fullmatch(key)}
     renamed = rename(kept, _PAIRS) or rename(kept, _BACKBONE_ALONE)
     return None if renamed is None else Converted(renamed)

@@ -12,7 +12,7 @@ _OURS: Final = "net."
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys, or ``None`` if a key is not of this layout."""
+    """Return ``state`` under our keys, or ``None`` if a key does not belong to this layout."""
     if not all(key.startswith(_PARTS) for key in state):
         return None
     return Converted({f"{_OURS}{key}": tensor for key, tensor in state.items()})

@@ -37,38 +37,39 @@ _BACKBONE_ALONE: Final[Pairs] = (
     ("bn1.{leaf}", "backbone.resnet.bn1.{leaf}"),
     ("layer{i}.{rest}", "backbone.resnet.layer{i}.{rest}"),
 )
-# The backbone's classifier for ImageNet travels with the published files, unused.
+# The published files contain the backbone's ImageNet classifier, which is not used.
 _UNUSED: Final = {"backbone.resnet.fc.weight": (1000, 2048), "backbone.resnet.fc.bias": (1000,)}
 _CLASSIFIER: Final = (*_UNUSED, "fc.weight", "fc.bias")
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys, without the classifier; a backbone alone will do."""
+    """Return ``state``, a network or only its backbone, under our keys without the classifier."""
     flat = {key: value.flatten(2) if value.ndim == 5 else value for key, value in state.items()}
     return from_published(flat, (*IMAGE, *_FILM))
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys; the unused classifier is zeros.
+    """Return our ``state`` under the published keys; the unused classifier is set to zero.
 
-    Non-local blocks are of 1x1x1 convolutions there, of convolutions over a row of places here.
+    Non-local blocks use 1x1x1 convolutions (Conv3d) in the published network and 1D convolutions
+    over flattened positions in ours.
     """
     renamed = into_published(state, (*IMAGE, *_FILM))
     return {key: v[..., None, None] if v.ndim == 3 else v for key, v in renamed.items()}
 
 
 def from_published(state: Mapping[str, Tensor], pairs: Pairs) -> Converted | None:
-    """Return ``state`` under our keys by ``pairs``, or ``None`` if a key is not among them."""
+    """Return ``state`` renamed to our keys by ``pairs``, or ``None`` if a key matches no pair."""
     kept = {key: tensor for key, tensor in state.items() if key not in _CLASSIFIER}
     renamed = rename(kept, pairs) or rename(kept, _BACKBONE_ALONE)
     return None if renamed is None else Converted(renamed)
 
 
 def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys by ``pairs``.
+    """Return our ``state`` renamed to the published keys by ``pairs``.
 
     Raises:
-        ValueError: If a key of ``state`` is not of this network.
+        ValueError: If a key of ``state`` does not belong to this network.
     """
     renamed = rename(state, swapped(pairs))
     if renamed is None:

@@ -29,17 +29,17 @@ PAIRS: Final[Pairs] = (
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys; tells the form and the norm from the keys."""
+    """Return ``state`` under our keys; form and norm are detected from the keys."""
     return from_published(state, PAIRS)
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys; folded blocks always carry a shift there."""
+    """Return our ``state`` under the published keys, where folded blocks always have a shift."""
     return into_published(state, PAIRS)
 
 
 def from_published(state: Mapping[str, Tensor], pairs: Pairs) -> Converted | None:
-    """Return ``state`` under our keys by ``pairs``, or ``None`` if a key is not among them."""
+    """Return ``state`` renamed to our keys by ``pairs``, or ``None`` if a key matches no pair."""
     renamed = rename(state, pairs)
     if renamed is None:
         return None
@@ -50,10 +50,10 @@ def from_published(state: Mapping[str, Tensor], pairs: Pairs) -> Converted | Non
 
 
 def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys by ``pairs``.
+    """Return our ``state`` renamed to the published keys by ``pairs``.
 
     Raises:
-        ValueError: If a key of ``state`` is not of this network.
+        ValueError: If a key of ``state`` does not belong to this network.
     """
     complete = dict(state)
     for key, weight in state.items():
@@ -67,7 +67,7 @@ def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tenso
 
 
 def _folded(renamed: dict[str, Tensor]) -> Converted:
-    """Drop the shifts where all are zero: the net was trained without norms."""
+    """Drop the shifts if all are zero, which means that the network was trained without norms."""
     shifts = {key for key in renamed if key.endswith(".pdc.shift")}
     if any(renamed[key].any() for key in shifts):
         return Converted(renamed, "folded", {"norm": "operator"})

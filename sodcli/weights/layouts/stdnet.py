@@ -21,10 +21,10 @@ PAIRS: Final[Pairs] = (
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
-    """Return ``state`` under our keys; tells the form and the norm from the keys."""
+    """Return ``state`` under our keys; form and norm are detected from the keys."""
     return from_published(state, PAIRS)
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our ``state`` under the published keys; folded blocks always carry a shift there."""
+    """Return our ``state`` under the published keys, where folded blocks always have a shift."""
     return into_published(state, PAIRS)
