@@ -28,7 +28,7 @@ from tests.conftest import draw_photo
 def rendered(count=40, size_hw=(180, 320)):
     """Return frames and truths of a bright disc that crosses a still scene with fresh noise."""
     rng = np.random.default_rng(0)
-    scene, _ = draw_photo(3, size_hw)
+    scene, still = draw_photo(3, size_hw)  # a disc that stays where it is
     rows, columns = np.indices(size_hw)
     frames, truths = [], []
     for index in range(count):
@@ -36,7 +36,7 @@ def rendered(count=40, size_hw=(180, 320)):
         picture = np.where(disc[..., None], (230, 60, 40), scene)
         noisy = np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
         frames.append(Frame(noisy, index, "rendered"))
-        truths.append(disc)
+        truths.append(disc | still)
     return frames, truths
 
 
