@@ -1,4 +1,4 @@
-"""Every model of models.toml keeps the one promise that the rest of the program relies on."""
+"""Every model of models.toml keeps the contract that the rest of the program relies on."""
 
 import pytest
 import torch

@@ -45,14 +45,14 @@ class Desk:
         self.site, self.part = site, Part(folder / "downloads" / "x.part")
         self.slept, self.notes, self.seen = [], [], []
 
-    def order(self, *paths, expected=EXPECTED, **patience):
+    def order(self, *paths, expected=EXPECTED, **policy):
         mirrors = [path if "://" in path or path[:7] == "gdrive:" else self.site.url + path
                    for path in paths]  # fmt: skip
         self.slept, self.notes, self.seen = [], [], []
         events = DownloadEvents(
             lambda have, total: self.seen.append((have, total)), self.notes.append
         )
-        how = RetryPolicy(**{"timeout": 5.0, "sleep": self.slept.append, **patience})
+        how = RetryPolicy(**{"timeout": 5.0, "sleep": self.slept.append, **policy})
         return download(DownloadRequest("weights 'x'", mirrors, expected), self.part, events, how)
 
     def has(self, body=BODY):
