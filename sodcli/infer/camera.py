@@ -9,7 +9,6 @@ from typing import Final
 
 from sodcli.errors import SourceError
 from sodcli.frame import Frame
-from sodcli.infer.photos import render
 from sodcli.infer.recording import Recording
 from sodcli.io.camera.capture import Camera
 from sodcli.io.camera.window import Window
@@ -156,7 +155,7 @@ def live(
                 shot = capture.newest(_TURN_S)
                 if shot is not None:
                     frame, came_s = shot
-                    pixels = render(answer(frame), style, settings)
+                    pixels = style.render(answer(frame), settings.threshold)
                     meter.tick()
                     if recording is not None:
                         recording.put(pixels, came_s)

@@ -11,7 +11,7 @@ from sodcli.errors import PipelineError, SinkError, SodError, SourceError, Usage
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import Pixels
-from sodcli.infer.photos import Outcome, Report, render
+from sodcli.infer.photos import Outcome, Report
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.read import FilmReader, loop_film
 from sodcli.io.films.sequence import USUAL_RATE, SequenceReader
@@ -132,7 +132,7 @@ def _film(
 
     def draw(item: object) -> tuple[Pixels, float | None]:
         frame, style = cast(tuple[Frame, Style], item)
-        return render(frame, style, settings), frame.seconds
+        return style.render(frame, settings.threshold), frame.seconds
 
     def write(item: object) -> None:
         sink.write(*cast(tuple[Pixels, float | None], item))

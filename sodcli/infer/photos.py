@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
-from sodcli.imaging.compose import Pixels, compose, needs_srgb
+from sodcli.imaging.compose import needs_srgb
 from sodcli.imaging.framing import framed, subject_box
 from sodcli.imaging.matte import UNCLEANED_TYPES, certainty, clean
-from sodcli.imaging.tensors import binarise
 from sodcli.infer.masks import read_mask
 from sodcli.infer.sheet import Preview, make_preview
-from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import check_file
-from sodcli.io.settings import InferSettings, Style
+from sodcli.io.settings import InferSettings
 from sodcli.io.sinks import Job, encode_for, put_picture
 from sodcli.io.sources import read_input
 from sodcli.runtime.batching import batched, retry_smaller
@@ -254,13 +252,11 @@ def _encoded(
         frame = replace(frame, saliency=matte)
     if settings.framing is not None:
         frame = framed(frame, settings.framing, box)
-    if needs_srgb(job.style.kind):
-        frame = in_srgb(frame)
     try:
         return encode_for(
             job.target,
-            render(frame, job.style, settings),
-            frame.icc,
+            job.style.render(frame, settings.threshold),
+            None if needs_srgb(job.style.kind) else frame.icc,
             compress=settings.compress,
             quality=settings.quality,
             piped=job.piped,
@@ -283,10 +279,3 @@ def _written(item: _Item) -> Iterator[Outcome]:
         else:
             remark = item.remark if job is item.jobs[0] else None
             yield Outcome(job, "done", None, item.certainty, remark, item.preview)
-
-
-def render(frame: Frame, style: Style, settings: InferSettings) -> Pixels:
-    """Return the output pixels of a frame with saliency; for shapes see ``imaging.compose``."""
-    if settings.threshold is not None and frame.saliency is not None:
-        frame = replace(frame, saliency=binarise(frame.saliency, settings.threshold))
-    return compose(style.kind, frame, style.look)

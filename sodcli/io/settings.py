@@ -1,7 +1,7 @@
 """The options of ``sod infer`` in one dataclass, and the styles that ``--type`` names."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -9,11 +9,21 @@ from typing import Final
 from sodcli.errors import UsageError
 from sodcli.files import user_path
 from sodcli.files.reading import MAX_PIXELS
+from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.compose import PICTURE, Look, Pixels, flat, has_alpha, output_types
+from sodcli.imaging.compose import (
+    PICTURE,
+    Look,
+    Pixels,
+    compose,
+    flat,
+    has_alpha,
+    needs_srgb,
+    output_types,
+)
 from sodcli.imaging.framing import Framing
 from sodcli.imaging.output_types import ALIASES, colour_names, colour_of
-from sodcli.io.films.read import FilmReader
+from sodcli.imaging.tensors import binarise
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import read_picture
 from sodcli.io.search import kind_of
@@ -40,6 +50,20 @@ class Style:
     def alpha(self) -> bool:
         """Whether results have transparency."""
         return has_alpha(self.kind)
+
+    def render(self, frame: Frame, threshold: float | None = None) -> Pixels:
+        """Return the output pixels of a frame with saliency; for shapes see ``imaging.compose``.
+
+        Args:
+            frame: In any colour profile; types that mix in sRGB colours convert it.
+            threshold: Saliency in ``[0, 1]`` from which a pixel is wholly salient, all others not
+                at all; ``None`` keeps the map soft.
+        """
+        if needs_srgb(self.kind):
+            frame = in_srgb(frame)
+        if threshold is not None and frame.saliency is not None:
+            frame = replace(frame, saliency=binarise(frame.saliency, threshold))
+        return compose(self.kind, frame, self.look)
 
 
 RGBA: Final = Style("rgba", "rgba")
@@ -165,5 +189,7 @@ def _background(path: Path, max_pixels: int) -> tuple[Pixels, Path | None]:
     if kind_of(path) == "picture":
         first, film = in_srgb(read_picture(path, max_pixels=max_pixels)), None
     else:
+        from sodcli.io.films.read import FilmReader  # a photo's run does without
+
         first, film = next(iter(FilmReader(path, frames=1, max_pixels=max_pixels))), path
     return over_white(first.rgb, first.alpha), film

@@ -13,7 +13,7 @@ from sodcli.errors import SodError, UsageError
 from sodcli.fetch.weights import Supply
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.tensors import binarise, to_input, to_saliency
+from sodcli.imaging.tensors import to_input, to_saliency
 from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array, Backend
 from sodcli.runtime.backends.choose import BackendRequest, check_request, decide, make_backend
@@ -27,7 +27,7 @@ from sodcli.weights.expected import DownloadEvents
 if TYPE_CHECKING:
     from torch import nn
 
-    from sodcli.imaging.compose import Look
+    from sodcli.io.settings import Style
     from sodcli.runtime.backends.torch_backend import TorchBackend
 
 SMALLEST_SIDE: Final = 32
@@ -166,14 +166,12 @@ class Predictor:
         from sodcli.imaging.matte import UNCLEANED_TYPES
         from sodcli.imaging.matte import clean as clean_matte
 
-        kind, look = _style(type, background, refine)
+        style = _style(type, background, refine)
         frame = self.predict([to_frame(image)])[0]
         saliency = _saliency(frame)
-        if threshold is not None:
-            saliency = binarise(saliency, threshold)
-        if clean and kind not in UNCLEANED_TYPES:
+        if clean and style.kind not in UNCLEANED_TYPES:
             saliency = clean_matte(saliency)
-        return _rendered(replace(frame, saliency=saliency), kind, look)
+        return style.render(replace(frame, saliency=saliency), threshold)
 
     def film(
         self, path: str | Path, *, batch: int | None = None, frames: int | None = None
@@ -340,26 +338,16 @@ def _saliency(frame: Frame) -> NDArray[np.float32]:
     return frame.saliency
 
 
-def _style(kind: str, background: Picture | None, refine: bool) -> "tuple[str, Look]":
-    """Return the output type and look for a value of ``--type``, or for a background picture."""
+def _style(kind: str, background: Picture | None, refine: bool) -> "Style":
+    """Return the style of a value of ``--type``, or of a background picture."""
     from sodcli.imaging.compose import PICTURE, Look
     from sodcli.io.pictures.colour import in_srgb
-    from sodcli.io.settings import choose_style
+    from sodcli.io.settings import Style, choose_style
 
     if background is not None:
         behind = in_srgb(to_frame(background))
-        return PICTURE, Look(over_white(behind.rgb, behind.alpha), refine)
-    style = choose_style(kind, refine=refine)
-    return style.kind, style.look
-
-
-def _rendered(frame: Frame, kind: str, look: "Look") -> NDArray[np.uint8]:
-    from sodcli.imaging.compose import compose, needs_srgb
-    from sodcli.io.pictures.colour import in_srgb
-
-    if needs_srgb(kind):
-        frame = in_srgb(frame)
-    return compose(kind, frame, look)
+        return Style(PICTURE, PICTURE, Look(over_white(behind.rgb, behind.alpha), refine))
+    return choose_style(kind, refine=refine)
 
 
 def _torch_backend(

@@ -13,10 +13,9 @@ import os
 import statistics
 import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from sodcli.infer.photos import infer, render
+from sodcli.infer.photos import infer
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import encode_for, plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
@@ -38,7 +37,7 @@ class Run:
         self.inputs = find_inputs([str(folder)], recursive=False)[:count]
         self.frames = list(map(read_input, self.inputs))
         self.answers = list(saliency_stream(predictor, self.frames, batch=settings.batch))
-        self.drawn = [render(frame, settings.styles[0], settings) for frame in self.answers]
+        self.drawn = [settings.styles[0].render(frame) for frame in self.answers]
 
     def decode(self):
         with opencv_in_line():
@@ -51,8 +50,7 @@ class Run:
 
     def draw(self):
         with opencv_in_line():
-            work = partial(render, style=self.settings.styles[0], settings=self.settings)
-            return sum(1 for _ in ordered(work, self.answers, self.hands))
+            return sum(1 for _ in ordered(self.settings.styles[0].render, self.answers, self.hands))
 
     def encode(self):
         with tempfile.TemporaryDirectory() as out:

@@ -154,15 +154,17 @@ def test_many_pictures_come_in_order_and_one_that_fails_costs_itself_only(predic
     assert list(predictor.many([])) == []
 
 
+@pytest.mark.parametrize("threshold", [None, 0.3])
 @pytest.mark.parametrize("kind", ["rgba", "map", "green", "blur", "overlay", "white", "#204060"])
-def test_a_cut_out_is_the_file_of_infer(sod, tmp_path, kind):
+def test_a_cut_out_is_the_file_of_infer(sod, tmp_path, kind, threshold):
     photo, target = tmp_path / "photo.png", tmp_path / "out.png"
     photo.write_bytes(as_file(draw_photo(4, (90, 120))[0]).getvalue())
-    result = sod("infer", photo, "-t", kind, "-o", target, "--size", 64)
+    hard = () if threshold is None else ("--threshold", threshold)
+    result = sod("infer", photo, "-t", kind, "-o", target, "--size", 64, *hard)
     assert result.exit_code == 0, result.stderr
     with Image.open(target) as image:
         written = np.asarray(image)
-    pixels = sodcli.load(size=64, pictures=1).cut_out(photo, kind)
+    pixels = sodcli.load(size=64, pictures=1).cut_out(photo, kind, threshold=threshold)
     assert pixels.shape == written.shape
     assert np.abs(pixels.astype(int) - written).max() <= 1
 
