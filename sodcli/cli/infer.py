@@ -1,5 +1,6 @@
 """``sod infer``: its options and the settings that they make."""
 
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
@@ -319,9 +320,7 @@ def infer(
     """
     from sodcli.imaging.framing import read_box, read_framing
     from sodcli.io.camera.capture import live_source
-    from sodcli.io.films.formats import check_codec
-    from sodcli.io.films.sequence import frame_rate
-    from sodcli.io.films.tracks import sound_file
+    from sodcli.io.films.formats import check_codec, frame_rate
     from sodcli.io.settings import InferSettings, choose_styles
     from sodcli.runtime.model_source import require_maps
 
@@ -348,7 +347,7 @@ def infer(
         start_s=start,
         duration_s=duration,
         rate=None if rate is None else frame_rate(rate),
-        sound=None if sound is None else sound_file(sound),
+        sound=None if sound is None else _sound(sound),
         frames=frames,
         steady=steady == "auto",
         audio=audio,
@@ -376,3 +375,9 @@ def infer(
         infer_files(settings, network, device)
     else:
         infer_camera(source, settings, network, device)
+
+
+def _sound(name: str) -> Path:
+    from sodcli.io.films.tracks import sound_file  # brings ffmpeg, which a photo does not need
+
+    return sound_file(name)

@@ -18,6 +18,7 @@ from sodcli.io.pictures import heic
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, SUFFIXES, reader_of
 from sodcli.text import display_name, reason_of
 
+_NUMBER: Final = re.compile(r"%(0?\d*)d")
 FILM_SUFFIXES: Final = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts"),
@@ -155,6 +156,31 @@ def files_matching(pattern: str) -> list[Path]:
     if not files:
         raise SourceError(f"no file matches {display_name(pattern)}")
     return files
+
+
+def numbered_files(pattern: str) -> list[Path]:
+    """List the files that a pattern such as ``frames/%04d.png`` names, in order of their numbers.
+
+    Raises:
+        SourceError: If there is none.
+    """
+    path = Path(pattern)
+    parts = _NUMBER.split(path.name)[::2]
+    named = re.compile(r"(\d+)".join(map(re.escape, parts)))
+    try:
+        files = sorted(path.parent.iterdir())
+        found = [(match, file) for file in files if (match := named.fullmatch(file.name))]
+    except OSError:
+        found = []
+    if not found:
+        raise SourceError(f"no file matches {display_name(pattern)}")
+    found.sort(key=lambda pair: [int(number) for number in pair[0].groups()])
+    return [file for _, file in found]
+
+
+def is_pattern(source: str) -> bool:
+    """Return True if the name of a file has a place for a number, as ``%04d``."""
+    return bool(_NUMBER.search(Path(source).name))
 
 
 def _matches(pattern: str) -> Iterator[Path]:

@@ -11,9 +11,8 @@ from pathlib import Path
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.io.films.sequence import is_pattern, numbered_files
 from sodcli.io.pictures.read import read_picture, read_stream
-from sodcli.io.search import Kind, files_matching, kind_of, media_in
+from sodcli.io.search import Kind, files_matching, is_pattern, kind_of, media_in, numbered_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from sodcli.errors import UsageError
+from sodcli.io.films.formats import frame_rate
 from sodcli.io.films.probe import probe
-from sodcli.io.films.sequence import frame_rate, numbered_files
+from sodcli.io.search import numbered_files
 from tests.film_kit import pixels, render
 
 

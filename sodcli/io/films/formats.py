@@ -1,11 +1,13 @@
 """Codecs of films, and the containers that support them."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from sodcli.errors import UsageError
 from sodcli.text import did_you_mean
 
+_HIGHEST_RATE: Final = 1000  # frames per second
 _BT709: Final = "scale=out_color_matrix=bt709:out_range=limited:flags=bicubic+accurate_rnd"
 
 # ffmpeg's options -color_primaries and -color_trc have no effect on raw frames; this filter has.
@@ -235,3 +237,22 @@ def _wanted(wanted: str, name: str, suffix: str) -> Codec:
         fits = ", ".join(codec.suffixes)
         raise UsageError(f"{name}: --codec {wanted} does not go into {suffix}; use {fits}")
     return codec
+
+
+def frame_rate(text: str) -> Fraction:
+    """Return the frame rate that a user means: ``25``, ``29.97``, ``30000/1001``.
+
+    Decimals near a rate of television count as that: 29.97 is 30000/1001.
+
+    Raises:
+        UsageError: If it is no number from above 0 to 1000.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise UsageError(f"--rate {text}: no frame rate; write 25, 29.97 or 30000/1001")
+    television = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    near = rate.denominator > 1 and abs(rate - television) < Fraction(1, 200)
+    return television if near else rate

@@ -1,12 +1,11 @@
 """Numbered pictures as the frames of a film."""
 
-import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from sodcli.errors import SourceError, UsageError
+from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
 from sodcli.io.films.probe import FilmInfo
@@ -14,53 +13,7 @@ from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.read import read_picture
 from sodcli.text import display_name
 
-_NUMBER: Final = re.compile(r"%(0?\d*)d")
 USUAL_RATE: Final = Fraction(25)
-_FASTEST: Final = 1000
-
-
-def numbered_files(pattern: str) -> list[Path]:
-    """List the files that a pattern such as ``frames/%04d.png`` names, in order of their numbers.
-
-    Raises:
-        SourceError: If there is none.
-    """
-    path = Path(pattern)
-    parts = _NUMBER.split(path.name)[::2]
-    named = re.compile(r"(\d+)".join(map(re.escape, parts)))
-    try:
-        files = sorted(path.parent.iterdir())
-        found = [(match, file) for file in files if (match := named.fullmatch(file.name))]
-    except OSError:
-        found = []
-    if not found:
-        raise SourceError(f"no file matches {display_name(pattern)}")
-    found.sort(key=lambda pair: [int(number) for number in pair[0].groups()])
-    return [file for _, file in found]
-
-
-def is_pattern(source: str) -> bool:
-    """Return True if the name of a file has a place for a number, as ``%04d``."""
-    return bool(_NUMBER.search(Path(source).name))
-
-
-def frame_rate(text: str) -> Fraction:
-    """Return the frame rate that a user means: ``25``, ``29.97``, ``30000/1001``.
-
-    Decimals near a rate of television count as that: 29.97 is 30000/1001.
-
-    Raises:
-        UsageError: If it is no number from above 0 to 1000.
-    """
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= _FASTEST:
-        raise UsageError(f"--rate {text}: no frame rate; write 25, 29.97 or 30000/1001")
-    television = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-    near = rate.denominator > 1 and abs(rate - television) < Fraction(1, 200)
-    return television if near else rate
 
 
 class SequenceReader:
