@@ -52,8 +52,8 @@ def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
 
     Args:
         path: File of any format that ``sod infer`` reads.
-        upright: Apply the EXIF orientation; otherwise return the picture as stored. AVIF and HEIC
-            are always upright.
+        upright: Apply the EXIF orientation; otherwise return the picture as stored. AVIF, HEIC
+            and TIFF turned by a quarter are always upright.
 
     Raises:
         SourceError: If it cannot be read completely.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import platformdirs
 
@@ -13,7 +13,7 @@ from sodcli.errors import MissingError, UsageError, WeightsError
 from sodcli.files import user_path
 from sodcli.process import switched_on
 from sodcli.registry import Registry, WeightsSpec
-from sodcli.text import did_you_mean, reason_of
+from sodcli.text import did_you_mean, display_name, reason_of
 from sodcli.weights.lockfile import Lockfile
 
 _LENGTH: Final = 8  # bytes of the header length field at the start of a safetensors file
@@ -124,13 +124,23 @@ def read_metadata(path: Path) -> Mapping[str, str]:
             length = int.from_bytes(file.read(_LENGTH), "little")
             if file.read(1) != b"{" or length > min(_LONGEST, path.stat().st_size):
                 return {}
-            header = json.loads(b"{" + file.read(length - 1))
+            header = json.loads(b"{" + file.read(length - 1), object_pairs_hook=_unique)
     except OSError as error:
         raise WeightsError(f"{path}: {reason_of(error).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
     about = header.get("__metadata__", {})
     return {str(k): str(v) for k, v in about.items()} if isinstance(about, Mapping) else {}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; safetensors itself takes the last of equal keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {display_name(twice)} comes twice")
+    return found
 
 
 def _short(path: Path) -> str:

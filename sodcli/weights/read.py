@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sodcli.errors import MissingError, WeightsError
 from sodcli.text import display_name, reason_of, shortened
+from sodcli.weights.cache import read_metadata
 
 _ZIP: Final = b"PK"
 _PICKLE: Final = b"\x80"
@@ -135,10 +136,11 @@ def _has_header(path: Path, head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path) -> RawWeights:
+    about = read_metadata(path)  # refuses a header that names a tensor twice
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: _widen(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-            return RawWeights(path, state, file.metadata() or {})
+            return RawWeights(path, state, about)
     except (SafetensorError, OSError, struct.error, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
 

@@ -211,6 +211,19 @@ def test_a_turned_photo_is_taken_as_its_mask_is_drawn(sod, tmp_path, small_weigh
     np.testing.assert_array_equal(*maps)
 
 
+def test_a_jpeg_with_one_channel_is_a_grey_photo(sod, tmp_path, small_weights):
+    """ECSSD holds one such file, and six photos without colour."""
+    folder = tmp_path / "Grey"
+    for name, mode in {"0": "L", "1": "RGB"}.items():
+        draw_pair(folder, name, 0)
+        photo = folder / "images" / f"{name}.jpg"
+        Image.open(photo).convert("L").convert(mode).save(photo, quality=100, subsampling=0)
+    result = sod("test", "--data", folder, "-o", tmp_path / "maps", "-w", small_weights, *SIZE)
+    assert result.exit_code == 0, result.stderr
+    maps = [read(tmp_path / "maps" / "Grey" / f"{at}.png").astype(int) for at in range(2)]
+    np.testing.assert_allclose(*maps, atol=3)
+
+
 def test_maps_are_of_the_ground_truths_size(sod, tmp_path, small_weights):
     draw_pair(tmp_path / "Odd", "0", 0)
     Image.new("L", (33, 21)).save(tmp_path / "Odd" / "GT" / "0.png")

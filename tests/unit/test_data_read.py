@@ -53,6 +53,15 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "a.jpg"), np.rot90(stored, -1))
 
 
+def test_a_turned_tiff_that_is_not_square(tmp_path: Path) -> None:
+    """OpenCV 5.0.0 returns None for it."""
+    for name, pixels in {"a.tif": photo(), "m.tif": Image.fromarray(half() * 255)}.items():
+        pixels.save(tmp_path / name, exif=turned())
+    image, mask = read_pair(Pair(tmp_path / "a.tif", tmp_path / "m.tif", ""))
+    assert np.array_equal(image, np.rot90(np.asarray(photo()), -1))
+    assert np.array_equal(mask, np.rot90(half(), -1))
+
+
 def palette_mask() -> Image.Image:
     mask = Image.fromarray(half()).convert("P")
     mask.putpalette([0, 0, 0, 255, 255, 255])

@@ -123,6 +123,21 @@ def test_every_orientation_comes_out_upright(form, options, orientation):
     assert abs(frame.rgb.astype(int) - slopes()).max() <= 6
 
 
+@pytest.mark.parametrize("rotation", [1, 6])
+def test_the_rotation_box_of_avif_decides_and_its_exif_does_not(rotation):
+    exif = Image.Exif()
+    exif[0x0112] = rotation  # Pillow writes this as a rotation box, and not as EXIF
+    exif[0x0115] = 8
+    data = saved(Image.fromarray(slopes()), "AVIF", exif=exif, quality=100)
+    entry, orientation = b"\x01\x15\x00\x03", b"\x01\x12\x00\x03"
+    if entry not in data:
+        entry, orientation = b"\x15\x01\x03\x00", b"\x12\x01\x03\x00"
+    assert data.count(entry) == 1
+    turned = read(data.replace(entry, orientation)).rgb
+    assert np.array_equal(turned, read(data).rgb)
+    assert (turned.shape == slopes().shape) == (rotation == 1)
+
+
 def test_transparency_turns_with_the_picture():
     rgba = np.dstack([slopes(), slopes()[..., 0]])
     exif = Image.Exif()

@@ -226,6 +226,17 @@ def test_a_corrupt_photo_is_skipped_counted_and_told(tmp_path):
     assert [row["images"] for row in folder.rows()] == [7, 7]
 
 
+def test_jpegs_with_one_channel_are_trained_on(tmp_path):
+    root = draw_pairs(tmp_path / "pairs")
+    for png in (root / "images").iterdir():
+        Image.open(png).convert("L").save(png.with_suffix(".jpg"))
+        png.unlink()
+    listener = Listener()
+    folder = run(settings(root, holdout=0.0, epochs=1), tmp_path / "run", listener)
+    assert not listener.skipped
+    assert [row["images"] for row in folder.rows()] == [8]
+
+
 def test_too_many_corrupt_photos_stop_the_run(tmp_path):
     root = draw_pairs(tmp_path / "pairs")
     for number in range(4):

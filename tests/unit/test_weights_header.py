@@ -1,5 +1,6 @@
 """What a weights file says of itself, without PyTorch."""
 
+import json
 import os
 import sys
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 
 from sodcli.errors import MissingError, WeightsError
 from sodcli.weights.cache import read_metadata
+from sodcli.weights.read import read_weights
 
 
 def test_the_metadata_of_our_files(tmp_path):
@@ -32,6 +34,20 @@ def test_a_damaged_header_is_told(tmp_path):
     path.write_bytes((6).to_bytes(8, "little") + b"{broke" + b"n")
     with pytest.raises(WeightsError, match="damaged safetensors file"):
         read_metadata(path)
+
+
+@pytest.mark.parametrize("key", ["a", "__metadata__"])
+def test_a_key_that_comes_twice_is_refused(tmp_path, key):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(3)}, path, {"model": "sdnet"})
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    again = json.dumps(header)[:-1] + f', "{key}": {json.dumps(header[key])}}}'
+    path.write_bytes(len(again).to_bytes(8, "little") + again.encode() + data[8 + length :])
+    for read in (read_metadata, read_weights):
+        with pytest.raises(WeightsError, match=f"the key {key} comes twice"):
+            read(path)
 
 
 def test_what_is_no_file(tmp_path):
