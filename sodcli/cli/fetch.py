@@ -16,7 +16,7 @@ from sodcli.registry import default_registry
 if TYPE_CHECKING:
     from sodcli.fetch.catalogue import Entry, Item
     from sodcli.fetch.fetch_all import FetchOutcome
-    from sodcli.weights.expected import DownloadEvents
+    from sodcli.weights.download_settings import DownloadEvents
 
 Names = Annotated[
     list[str] | None,
@@ -97,7 +97,7 @@ def fetch(
 @contextmanager
 def watching(*, quiet: bool) -> "Iterator[DownloadEvents]":
     """Show downloads on the screen: a bar while bytes come, and what happens in lines."""
-    from sodcli.weights.expected import DownloadEvents
+    from sodcli.weights.download_settings import DownloadEvents
 
     with ui.transfer(quiet=quiet) as moved:
         yield DownloadEvents(moved, lambda text: ui.note(text, quiet=quiet))

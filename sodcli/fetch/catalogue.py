@@ -10,7 +10,7 @@ from sodcli.fetch.datasets import Unpacked, is_here, place, source_of, sources
 from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry, WeightsSpec
 from sodcli.text import did_you_mean, plural
 from sodcli.weights import cache
-from sodcli.weights.expected import check
+from sodcli.weights.download_settings import check
 from sodcli.weights.lockfile import Lockfile, Record
 
 Way = Literal["built in", "download", "by hand"]

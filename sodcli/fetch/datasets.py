@@ -11,7 +11,7 @@ from sodcli.weights.archive import unpack
 from sodcli.weights.cache import home
 from sodcli.weights.cache import mirrors as mirrors_of
 from sodcli.weights.download import Delivery, DownloadRequest, download, reserved
-from sodcli.weights.expected import ExpectedFile, check
+from sodcli.weights.download_settings import ExpectedFile, check
 from sodcli.weights.lockfile import Lockfile, Record
 
 Unpacked = DatasetSpec | MapsSpec | ArchiveSpec

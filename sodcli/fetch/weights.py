@@ -10,7 +10,7 @@ from sodcli.errors import ChecksumError, MissingError, SinkError, UsageError, We
 from sodcli.registry import Registry, WeightsSpec
 from sodcli.text import reason_of
 from sodcli.weights import cache
-from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy, check
+from sodcli.weights.download_settings import DownloadEvents, ExpectedFile, RetryPolicy, check
 from sodcli.weights.lockfile import Lockfile, Record
 
 if TYPE_CHECKING:

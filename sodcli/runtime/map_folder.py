@@ -10,7 +10,7 @@ from sodcli.errors import SinkError, SourceError, UsageError
 from sodcli.files import sweep, write_whole
 from sodcli.runtime.predictor import Predictor
 from sodcli.text import reason_of
-from sodcli.weights.expected import ExpectedFile, check
+from sodcli.weights.download_settings import ExpectedFile, check
 
 
 class MapFolder:

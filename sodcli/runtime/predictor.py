@@ -22,7 +22,7 @@ from sodcli.runtime.device import choose_device, set_threads, thread_count
 from sodcli.runtime.high_resolution import Sizes
 from sodcli.runtime.inputs import Picture, to_frame
 from sodcli.runtime.model_source import ModelSource, find_network
-from sodcli.weights.expected import DownloadEvents
+from sodcli.weights.download_settings import DownloadEvents
 
 if TYPE_CHECKING:
     from torch import nn

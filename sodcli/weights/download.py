@@ -8,7 +8,13 @@ from pathlib import Path
 
 from sodcli.errors import ChecksumError, MissingError
 from sodcli.files import file_lock
-from sodcli.weights.expected import Checksum, DownloadEvents, ExpectedFile, RetryPolicy, check
+from sodcli.weights.download_settings import (
+    Checksum,
+    DownloadEvents,
+    ExpectedFile,
+    RetryPolicy,
+    check,
+)
 from sodcli.weights.https import TransferError
 from sodcli.weights.transfer import Part, Transfer
 

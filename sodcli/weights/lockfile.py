@@ -8,7 +8,7 @@ from typing import Final
 from sodcli.errors import MissingError
 from sodcli.files import file_lock, write_whole
 from sodcli.tables import to_toml
-from sodcli.weights.expected import ExpectedFile
+from sodcli.weights.download_settings import ExpectedFile
 
 _HEAD: Final = "# Written by `sod fetch`: what each file was when it was first fetched.\n"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from sodcli.errors import ChecksumError
-from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy
+from sodcli.weights.download_settings import DownloadEvents, ExpectedFile, RetryPolicy
 from sodcli.weights.https import Session, TransferError, ask, host, trouble, web_address
 
 _BLOCK: Final = 1 << 18

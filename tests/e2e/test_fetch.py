@@ -26,7 +26,7 @@ from sodcli.fetch.datasets import fetch_dataset
 from sodcli.fetch.weights import Supply
 from sodcli.registry import Registry
 from sodcli.weights.cache import home
-from sodcli.weights.expected import RetryPolicy
+from sodcli.weights.download_settings import RetryPolicy
 from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
 from tests.conftest import draw_photo, manifest, rule_weights

@@ -32,7 +32,7 @@ from sodcli.models.restore import identify
 from sodcli.registry import Registry, default_registry
 from sodcli.training.config import read_config, read_toml, resolve
 from sodcli.weights.archive import Limits, unpack
-from sodcli.weights.expected import ExpectedFile
+from sodcli.weights.download_settings import ExpectedFile
 from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
 from tests.torture.corpus import encoded, photo, png

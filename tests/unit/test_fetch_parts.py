@@ -15,7 +15,7 @@ from sodcli.fetch.weights import Supply
 from sodcli.registry import WeightsSpec
 from sodcli.tables import read_table
 from sodcli.weights.cache import home, stored
-from sodcli.weights.expected import ExpectedFile, check
+from sodcli.weights.download_settings import ExpectedFile, check
 from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
 

@@ -14,7 +14,7 @@ from sodcli.fetch.weights import Supply
 from sodcli.models.restore import identify, initialise, restore
 from sodcli.runtime.model_source import find_network
 from sodcli.weights.cache import home, locate
-from sodcli.weights.expected import DownloadEvents
+from sodcli.weights.download_settings import DownloadEvents
 from sodcli.weights.layouts.sdnet import to_ours, to_published
 from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights

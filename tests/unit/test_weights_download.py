@@ -15,7 +15,7 @@ from sodcli.errors import ChecksumError, MissingError
 from sodcli.weights import https as drive
 from sodcli.weights import transfer
 from sodcli.weights.download import DownloadRequest, download
-from sodcli.weights.expected import DownloadEvents, ExpectedFile, RetryPolicy
+from sodcli.weights.download_settings import DownloadEvents, ExpectedFile, RetryPolicy
 from sodcli.weights.transfer import Part
 from tests.web_kit import (
     breaking_off,

@@ -13,7 +13,7 @@ from sodcli.errors import ChecksumError, MissingError, UsageError
 from sodcli.files import file_lock, locks
 from sodcli.weights.cache import by_hand, mirrors, missing, offline
 from sodcli.weights.download import reserved
-from sodcli.weights.expected import Checksum, DownloadEvents, ExpectedFile, check
+from sodcli.weights.download_settings import Checksum, DownloadEvents, ExpectedFile, check
 from sodcli.weights.lockfile import Lockfile, Record
 
 HOLD = """
