@@ -94,6 +94,15 @@ def test_an_empty_quadrant_counts_nothing_where_the_reference_has_no_number():
     assert 0 < scores.s < 1
 
 
+@pytest.mark.parametrize("height", [255, 100])
+def test_a_perfect_map_of_any_height_has_an_e_measure_above_one(height):
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:12, 6:20] = 255
+    scores = summarise([measure(truth // 255 * height, truth)]).as_dict()
+    assert scores["maxE"] == pytest.approx(600 / 599, abs=1e-12)
+    assert (scores["MAE"], scores["maxF"], scores["wF"]) == (0, 1, 1)
+
+
 def test_the_dataset_scores_are_those_of_pysodmetrics(scored):
     whole = summarise(scored)
     expected = REFERENCE["dataset"]
