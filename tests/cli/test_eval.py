@@ -51,7 +51,7 @@ def test_json_on_stdout_is_all_there_is(sod, data):
     assert len(document["results"][0]["per_image"]) == 4
 
 
-def test_reports_go_where_they_are_told(sod, data):
+def test_reports_go_to_the_given_files(sod, data):
     files = {kind: data / f"report.{kind}" for kind in ("json", "csv", "html", "md", "tex")}
     words = [word for kind, path in files.items() for word in ("-o", path)]
     result = sod("eval", data / "a", data / "S", *words)
@@ -88,7 +88,7 @@ def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkey
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
-def test_a_place_for_no_report_is_told_before_anything_is_scored(sod, data, monkeypatch):
+def test_a_place_for_no_report_is_reported_before_anything_is_scored(sod, data, monkeypatch):
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: pytest.fail("was scored"))
     for place in ("/proc/x.csv", "/proc/new/x.csv"):  # where even root cannot write
         result = sod("eval", data / "a", data / "S", "-o", place)

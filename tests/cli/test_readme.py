@@ -71,7 +71,7 @@ def test_python_of_the_readme_runs(sod, desk, monkeypatch, code):
     assert 0 <= found["saliency"].min() < found["saliency"].max() <= 1
 
 
-def test_the_readme_speaks_of_every_command():
+def test_the_readme_names_every_command():
     assert {line.split()[1] for line in COMMANDS} == get_command(app).commands.keys()
 
 

@@ -169,7 +169,7 @@ def test_a_line_break_in_a_name_does_not_break_the_line(capsys):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("odd")])
-def test_a_mistake_of_ours_is_one_line_too(sod, error):
+def test_an_internal_error_is_one_line_too(sod, error):
     @app.command("fail-for-test", hidden=True)
     def fail():
         raise error

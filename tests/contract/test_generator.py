@@ -67,7 +67,7 @@ def test_packed_inputs_get_the_same_answer(net):
     assert [x.shape[1] for x in inputs] == list(PACKED)
 
 
-def test_a_picture_alone_is_a_mistake_that_is_told(net, registry):
+def test_a_picture_alone_is_refused(net, registry):
     with pytest.raises(UsageError, match="use: sod pseudo-label"):
         net(torch.randn(1, 3, 64, 64))
     with pytest.raises(UsageError, match="use: sod pseudo-label"):

@@ -253,7 +253,7 @@ def test_a_window_that_is_asked_for_must_open(sod, camera, no_display, tmp_path)
         (["./0"], 1, "0: no such file"),
     ],
 )
-def test_mistakes_are_told_in_one_line(sod, camera, words, code, line):
+def test_mistakes_are_reported_in_one_line(sod, camera, words, code, line):
     result = sod("infer", *words)
     assert result.exit_code == code
     assert line in result.stderr.splitlines()[-1]

@@ -101,7 +101,7 @@ def test_infer_fetches_what_the_model_needs(sod, mirror, published, photo):
     assert result.stdout == f"{photo.with_name('map.png')}\n"
 
 
-def test_python_fetches_in_silence(mirror, published, capsys, monkeypatch):
+def test_fetching_from_python_prints_nothing(mirror, published, capsys, monkeypatch):
     mirror.pages[f"/{NAME}"] = published
     monkeypatch.setenv("SOD_OFFLINE", "1")
     with pytest.raises(sodcli.errors.MissingError, match="and SOD_OFFLINE is set; run: sod fetch"):
@@ -522,7 +522,7 @@ def test_an_error_is_one_line_that_says_what_next(sod, words, code, text):
     assert not result.stdout
 
 
-def test_a_cache_that_cannot_be_written_is_told(sod, mirror, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_reported(sod, mirror, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SOD_HOME", str(tmp_path / "file" / "home"))
     for name in (NAME, "DUTS-TE"):

@@ -136,7 +136,7 @@ def test_what_exists_is_skipped_until_overwrite(sod, photos, small_weights):
     assert read(target).shape == (90, 120, 4)
 
 
-def test_of_many_that_exist_only_the_number_is_told_and_no_network_is_loaded(sod, photos):
+def test_of_many_that_exist_only_the_number_is_reported_and_no_network_is_loaded(sod, photos):
     made = photos.with_name("in_rgba")
     made.mkdir()
     (made / "a_rgba.png").touch()

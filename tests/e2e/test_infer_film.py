@@ -119,7 +119,7 @@ def test_alpha_into_mp4_is_refused_before_any_work(sod, film, tmp_path):
         (("-t", "map", "-o", "x.mov", "--codec", "vp9"), "x.mov: --codec vp9 does not go into"),
     ],
 )
-def test_wrong_usage_is_told_at_once(sod, film, words, message):
+def test_wrong_usage_is_reported_at_once(sod, film, words, message):
     result = sod("infer", film, *words)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {message}")

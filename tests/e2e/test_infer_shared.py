@@ -60,7 +60,7 @@ def test_two_processes_write_what_one_does_and_a_second_run_finds_it_done(sod, p
     assert " s: 7 skipped, 1 failed; --overwrite" in again.stderr
 
 
-def test_a_wrong_command_line_is_told_once(photos):
+def test_a_wrong_command_line_is_reported_once(photos):
     result = torchrun(photos, "-t", "mpa")
     assert result.returncode != 0
     assert result.stderr.count("error: --type mpa") == 1

@@ -106,7 +106,7 @@ def test_labels_of_an_unknown_maker_are_not_added_to(label, tmp_path):
     assert label("--overwrite").exit_code == 0
 
 
-def test_a_folder_that_cannot_be_written_is_told(label, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(label, tmp_path):
     (tmp_path / "out").write_bytes(b"a file")
     result = label()
     assert result.exit_code == 1
@@ -155,7 +155,7 @@ def test_v_says_where_the_time_went(label):
     assert "time:" not in label().stderr
 
 
-def test_what_cannot_be_read_is_told_and_leaves_the_rest(label, root, tmp_path):
+def test_what_cannot_be_read_is_reported_and_leaves_the_rest(label, root, tmp_path):
     film = root / "toys" / "disc"
     (film / "images" / "00002.jpg").write_bytes(b"no picture")
     (film / "GT" / "00010.png").write_bytes(b"no mask")
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_is_told_and_leaves_the_rest(label, root, tmp_path):
     assert "3 of 5 labels failed" in result.stderr
 
 
-def test_a_frame_of_another_size_is_told(label, root):
+def test_a_frame_of_another_size_is_reported(label, root):
     frame = root / "toys" / "disc" / "images" / "00007.jpg"
     cv2.imwrite(str(frame), np.zeros((20, 20, 3), np.uint8))
     result = label()
@@ -195,7 +195,7 @@ def test_weights_of_another_network_are_refused(label, registry, tmp_path, small
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_flow_is_told(label):
+def test_an_unknown_flow_is_reported(label):
     result = label("--flow", "raft-smal")
     assert result.exit_code == 2
     assert "Did you mean 'raft-small'?" in result.stderr

@@ -167,7 +167,7 @@ def _threads_as_before():
 
 
 @pytest.mark.usefixtures("_threads_as_before")
-def test_speed_speaks_to_people_too(sod):
+def test_speed_prints_a_table(sod):
     result = sod("speed", "--size", 64, "--runs", 2, "--warmup", 0, "--batch", 2, "--half")
     assert result.exit_code == 0, result.stderr
     assert "network only" in result.stdout

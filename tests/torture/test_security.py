@@ -267,7 +267,7 @@ def test_a_pipe_gets_names_as_they_are():
     assert json.loads(document) == {"path": "a\udcffb"}
 
 
-def test_nobody_reads_any_more(tmp_path):
+def test_a_closed_pipe(tmp_path):
     """``sod fetch --list | head -1`` ends without a traceback."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sodcli", "fetch", "--list"],

@@ -273,6 +273,6 @@ def test_the_plain_map_differs_from_the_stretched_one():
     assert plain.mba == stretched.mba
 
 
-def test_a_path_that_cannot_be_listed_is_told(tmp_path):
+def test_a_path_that_cannot_be_listed_is_reported(tmp_path):
     with pytest.raises(MissingError, match="no folder"):
         evaluate({"a": tmp_path}, Path("nowhere"))

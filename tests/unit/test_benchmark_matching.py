@@ -87,7 +87,7 @@ def test_a_map_is_found_whatever_its_suffix_ending_and_folder(tmp_path, name):
     assert matched(maps, truth) == {"S": ({"a.png": name}, [])}
 
 
-def test_the_likeliest_of_several_maps_is_taken_and_the_others_are_told(tmp_path):
+def test_the_likeliest_of_several_maps_is_taken_and_the_others_are_reported(tmp_path):
     truth = touch(tmp_path / "S" / "GT", "a.png", "b.png")
     maps = touch(tmp_path / "maps", "a.png", "a_map.png", "a.jpg", "b.jpg", "b_map.png", "z.png")
     wanted = {"a.png": "a.png", "b.png": "b_map.png"}

@@ -72,7 +72,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     assert [run.name for run in read_runs(folders)] == [str(folder) for folder in folders]
 
 
-def test_mistakes(sod, folders, tmp_path):
+def test_usage_errors(sod, folders, tmp_path):
     with pytest.raises(MissingError, match="not a run of sod train"):
         read_runs([tmp_path])
     with pytest.raises(UsageError, match="given twice"):

@@ -129,7 +129,7 @@ def test_published_film_layouts(tmp_path, images, masks):
     assert one.pictures == 4
 
 
-def test_frames_without_ground_truth_are_left_out_and_told(tmp_path):
+def test_frames_without_ground_truth_are_left_out_and_reported(tmp_path):
     flat(tmp_path / "Movie" / "bear", images="Imgs", masks="GT_object_level")
     draw(tmp_path / "Movie" / "bear" / "Imgs" / "3.jpg")
     one = found(tmp_path, "MOVIE")["Movie"]

@@ -59,7 +59,7 @@ def test_the_network_sees_frame_labels_and_flows_at_its_own_size(films):
     assert after == pytest.approx(before * (192 / 96, 32 / 64), rel=0.02)
 
 
-def test_frames_of_two_sizes_are_told(films):
+def test_frames_of_two_sizes_are_reported(films):
     triple = triples_of(films, 5)[0]
     cv2.imwrite(str(triple.right.image), np.zeros((20, 20, 3), np.uint8))
     cv2.imwrite(str(triple.right.mask), np.zeros((20, 20), np.uint8))

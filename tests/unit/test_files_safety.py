@@ -115,7 +115,7 @@ def test_a_device_is_no_file(tmp_path):
             read_regular(user_path(path), 4)
 
 
-def test_the_home_of_nobody_is_a_name(monkeypatch, tmp_path):
+def test_the_home_of_an_unknown_user_is_a_name(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert user_path("~/x") == tmp_path / "x"

@@ -211,7 +211,7 @@ def test_an_interrupted_run_keeps_what_was_done(registry, tmp_path):
     assert {thread.name for thread in threading.enumerate() if "sod" in thread.name} == set()
 
 
-def test_a_failing_encoder_is_the_error_that_is_told(registry, tmp_path, monkeypatch):
+def test_a_failing_encoder_is_the_error_that_is_reported(registry, tmp_path, monkeypatch):
     def broken(self, data):
         raise SinkError("cannot write x: No space left on device")
 
@@ -221,7 +221,7 @@ def test_a_failing_encoder_is_the_error_that_is_told(registry, tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_a_background_that_cannot_be_read_is_the_error_that_is_told(registry, tmp_path):
+def test_a_background_that_cannot_be_read_is_the_error_that_is_reported(registry, tmp_path):
     film = render(tmp_path / "film.mp4")
     (tmp_path / "back.mp4").write_bytes(b"?")
     look = Look(np.zeros((4, 4, 3), np.uint8))

@@ -38,7 +38,7 @@ def test_frames_are_rgb_and_counted():
     assert frames[2].rgb[0, 0].tolist() == [2, 2, 255]
 
 
-def test_the_driver_is_told_to_keep_no_old_pictures():
+def test_the_driver_keeps_no_old_pictures():
     device = StandIn(rate=0)
     with open_camera(0, opener=device):
         assert device.asked[cv2.CAP_PROP_BUFFERSIZE] == 1

@@ -99,7 +99,7 @@ def test_a_playlist_opens_no_file_of_this_machine(tmp_path):
         open_camera(f"{address}/live.m3u8")
 
 
-def test_an_address_that_nobody_serves_is_told():
+def test_an_address_that_nobody_serves_is_reported():
     with pytest.raises(SourceError, match=r"^http://127.0.0.1:9/x: no stream there"):
         open_camera("http://user:secret@127.0.0.1:9/x")
 

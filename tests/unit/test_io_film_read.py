@@ -112,7 +112,7 @@ def test_the_last_frame_is_not_held_longer_than_the_film_lasts(tmp_path):
     assert 0.09 < reader.end_s - last < 0.2  # not 1.3
 
 
-def test_a_late_picture_is_told_as_late(tmp_path):
+def test_a_late_picture_is_reported_as_late(tmp_path):
     reader = FilmReader(late_film(tmp_path / "film.mp4"))
     assert next(iter(reader)).seconds == pytest.approx(1.0)
     reader = FilmReader(tmp_path / "film.mp4", start_s=2.7)
@@ -185,7 +185,7 @@ def test_the_death_of_ffmpeg_is_not_the_end_of_the_film(tmp_path, started, suffi
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGTERM on Windows")
-def test_a_failure_that_ffmpeg_does_not_explain_is_told(tmp_path, started):
+def test_a_failure_that_ffmpeg_does_not_explain_is_reported(tmp_path, started):
     reader = FilmReader(render(tmp_path / "film.mkv", seconds=60))
     frames = iter(reader)
     next(frames)
@@ -230,7 +230,7 @@ def test_a_hole_in_the_middle_costs_the_frames_around_it(tmp_path):
     assert f"{film}: the file is damaged and has bad places" in reader.damage
 
 
-def test_what_is_no_film_is_told_in_one_line(tmp_path):
+def test_what_is_no_film_is_reported_in_one_line(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
     ffmpeg("-f", "lavfi", "-i", "sine", "-t", 1, tmp_path / "song.mp4")

@@ -396,7 +396,7 @@ def test_a_film_without_frames_is_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").touch()
     for target in (tmp_path / "file" / "a.mp4", tmp_path / "file" / "frames"):
         with pytest.raises(SinkError, match=r"^cannot write .*: (Not a directory|File exists)$"):
@@ -503,7 +503,7 @@ def test_an_interrupt_while_finishing_keeps_the_film(tmp_path, monkeypatch):
     assert len(pixels(film.partial)) == 1
 
 
-def test_a_target_that_cannot_be_replaced_is_told(tmp_path):
+def test_a_target_that_cannot_be_replaced_is_reported(tmp_path):
     (tmp_path / "a.mp4").mkdir()
     with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: Is a directory$"):
         write(tmp_path / "a.mp4", count=1)
@@ -513,7 +513,7 @@ def test_a_target_that_cannot_be_replaced_is_told(tmp_path):
             film.write(picture(0))
 
 
-def test_a_size_that_no_encoder_can_do_is_told(tmp_path):
+def test_a_size_that_no_encoder_can_do_is_reported(tmp_path):
     with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: "):
         write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)
 

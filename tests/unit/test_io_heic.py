@@ -51,7 +51,7 @@ def test_transparency_is_kept():
     assert np.abs(found.astype(int) - alpha).mean() < 5
 
 
-def test_too_many_pixels_and_damage_are_told():
+def test_too_many_pixels_and_damage_are_reported():
     data, _ = photo()
     with pytest.raises(SourceError, match=r"^x: 128x96 is more than 100 pixels"):
         decode_picture(data, name="x", max_pixels=100)

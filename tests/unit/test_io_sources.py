@@ -187,7 +187,7 @@ def test_the_folder_of_the_results_is_not_walked(here, out):
     assert len(find_inputs(["in/cut"], recursive=True, out=out)) == 2
 
 
-def test_pictures_that_cannot_be_read_are_told(here):
+def test_pictures_that_cannot_be_read_are_reported(here):
     touch("shop/a.jpg", "shop/b.JXL", "shop/c.jxl", "shop/d.cr3", "shop/._e.jxl", "shop/f.txt")
     told = []
     assert len(find_inputs(["shop"], recursive=False, warn=told.append)) == 1

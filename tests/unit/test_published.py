@@ -86,7 +86,7 @@ def test_a_clip_model_takes_a_picture_as_a_still_film(registry):
 
 
 @pytest.mark.parametrize("key", ["resize", "restore", "rounding"])
-def test_the_register_refuses_an_unknown_way(tmp_path, key):
+def test_an_unknown_choice_is_refused(tmp_path, key):
     path = tmp_path / "models.toml"
     path.write_text(
         f"[models.toy]\narch = 'sdnet'\ninput_hw = [64, 64]\nlayout = 'sdnet'\n"

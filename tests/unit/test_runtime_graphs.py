@@ -126,7 +126,7 @@ def test_the_network_itself_is_still_there(small_weights, backend):
     assert predictor.module is predictor.module
 
 
-def test_damaged_weights_are_told_when_the_graph_is_made(tmp_path, small_weights, backend):
+def test_damaged_weights_are_reported_when_the_graph_is_made(tmp_path, small_weights, backend):
     path = tmp_path / "cut.pth"
     path.write_bytes(small_weights.read_bytes()[:5000])
     with pytest.raises(WeightsError, match=r"cut\.pth"):
@@ -203,7 +203,7 @@ def test_the_shipped_graph_gives_the_maps_of_torch(exports, backend, size):
     assert not exports
 
 
-def test_a_damaged_shipped_graph_is_told(registry, monkeypatch, tmp_path):
+def test_a_damaged_shipped_graph_is_reported(registry, monkeypatch, tmp_path):
     path = tmp_path / "sdnet.onnx"
     path.write_bytes(b"damaged")
     monkeypatch.setattr(graphs_module, "shipped", lambda network: path)

@@ -113,7 +113,7 @@ def test_an_interrupted_run_says_how_to_go_on(sod, small, tmp_path, monkeypatch)
     assert err[0].endswith(", going on at step 3")
 
 
-def test_a_bad_photo_is_told_once(sod, tmp_path):
+def test_a_bad_photo_is_reported_once(sod, tmp_path):
     root = draw_pairs(tmp_path / "pairs")
     (root / "images" / "3.png").write_bytes(b"gone")
     words = ("-m", "sdnet", "--data", root, "--size", 32, "--batch", 8, "-o", tmp_path / "run")

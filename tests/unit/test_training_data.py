@@ -71,7 +71,7 @@ def test_triples_to_validate_on_are_read_beforehand(films, others, registry):
     assert any("00015.png" in problem for problem in data.problems)
 
 
-def test_films_with_too_few_annotations_are_told(tmp_path, registry):
+def test_films_with_too_few_annotations_are_reported(tmp_path, registry):
     few = draw_set(tmp_path / "few", e=6)
     with pytest.raises(MissingError, match="three annotations left when one of 5 is kept"):
         find_training_data(settings(few, model="fgplg"), registry)
@@ -113,7 +113,7 @@ def test_sparse_ground_truth_alone_is_a_choice(films, registry):
     assert [places(item) for item in data.train] == [[0, 5, 10, 15], [15, 20, 25, 30]]
 
 
-def test_labels_that_are_not_there_are_told(films, tmp_path, registry):
+def test_labels_that_are_not_there_are_reported(films, tmp_path, registry):
     with pytest.raises(MissingError, match="sod pseudo-label makes it"):
         find_training_data(clip_settings(films, pseudo_labels=str(tmp_path / "none")), registry)
 

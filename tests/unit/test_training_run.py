@@ -60,7 +60,7 @@ def test_a_run_leaves_weights_metrics_and_its_settings(finished, pairs):
     }
 
 
-def test_the_reporter_hears_the_plan_and_every_step(finished):
+def test_the_reporter_gets_the_plan_and_every_step(finished):
     _, listener = finished
     assert (listener.plan.train, listener.plan.held) == (6, 2)
     assert (listener.plan.steps, listener.plan.epochs, listener.plan.done) == (6, 2, 0)
@@ -214,7 +214,7 @@ def test_weights_that_broke_in_an_epoch_s_last_step_are_not_kept(pairs, tmp_path
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.toml"]
 
 
-def test_a_corrupt_photo_is_skipped_counted_and_told(tmp_path):
+def test_a_corrupt_photo_is_skipped_counted_and_reported(tmp_path):
     root = draw_pairs(tmp_path / "pairs")
     bad = root / "images" / "3.png"
     bad.write_bytes(bad.read_bytes()[:300])
@@ -253,7 +253,7 @@ def test_no_readable_photo_at_all_is_an_error(tmp_path):
         run(settings(root, holdout=0.0), tmp_path / "run")
 
 
-def test_unmatched_and_unreadable_validation_pairs_are_told(tmp_path, pairs):
+def test_unmatched_and_unreadable_validation_pairs_are_reported(tmp_path, pairs):
     val = draw_pairs(tmp_path / "val", count=3, seed=1)
     (val / "images" / "0.png").write_bytes(b"gone")
     (val / "masks" / "1.png").unlink()
@@ -369,7 +369,7 @@ def test_another_rate_holds_from_the_resume_on(pairs, tmp_path):
     assert [row["lr"] for row in folder.rows()] == pytest.approx([first.lr, first.lr / 10])
 
 
-def test_the_loss_is_told_per_pixel_too(finished):
+def test_the_loss_is_reported_per_pixel_too(finished):
     reporter = finished[1]
     for step in reporter.steps:
         assert step.pixel_loss == pytest.approx(step.loss / (32 * 32))
@@ -384,7 +384,7 @@ def test_metrics_are_a_table_too(finished):
     assert float(rows[1]["loss"]) == folder.rows()[1]["loss"]
 
 
-def test_few_validation_photos_are_told(finished):
+def test_few_validation_photos_are_reported(finished):
     assert any("best.safetensors is a guess" in note for note in finished[1].notes)
 
 

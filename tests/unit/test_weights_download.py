@@ -298,7 +298,7 @@ def test_a_date_to_come_back_at_is_understood(desk, site):
     assert desk.slept[1] == 2.0
 
 
-def test_nobody_waits_for_hours(desk, site):
+def test_a_wait_of_hours_is_refused(desk, site):
     site.pages["/x"] = status(429, Retry_After=3600)
     with pytest.raises(MissingError, match=r"answers 429 .*, asks to wait 3,600 s"):
         desk.order("/x")
@@ -400,7 +400,7 @@ def test_a_slow_line_is_not_a_trickle(desk, site):
 
 
 @pytest.mark.parametrize("after", [0, 1000])
-def test_silence_is_not_waited_out(desk, site, after):
+def test_a_silent_server_is_given_up(desk, site, after):
     silent = threading.Event()
 
     def page(handler):
@@ -439,7 +439,7 @@ def test_a_server_that_talks_nonsense_is_an_error(desk, site):
         desk.order("/x", attempts=1)
 
 
-def test_nobody_at_home(desk):
+def test_a_refused_connection(desk):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -448,7 +448,7 @@ def test_nobody_at_home(desk):
     assert desk.slept == [1.0, 2.0, 4.0]
 
 
-def test_a_full_disk_is_told_before_it_is_full(desk, site, monkeypatch):
+def test_a_full_disk_is_reported_before_it_is_full(desk, site, monkeypatch):
     site.pages["/x"] = BODY
     room = type("Room", (), {"free": 1000})
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: room)
@@ -498,7 +498,7 @@ def test_a_small_file_on_drive_comes_at_once(desk, google):
     assert desk.has()
 
 
-def test_what_drive_complains_of_is_told(desk, google):
+def test_what_drive_complains_of_is_reported(desk, google):
     quota = (
         b'<html><title>Quota exceeded</title><p class="uc-error-caption">Sorry, you can\'t '
         b"view\n or download this file at this time.</p></html>"
@@ -520,7 +520,7 @@ def test_a_folder_on_drive_is_no_file(desk, google):
     assert desk.is_empty()
 
 
-def test_a_share_that_asks_for_a_login_is_told_and_the_next_mirror_taken(desk, site):
+def test_a_share_that_asks_for_a_login_is_reported_and_the_next_mirror_taken(desk, site):
     site.pages["/share"] = redirect("/login")
     site.pages["/login"] = lambda h: h.reply(200, b"<html>Sign in</html>", Content_Type="text/html")
     site.pages["/x"] = BODY

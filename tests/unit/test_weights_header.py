@@ -29,7 +29,7 @@ def test_other_files_say_nothing(tmp_path, small_weights):
     assert read_metadata(tmp_path / "long") == {}
 
 
-def test_a_damaged_header_is_told(tmp_path):
+def test_a_damaged_header_is_reported(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes((6).to_bytes(8, "little") + b"{broke" + b"n")
     with pytest.raises(WeightsError, match="damaged safetensors file"):
@@ -58,7 +58,7 @@ def test_what_is_no_file(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs there")
-def test_nobody_waits_for_a_fifo(tmp_path):
+def test_a_fifo_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="not a file"):
         read_metadata(tmp_path / "pipe")

@@ -117,7 +117,7 @@ def test_many_writers_lose_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[x", "x = 1", "[x]\nodd = 1", "[x]\n", b"\xff"])
-def test_a_damaged_record_is_told(tmp_path, text):
+def test_a_damaged_record_is_reported(tmp_path, text):
     (tmp_path / "lock.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(MissingError, match=r"lock\.toml: damaged .*delete it"):
         Lockfile(tmp_path).records()
@@ -157,7 +157,7 @@ def test_a_mirror_of_ones_own_is_the_only_one_asked(monkeypatch, registry):
         mirrors("sdnet-duts", ())
 
 
-def test_what_to_do_by_hand_is_told(registry):
+def test_what_to_do_by_hand_is_reported(registry):
     text = by_hand(registry.weights["fgplg"])
     assert "Baidu" in text
     assert text.endswith("then run: sod fetch fgplg --from FILE")
