@@ -21,6 +21,8 @@ class Frame:
         icc: ICC colour profile of ``rgb``; ``None`` means sRGB.
         seconds: Presentation time in seconds from the start, for films with a variable frame rate;
             otherwise ``None``.
+        dpi: Horizontal and vertical resolution in pixels per inch; ``None`` if unknown.
+        pages: Number of pages in the file of the picture, which is the first.
     """
 
     rgb: NDArray[np.uint8]
@@ -31,6 +33,8 @@ class Frame:
     alpha: NDArray[np.uint8] | None = None
     icc: bytes | None = None
     seconds: float | None = None
+    dpi: tuple[float, float] | None = None
+    pages: int = 1
 
     @property
     def size_hw(self) -> tuple[int, int]:

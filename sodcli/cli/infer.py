@@ -325,8 +325,20 @@ def infer(
     from sodcli.runtime.model_source import require_maps
 
     check_codec(codec)
+    network = NetworkOptions(
+        model=model,
+        weights=weights,
+        half=half,
+        size=size,
+        threads=threads,
+        offline=offline,
+        backend=backend,
+        compiled=compiled,
+        verbose=verbose,
+    )
     settings = InferSettings(
         sources=tuple(sources),
+        network=network.summary(),
         styles=choose_styles(kinds or ["rgba"], refine=refine == "auto", max_pixels=max_pixels),
         out=out,
         form=form,
@@ -359,17 +371,6 @@ def infer(
         verbose=verbose,
     )
     require_maps(model, weights, default_registry())  # before PyTorch: a typo is told at once
-    network = NetworkOptions(
-        model=model,
-        weights=weights,
-        half=half,
-        size=size,
-        threads=threads,
-        offline=offline,
-        backend=backend,
-        compiled=compiled,
-        verbose=verbose,
-    )
     source = live_source(sources)
     if source is None:
         infer_files(settings, network, device)

@@ -232,7 +232,8 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
     if outcome.status == "failed":
         ui.error(str(outcome.error))
     elif outcome.status == "skipped":
-        text = f"{outcome.job.output}: exists, skipped (--overwrite replaces)"
+        other = ", made with other settings" if outcome.other_settings else ""
+        text = f"{outcome.job.output}: exists{other}, skipped (--overwrite replaces)"
         ui.note(text, quiet=quiet or not skips)
     else:
         if outcome.remark is not None:
@@ -243,7 +244,7 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
 
 def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
     """Print what would become of every input; of those to skip only if ``skips``."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "input": job.source,
             "output": job.output,
@@ -251,16 +252,23 @@ def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) ->
         }
         for job in jobs
     ]
+    for job, row in zip(jobs, rows, strict=True):
+        if row["status"] == "skip" and job.made_otherwise(settings):
+            row["other_settings"] = True
     if settings.json:
         ui.print_json({"results": rows})
         return
     for row in rows:
         if row["status"] == "skip":
-            ui.note(f"{row['output']}: exists, would be skipped", quiet=settings.quiet or not skips)
+            other = ", made with other settings" if "other_settings" in row else ""
+            text = f"{row['output']}: exists{other}, would be skipped"
+            ui.note(text, quiet=settings.quiet or not skips)
         else:
             ui.print_line(row["output"])
     if len(jobs) > 1:
-        ui.note(_counted(jobs, [f"to {row['status']}" for row in rows]), quiet=settings.quiet)
+        others = sum("other_settings" in row for row in rows)
+        statuses = [f"to {row['status']}" for row in rows]
+        ui.note(_counted(jobs, statuses, others), quiet=settings.quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +346,9 @@ def _finish(
     """
     if len(jobs) > 1 or took is not None:
         time = "" if took is None else f" in {took:.2f} s"
-        ui.note(_counted(jobs, [row.about["status"] for row in rows], time), quiet=quiet)
+        others = sum("other_settings" in row.about for row in rows)
+        statuses = [row.about["status"] for row in rows]
+        ui.note(_counted(jobs, statuses, others, time), quiet=quiet)
     failed = [row.exit_code for row in rows if row.exit_code]
     if failed and len(jobs) == 1:
         raise typer.Exit(failed[0])
@@ -348,8 +358,15 @@ def _finish(
         raise typer.Exit(BatchError.exit_code)
 
 
-def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], time: str = "") -> str:
-    """Say ``5 pictures and 2 films: 4 done, 3 failed``."""
+def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: str = "") -> str:
+    """Return ``5 pictures and 2 films: 4 done, 3 failed``.
+
+    Args:
+        jobs: All jobs.
+        statuses: Of those that were looked at.
+        others: How many were skipped although other settings made them.
+        time: Placed before the colon.
+    """
     inputs = {id(job.input): job.input.kind for job in jobs}  # one may have several results
     kinds, counts = Counter(inputs.values()), Counter(statuses)
     counts["not begun"] = len(jobs) - len(statuses)
@@ -357,5 +374,8 @@ def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], time: str = "") -> 
         f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)
     )
     parts = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
-    hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
-    return f"{whole}{time}: {parts}{hint}"
+    skipped = counts["skipped"] + counts["to skip"]
+    some = f"{others} of them " if 0 < others < skipped else ""
+    other = f", {some}made with other settings" if others else ""
+    hint = "; --overwrite replaces what exists" if counts["skipped"] or others else ""
+    return f"{whole}{time}: {parts}{other}{hint}"

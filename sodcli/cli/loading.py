@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sodcli.cli import ui
 from sodcli.cli.fetch import watching
 from sodcli.process import ProcessGroup, join_processes, world_size
+from sodcli.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sodcli.runtime.predictor import Predictor
@@ -26,6 +28,12 @@ class NetworkOptions:
     backend: str
     compiled: bool
     verbose: bool
+
+    def summary(self) -> str:
+        """Return what decides the maps, in one line; the same for a default and its name."""
+        model = self.model or ("" if self.weights else DEFAULT_MODEL)
+        weights = Path(self.weights or "").name
+        return f"{model} {weights} {self.size} {self.half}"
 
     def load(
         self, device: str, quiet: bool, pictures: int | None = None

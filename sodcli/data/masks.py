@@ -21,6 +21,7 @@ from sodcli.data.read import (
     size_text,
 )
 from sodcli.errors import SourceError
+from sodcli.files.reading import MAX_PIXELS
 from sodcli.text import shortened
 
 Kind = Literal["palette", "colour", "void"]
@@ -53,13 +54,14 @@ class Mask:
     kinds: frozenset[Kind]
 
 
-def read_mask(path: Path) -> Levels:
+def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Levels:
     """Read a mask as ``(H, W)`` float32 in [0, 1]: see :func:`decode_mask`.
 
     Raises:
-        SourceError: If it cannot be read completely, or is a colour picture that is not a mask.
+        SourceError: If it cannot be read completely, has more than ``max_pixels`` pixels, or is a
+            colour picture that is not a mask.
     """
-    return decode_mask(read_stored(path), path).levels
+    return decode_mask(read_stored(path, max_pixels), path).levels
 
 
 def decode_mask(stored: Stored, path: Path) -> Mask:

@@ -63,13 +63,13 @@ def read_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Stored:
     """Read a picture as stored.
 
     Raises:
-        SourceError: If it cannot be read completely.
+        SourceError: If it cannot be read completely, or has more than ``max_pixels`` pixels.
     """
-    data = _checked_bytes(path)
+    data = _checked_bytes(path, max_pixels)
     indexed = _indexed(data)
     if indexed is not None:
         return indexed
@@ -101,7 +101,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise SourceError(f"{path}: is damaged or no picture") from error
 
 
-def checked(data: bytes, path: Path) -> bytes:
+def checked(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
     """Return the bytes of a picture file in a form that OpenCV decodes without printing warnings.
 
     Ancillary chunks of a PNG file, which libpng warns about, are removed. Its checksums are
@@ -110,22 +110,23 @@ def checked(data: bytes, path: Path) -> bytes:
     Args:
         data: The whole file. Formats that Pillow does not know are returned unchanged.
         path: Its name in messages.
+        max_pixels: Larger pictures are refused.
 
     Raises:
-        SourceError: If it is a damaged PNG, or has more than ``MAX_PIXELS`` pixels.
+        SourceError: If it is a damaged PNG, or has more than ``max_pixels`` pixels.
     """
     core = _png_core(data) if data.startswith(_PNG) else data
     try:
         with _opened(BytesIO(core)) as picture:
             pixels = picture.height * picture.width
     except Image.DecompressionBombError as error:
-        raise SourceError(_too_large(path)) from error
+        raise SourceError(_too_large(path, max_pixels)) from error
     except Exception as error:
         if data.startswith(_PNG):
             raise SourceError(f"{path}: is damaged or no picture") from error
         return data
-    if pixels > MAX_PIXELS:
-        raise SourceError(_too_large(path))
+    if pixels > max_pixels:
+        raise SourceError(_too_large(path, max_pixels))
     return core
 
 
@@ -140,12 +141,12 @@ def size_text(pixels: Pixels) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]} px"
 
 
-def _checked_bytes(path: Path) -> bytes:
+def _checked_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
     try:
         data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise SourceError(f"{path}: {reason_of(error)}") from error
-    return checked(data, path)
+    return checked(data, path, max_pixels)
 
 
 def _png_core(data: bytes) -> bytes:
@@ -229,5 +230,5 @@ def _cut_short(data: bytes) -> bool:
     )
 
 
-def _too_large(path: Path) -> str:
-    return f"{path}: is larger than {MAX_PIXELS} pixels"
+def _too_large(path: Path, max_pixels: int = MAX_PIXELS) -> str:
+    return f"{path}: is larger than {max_pixels} pixels"

@@ -6,19 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli.data.masks import read_mask
 from sodcli.errors import SourceError
 from sodcli.files import natural_key, user_path
 from sodcli.frame import Frame
 from sodcli.io.pictures.decode import readable_suffixes
-from sodcli.io.pictures.read import read_picture
 from sodcli.text import display_name
 
 
-def read_mask(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]:
-    """Read the mask of a photo.
-
-    The mask is the alpha channel if the file has one, as in a retouched cut-out, else the grey
-    level.
+def mask_of(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]:
+    """Read the mask of a photo by the rules of training: :func:`sodcli.data.masks.decode_mask`.
 
     Args:
         source: The value of ``--mask``: a mask file, or a folder that contains a file with the
@@ -35,19 +32,15 @@ def read_mask(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]
     path = user_path(source)
     if path.is_dir():
         path = _in_folder(path, frame)
-    mask = read_picture(path, max_pixels=max_pixels)
-    if mask.alpha is not None:
-        grey = mask.alpha
-    else:
-        grey = np.asarray(cv2.cvtColor(mask.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    (height, width), (mask_h, mask_w) = frame.size_hw, mask.size_hw
+    mask = read_mask(path, max_pixels)
+    (height, width), (mask_h, mask_w) = frame.size_hw, mask.shape
     if abs(mask_w * height - mask_h * width) > max(width, height, mask_w, mask_h):
         raise SourceError(
             f"{display_name(path)}: the mask is {mask_w}x{mask_h}, the photo {width}x{height}"
         )
     if (mask_h, mask_w) != (height, width):
-        grey = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR))
-    return grey.astype(np.float32) / np.float32(255)
+        mask = np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR))
+    return mask
 
 
 def _in_folder(folder: Path, frame: Frame) -> Path:

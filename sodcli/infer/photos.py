@@ -11,16 +11,17 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sodcli import __version__
 from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import needs_srgb
 from sodcli.imaging.framing import framed, subject_box
 from sodcli.imaging.matte import UNCLEANED_TYPES, certainty, clean
-from sodcli.infer.masks import read_mask
 from sodcli.infer.sheet import Preview, make_preview
+from sodcli.io.pictures.encode import encode_picture
 from sodcli.io.pictures.read import check_file
 from sodcli.io.settings import InferSettings
-from sodcli.io.sinks import Job, encode_for, put_picture
+from sodcli.io.sinks import Job, put_picture
 from sodcli.io.sources import read_input
 from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.predictor import Predictor
@@ -41,6 +42,7 @@ class Outcome:
         certainty: Certainty of the map, see ``imaging.matte.certainty``.
         remark: A message to the user about a finished photo.
         preview: Small pictures for the HTML report, if there is one.
+        other_settings: Whether the existing output was made with other settings.
     """
 
     job: Job
@@ -49,10 +51,16 @@ class Outcome:
     certainty: float | None = None
     remark: str | None = None
     preview: Preview | None = None
+    other_settings: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return further entries for the JSON document, by name."""
-        return {} if self.certainty is None else {"certainty": round(self.certainty, 3)}
+        facts: dict[str, Any] = {}
+        if self.certainty is not None:
+            facts["certainty"] = round(self.certainty, 3)
+        if self.other_settings:
+            facts["other_settings"] = True
+        return facts
 
 
 Report = Callable[[Outcome], None]
@@ -160,7 +168,7 @@ def _answered(
 
 def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
     if job.exists() and not settings.overwrite:
-        return Outcome(job, "skipped")
+        return Outcome(job, "skipped", other_settings=job.made_otherwise(settings))
     try:
         if job.input.path is not None:
             check_file(job.input.path, picture=job.input.kind == "picture")
@@ -173,7 +181,9 @@ def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
     try:
         frame = read_input(jobs[0].input, max_pixels=settings.max_pixels)
         if settings.mask is not None:
-            frame = frame.with_saliency(read_mask(settings.mask, frame, settings.max_pixels))
+            from sodcli.infer.masks import mask_of  # brings the reader of data sets
+
+            frame = frame.with_saliency(mask_of(settings.mask, frame, settings.max_pixels))
         if settings.box is not None:
             _part(frame, settings.box)
         return _Item(jobs, frame)
@@ -233,10 +243,13 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     matte = clean(frame.saliency) if settings.clean else frame.saliency
     box = subject_box(matte)
     results = tuple(_encoded(job, frame, matte, box, settings) for job in item.jobs)
-    remark = None
+    remarks = [f"{frame.pages} pages, only the first is used"] if frame.pages > 1 else []
     if box is None or (sure is not None and sure < NOTHING):
         whole = ", left whole" if box is None and settings.framing else ""
-        remark = f"{display_name(frame.origin or frame.name)}: nothing certain found{whole}"
+        remarks.append(f"nothing certain found{whole}")
+    remark = (
+        f"{display_name(frame.origin or frame.name)}: {'; '.join(remarks)}" if remarks else None
+    )
     preview = make_preview(frame, matte) if settings.report else None
     return _Item(item.jobs, None, None, results, sure, remark, preview)
 
@@ -253,13 +266,14 @@ def _encoded(
     if settings.framing is not None:
         frame = framed(frame, settings.framing, box)
     try:
-        return encode_for(
-            job.target,
+        return encode_picture(
             job.style.render(frame, settings.threshold),
-            None if needs_srgb(job.style.kind) else frame.icc,
+            job.suffix,
+            icc=None if needs_srgb(job.style.kind) else frame.icc,
             compress=settings.compress,
             quality=settings.quality,
-            piped=job.piped,
+            dpi=frame.dpi,
+            software=f"sodcli {__version__}, settings {settings.digest(job.style)}",
         )
     except SodError as error:
         return error

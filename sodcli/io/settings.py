@@ -1,5 +1,6 @@
 """The options of ``sod infer`` in one dataclass, and the styles that ``--type`` names."""
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -78,6 +79,7 @@ class InferSettings:
 
     Attributes:
         sources: Files, folders, globs, ``-`` or a camera's number, as given by the user.
+        network: Model, weights and input size in one line; only compared, see :meth:`digest`.
         styles: Each input gives one result per style.
         out: The value of ``--out``: a file, a folder or ``-``; ``None`` writes beside the input.
         form: The value of ``--format``; ``None`` is PNG, or the format that ``out`` names.
@@ -113,6 +115,7 @@ class InferSettings:
     """
 
     sources: tuple[str, ...] = ()
+    network: str = ""
     styles: tuple[Style, ...] = (RGBA,)
     out: str | None = None
     form: str | None = None
@@ -143,6 +146,22 @@ class InferSettings:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+
+    def digest(self, style: Style) -> str:
+        """Return 8 hexadecimal digits of all settings on which a photo's pixels depend."""
+        behind = style.look.background
+        facts = (
+            *(
+                "" if self.mask else self.network,
+                self.threshold,
+                self.framing,
+                self.clean,
+                self.quality,
+            ),
+            *(self.mask, self.box, style.kind, style.look.refine),
+            None if behind is None else zlib.crc32(behind.tobytes()),
+        )
+        return f"{zlib.crc32(repr(facts).encode()):08x}"
 
 
 def choose_styles(

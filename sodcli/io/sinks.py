@@ -15,6 +15,7 @@ from sodcli.io.films.formats import FRAMES, choose_codec, is_film_format, usual_
 from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
+from sodcli.io.pictures.read import read_software
 from sodcli.io.settings import RGBA, InferSettings, Style
 from sodcli.io.sources import Input
 from sodcli.text import display_name, reason_of
@@ -50,12 +51,27 @@ class Job:
         """The target as a command-line argument."""
         return str(self.target or "-")
 
+    @property
+    def suffix(self) -> str:
+        """The suffix that determines the format of a picture."""
+        return self.target.suffix if self.target else self.piped
+
     def exists(self) -> bool:
         """Return True if the target exists."""
         if self.target is None:
             return False
         target = self.target / frame_name(0) if self.frames else self.target
         return os.path.exists(target)  # noqa: PTH110 - unlike Path.exists it never raises
+
+    def made_otherwise(self, settings: InferSettings) -> bool:
+        """Return True if the target is a picture that sodcli made with other settings.
+
+        Pictures without that information, such as BMP, and films give False.
+        """
+        if self.target is None or self.input.kind == "film":
+            return False
+        made = read_software(self.target)
+        return made.startswith("sodcli ") and made.split()[-1] != settings.digest(self.style)
 
 
 def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
@@ -140,40 +156,8 @@ def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | No
         SinkError: If it cannot be written; the message is one line that names the file.
         UsageError: If the suffix is not that of a format, or the format cannot hold these pixels.
     """
-    put_picture(encode_for(target, pixels, icc), target)
-
-
-def encode_for(
-    target: Path | None,
-    pixels: NDArray[np.uint8],
-    icc: bytes | None = None,
-    *,
-    compress: int | None = None,
-    quality: int | None = None,
-    piped: str = DEFAULT_SUFFIX,
-) -> bytes:
-    """Encode a picture in the format of its target.
-
-    Args:
-        target: Where it will be written; ``None`` for standard output.
-        pixels: See :func:`save_picture`.
-        icc: See :func:`save_picture`.
-        compress: See :func:`encode_picture`.
-        quality: See :func:`encode_picture`.
-        piped: The format for standard output, as a suffix.
-
-    Raises:
-        SinkError: See :func:`encode_picture`.
-        UsageError: See :func:`encode_picture`.
-    """
-    suffix = target.suffix if target else piped
-    return encode_picture(
-        pixels,
-        suffix,
-        icc=icc,
-        compress=compress,
-        quality=quality,
-    )
+    suffix = target.suffix if target else DEFAULT_SUFFIX
+    put_picture(encode_picture(pixels, suffix, icc=icc), target)
 
 
 def put_picture(data: bytes, target: Path | None) -> None:

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sodcli.infer.photos import infer
+from sodcli.io.pictures.encode import encode_picture
 from sodcli.io.settings import InferSettings, Style
-from sodcli.io.sinks import encode_for, plan_outputs, put_picture
+from sodcli.io.sinks import plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
 from sodcli.runtime.predictor import load
 from sodcli.runtime.stream import saliency_stream
@@ -57,7 +58,7 @@ class Run:
             targets = [job.target for job in self.jobs(out)]
 
             def prepare(n):
-                return encode_for(targets[n], self.drawn[n]), targets[n]
+                return encode_picture(self.drawn[n], targets[n].suffix), targets[n]
 
             write = Writer(lambda both: put_picture(*both), self.hands + 1, prepare=prepare,
                            threads=self.hands)  # fmt: skip

@@ -3,11 +3,9 @@
 import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -380,72 +378,6 @@ def test_results_do_not_become_sources(sod, photos, small_weights):
     assert "convert it" in named.stderr
     quiet = sod(*words, "-q")
     assert not quiet.stderr
-
-
-def test_several_types_come_from_one_answer(sod, photos, small_weights):
-    words = ["infer", photos / "a.jpg", photos / "b.png", "-t", "transparent", "-t", "dodgerblue"]
-    words += ["-t", "mask", "-t", "rgba", "-w", small_weights, "--json"]
-    rows = json.loads(sod(*words).stdout)["results"]
-    names = [Path(row["output"]).name for row in rows]
-    assert names == [f"{stem}_{tag}.png" for stem in "ab" for tag in ("rgba", "dodgerblue", "map")]
-    assert all(row["status"] == "done" and 0 <= row["certainty"] <= 1 for row in rows)
-    assert rows[0]["certainty"] == rows[1]["certainty"]
-    (photos / "b_map.png").unlink()
-    again = json.loads(sod(*words).stdout)
-    assert (again["done"], again["skipped"]) == (1, 5)
-
-
-def test_catalogue_photos_with_masks_of_ones_own_need_no_network(sod, photos, tmp_path):
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    for name in ("a", "b"):
-        mask = np.zeros((90, 120), np.uint8)
-        mask[20:50, 30:90] = 255
-        Image.fromarray(mask).save(masks / f"{name}.png")
-    result = sod("infer", photos / "a.jpg", photos / "b.png", "-t", "white", "--mask", masks,
-                 "--canvas", "200x100", "--margin", "10px", "--format", "jpg", "--quality", "90",
-                 "-o", tmp_path / "out", "--report", tmp_path / "sheet.html")  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-    assert "device" not in result.stderr
-    for name in ("a", "b"):
-        picture = read(tmp_path / "out" / f"{name}_white.jpg")
-        assert picture.shape == (100, 200, 3)
-        columns = np.flatnonzero((picture < 200).any((0, 2)))
-        assert abs(columns.min() - 20) <= 2
-        assert abs(columns.max() - 179) <= 2
-    page = (tmp_path / "sheet.html").read_text()
-    assert page.count("data:image/") == 6
-    assert page.count("own mask") == 2
-    assert not re.search(r"(?:src|href)=.?https?:", page)
-    assert sod("infer", photos / "a.jpg", "--report", tmp_path / "sheet.html").exit_code == 2
-
-
-def test_a_box_is_where_the_network_looks(sod, photos, small_weights):
-    sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights, "--box", "30,20,40,50")
-    found = read(photos / "a_map.png")
-    assert found[20:70, 30:70].max() > 0
-    found[20:70, 30:70] = 0
-    assert found.max() == 0
-    outside = sod("infer", photos / "b.png", "-w", small_weights, "--box", "500,0,9,9")
-    assert outside.exit_code == 1
-    assert "the photo is 120x90, and --box lies outside" in outside.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--mask", "nowhere"], "no such file or folder"),
-        (["--canvas", "big"], "WIDTHxHEIGHT"),
-        (["--box", "1,2,3"], "--box"),
-        (["--report", "sheet.txt"], "must end in .html"),
-        (["-t", "dodgerblu"], "Did you mean 'dodgerblue'?"),
-    ],
-)
-def test_photo_options_that_make_no_sense_are_refused(sod, photos, words, message):
-    result = sod("infer", photos / "a.jpg", *words)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminal on Windows")

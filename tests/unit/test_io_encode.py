@@ -6,7 +6,7 @@ from PIL import Image, ImageCms
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
-from sodcli.io.pictures.read import decode_picture
+from sodcli.io.pictures.read import decode_picture, read_picture, read_software
 
 WITH_ALPHA = [".png", ".webp", ".avif", ".tif", ".tiff"]
 WITHOUT = [".jpg", ".jpeg", ".bmp"]
@@ -93,3 +93,28 @@ def test_a_cut_out_packs_its_empty_part():
     rgba = np.zeros((400, 400, 4), np.uint8)
     rgba[100:200, 100:200] = np.random.default_rng(0).integers(0, 256, (100, 100, 4))
     assert len(encode_picture(rgba, ".png")) < 1.1 * 100 * 100 * 4
+
+
+@pytest.mark.parametrize("compress", [None, 6])
+@pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
+def test_resolution_and_software_come_back(tmp_path, suffix, compress):
+    told = {"dpi": (300.0, 150.0), "software": "sodcli 1, settings abc"}
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(encode_picture(drawn(3), suffix, icc=ICC, compress=compress, **told))
+    frame = read_picture(path)
+    assert frame.dpi == pytest.approx((300, 150), abs=0.1)
+    assert read_software(path) == ("" if suffix == ".bmp" else told["software"])
+    assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)
+
+
+def test_what_is_no_picture_names_no_software(tmp_path):
+    path = tmp_path / "x.png"
+    assert read_software(path) == ""
+    path.write_text("mine")
+    assert read_software(path) == ""
+
+
+def test_avif_keeps_full_chroma_and_at_quality_100_nearly_every_level():
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    out = decode_picture(encode_picture(noise, ".avif", quality=100), name="x").rgb
+    assert abs(out.astype(int) - noise).max() <= 4

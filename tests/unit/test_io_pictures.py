@@ -66,15 +66,27 @@ def grey_ink_profile():
     return made_profile(b"prtr", b"CMYK", b"Lab ", b"A2B0", table)
 
 
-def png(values, colour_type, depth=16):
-    """Write a PNG that Pillow cannot write."""
+def packed_bits(row, depth):
+    """Pack samples of fewer than 8 bits, the first one into the highest bits."""
+    bits = (row[:, None] >> np.arange(depth)[::-1]) & 1
+    return np.packbits(bits.astype(np.uint8)).tobytes()
+
+
+def png(values, colour_type, depth=16, clear=None):
+    """Write a PNG that Pillow cannot write; ``clear`` is its transparent colour."""
 
     def chunk(tag, data):
         return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
 
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], depth, colour_type, 0, 0, 0)
-    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    packed = [
+        row.astype(">u2").tobytes() if depth == 16 else packed_bits(row, depth) for row in values
+    ]
+    body = chunk(b"IHDR", header)
+    if clear is not None:
+        body += chunk(b"tRNS", np.array(clear, ">u2").tobytes())
+    body += chunk(b"IDAT", zlib.compress(b"".join(b"\0" + line for line in packed)))
+    body += chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -211,6 +223,62 @@ def test_sixteen_bit_png_in_colour(colour_type, channels):
     assert (frame.alpha is None) == (channels == 3)
     if frame.alpha is not None:
         assert abs(frame.alpha - deep[..., -1] / 257).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "clear"),
+    [(16, 0, 1000), (16, 2, (1000, 2000, 3000)), (1, 0, 1), (2, 0, 1), (4, 0, 9), (8, 0, 77)],
+)
+def test_the_transparent_colour_of_a_png_is_found_at_every_depth(depth, colour_type, clear):
+    shape = (6, 8, 3) if colour_type == 2 else (6, 8)
+    values = np.zeros(shape, np.uint16)
+    values[2:4, 2:4] = clear
+    data = png(values, colour_type, depth, clear)
+    if depth == 8:
+        data = png(values.astype(np.uint8), colour_type, depth, clear)
+    hole = np.full((6, 8), 255, np.uint8)
+    hole[2:4, 2:4] = 0
+    assert np.array_equal(read(data).alpha, hole)
+
+
+@pytest.mark.parametrize("brightest", [1.3, 4.0, 300.0, 2e5])
+def test_float_grey_beyond_a_usual_white_uses_all_levels(brightest):
+    grey = np.linspace(0, brightest, 60, dtype=np.float32).reshape(6, 10)
+    want = np.linspace(0, 255, 60).reshape(6, 10)
+    assert abs(read(saved(Image.fromarray(grey), "TIFF")).rgb[..., 0] - want).max() <= 0.51
+
+
+def test_a_dark_float_picture_in_levels_up_to_255_stays_dark():
+    grey = np.linspace(0, 60, 60, dtype=np.float32).reshape(6, 10)
+    assert read(saved(Image.fromarray(grey), "TIFF")).rgb.max() == 60
+
+
+def test_pages_of_a_tiff_are_counted_without_thumbnails():
+    pages = [Image.fromarray(slopes() // n) for n in (1, 2, 3)]
+    frame = read(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert frame.pages == 3
+    assert np.array_equal(frame.rgb, slopes())
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}
+    assert read(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:2])).pages == 1
+    assert read(saved(pages[0], "TIFF")).pages == 1
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_the_resolution_is_read_and_turned_with_the_picture(form):
+    data = saved(Image.fromarray(slopes()), form, dpi=(300, 150))
+    assert read(data).dpi == pytest.approx((300, 150), abs=0.5)
+    assert read(saved(Image.fromarray(slopes()), "PNG")).dpi is None
+
+
+@pytest.mark.parametrize("unit", [2, 3])
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "AVIF"])
+def test_the_resolution_of_exif_is_read(form, unit):
+    exif = Image.Exif()
+    down = 100.0 if form == "JPEG" else 200.0  # of JPEG's EXIF Pillow reads one number for both
+    exif[282], exif[283], exif[296], exif[274] = 100.0, down, unit, 6
+    factor = 1 if unit == 2 else 2.54
+    frame = read(saved(Image.fromarray(slopes()), form, exif=exif.tobytes()))
+    assert frame.dpi == pytest.approx((down * factor, 100 * factor), abs=0.5)
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 9e5])

@@ -11,8 +11,9 @@ from PIL import Image
 
 from sodcli.errors import SinkError, UsageError
 from sodcli.imaging.compose import output_types
+from sodcli.io.pictures.encode import encode_picture
 from sodcli.io.settings import InferSettings, Style
-from sodcli.io.sinks import Job, encode_for, plan_outputs, save_picture
+from sodcli.io.sinks import Job, plan_outputs, save_picture
 from sodcli.io.sources import Input, find_inputs
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
@@ -123,7 +124,7 @@ def test_pictures_get_the_format_that_is_asked_for_and_films_their_own():
     assert targets(files("a.png"), "x.JPG", **asked) == ["x.JPG"]
     assert targets(files("a.png"), form=".WEBP") == ["a_rgba.webp"]
     (piped,) = plan_outputs(files("-"), InferSettings(styles=(style("white"),), form="jpg"))
-    assert Image.open(io.BytesIO(encode_for(None, RGB, piped=piped.piped))).format == "JPEG"
+    assert Image.open(io.BytesIO(encode_picture(RGB, piped.suffix))).format == "JPEG"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sodcli.frame import Frame
 from sodcli.imaging.compose import Look, compose, flat
 from sodcli.imaging.framing import Framing, framed, read_box, read_framing, subject_box
 from sodcli.imaging.matte import certainty, clean
-from sodcli.infer.masks import read_mask
+from sodcli.infer.masks import mask_of
 
 BOX = (40, 30, 100, 70)  # left, top, right, bottom
 
@@ -126,18 +126,18 @@ def test_a_mask_is_found_by_name_read_from_brightness_or_alpha_and_scaled(tmp_pa
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
         grey.save(folder / name, lossless=True)
-        assert np.array_equal(read_mask(str(folder), frame, 10**6), frame.saliency)
+        assert np.array_equal(mask_of(str(folder), frame, 10**6), frame.saliency)
     cutout = Image.merge("RGBA", [*Image.new("RGB", grey.size).split(), grey])
     cutout.save(tmp_path / "mended.png")
-    assert np.array_equal(read_mask(str(tmp_path / "mended.png"), frame, 10**6), frame.saliency)
+    assert np.array_equal(mask_of(str(tmp_path / "mended.png"), frame, 10**6), frame.saliency)
     grey.resize((80, 60)).save(tmp_path / "half.png")
-    half = read_mask(str(tmp_path / "half.png"), frame, 10**6)
+    half = mask_of(str(tmp_path / "half.png"), frame, 10**6)
     assert np.abs(half - frame.saliency).mean() < 0.03
 
 
 def test_a_mask_of_another_shape_or_name_is_refused(tmp_path):
     Image.new("L", (50, 50)).save(tmp_path / "other.png")
     with pytest.raises(SourceError, match=r"the mask is 50x50, the photo 160x120"):
-        read_mask(str(tmp_path / "other.png"), photo(), 10**6)
+        mask_of(str(tmp_path / "other.png"), photo(), 10**6)
     with pytest.raises(SourceError, match=r"no mask photo\.\*"):
-        read_mask(str(tmp_path), photo(), 10**6)
+        mask_of(str(tmp_path), photo(), 10**6)

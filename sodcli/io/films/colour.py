@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sodcli.io.pictures.cicp import KNEE, PEAK, WHITE_NITS
+
 _TAGS: Final = re.compile(
     r"color_range:(\w+) color_space:([\w-]+) color_primaries:([\w-]+) color_trc:([\w-]+)"
 )
@@ -14,9 +16,6 @@ _PAL_ROWS: Final = 576
 _WIDE_PRIMARIES: Final = ("bt2020", "smpte431", "smpte432")
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _SRGB: Final = "iec61966-2-1"  # the curve by which screens and browsers show SDR films
-_WHITE_NITS: Final = 203  # diffuse white of HDR films (ITU-R BT.2408)
-_PEAK: Final = 1000 / _WHITE_NITS  # the brightest highlight that keeps its shading
-_KNEE: Final = 0.8  # linear light below which tone mapping changes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,8 @@ def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
     if not _converted(colour):
         return steps
     if colour.hdr:
-        linear = f"zscale=t=linear:npl={_WHITE_NITS}"
-        bent = [f"tonemap=mobius:param={_KNEE}:peak={_PEAK:.3f}:desat=0"]
+        linear = f"zscale=t=linear:npl={WHITE_NITS}"
+        bent = [f"tonemap=mobius:param={KNEE}:peak={PEAK:.3f}:desat=0"]
     else:
         linear, bent = f"zscale=tin={_SRGB}:t=linear", []
     steps += [linear, "format=gbrpf32le", "zscale=p=bt709", *bent]

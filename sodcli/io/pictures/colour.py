@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from sodcli.frame import Frame
+from sodcli.io.pictures import cicp
 
 _SPACE_OF_MODE: Final = {"L": b"GRAY", "LA": b"GRAY", "CMYK": b"CMYK"}
 _USUAL_WHITES: Final = (1, 255, 65535)
@@ -24,26 +25,37 @@ class Raster:
         rgb: ``(H, W, 3)`` uint8, RGB.
         alpha: ``(H, W)`` uint8, or ``None`` when every pixel is opaque.
         icc: The ICC profile of ``rgb``; ``None`` means sRGB.
+        dpi: Horizontal and vertical pixels per inch; ``None`` if the file does not give them.
+        pages: Number of pages in the file, of which this is the first.
     """
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
     icc: bytes | None
+    dpi: tuple[float, float] | None = None
+    pages: int = 1
 
 
-def to_raster(image: Image.Image) -> Raster:
+def to_raster(image: Image.Image, points: tuple[int, int] | None = None) -> Raster:
     """Convert a loaded picture of any mode to 8-bit RGB.
 
     RGB pixels stay as they are and keep their profile. CMYK, grey and LAB pixels are converted to
-    sRGB with their own profile.
+    sRGB with their own profile, and pixels whose colour is given by code points with these.
+
+    Args:
+        image: The picture.
+        points: Colour primaries and transfer characteristics, if they replace the profile; see
+            ``io.pictures.cicp``.
 
     Raises:
         ValueError: If Pillow cannot convert the picture's mode.
     """
-    icc = image.info.get("icc_profile") or b""
+    alpha = _alpha(image)
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_to_8bit(image))
-    alpha = _alpha(image)
+    if points is not None:
+        return Raster(cicp.to_srgb(np.asarray(image.convert("RGB")), *points), alpha, None)
+    icc = image.info.get("icc_profile") or b""
     space = icc[16:20] if icc[36:40] == b"acsp" else b""
     if space == b"RGB " and image.mode not in ("CMYK", "LAB"):
         return Raster(np.asarray(image.convert("RGB")), alpha, icc)
@@ -75,8 +87,9 @@ def _from_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
 def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:
     """Scale 16-bit, 32-bit and float grey to ``(H, W)`` uint8.
 
-    White is 65535 in 16-bit modes. Modes ``I`` and ``F`` do not define white: it is the smallest of
-    1 (``F`` only), 255 and 65535 that is not less than the maximum, or else the maximum itself.
+    White is 65535 in 16-bit modes. Modes ``I`` and ``F`` do not define white. It is 1 (``F`` only),
+    255 or 65535 if the maximum is at most that and, above the first of them, over a 16th of it;
+    otherwise it is the maximum, as for linear light that goes beyond 1.
     """
     grey = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
     if image.mode.startswith("I;16"):
@@ -84,7 +97,8 @@ def _to_8bit(image: Image.Image) -> NDArray[np.uint8]:
     else:
         brightest = float(grey.max())
         usual = _USUAL_WHITES[image.mode == "I" :]
-        white = next((w for w in usual if brightest <= w), brightest)
+        near = (w for w in usual if brightest <= w and (w == usual[0] or brightest * 16 > w))
+        white = next(near, brightest)
     scaled: NDArray[np.uint8] = np.rint(np.clip(grey, 0, white) * (255 / white)).astype(np.uint8)
     return scaled
 
@@ -96,6 +110,9 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
     """
     if not image.has_transparency_data:
         return None
+    if image.mode.startswith("I"):  # Pillow converts these without their transparency
+        clear = np.asarray(image) == image.info["transparency"]
+        return np.where(clear, 0, 255).astype(np.uint8) if clear.any() else None
     alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     return None if alpha.min() == 255 else alpha
 

@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from io import BytesIO
 from typing import Final
 
@@ -22,10 +23,13 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sodcli.errors import SourceError
 from sodcli.io.pictures import heic
+from sodcli.io.pictures.cicp import code_points
 from sodcli.io.pictures.colour import Raster, to_raster
 from sodcli.io.pictures.heic import begins_heic, heic_reader
 
 HEAD_BYTES: Final = 64
+_MOST_PAGES: Final = 1000
+_MOST_DPI: Final = 65536
 SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 )
@@ -85,8 +89,12 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
             image = reader(BytesIO(data))
             _check_size(image.width, image.height, label, max_pixels)
             _refuse_deep_planes(image)
+            pages = _pages(image)
             image.load()
-            return to_raster(_upright(image))
+            _scale_transparency(image, data)
+            upright = _upright(image)
+            raster = to_raster(upright, _code_points(image, data))
+            return replace(raster, dpi=_dpi(image, turned=upright.size != image.size), pages=pages)
         except Image.DecompressionBombError as error:
             raise SourceError(f"{label}: more pixels than --max-pixels or Pillow allows") from error
         except MemoryError as error:
@@ -134,6 +142,59 @@ def _refuse_deep_planes(image: Image.Image) -> None:
         planar = tags.get(tag.PlanarConfiguration) == 2 and tags.get(tag.Compression, 1) == 1
         if planar and max(tags.get(tag.BitsPerSample, (1,))) > 8:
             raise ValueError("16-bit planes")
+
+
+def _pages(image: ImageFile) -> int:
+    """Return the number of pages of a TIFF file, without reduced pictures and masks; else 1."""
+    pages = 1
+    if isinstance(image, TiffImageFile):
+        with suppress(*DAMAGE):  # EOFError after the last one
+            for at in range(1, _MOST_PAGES):
+                image.seek(at)
+                pages += not image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 0b101
+        image.seek(0)
+    return pages
+
+
+def _scale_transparency(image: ImageFile, data: bytes) -> None:
+    """Bring the transparent colour of a PNG to the 8 bits per sample that Pillow decodes to."""
+    clear = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or isinstance(clear, bytes | None):
+        return
+    depth = data[24]
+    if image.mode == "RGB" and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+    elif image.mode == "L" and depth < 8:
+        image.info["transparency"] = clear * 255 // (2**depth - 1)
+
+
+def _code_points(image: ImageFile, data: bytes) -> tuple[int, int] | None:
+    """Return the code points of a picture's colour if they take precedence over its profile."""
+    if isinstance(image, PngImageFile):
+        return code_points(data)
+    if "icc_profile" in image.info:
+        return None
+    if isinstance(image, AvifImageFile):
+        return code_points(data)
+    nclx = image.info.get("nclx_profile")  # from pillow-heif
+    return nclx and (nclx["color_primaries"], nclx["transfer_characteristics"])
+
+
+def _dpi(image: ImageFile, *, turned: bool) -> tuple[float, float] | None:
+    """Return horizontal and vertical pixels per inch of the upright picture, if they are given."""
+    with suppress(*DAMAGE):
+        dpi = image.info.get("dpi") or _dpi_of_exif(image.getexif())
+        across, down = (float(value) for value in dpi)
+        if 1 <= across < _MOST_DPI and 1 <= down < _MOST_DPI:
+            return (down, across) if turned else (across, down)
+    return None
+
+
+def _dpi_of_exif(exif: Image.Exif) -> tuple[float, float]:
+    """Return pixels per inch; raises ``LookupError`` if the block does not give them."""
+    tag = ExifTags.Base
+    scale = {2: 1.0, 3: 2.54}[exif[tag.ResolutionUnit]]  # per inch, per centimetre
+    return float(exif[tag.XResolution]) * scale, float(exif[tag.YResolution]) * scale
 
 
 def _upright(image: Image.Image) -> Image.Image:

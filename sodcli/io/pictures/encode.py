@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sodcli.errors import SinkError, UsageError
 
@@ -19,7 +19,13 @@ _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
 _SUB, _UP = 1, 2  # PNG filter types: subtract the pixel to the left, or the one above
 
 
-def encode_png(pixels: NDArray[np.uint8], icc: bytes | None = None) -> bytes:
+def encode_png(
+    pixels: NDArray[np.uint8],
+    icc: bytes | None = None,
+    *,
+    dpi: tuple[float, float] | None = None,
+    exif: bytes | None = None,
+) -> bytes:
     """Encode pixels as PNG, with fast compression.
 
     It allocates about as much memory as the pixels occupy.
@@ -27,12 +33,18 @@ def encode_png(pixels: NDArray[np.uint8], icc: bytes | None = None) -> bytes:
     Args:
         pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
         icc: ICC profile of the pixels.
+        dpi: Horizontal and vertical resolution in pixels per inch.
+        exif: EXIF block.
     """
     height, width, channels = *pixels.shape[:2], 1 if pixels.ndim == 2 else pixels.shape[2]
     head = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = [_chunk(b"IHDR", head)]
     if icc is not None:
         chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    if dpi is not None:
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in dpi), 1)))
+    if exif is not None:
+        chunks.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     rows = _filtered(pixels.reshape(height, -1), channels)
     data = packer.compress(rows.reshape(-1).data) + packer.flush()
@@ -70,14 +82,15 @@ class _Format:
 
 
 # No chroma subsampling: it would smear the subject's colour over a uniform background.
-_JPEG: Final = _Format("JPEG", False, 65500, True, {"subsampling": "4:4:4"})
+_FULL_CHROMA: Final = {"subsampling": "4:4:4"}
+_JPEG: Final = _Format("JPEG", False, 65500, True, _FULL_CHROMA)
 _TIFF: Final = _Format("TIFF", options={"compression": "tiff_deflate"})
 _FORMATS: Final = {
     ".png": _Format("PNG"),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": _Format("WEBP", max_side=16383, lossy=True),
-    ".avif": _Format("AVIF", max_side=32768, lossy=True, options={"speed": 8}),
+    ".avif": _Format("AVIF", max_side=32768, lossy=True, options={"speed": 8, **_FULL_CHROMA}),
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".bmp": _Format("BMP", alpha=False),
@@ -118,6 +131,8 @@ def encode_picture(
     icc: bytes | None = None,
     quality: int | None = None,
     compress: int | None = None,
+    dpi: tuple[float, float] | None = None,
+    software: str | None = None,
 ) -> bytes:
     """Encode pixels as a complete picture file.
 
@@ -130,6 +145,8 @@ def encode_picture(
         quality: Quality of the lossy formats (JPEG, WebP, AVIF), 0 to 100; ``None`` is 95.
         compress: zlib level of PNG, 0 to 9; ignored by other formats. ``None`` uses
             :func:`encode_png`; 6 gives files about 1/8 smaller and takes five times as long.
+        dpi: Horizontal and vertical resolution in pixels per inch; WebP and AVIF store it in EXIF.
+        software: What made the picture, for EXIF (not in BMP).
 
     Raises:
         UsageError: If the suffix is unknown, or the pixels have alpha and the format has not.
@@ -144,15 +161,26 @@ def encode_picture(
             " use .png or .tiff"
         )
     icc = icc if pixels.ndim == 3 else None
+    exif = _exif(chosen.name, dpi, software)
     if chosen.name == "PNG" and compress is None:
-        return encode_png(pixels, icc)
+        return encode_png(pixels, icc, dpi=dpi, exif=exif)
     options = dict(chosen.options)
     if chosen.lossy:
         options["quality"] = _QUALITY if quality is None else quality
     if chosen.name == "PNG":
         options["compress_level"] = compress
-    if icc is not None:
-        options["icc_profile"] = icc
+    given = {"icc_profile": icc, "dpi": dpi, "exif": exif}
+    options |= {name: value for name, value in given.items() if value is not None}
     file = BytesIO()
     Image.fromarray(pixels).save(file, chosen.name, **options)
     return file.getvalue()
+
+
+def _exif(name: str, dpi: tuple[float, float] | None, software: str | None) -> bytes | None:
+    """Return an EXIF block; it has the resolution in formats without a place of their own."""
+    exif, tag = Image.Exif(), ExifTags.Base
+    if software is not None:
+        exif[tag.Software] = software
+    if dpi is not None and name in ("WEBP", "AVIF"):
+        exif[tag.XResolution], exif[tag.YResolution], exif[tag.ResolutionUnit] = *dpi, 2
+    return exif.tobytes() if len(exif) else None

@@ -2,14 +2,16 @@
 
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
+
+from PIL import ExifTags
 
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.io.pictures.decode import HEAD_BYTES, decode, reader_of
+from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, decode, reader_of
 from sodcli.text import display_name, reason_of
 
 _CHUNK_BYTES: Final = 2**20
@@ -56,6 +58,16 @@ def check_file(path: Path, *, picture: bool) -> None:
         reader_of(head, label)
 
 
+def read_software(path: Path) -> str:
+    """Return what made a picture, from its EXIF block; empty if it does not say or is damaged."""
+    with suppress(SourceError, *DAMAGE), path.open("rb") as file:
+        reader = reader_of(file.read(HEAD_BYTES), path.name)
+        file.seek(0)
+        with reader(file) as image:
+            return str(image.getexif().get(ExifTags.Base.Software, ""))
+    return ""
+
+
 def read_stream(
     stream: BinaryIO, *, name: str = "stdin", index: int = 0, max_pixels: int = MAX_PIXELS
 ) -> Frame:
@@ -98,7 +110,16 @@ def decode_picture(
     if not data:
         raise SourceError(f"{label}: empty file")
     raster = decode(data, label, max_pixels)
-    return Frame(raster.rgb, index, name, origin=origin, alpha=raster.alpha, icc=raster.icc)
+    return Frame(
+        raster.rgb,
+        index,
+        name,
+        origin=origin,
+        alpha=raster.alpha,
+        icc=raster.icc,
+        dpi=raster.dpi,
+        pages=raster.pages,
+    )
 
 
 @contextmanager

@@ -1,0 +1,192 @@
+"""``sod infer`` for a shop's photos: crops, canvases, own masks, several types, other settings."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_photo
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of two photos, with a resolution."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(["a.jpg", "b.png"]):
+        Image.fromarray(draw_photo(seed)[0]).save(folder / name, dpi=(300, 300))
+    return folder
+
+
+def read(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def test_several_types_come_from_one_answer(sod, photos, small_weights):
+    words = ["infer", photos / "a.jpg", photos / "b.png", "-t", "transparent", "-t", "dodgerblue"]
+    words += ["-t", "mask", "-t", "rgba", "-w", small_weights, "--json"]
+    rows = json.loads(sod(*words).stdout)["results"]
+    names = [Path(row["output"]).name for row in rows]
+    assert names == [f"{stem}_{tag}.png" for stem in "ab" for tag in ("rgba", "dodgerblue", "map")]
+    assert all(row["status"] == "done" and 0 <= row["certainty"] <= 1 for row in rows)
+    assert rows[0]["certainty"] == rows[1]["certainty"]
+    (photos / "b_map.png").unlink()
+    again = json.loads(sod(*words).stdout)
+    assert (again["done"], again["skipped"]) == (1, 5)
+
+
+def test_catalogue_photos_with_masks_of_ones_own_need_no_network(sod, photos, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in ("a", "b"):
+        mask = np.zeros((90, 120), np.uint8)
+        mask[20:50, 30:90] = 255
+        Image.fromarray(mask).save(masks / f"{name}.png")
+    result = sod("infer", photos / "a.jpg", photos / "b.png", "-t", "white", "--mask", masks,
+                 "--canvas", "200x100", "--margin", "10px", "--format", "jpg", "--quality", "90",
+                 "-o", tmp_path / "out", "--report", tmp_path / "sheet.html")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "device" not in result.stderr
+    for name in ("a", "b"):
+        picture = read(tmp_path / "out" / f"{name}_white.jpg")
+        assert picture.shape == (100, 200, 3)
+        columns = np.flatnonzero((picture < 200).any((0, 2)))
+        assert abs(columns.min() - 20) <= 2
+        assert abs(columns.max() - 179) <= 2
+    page = (tmp_path / "sheet.html").read_text()
+    assert page.count("data:image/") == 6
+    assert page.count("own mask") == 2
+    assert not re.search(r"(?:src|href)=.?https?:", page)
+    assert sod("infer", photos / "a.jpg", "--report", tmp_path / "sheet.html").exit_code == 2
+
+
+def test_a_box_is_where_the_network_looks(sod, photos, small_weights):
+    sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights, "--box", "30,20,40,50")
+    found = read(photos / "a_map.png")
+    assert found[20:70, 30:70].max() > 0
+    found[20:70, 30:70] = 0
+    assert found.max() == 0
+    outside = sod("infer", photos / "b.png", "-w", small_weights, "--box", "500,0,9,9")
+    assert outside.exit_code == 1
+    assert "the photo is 120x90, and --box lies outside" in outside.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--mask", "nowhere"], "no such file or folder"),
+        (["--canvas", "big"], "WIDTHxHEIGHT"),
+        (["--box", "1,2,3"], "--box"),
+        (["--report", "sheet.txt"], "must end in .html"),
+        (["-t", "dodgerblu"], "Did you mean 'dodgerblue'?"),
+    ],
+)
+def test_photo_options_that_make_no_sense_are_refused(sod, photos, words, message):
+    result = sod("infer", photos / "a.jpg", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def masked(sod, photos, *words):
+    """Do the photos with masks of their own: no network, the same result on every machine."""
+    masks = photos.with_name("masks")
+    masks.mkdir(exist_ok=True)
+    for name in ("a", "b"):
+        Image.fromarray(draw_photo("ab".index(name))[1]).save(masks / f"{name}.png")
+    return sod("infer", photos, "--mask", masks, *words)
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif", "tiff", "bmp"])
+def test_the_resolution_stays_with_crop_and_canvas(sod, photos, form):
+    from sodcli.io.pictures.read import read_picture
+
+    for number, words in enumerate([[], ["--crop"], ["--canvas", "64x64"]]):
+        out = photos.parent / f"{form}{number}"
+        masked(sod, photos, "-t", "white", "--format", form, "-o", out, *words)
+        made = [read_picture(out / f"{name}_white.{form}") for name in ("a", "b")]
+        assert [frame.dpi for frame in made] == [pytest.approx((300, 300), abs=0.1)] * 2
+
+
+@pytest.mark.parametrize(
+    ("form", "other"),
+    [
+        ("png", ["--canvas", "64x64"]),
+        ("jpg", ["--quality", "50"]),
+        ("webp", ["--threshold", "0.5"]),
+        ("avif", ["--no-clean"]),
+        ("tiff", ["--crop"]),
+    ],
+)
+def test_results_of_other_settings_are_told_from_those_of_the_same(sod, photos, form, other):
+    words = ["-t", "white", "--format", form]
+    masked(sod, photos, *words)
+    usual = "2 pictures: 2 skipped; --overwrite replaces what exists\n"
+    assert masked(sod, photos, *words).stderr == usual
+    told = "2 skipped, made with other settings; --overwrite replaces what exists\n"
+    result = masked(sod, photos, *words, *other)
+    assert (result.exit_code, result.stderr) == (0, f"2 pictures: {told}")
+    plan = masked(sod, photos, *words, *other, "--dry-run").stderr
+    assert plan == f"2 pictures: {told.replace('2 skipped', '2 to skip')}"
+    rows = json.loads(masked(sod, photos, *words, *other, "--json").stdout)["results"]
+    assert [row["other_settings"] for row in rows] == [True, True]
+    masked(sod, photos, *words, *other, "--overwrite")
+    assert masked(sod, photos, *words, *other).stderr == usual
+    Path(f"{photos}_white", f"a_white.{form}").unlink()
+    assert "2 pictures: 1 done, 1 skipped, made with" in masked(sod, photos, *words).stderr
+
+
+def test_another_background_of_the_same_name_and_another_model_are_noticed(
+    sod, photos, small_weights
+):
+    paper = photos.parent / "paper.png"
+    Image.new("RGB", (20, 20), "red").save(paper)
+    words = ["infer", photos / "a.jpg", "-t", paper, "-w", small_weights]
+    sod(*words)
+    skipped = f"{photos / 'a_paper.png'}: exists{{}}, skipped (--overwrite replaces)\n"
+    assert sod(*words).stderr == skipped.format("")
+    assert sod(*words[:-2], "-m", "lite").stderr == skipped.format(", made with other settings")
+    Image.new("RGB", (20, 20), "blue").save(paper)
+    assert sod(*words).stderr == skipped.format(", made with other settings")
+
+
+def test_pictures_from_elsewhere_are_only_skipped(sod, photos):
+    masked(sod, photos, "-t", "white")
+    Image.new("RGB", (9, 9)).save(Path(f"{photos}_white", "a_white.png"))
+    told = "2 pictures: 2 skipped, 1 of them made with other settings; --overwrite replaces"
+    assert masked(sod, photos, "-t", "white", "--crop").stderr.startswith(told)
+
+
+def test_later_pages_of_a_tiff_are_named(sod, photos):
+    first, second = (Image.fromarray(draw_photo(seed)[0]) for seed in (0, 1))
+    first.save(photos / "a.tif", save_all=True, append_images=[second, second])
+    (photos / "a.jpg").unlink()
+    result = masked(sod, photos, "-t", "white")
+    assert f"{photos / 'a.tif'}: 3 pages, only the first is used\n" in result.stderr
+    assert result.stderr.count(" pages") == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_palette_mask_counts_indices_not_their_brightness(sod, photos, named):
+    mask = Image.fromarray(draw_photo(0)[1].astype(np.uint8) * 3, "P")
+    mask.putpalette([0, 0, 0, 9, 0, 0, 0, 9, 0, 8, 8, 30])  # index 3 is nearly black
+    masks = photos.with_name("masks")
+    masks.mkdir()
+    name = "mask.png" if named else "a.png"
+    mask.save(masks / name)
+    source = masks / name if named else masks
+    result = sod("infer", photos / "a.jpg", "--mask", source, "-t", "map")
+    assert result.exit_code == 0, result.stderr
+    assert np.array_equal(read(photos / "a_map.png") > 127, draw_photo(0)[1])
+
+
+def test_a_photo_as_mask_is_refused(sod, photos):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "noise.png")
+    result = sod("infer", photos / "a.jpg", "--mask", photos / "noise.png")
+    assert result.exit_code == 1
+    assert "is a colour picture and no mask on black" in result.stderr
