@@ -48,7 +48,6 @@ class NetworkOptions:
         Returns:
             The network, and a description of the device it runs on.
         """
-        from sodcli.runtime.device import thread_count
         from sodcli.runtime.predictor import load
 
         with watching(quiet=quiet) as events:
@@ -62,7 +61,7 @@ class NetworkOptions:
                 watch=events,
                 backend=self.backend,
                 compiled=self.compiled,
-                threads=thread_count(self.threads),
+                threads=self.threads,
                 pictures=pictures,
             )
         where = predictor.backend.where

@@ -1,9 +1,12 @@
 """Choose the device that runs the network, and the number of threads on a CPU."""
 
+import math
 import os
 import platform
 import re
+import statistics
 import sys
+import time
 from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +20,10 @@ _KNOWN: Final = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 # Device files of the drivers of NVIDIA, AMD and the Windows Subsystem for Linux.
 _DRIVERS: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-ctrl")
 _NO_GPU: Final = ("", "-1")
+_LOAD: Final = Path("/proc/loadavg")
+_SAMPLES, _SAMPLE_S = 5, 0.01
+_OWN_GROUP: Final = Path("/proc/self/cgroup")
+_GROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def check_name(wanted: str) -> None:
@@ -95,14 +102,81 @@ def set_threads(count: int | None) -> None:
         torch.set_num_threads(thread_count(count))
 
 
+def use_free_cores(count: int | None) -> str:
+    """Set PyTorch's threads to ``count``, else lower them to the cores that are free now.
+
+    PyTorch's threads wait for each other, so that one thread too many on a busy machine makes a
+    network several times slower. ``OMP_NUM_THREADS`` is left as it is.
+
+    Returns:
+        A remark for the device line if other programs keep cores busy, else an empty string.
+    """
+    import torch
+
+    if count is not None or "OMP_NUM_THREADS" in os.environ:
+        set_threads(count)
+        return ""
+    usable = min(thread_count(), torch.get_num_threads())
+    cores = os.cpu_count() or 1
+    free = max(1, min(usable, cores - busy_cores()))
+    torch.set_num_threads(free)
+    return f", {cores - free} of {cores} cores are busy" if free < usable else ""
+
+
+def busy_cores() -> int:
+    """Return how many cores other threads of this machine use now; 0 if that is not known.
+
+    It is the number of threads that run or wait for a core, without the calling one: the median of
+    five samples in 50 ms. Only Linux counts them.
+    """
+    running = []
+    for _ in range(_SAMPLES):
+        try:
+            running.append(int(_LOAD.read_text().split()[3].partition("/")[0]))
+        except (OSError, IndexError, ValueError):
+            return 0
+        time.sleep(_SAMPLE_S)
+    return max(0, int(statistics.median(running)) - 1)
+
+
 def thread_count(count: int | None = None) -> int:
-    """Return ``count``, else ``OMP_NUM_THREADS``, else the number of cores this process may use."""
+    """Return ``count``, else ``OMP_NUM_THREADS``, else the number of cores this process may use.
+
+    That is the CPU affinity, or the CPU quota of its control group (containers) if that is less.
+    """
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if count is None and given.isdecimal():
         count = int(given)
-    if count is None and hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    return max(1, count or os.cpu_count() or 1)
+    if count is not None:
+        return max(1, count)
+    affine = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if affine else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(min(_quotas(), default=cores))))
+
+
+def _quotas() -> list[float]:
+    """Return the CPU quotas, in cores, of this process's control groups, of version 2 and 1."""
+    try:
+        lines = _OWN_GROUP.read_text().splitlines()
+    except OSError:
+        return []
+    own = next((_GROUPS / line[3:].strip("/") for line in lines if line.startswith("0::")), _GROUPS)
+    groups = [folder for folder in (own, *own.parents) if folder.is_relative_to(_GROUPS)]
+    older = [_text(_GROUPS / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    texts = [" ".join(older), *(_text(folder / "cpu.max") for folder in groups)]
+    pairs = [text.split() for text in texts]
+    return [
+        int(pair[0]) / int(pair[1])
+        for pair in pairs
+        if len(pair) == 2 and all(map(str.isdecimal, pair)) and int(pair[1])
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _require_cuda(wanted: str, cuda: bool) -> None:

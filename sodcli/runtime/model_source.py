@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sodcli.weights.read import RawWeights
 
 
+def _ignore(_text: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model and its weights file; :meth:`build` makes the network.
@@ -32,6 +36,8 @@ class ModelSource:
         read: The tensors, if the file has been read already.
         note: Called with a message about which tensors were used, if the file holds more than
             weights.
+        is_graph: Whether the file is an ONNX graph that ``sod export`` wrote.
+        fixed_shape: The only input shape that this graph takes; ``None`` for any batch and size.
     """
 
     spec: ModelSpec
@@ -39,7 +45,9 @@ class ModelSource:
     registry: Registry
     reparam: bool = True
     read: "RawWeights | None" = None
-    note: Callable[[str], None] = lambda _text: None
+    note: Callable[[str], None] = _ignore
+    is_graph: bool = False
+    fixed_shape: tuple[int, ...] | None = None
 
     def build(self) -> "nn.Module":
         """Return the network with its weights, in eval mode, on the CPU.
@@ -52,7 +60,12 @@ class ModelSource:
         from sodcli.models.restore import restore
 
         module = restore(self.spec, self.raw, self.registry)
-        return absorb_shifts(reparameterise(module)) if self.reparam else module
+        if not self.reparam:
+            return module
+        module = absorb_shifts(reparameterise(module))
+        if not all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values()):
+            raise WeightsError(f"{self.path}: folding gives values that are not finite")
+        return module
 
     @cached_property
     def raw(self) -> "RawWeights":
@@ -155,6 +168,8 @@ def find_network(
         )
     named = registry.model(name) if name is not None else None
     path = obtain(str(weights), registry, supply)
+    if path.suffix.lower() == cache.GRAPH_SUFFIX:
+        return _exported(path, name, registry)
     named = named or registry.models.get(read_metadata(path).get("model", ""))
     if named is not None:
         return ModelSource(named, path, registry, reparam, note=note)
@@ -166,3 +181,31 @@ def find_network(
     if fitting is None:
         raise WeightsError(f"{path}: fits no model of models.toml; name one with -m MODEL")
     return ModelSource(fitting, path, registry, reparam, raw, note)
+
+
+def _exported(path: Path, name: str | None, registry: Registry) -> ModelSource:
+    """Return the source of a graph that ``sod export`` wrote, with the settings in its metadata."""
+    about = read_metadata(path)
+    spec = registry.models.get(about.get("model", ""))
+    if spec is None:
+        raise WeightsError(f"{path}: not written by sod export: its metadata names no known model")
+    if name not in (None, spec.name):
+        raise WeightsError(f"{path}: a graph of {spec.name!r}, not of {name!r}; add -m {spec.name}")
+    if about.get("input_type") == "uint8":
+        raise WeightsError(
+            f"{path}: takes and gives bytes, but sod needs logits; export it without --uint8"
+        )
+    try:
+        mean, std = _triple(about["mean"]), _triple(about["std"])
+        height, width = map(int, about["size"].split("x"))
+        clip, sides = int(about["clip"]), about.get("shape", "").split()
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged metadata ({error})") from error
+    spec = replace(spec, mean=mean, std=std, input_hw=(height, width), clip_len=clip, high_res=None)
+    fixed = tuple(map(int, sides)) if all(map(str.isdecimal, sides)) and sides else None
+    return ModelSource(spec, path, registry, is_graph=True, fixed_shape=fixed)
+
+
+def _triple(text: str) -> tuple[float, float, float]:
+    red, green, blue = map(float, text.split())
+    return red, green, blue

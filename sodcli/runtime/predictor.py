@@ -16,9 +16,15 @@ from sodcli.imaging.blend import over_white
 from sodcli.imaging.tensors import to_input, to_saliency
 from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array, Backend
-from sodcli.runtime.backends.choose import BackendRequest, check_request, decide, make_backend
+from sodcli.runtime.backends.choose import (
+    BackendRequest,
+    check_request,
+    decide,
+    decide_for_graph,
+    make_backend,
+)
 from sodcli.runtime.backends.graph_cache import Graphs
-from sodcli.runtime.device import choose_device, set_threads, thread_count
+from sodcli.runtime.device import choose_device, set_threads, thread_count, use_free_cores
 from sodcli.runtime.high_resolution import Sizes
 from sodcli.runtime.inputs import Picture, to_frame
 from sodcli.runtime.model_source import ModelSource, find_network
@@ -163,15 +169,9 @@ class Predictor:
             SourceError: If a picture cannot be read.
             TypeError: If the type, shape, dtype or value range of a picture is not supported.
         """
-        from sodcli.imaging.matte import UNCLEANED_TYPES
-        from sodcli.imaging.matte import clean as clean_matte
-
         style = _style(type, background, refine)
         frame = self.predict([to_frame(image)])[0]
-        saliency = _saliency(frame)
-        if clean and style.kind not in UNCLEANED_TYPES:
-            saliency = clean_matte(saliency)
-        return style.render(replace(frame, saliency=saliency), threshold)
+        return drawn(frame, style, threshold=threshold, clean=clean)
 
     def film(
         self, path: str | Path, *, batch: int | None = None, frames: int | None = None
@@ -275,8 +275,9 @@ def load(
 
     Args:
         name: The model; by default the one that ``weights`` belong to, else the built-in model.
-        weights: A name in models.toml, or a file in our layout or in the published one; by default
-            the weights that models.toml lists for the model.
+        weights: A name in models.toml, a file in our layout or in the published one, or an ONNX
+            file that ``sod export`` wrote; by default the weights that models.toml lists for the
+            model.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         half: Compute in bfloat16.
         reparam: Fold difference convolutions (DCR) and norms first: same output, faster.
@@ -289,7 +290,8 @@ def load(
         backend: ``torch``, ``onnx``, ``openvino``, or ``auto``: the fastest that is installed; see
             :func:`sodcli.runtime.backends.choose.decide`.
         compiled: Compile the network with ``torch.compile``.
-        threads: CPU threads; by default PyTorch's setting, and every core for other backends.
+        threads: CPU threads; by default every core that this process may use. PyTorch's are at most
+            its present setting, and fewer if other programs keep cores busy.
         pictures: Number of pictures to process, if known; ``auto`` takes it into account.
 
     Raises:
@@ -307,14 +309,20 @@ def load(
     supply = Supply(offline=offline, events=watch)
     source = find_network(name, weights, registry, supply, reparam=reparam)
     graphs = Graphs(source, watch.note)
-    chosen = decide(request, source.spec, graphs, reparam=reparam)
+    if source.is_graph:
+        chosen = decide_for_graph(request, source.path)
+        _require_size(source, size)
+    else:
+        chosen = decide(request, source.spec, graphs, reparam=reparam)
     origin: nn.Module | ModelSource = source
     runner: Backend
     if chosen == "torch":
         runner = _torch_backend(source, request, threads)
         origin = runner.module
     else:
-        runner = make_backend(chosen, graphs, thread_count(threads), half=half)
+        runner = make_backend(
+            chosen, graphs, thread_count(threads), half=half, fixed_shape=source.fixed_shape
+        )
         if source.spec.clip_len == 1:
             # Open an existing graph in a thread, while the caller reads the first picture. Make a
             # missing graph now, so that its errors are raised here.
@@ -323,6 +331,26 @@ def load(
     return Predictor(
         source.spec, origin, runner, size=size, trained=source.trained, weights=source.path
     )
+
+
+def _require_size(source: ModelSource, size: int | None) -> None:
+    """Raise ``UsageError`` if the graph of ``source`` is fixed to another size."""
+    hw = (source.fixed_shape or ())[-2:]
+    if size is not None and hw not in ((), (size, size)):
+        raise UsageError(f"--size {size}: {source.path} is fixed to {hw[0]}x{hw[1]} pixels")
+
+
+def drawn(
+    frame: Frame, style: "Style", *, threshold: float | None, clean: bool
+) -> NDArray[np.uint8]:
+    """Return the output pixels of a photo with saliency; see :meth:`Predictor.cut_out`."""
+    from sodcli.imaging.matte import UNCLEANED_TYPES
+    from sodcli.imaging.matte import clean as clean_matte
+
+    saliency = _saliency(frame)
+    if clean and style.kind not in UNCLEANED_TYPES:
+        saliency = clean_matte(saliency)
+    return style.render(replace(frame, saliency=saliency), threshold)
 
 
 def _frame_or_error(image: Picture) -> Frame | SodError | TypeError:
@@ -355,10 +383,14 @@ def _torch_backend(
 ) -> "TorchBackend":
     from sodcli.runtime.backends.torch_backend import TorchBackend
 
-    device = choose_device(request.device)
-    if threads is not None:
+    device, remark = choose_device(request.device), ""
+    if device.type == "cpu":
+        remark = use_free_cores(threads)
+    elif threads is not None:
         set_threads(threads)
-    return TorchBackend(source.build(), device, half=request.half, compiled=request.compiled)
+    return TorchBackend(
+        source.build(), device, half=request.half, compiled=request.compiled, remark=remark
+    )
 
 
 def prepared(frame: Frame, spec: ModelSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -15,9 +15,11 @@ from sodcli.process import switched_on
 from sodcli.registry import Registry, WeightsSpec
 from sodcli.text import did_you_mean, display_name, reason_of
 from sodcli.weights.lockfile import Lockfile
+from sodcli.weights.onnx_file import onnx_metadata
 
 _LENGTH: Final = 8  # bytes of the header length field at the start of a safetensors file
 _LONGEST: Final = 100_000_000  # largest header in bytes; the limit of the safetensors library
+GRAPH_SUFFIX: Final = ".onnx"
 
 
 def home() -> Path:
@@ -109,16 +111,19 @@ def by_hand(spec: WeightsSpec) -> str:
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
-    """Return the metadata of a safetensors file; empty for files of another kind.
+    """Return the metadata of a safetensors or ONNX file; empty for files of another kind.
 
     Raises:
         MissingError: If there is no such file.
-        WeightsError: If it cannot be read, or its header is damaged.
+        WeightsError: If it cannot be read, its header is damaged, or a file named ``.onnx`` is not
+            an ONNX file.
     """
     if not path.exists():
         raise MissingError(f"{path}: no such weights file")
     if not path.is_file():  # opening a FIFO would block
         raise WeightsError(f"{path}: not a file")
+    if path.suffix.lower() == GRAPH_SUFFIX:
+        return onnx_metadata(path)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "little")

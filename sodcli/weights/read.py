@@ -39,6 +39,7 @@ _PREFIXES: Final = (_PARALLEL, "model.", "net.", "network.")  # of training loop
 _EMA_PREFIXES: Final = tuple(f"{name}." for name in _EMA)
 _COUNTERS: Final = ("n_averaged", "num_updates", "decay")  # scalars stored with averaged weights
 _LFS: Final = b"version https://git-lfs"
+_ONNX: Final = b"\x08"  # the field ir_version
 _PAGES: Final = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _TORCH_MEMBERS: Final = ("data.pkl", "constants.pkl", "version")
 
@@ -151,6 +152,8 @@ def _what_it_is(head: bytes) -> str:
         return "a Git LFS pointer, not the weights themselves; run: git lfs pull"
     if head.lstrip().lower().startswith(_PAGES):
         return "a web page (HTML), not weights; the download went wrong"
+    if head.startswith(_ONNX):
+        return "an ONNX graph; sod infer and sod test run it, but it holds no network to build"
     return "not a weights file (.safetensors or a PyTorch state dict)"
 
 

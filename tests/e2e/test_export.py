@@ -1,18 +1,26 @@
 """``sod export``: files that other programs can use, or one line why not."""
 
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import sodcli
 from sodcli.errors import UsageError
 from sodcli.imaging.tensors import sigmoid
+from sodcli.models import build_model, input_shape
+from sodcli.models.pdc import reparameterise
+from sodcli.registry import default_registry
 from sodcli.runtime.onnx import export as export_file
 from sodcli.runtime.onnx import graph_file
-from tests.conftest import draw_photo
+from sodcli.runtime.onnx.trace import graph_of
+from tests.conftest import DATA, draw_photo
+from tests.graph_kit import ENGINES, engine
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
@@ -100,10 +108,6 @@ def test_eight_bits_need_pictures(sod, target, tmp_path):
 
 
 def test_a_film_model_is_fixed_to_its_clip(sod, target, tmp_path, registry):
-    from safetensors.torch import save_file
-
-    from sodcli.models import build_model
-
     path = tmp_path / "stdnet.safetensors"
     save_file(build_model(registry.model("stdnet")).state_dict(), path, {"model": "stdnet"})
     result = sod("export", path, "-o", target, "--clip", 3, "--size", 48, "--json")
@@ -125,6 +129,7 @@ def test_over_the_tolerance_nothing_is_written(sod, target, small_weights):
         (["sdnet", "-o", "x.pth"], "graphs are written as .onnx"),
         (["sdnet", "-o", "x.onnx", "--clip", "3"], "--clip is for film models"),
         (["sdnet", "-o", "x.onnx", "--half", "--int8", "."], "without --half"),
+        (["sdnet", "-o", "x.onnx", "--batch", "2"], "it needs --static"),
         (["sdnet", "-m", "minet", "-o", "x.onnx"], "is a model already"),
     ],
 )
@@ -156,6 +161,8 @@ def test_networks_without_maps_are_refused(registry):
     order = export_file.ExportSettings("raft-small", export_file.Path("x.onnx"))
     with pytest.raises(UsageError, match="makes no saliency maps"):
         export_file._check(registry.model("raft-small"), order, 64)
+    with pytest.raises(UsageError, match="--uint8 is for models of pictures"):
+        export_file._check(registry.model("stdnet"), replace(order, uint8=True), 64)
     with pytest.raises(UsageError, match="at least 32"):
         export_file._check(registry.model("sdnet"), order, 16)
 
@@ -164,3 +171,209 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(graph_file, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="run: pip install onnx"):
         graph_file.require_packages()
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory, _small_weights):
+    """Export the SDNet of the rule, once for each set of options; returns the file."""
+    made = {}
+
+    def make(**options):
+        key = tuple(sorted(options.items()))
+        if key not in made:
+            path = tmp_path_factory.mktemp("graph") / "net.onnx"
+            settings = export_file.ExportSettings(str(_small_weights), path, size=64, **options)
+            export_file.export_file(settings, default_registry())
+            made[key] = path
+        return made[key]
+
+    return make
+
+
+PHOTOS = [draw_photo(n, (60, 80))[0] for n in range(4)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"normalised": True}, {"static": True, "batch": 3, "normalised": True}], ids=str
+)
+@pytest.mark.parametrize("backend", ENGINES)
+def test_an_exported_file_loads_and_answers_like_its_weights(
+    export, options, backend, small_weights
+):
+    backend, path = engine(backend).name, export(**options)
+    ours = sodcli.load(weights=small_weights, backend="torch", device="cpu", size=64)
+    theirs = sodcli.load(weights=path, backend=backend)
+    assert (theirs.spec.name, theirs.size_hw, theirs.weights) == ("sdnet", (64, 64), path)
+    expected = list(ours.many(PHOTOS, batch=4))
+    assert max(one.max() for one in expected) > 0.1
+    for predictor in (theirs, pickle.loads(pickle.dumps(theirs))):
+        for one, other in zip(expected, predictor.many(PHOTOS, batch=4), strict=True):
+            assert np.abs(one - other).max() <= 1 / 255
+
+
+@pytest.mark.slow
+def test_a_film_model_loads_and_takes_shorter_clips(sod, target, tmp_path, registry):
+    from sodcli.frame import Frame
+    from sodcli.runtime.stream import saliency_stream
+
+    path = tmp_path / "stdnet.safetensors"
+    torch.manual_seed(0)
+    save_file(build_model(registry.model("stdnet")).state_dict(), path, {"model": "stdnet"})
+    result = sod("export", path, "-o", target, "--clip", 3, "--size", 48)
+    assert result.exit_code == 0, result.stderr
+    predictor = sodcli.load(weights=target)
+    assert predictor(PHOTOS[0]).shape == (60, 80)
+    frames = [Frame(photo, n, "") for n, photo in enumerate(PHOTOS)]
+    ours = sodcli.load(weights=path, size=48, backend="torch", device="cpu")
+    ours.spec = predictor.spec  # clips of three frames
+    for one, other in zip(
+        saliency_stream(ours, frames), saliency_stream(predictor, frames), strict=True
+    ):
+        assert np.abs(one.saliency - other.saliency).max() <= 1 / 255
+
+
+def test_infer_and_test_take_an_exported_file(sod, export, tmp_path):
+    path, photo = export(normalised=True), tmp_path / "set" / "images" / "a.png"
+    for folder in ("images", "masks"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        Image.fromarray(PHOTOS[0]).save(tmp_path / "set" / folder / "a.png")
+    result = sod("infer", photo, "-w", path, "-t", "map", "-o", tmp_path / "map.png")
+    assert result.exit_code == 0, result.stderr
+    assert ", onnx, model sdnet" in result.stderr or ", openvino, model sdnet" in result.stderr
+    result = sod("test", "--data", tmp_path / "set", "-w", path, "-o", tmp_path / "maps")
+    assert result.exit_code == 0, result.stderr
+    assert list((tmp_path / "maps").rglob("a.png"))
+
+
+def test_bytes_go_in_and_come_out(sod, export, small_weights):
+    path = export(uint8=True)
+    session = session_of(path)
+    assert (session.get_inputs()[0].type, session.get_inputs()[0].shape) == (
+        "tensor(uint8)",
+        ["N", "H", "W", 3],
+    )
+    (saliency,) = session.run(None, {"x": np.stack(PHOTOS[:2])})
+    assert (saliency.dtype, saliency.shape) == (np.uint8, (2, 60, 80))
+    predictor = sodcli.load(weights=small_weights, backend="torch", device="cpu")
+    predictor.size_hw = (60, 80)
+    for photo, one in zip(PHOTOS, saliency, strict=False):
+        assert np.abs(predictor(photo) * 255 - one).max() <= 1
+    result = sod("infer", DATA / "photo.jpg", "-w", path, "-o", path.with_suffix(".png"))
+    assert result.exit_code != 0
+    assert "takes and gives bytes, but sod needs logits; export it without --uint8" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lite", "sdnet-a", "stdnet", "rcrnet-image", "minet-vgg16"])
+def test_a_static_graph_computes_nothing_from_shapes(registry, name):
+    import onnx
+
+    spec = registry.model(name)
+    torch.manual_seed(0)
+    module = reparameterise(build_model(spec).eval())
+    shape = input_shape(spec, (96, 96), batch=2, clip=2)
+    data = graph_file.fold_constants(graph_of(spec, module, shape=shape))
+    graph = onnx.load_from_string(data)
+    onnx.checker.check_model(graph)
+    assert not {node.op_type for node in graph.graph.node} & {"Shape", "Cast", "If", "Loop"}
+    assert {node.domain for node in graph.graph.node} == {""}
+    x = torch.randn(shape)
+    with torch.inference_mode():
+        ours = sigmoid(module(x).logits.numpy())
+    for run in (_in_onnx, _in_openvino):
+        assert np.abs(sigmoid(run(data, x.numpy())) - ours).max() <= 1 / 255
+
+
+def _in_onnx(data, x):
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(
+        None, {"x": x}
+    )[0]
+
+
+def _in_openvino(data, x):
+    openvino = pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    compiled = openvino.Core().compile_model(data, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return compiled([x])[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "engine_"), [("lite", "AUTO"), ("sdnet", "CLASSIC")])
+def test_opencv_reads_a_static_graph(tmp_path, registry, name, engine_):
+    import cv2
+
+    target = tmp_path / "net.onnx"
+    settings = export_file.ExportSettings(name, target, size=96, static=True, normalised=True)
+    export_file.export_file(settings, registry)
+    network = cv2.dnn.readNetFromONNX(str(target), getattr(cv2.dnn, f"ENGINE_{engine_}"))
+    x = draw_photo(2, (96, 96))[0].transpose(2, 0, 1)[None] / np.float32(255)
+    network.setInput(x)
+    ours = sigmoid(session_of(target).run(None, {"x": x})[0])
+    assert np.abs(sigmoid(network.forward()) - ours).max() <= 1 / 255
+
+
+def foreign(path):
+    torch.onnx.export(
+        torch.nn.Conv2d(3, 1, 3), (torch.zeros(1, 3, 8, 8),), path, dynamo=False, verbose=False
+    )
+
+
+def with_nan(path):
+    import onnx
+
+    graph = onnx.load(path)
+    tensor = next(one for one in graph.graph.initializer if len(one.dims) == 4)
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values.flat[3] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(graph, path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (foreign, "not written by sod export: its metadata names no known model"),
+        (lambda path: path.write_text("no graph"), "not an ONNX file"),
+        (lambda path: path.write_bytes(b""), "not an ONNX file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:90_000]), "not an ONNX file, or damaged"),
+        (with_nan, "holds values that are not finite"),
+    ],
+    ids=["foreign", "text", "empty", "cut", "nan"],
+)
+@pytest.mark.parametrize("backend", ENGINES)
+def test_a_file_that_cannot_be_used_is_told_in_one_line(
+    sod, export, tmp_path, damage, text, backend
+):
+    path = tmp_path / "x.onnx"
+    path.write_bytes(export(normalised=True).read_bytes())
+    damage(path)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(PHOTOS[0]).save(photo)
+    result = sod("infer", photo, "-w", path, "--backend", engine(backend).name, "-q")
+    assert result.exit_code == 1
+    assert f"error: {path}: " in result.stderr
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "photo_rgba.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--backend", "torch"], "an ONNX graph runs on the CPU, by --backend onnx or openvino"),
+        (["--size", "96"], "is fixed to 64x64 pixels"),
+        (["-m", "lite"], "a graph of 'sdnet', not of 'lite'; add -m sdnet"),
+    ],
+)
+def test_options_that_a_graph_cannot_follow(sod, export, words, text):
+    path = export(static=True)
+    result = sod("infer", DATA / "photo.jpg", "-w", path, "-o", path.with_suffix(".png"), *words)
+    assert result.exit_code in (1, 2)
+    assert text in result.stderr
+
+
+def test_a_graph_is_no_start_for_other_commands(sod, export, tmp_path):
+    result = sod("reparam", export(static=True), "-o", tmp_path / "x.safetensors")
+    assert result.exit_code == 1
+    assert "an ONNX graph; sod infer and sod test run it" in result.stderr

@@ -153,7 +153,76 @@ def test_threads_come_from_the_option_then_the_environment(monkeypatch, given, c
     assert device.thread_count(count) == expected
 
 
-def test_threads_are_else_the_cores_of_this_process(monkeypatch):
+@pytest.fixture
+def cores(monkeypatch, tmp_path):
+    """Simulate a machine of eight cores, of which this process may use six; writes its files."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
-    assert device.thread_count() == 2
+    monkeypatch.setattr(device.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    for name in ("_GROUPS", "_OWN_GROUP", "_LOAD"):
+        monkeypatch.setattr(device, name, tmp_path / name)
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+def test_threads_are_else_the_cores_of_this_process(cores):
+    assert device.thread_count() == 6
+
+
+OLD = "_GROUPS/cpu/cpu.cfs_quota_us", "_GROUPS/cpu/cpu.cfs_period_us"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"_GROUPS/cpu.max": "150000 100000"}, 2),
+        ({"_GROUPS/cpu.max": "max 100000"}, 6),
+        ({"_GROUPS/cpu.max": "damaged"}, 6),
+        ({"_GROUPS/cpu.max": "1000 100000"}, 1),
+        ({"_GROUPS/a/b/cpu.max": "max 100000", "_GROUPS/a/cpu.max": "300000 100000"}, 3),
+        (dict(zip(OLD, ("-1", "100000"), strict=True)), 6),
+        (dict(zip(OLD, ("400000", "100000"), strict=True)), 4),
+    ],
+)
+def test_a_container_has_the_cores_of_its_quota(cores, files, expected):
+    cores({"_OWN_GROUP": "9:name=systemd:/\n0::/a/b\n", **files})
+    assert device.thread_count() == expected
+
+
+@pytest.fixture
+def torch_threads():
+    """Four threads, as a program that uses the API may have set them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "remark"),
+    [
+        ("0.1 0.2 0.3 1/200 77", 4, ""),
+        ("0.1 0.2 0.3 5/200 77", 4, ""),  # four cores are left
+        ("0.1 0.2 0.3 7/200 77", 2, ", 6 of 8 cores are busy"),
+        ("0.1 0.2 0.3 40/200 77", 1, ", 7 of 8 cores are busy"),
+        ("nothing", 4, ""),
+    ],
+)
+def test_torch_takes_the_cores_that_are_free(cores, torch_threads, load, threads, remark):
+    cores({"_OWN_GROUP": "0::/\n", "_LOAD": load})
+    assert device.use_free_cores(None) == remark
+    assert torch.get_num_threads() == threads
+    assert device.use_free_cores(3) == ""
+    assert torch.get_num_threads() == 3
+
+
+def test_the_device_line_says_that_cores_are_busy(cores, torch_threads, small_weights):
+    cores({"_OWN_GROUP": "0::/\n", "_LOAD": "9 9 9 99/200 77"})
+    predictor = sodcli.load(weights=small_weights, backend="torch", device="cpu")
+    assert predictor.backend.where == "cpu (1 thread), float32, torch, 7 of 8 cores are busy"

@@ -4,10 +4,13 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import sodcli
 from sodcli.errors import DeviceError, WeightsError
 from sodcli.frame import Frame
+from sodcli.models import build_model
 from sodcli.runtime.backends import graph_cache as graphs_module
 from sodcli.runtime.backends.engines import Engine
 from sodcli.runtime.backends.graph_backend import GraphBackend
@@ -15,6 +18,7 @@ from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, ship
 from sodcli.runtime.batching import batched
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.runtime.stream import picture_stream, saliency_stream
+from sodcli.weights.read import read_weights
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
 
@@ -104,10 +108,6 @@ def test_other_weights_have_another_graph(small_weights, registry, tmp_path):
 @pytest.mark.slow
 def test_clip_models_run_clip_by_clip_and_film_frames_as_a_whole(registry, tmp_path):
     backend = engine("onnx").name
-    from safetensors.torch import save_file
-
-    from sodcli.models import build_model
-
     path = tmp_path / "stdnet.safetensors"
     save_file(build_model(registry.model("stdnet")).state_dict(), path, {"model": "stdnet"})
     frames = [Frame(draw_photo(i, (40, 56))[0], i, "") for i in range(5)]
@@ -131,6 +131,30 @@ def test_damaged_weights_are_reported_when_the_graph_is_made(tmp_path, small_wei
     path.write_bytes(small_weights.read_bytes()[:5000])
     with pytest.raises(WeightsError, match=r"cut\.pth"):
         sodcli.load("sdnet", weights=path, backend=backend)(PHOTO)
+
+
+@pytest.mark.parametrize("name", ["torch", *ENGINES])
+def test_weights_that_are_not_finite_are_told_on_every_backend(small_weights, name):
+    """OpenVINO's clamps turn NaN into numbers, so that the answer alone does not show them."""
+    state = dict(read_weights(small_weights).state)
+    key = next(key for key, tensor in state.items() if tensor.ndim == 4)
+    state[key][0, 0, 0, 0] = torch.nan
+    torch.save(state, small_weights)
+    backend = name if name == "torch" else engine(name).name
+    with pytest.raises(WeightsError, match=f"{key} holds values that are"):
+        sodcli.load("sdnet", weights=small_weights, backend=backend, device="cpu")(PHOTO)
+
+
+@pytest.mark.parametrize("name", ["torch", *ENGINES])
+def test_weights_that_fold_to_nan_are_told_on_every_backend(tmp_path, registry, name):
+    module = build_model(registry.model("lite"))
+    norms = [one for one in module.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    norms[0].running_var.fill_(-1)
+    path = tmp_path / "lite.safetensors"
+    save_file(module.state_dict(), path, {"model": "lite"})
+    backend = name if name == "torch" else engine(name).name
+    with pytest.raises(WeightsError, match="folding gives values that are not finite"):
+        sodcli.load(weights=path, backend=backend, device="cpu")(PHOTO)
 
 
 class NoFiles:

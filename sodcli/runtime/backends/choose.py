@@ -1,6 +1,6 @@
 """Choose the backend for a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -99,12 +99,40 @@ def decide(
     return _fastest(request, graphs)
 
 
-def make_backend(name: str, graphs: "GraphSource", threads: int, *, half: bool) -> "GraphBackend":
-    """Return the backend ``onnx`` or ``openvino`` for the network of ``graphs``."""
+def decide_for_graph(request: BackendRequest, path: Path) -> str:
+    """Return the name of the backend for an exported graph; for ``auto`` the fastest installed.
+
+    Raises:
+        UsageError: If PyTorch or a GPU is requested, or no package that runs graphs is installed.
+    """
+    if request.backend == "torch" or request.compiled or request.device not in ("auto", "cpu"):
+        raise UsageError(f"{path}: an ONNX graph runs on the CPU, by --backend onnx or openvino")
+    if request.backend != "auto":
+        return request.backend
+    if request.half:
+        check_request(replace(request, backend="openvino"))
+        return "openvino"
+    if not any(map(installed, _PACKAGES)):
+        raise UsageError(f"{path}: to run an ONNX graph, pip install onnxruntime")
+    return _fastest_engine(request)
+
+
+def make_backend(
+    name: str,
+    graphs: "GraphSource",
+    threads: int,
+    *,
+    half: bool,
+    fixed_shape: tuple[int, ...] | None = None,
+) -> "GraphBackend":
+    """Return the backend ``onnx`` or ``openvino`` for the network of ``graphs``.
+
+    ``fixed_shape`` is the only input shape that the graph takes; ``None`` for any batch and size.
+    """
     from sodcli.runtime.backends.engines import make_engine
     from sodcli.runtime.backends.graph_backend import GraphBackend
 
-    return GraphBackend(graphs, make_engine(name, threads, half=half))
+    return GraphBackend(graphs, make_engine(name, threads, half=half), fixed_shape)
 
 
 def _has_graph(spec: ModelSpec, reparam: bool) -> bool:
@@ -114,13 +142,20 @@ def _has_graph(spec: ModelSpec, reparam: bool) -> bool:
 def _fastest(request: BackendRequest, graphs: Graphs) -> str:
     if request.half:
         return "openvino" if installed("openvino") and _has_bfloat16() else "torch"
-    known = [name for name in _PACKAGES if installed(name)]
-    pictures = _OPENVINO_PAYS if request.pictures is None else request.pictures
-    makes = pictures >= _MAKING_PAYS and find_spec("onnx") is not None
-    if not known or not (graphs.exist() or makes):
+    makes = _expected_pictures(request) >= _MAKING_PAYS and find_spec("onnx") is not None
+    if not any(map(installed, _PACKAGES)) or not (graphs.exist() or makes):
         return "torch"
-    many = pictures >= _OPENVINO_PAYS
-    return known[-1] if many else known[0]
+    return _fastest_engine(request)
+
+
+def _fastest_engine(request: BackendRequest) -> str:
+    """Return the faster of the installed engines, of which there is at least one."""
+    known = [name for name in _PACKAGES if installed(name)]
+    return known[-1] if _expected_pictures(request) >= _OPENVINO_PAYS else known[0]
+
+
+def _expected_pictures(request: BackendRequest) -> int:
+    return _OPENVINO_PAYS if request.pictures is None else request.pictures
 
 
 def _has_bfloat16() -> bool:

@@ -41,13 +41,21 @@ class GraphBackend(Backend):
 
     A graph is opened when it is first needed, or earlier by :meth:`open_now` or :meth:`open_ahead`.
     Open graphs are neither pickled nor used after a fork; the copy opens its own.
+
+    Args:
+        graphs: Provides the graphs.
+        engine: Opens them.
+        fixed_shape: The only input shape that the graph takes, such as ``(1, 3, 288, 288)``. Larger
+            batches are split, smaller ones and shorter clips filled up with their last item.
     """
 
     blends = True
 
-    def __init__(self, graphs: GraphSource, engine: Engine) -> None:
-        self._graphs, self._engine = graphs, engine
-        self.workers = engine.workers
+    def __init__(
+        self, graphs: GraphSource, engine: Engine, fixed_shape: tuple[int, ...] | None = None
+    ) -> None:
+        self._graphs, self._engine, self._fixed = graphs, engine, fixed_shape
+        self.workers = 1 if fixed_shape is not None and fixed_shape[0] > 1 else engine.workers
         precision = "bfloat16" if engine.half else "float32"
         self.where = f"{processor(engine.threads)}, {precision}, {engine.name}"
         self._reset()
@@ -59,7 +67,7 @@ class GraphBackend(Backend):
         _BACKENDS.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GraphBackend, (self._graphs, self._engine)
+        return GraphBackend, (self._graphs, self._engine, self._fixed)
 
     def open_now(self, *, many: bool = False) -> None:
         """Open the graph for pictures.
@@ -70,11 +78,11 @@ class GraphBackend(Backend):
         Raises:
             SodError: If the graph has to be made and that fails.
         """
-        self._open_once(self._key("plain", None, many))
+        self._open_once(self._key("plain", self._fixed, many))
 
     def open_ahead(self, *, many: bool = False) -> None:
         """Open the graph for pictures in a thread; :meth:`run` waits for it."""
-        key = self._key("plain", None, many)
+        key = self._key("plain", self._fixed, many)
         pool = ThreadPoolExecutor(1, "graph")
         self._ahead[key] = pool.submit(self._opened, key)
         pool.shutdown(wait=False)
@@ -85,10 +93,20 @@ class GraphBackend(Backend):
 
     def run(self, batch: Array) -> Array:
         """See :class:`Backend`; clips are processed one by one."""
+        if self._fixed is not None:
+            size = self._fixed[0]
+            parts = (batch[start : start + size] for start in range(0, len(batch), size))
+            return np.concatenate([self._fitted(part) for part in parts])
         if batch.ndim < _CLIP_AXES:
             return self._answer("plain", None, [batch])
         shape = (1, *batch.shape[1:])
         return np.concatenate([self._answer("plain", shape, [clip[None]]) for clip in batch])
+
+    def _fitted(self, part: Array) -> Array:
+        """Run the graph of fixed shape on a batch that is not larger."""
+        pad = [(0, most - side) for most, side in zip(self._fixed or (), part.shape, strict=True)]
+        answer = self._answer("plain", self._fixed, [np.pad(part, pad, "edge")])
+        return answer[tuple(slice(side) for side in (*part.shape[:-3], 1, *part.shape[-2:]))]
 
     def blend(self, large: Array, small: Array) -> Array:
         """See :class:`Backend`."""

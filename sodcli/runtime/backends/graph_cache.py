@@ -12,6 +12,7 @@ from sodcli import __version__
 from sodcli.errors import SinkError, UsageError, WeightsError
 from sodcli.runtime.model_source import ModelSource
 from sodcli.weights import cache
+from sodcli.weights.onnx_file import require_finite
 
 T = TypeVar("T")
 _DIGEST_LENGTH: Final = 16  # characters of the weights' digest in a file name
@@ -40,7 +41,7 @@ def shipped(source: ModelSource) -> Path | None:
 
 
 class Graphs:
-    """Finds the graphs of one network and makes missing ones.
+    """Finds the graphs of one network and makes missing ones; an exported file is its own graph.
 
     Args:
         source: The network.
@@ -55,6 +56,8 @@ class Graphs:
 
     def exist(self) -> bool:
         """Return True if the graph for pictures exists."""
+        if self._source.is_graph:
+            return True
         return shipped(self._source) is not None or self._path("plain", None).is_file()
 
     def opened(self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], T]) -> T:
@@ -68,8 +71,10 @@ class Graphs:
 
         Raises:
             UsageError: If the graph has to be made and the package onnx is not installed.
-            WeightsError: If the weights are damaged, or the graph that ships with the package is.
+            WeightsError: If the weights are damaged, or a graph that cannot be made again is.
         """
+        if self._source.is_graph:
+            return self._exported(open_graph)
         ready = shipped(self._source) if kind == "plain" and shape is None else None
         path = ready or self._path(kind, shape)
         if not path.is_file():
@@ -82,6 +87,14 @@ class Graphs:
         with suppress(OSError):
             path.unlink()
         return self._make(kind, shape, open_graph)
+
+    def _exported(self, open_graph: Callable[[Path], T]) -> T:
+        path = self._source.path
+        require_finite(path)
+        try:
+            return open_graph(path)
+        except GraphError as error:
+            raise WeightsError(f"{path}: damaged ONNX file") from error
 
     def _path(self, kind: str, shape: Sequence[int] | None) -> Path:
         source = self._source

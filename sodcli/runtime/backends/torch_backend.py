@@ -22,13 +22,20 @@ class TorchBackend(Backend):
         device: The device to run it on.
         half: Compute in bfloat16 with PyTorch's autocast.
         compiled: Compile the network with ``torch.compile``; the first call is then slow.
+        remark: The end of ``where``.
 
     Attributes:
         module: The network, on the device.
     """
 
     def __init__(
-        self, module: nn.Module, device: torch.device, *, half: bool, compiled: bool = False
+        self,
+        module: nn.Module,
+        device: torch.device,
+        *,
+        half: bool,
+        compiled: bool = False,
+        remark: str = "",
     ) -> None:
         self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._half, self._compiled = device, half, compiled
@@ -38,10 +45,11 @@ class TorchBackend(Backend):
         self._threads = torch.get_num_threads()
         parallel = device.type == "cpu" and not compiled
         self.workers = min(MAX_WORKERS, self._threads) if parallel else 1
-        self.where = f"{describe_device(device, half)}, torch{' compiled' if compiled else ''}"
+        engine = f"torch{' compiled' if compiled else ''}"
+        self.where, self._remark = f"{describe_device(device, half)}, {engine}{remark}", remark
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.module, self._device, self._half, self._compiled)
+        return _rebuild, (self.module, self._device, self._half, self._compiled, self._remark)
 
     def run(self, batch: Array) -> Array:
         """See :class:`Backend`."""
@@ -99,9 +107,11 @@ class TorchBackend(Backend):
             ) from error
 
 
-def _rebuild(module: nn.Module, device: torch.device, half: bool, compiled: bool) -> TorchBackend:
+def _rebuild(
+    module: nn.Module, device: torch.device, half: bool, compiled: bool, remark: str
+) -> TorchBackend:
     """Return a backend from its pickled arguments."""
-    return TorchBackend(module, device, half=half, compiled=compiled)
+    return TorchBackend(module, device, half=half, compiled=compiled, remark=remark)
 
 
 def _to_array(logits: Tensor) -> Array:

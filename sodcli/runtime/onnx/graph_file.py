@@ -33,12 +33,14 @@ def require_packages() -> None:
 
 
 def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
-    """Return an ONNX file with ``about`` as metadata and its output declared as one channel."""
+    """Return an ONNX file with ``about`` as metadata and its logits declared as one channel."""
     import onnx
 
     model = onnx.load_from_string(data)
-    channels = model.graph.output[0].type.tensor_type.shape.dim[-3]
-    channels.dim_value = 1  # the exporter cannot infer it through a resize
+    output = model.graph.output[0]
+    if output.name == "logits":
+        channels = output.type.tensor_type.shape.dim[-3]
+        channels.dim_value = 1  # the exporter cannot infer it through a resize
     onnx.helper.set_model_props(model, dict(about))
     return bytes(model.SerializeToString())
 
@@ -77,6 +79,29 @@ def compact(data: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def fold_constants(data: bytes) -> bytes:
+    """Return a graph of fixed shape with all that depends on shapes only computed beforehand.
+
+    ONNX Runtime's basic optimisations do it; they use standard operators only.
+    """
+    import onnx
+    import onnxruntime
+
+    before = onnx.load_from_string(data)
+    with tempfile.TemporaryDirectory(prefix="sod-static-") as folder:
+        path = Path(folder, "static.onnx")
+        options = onnxruntime.SessionOptions()
+        level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.graph_optimization_level, options.optimized_model_filepath = level, str(path)
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(path)
+    model.ir_version = before.ir_version  # older readers refuse the current one
+    del model.opset_import[:]  # ONNX Runtime lists all its own operator sets
+    model.opset_import.extend(before.opset_import)
+    return bytes(model.SerializeToString())
+
+
 def to_half(data: bytes) -> bytes:
     """Return the graph computing in float16; its input and output stay float32."""
     import onnx
@@ -90,7 +115,7 @@ def calibration_pictures(folder: Path, spec: ModelSpec, side: int) -> list[Array
     """Return the network's input for up to 100 photos, evenly spaced among those in a folder.
 
     Returns:
-        ``(1, 3, side, side)`` float32 each, normalised.
+        ``(1, 3, side, side)`` float32 each, normalised with the mean and deviation of ``spec``.
 
     Raises:
         SourceError: If the folder contains no pictures, or a picture cannot be read.

@@ -19,6 +19,7 @@ OPSET: Final = 17
 _TRACED_HW: Final = (67, 71)
 _SMALL_HW: Final = (96, 96)
 _ANY: Final = {0: "N", 2: "H", 3: "W"}
+_ANY_BYTES: Final = {0: "N", 1: "H", 2: "W"}
 
 
 class Plain(nn.Module):
@@ -32,6 +33,30 @@ class Plain(nn.Module):
         """Return the logits for any model's input."""
         logits: Tensor = self.network(x).logits
         return logits
+
+
+class Normalised(nn.Module):
+    """A network that takes RGB in ``[0, 1]`` and normalises it itself."""
+
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.mean = nn.Buffer(torch.tensor(spec.mean)[:, None, None])
+        self.std = nn.Buffer(torch.tensor(spec.std)[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits for any model's input."""
+        logits: Tensor = self.network((x - self.mean) / self.std).logits
+        return logits
+
+
+class Bytes(Normalised):
+    """A network that takes RGB in bytes and gives saliency maps in bytes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, H, W, 3)`` uint8 to ``(N, H, W)`` uint8."""
+        logits = super().forward(x.permute(0, 3, 1, 2).float() / 255)
+        return (logits[:, 0].sigmoid() * 255).round().to(torch.uint8)
 
 
 class Blended(nn.Module):
@@ -66,31 +91,48 @@ def graph_of(
     Args:
         spec: Its entry in models.toml.
         module: The network, in eval mode, on the CPU, preferably folded.
-        kind: ``"plain"``, or ``"blended"`` for InSPyReNet's pyramid blending of two inputs.
+        kind: ``"plain"``; ``"normalised"`` (see :class:`Normalised`); ``"bytes"`` (see
+            :class:`Bytes`; the output is called ``saliency``); or ``"blended"`` for InSPyReNet's
+            pyramid blending of two inputs.
         shape: The fixed shape of the input; ``None`` for any batch and size (image models only).
     """
-    shapes = [shape or (2, 3, *_TRACED_HW)]
+    inputs = [_traced_input(kind, shape or (2, 3, *_TRACED_HW))]
     if kind == "blended":
-        shapes.append((2, 3, *_SMALL_HW))
-    names = ["x", "x_lr"][: len(shapes)]
-    wrapped = Blended(module) if kind == "blended" else Plain(module)
-    axes = {} if shape is not None else dict.fromkeys((*names, "logits"), _ANY)
+        inputs.append(_traced_input(kind, (2, 3, *_SMALL_HW)))
+    names = ["x", "x_lr"][: len(inputs)]
+    output = "saliency" if kind == "bytes" else "logits"
+    wrapped = wrap(kind, spec, module)
+    any_size = _ANY_BYTES if kind == "bytes" else _ANY
+    axes = {} if shape is not None else dict.fromkeys((*names, output), any_size)
     if "x_lr" in axes:
         axes["x_lr"] = {0: "N", 2: "H_lr", 3: "W_lr"}
     buffer = io.BytesIO()
-    inputs = tuple(torch.randn(one, generator=torch.Generator().manual_seed(0)) for one in shapes)
     with _no_warnings(), numeric_padding(wrapped), torch.no_grad():
         torch.onnx.export(
             wrapped.eval(),
-            inputs,
+            tuple(inputs),
             buffer,  # type: ignore[arg-type]
             input_names=names,
-            output_names=["logits"],
+            output_names=[output],
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,  # the newer exporter takes minutes instead of seconds
         )
     return buffer.getvalue()
+
+
+def wrap(kind: str, spec: ModelSpec, module: nn.Module) -> nn.Module:
+    """Return the module that a graph of ``kind`` (see :func:`graph_of`) computes."""
+    if kind == "blended":
+        return Blended(module)
+    if kind == "plain":
+        return Plain(module)
+    return (Bytes if kind == "bytes" else Normalised)(module, spec).eval()
+
+
+def _traced_input(kind: str, shape: Sequence[int]) -> Tensor:
+    x = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))
+    return x.movedim(1, -1).to(torch.uint8) if kind == "bytes" else x
 
 
 @contextmanager

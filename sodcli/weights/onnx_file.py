@@ -1,0 +1,129 @@
+"""Read the metadata and the constants of ONNX files; the package onnx is not needed.
+
+An ONNX file is a protobuf message of the type ``ModelProto`` (onnx.proto). Fields that are not
+named below are skipped.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sodcli.errors import WeightsError
+from sodcli.files import read_regular
+from sodcli.text import reason_of
+
+_GRAPH, _METADATA = 7, 14  # fields of ModelProto
+_KEY, _VALUE = 1, 2  # StringStringEntryProto
+_NODE, _INITIALIZER = 1, 5  # GraphProto
+_ATTRIBUTE, _TENSOR = 5, 5  # NodeProto; AttributeProto
+_TYPE, _FLOATS, _NAME, _RAW, _DOUBLES = 2, 4, 8, 9, 10  # TensorProto
+_FLOAT_TYPES: Final = {1: np.float32, 10: np.float16, 11: np.float64}  # TensorProto.DataType
+_MOST_BYTES: Final = 2**31  # protobuf's own limit
+_VARINT_BYTES: Final = 10
+_FIXED_BYTES: Final = {1: 8, 5: 4}  # by wire type
+_NONE: Final = memoryview(b"")
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of an ONNX file.
+
+    Raises:
+        WeightsError: If it cannot be read or is not an ONNX file.
+    """
+    fields = _read(path)
+    if all(number != _GRAPH for number, _ in fields):
+        raise WeightsError(f"{path}: not an ONNX file")
+    try:
+        entries = [dict(_fields(value)) for number, value in fields if number == _METADATA]
+    except ValueError as error:
+        raise WeightsError(f"{path}: damaged ONNX file") from error
+    return {_text(one.get(_KEY, _NONE)): _text(one.get(_VALUE, _NONE)) for one in entries}
+
+
+def require_finite(path: Path) -> None:
+    """Check the weights of an ONNX file: engines may turn NaN into a number while they compute.
+
+    Raises:
+        WeightsError: If a weight is NaN or infinite, or the file is not an ONNX file.
+    """
+    try:
+        tensors = [one for number, graph in _read(path) if number == _GRAPH for one in _of(graph)]
+        damaged = next((name for name, data in map(_values, tensors) if not _finite(data)), None)
+    except ValueError as error:
+        raise WeightsError(f"{path}: damaged ONNX file") from error
+    if damaged is not None:
+        raise WeightsError(f"{path}: {damaged} holds values that are not finite (NaN or infinity)")
+
+
+def _of(graph: memoryview) -> Iterator[memoryview]:
+    """Yield the tensors of a graph: initialisers, and those of Constant nodes."""
+    for number, value in _fields(graph):
+        if number == _INITIALIZER:
+            yield value
+        elif number == _NODE:
+            for attribute in (one for kind, one in _fields(value) if kind == _ATTRIBUTE):
+                yield from (one for kind, one in _fields(attribute) if kind == _TENSOR)
+
+
+def _values(tensor: memoryview) -> tuple[str, NDArray[Any]]:
+    """Return the name of a tensor and its values; none if they are not floating point."""
+    parts = dict(_fields(tensor))
+    dtype = _FLOAT_TYPES.get(int.from_bytes(parts.get(_TYPE, _NONE), "little"))
+    data = next((parts[field] for field in (_RAW, _FLOATS, _DOUBLES) if field in parts), _NONE)
+    values = np.frombuffer(data if dtype else _NONE, dtype or np.float32)
+    return _text(parts.get(_NAME, _NONE)), values
+
+
+def _finite(values: NDArray[Any]) -> bool:
+    return bool(np.isfinite(values).all())
+
+
+def _read(path: Path) -> list[tuple[int, memoryview]]:
+    try:
+        return list(_fields(memoryview(read_regular(path, _MOST_BYTES))))
+    except OSError as error:
+        raise WeightsError(f"{path}: {reason_of(error).lower()}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: not an ONNX file, or damaged") from error
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the number and the bytes of each field; integers as little-endian bytes.
+
+    Raises:
+        ValueError: If this is not a protobuf message.
+    """
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, place = _varint(message, place)
+            yield number, memoryview(value.to_bytes(_VARINT_BYTES, "little"))
+            continue
+        length = _FIXED_BYTES.get(wire, 0)
+        if wire == 2:
+            length, place = _varint(message, place)
+        elif not length:
+            raise ValueError(f"no such wire type: {wire}")
+        if length > len(message) - place:
+            raise ValueError("ends within a field")
+        yield number, message[place : place + length]
+        place += length
+
+
+def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    """Return the number at ``place`` and the place after it."""
+    value = 0
+    for step, byte in enumerate(message[place : place + _VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * step
+        if byte < 0x80:
+            return value, place + step + 1
+    raise ValueError("ends within a number")
+
+
+def _text(data: memoryview) -> str:
+    return bytes(data).decode("utf-8", "replace")
