@@ -97,7 +97,7 @@ def export(
 
     Image models take any number of pictures of any size, film models one clip of a fixed shape;
     --static fixes both. Files without --uint8 can be used with -w.
-    The file's maps are compared with PyTorch's on random input (with --int8 on the photos). The
+    The file's maps are compared with PyTorch's on drawn pictures (with --int8 on the photos). The
     difference is printed, and nothing is written if it exceeds --tol.
 
     [bold]sod export sdnet -o sdnet.onnx[/]

@@ -112,7 +112,8 @@ class Dies(CutOut):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(batch)
 
-ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
+# two for the workers, one that reads
+ray.init(num_cpus=3, include_dashboard=False, logging_level="error")
 photos = ray.data.read_binary_files(str(folder), include_paths=True, file_extensions=["png"])
 settings = {"size": 64, "backend": "onnx"}
 cut = photos.repartition(6).map_batches(

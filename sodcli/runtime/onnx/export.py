@@ -90,7 +90,7 @@ class Exported:
         model: Name of the model.
         target: The file that was written.
         difference: Absolute difference between the graph's maps and PyTorch's: the largest on
-            random input, or for ``int8`` the mean on the photos.
+            pictures drawn by code, or for ``int8`` the mean on the photos.
         size: Size of the file in bytes.
         shape: Shape of the input; letters stand for dynamic axes.
     """
