@@ -66,7 +66,10 @@ def _plan(source: int | str, settings: "InferSettings") -> "Job | None":
 
     alpha = settings.styles[0].alpha
     picture_suffix(settings.form, films_only=True, alpha=alpha)  # a camera gives no pictures
-    return None if settings.out is None else plan_recording(live_name(source), settings)
+    job = None if settings.out is None else plan_recording(live_name(source), settings)
+    if job is not None and job.target is None:
+        ui.check_stdout("film", as_json=settings.json)
+    return job
 
 
 def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
@@ -164,5 +167,5 @@ def _report(
             "fps": round(meter.mean, 2),
         }
         ui.print_json({**about, "results": [row]})
-    elif output:
+    elif output and recording is not None and recording.target is not None:
         ui.print_line(output)

@@ -80,20 +80,15 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
 
 def _plan(settings: "InferSettings") -> "list[Job]":
     from sodcli.io.sinks import plan_outputs
-    from sodcli.io.sources import find_inputs
+    from sodcli.io.sources import find_inputs, look_at_stdin
 
     warn = None if settings.quiet or rank() > 0 else ui.warn
     inputs = find_inputs(
         settings.sources, recursive=settings.recursive, out=settings.out, warn=warn
     )
-    jobs = plan_outputs(inputs, settings)
+    jobs = plan_outputs(look_at_stdin(inputs), settings)
     if any(job.target is None for job in jobs):
-        if settings.json:
-            raise UsageError(
-                "the picture and --json cannot both go to standard output; name a file: -o FILE"
-            )
-        if ui.on_screen():
-            raise UsageError("the picture cannot go to the screen; name a file: -o FILE")
+        ui.check_stdout(jobs[0].input.kind, as_json=settings.json)
     _check_photo_options(jobs, settings)
     return jobs
 

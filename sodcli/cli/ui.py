@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from sodcli.errors import SinkError
+from sodcli.errors import SinkError, UsageError
 from sodcli.text import reason_of
 
 _LINE_S: Final = 60.0  # between two lines about long work
@@ -53,6 +53,20 @@ def note(text: str, *, quiet: bool = False) -> None:
 def on_screen() -> bool:
     """Return True if stdout is a screen, not a file or a pipe."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def check_stdout(what: str, *, as_json: bool) -> None:
+    """Check that a picture or film can go to stdout.
+
+    Raises:
+        UsageError: If it is a screen, or the JSON document goes there.
+    """
+    if as_json:
+        raise UsageError(
+            f"the {what} and --json cannot both go to standard output; name a file: -o FILE"
+        )
+    if on_screen():
+        raise UsageError(f"the {what} cannot go to the screen; name a file: -o FILE")
 
 
 def print_line(text: str) -> None:

@@ -1,26 +1,31 @@
 """The film loop of ``sod infer``: decode, predict and encode in parallel, in bounded memory."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
+from sodcli.files import temporary_folder
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import Pixels
 from sodcli.infer.photos import Outcome, Report
+from sodcli.io.films.formats import PIPED_SUFFIX
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.read import FilmReader, loop_film
 from sodcli.io.films.sequence import USUAL_RATE, SequenceReader
 from sodcli.io.films.write import FilmWriter
+from sodcli.io.pipe import STDIN, Pipe
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
+from sodcli.text import reason_of
 
 _WAITING_BYTES: Final = 2**26  # most memory of the frames queued between two stages
 _MOST_WAITING: Final = 16
@@ -91,19 +96,27 @@ def infer_films(
         KeyboardInterrupt: On Ctrl-C; the frames processed so far are kept in the output.
     """
     outcomes: list[Outcome] = []
-    for job in jobs:
-        outcome = _outcome(job, predictor, settings, watcher)
-        outcomes.append(outcome)
-        watcher.report(outcome)
-        if settings.fail_fast and outcome.status == "failed":
-            break
+    with ExitStack() as stack:
+        for job in jobs:
+            outcome = _outcome(job, predictor, settings, watcher, stack)
+            outcomes.append(outcome)
+            watcher.report(outcome)
+            if settings.fail_fast and outcome.status == "failed":
+                break
     return outcomes
 
 
-def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: Watcher) -> Outcome:
+def _outcome(
+    job: Job,
+    predictor: Predictor,
+    settings: InferSettings,
+    watcher: Watcher,
+    stack: ExitStack,
+) -> Outcome:
+    """Process one film; ``stack`` holds what lasts until the end of the run."""
     start = time.perf_counter()
     try:
-        reader = _reader(job, settings)
+        reader = _reader(job, settings, stack)
         if reader.info.colour.hdr:
             watcher.note(f"{job.source}: HDR ({reader.info.colour.hdr}), tone-mapped to SDR")
         sink = _film(reader, job, predictor, settings, watcher)
@@ -112,7 +125,7 @@ def _outcome(job: Job, predictor: Predictor, settings: InferSettings, watcher: W
     took = time.perf_counter() - start
     warning = reader.damage or sink.damage
     if isinstance(sink, FilmWriter) and sink.lost:
-        container = Path(job.output).suffix
+        container = job.target.suffix if job.target else PIPED_SUFFIX
         watcher.note(f"{job.output}: {container} does not keep {' and '.join(sink.lost)}")
     return FilmOutcome(job, "done", frames=sink.frames, took_s=took, warning=warning)
 
@@ -162,18 +175,23 @@ def _film(
     return sink
 
 
-def _reader(job: Job, settings: InferSettings) -> FilmReader | SequenceReader:
-    if job.input.pictures:
+def _reader(job: Job, settings: InferSettings, stack: ExitStack) -> FilmReader | SequenceReader:
+    piped = job.input.piped
+    if job.input.pictures or job.input.in_series:
         return SequenceReader(
-            job.input.pictures,
+            job.input.pictures or cast(Pipe, piped),
             rate=settings.rate or USUAL_RATE,
             start_s=settings.start_s,
             lasts_s=settings.duration_s,
             frames=settings.frames,
+            any_size=job.frames,
             max_pixels=settings.max_pixels,
         )
+    if piped is not None and piped.film is None:
+        piped.save_film(stack.enter_context(_scratch_folder()))
     return FilmReader(
-        cast(Path, job.input.path),
+        cast(Path, job.input.path or (piped and piped.film)),
+        name=None if job.input.path else STDIN,
         start_s=settings.start_s,
         lasts_s=settings.duration_s,
         frames=settings.frames,
@@ -184,20 +202,37 @@ def _reader(job: Job, settings: InferSettings) -> FilmReader | SequenceReader:
 def _sink(
     reader: FilmReader | SequenceReader, job: Job, settings: InferSettings
 ) -> FilmWriter | FrameFolder:
-    target = cast(Path, job.target)
     if job.frames:
-        return FrameFolder(target, rate=reader.rate, compress=settings.compress)
+        return FrameFolder(
+            job.target,
+            rate=reader.rate,
+            compress=settings.compress,
+            quality=settings.quality,
+            piped=job.piped,
+        )
+    film = reader.path if isinstance(reader, FilmReader) else None
     return FilmWriter(
-        target,
+        job.target,
         size_wh=reader.info.size_wh,
         rate=reader.rate,
         alpha=job.style.alpha,
         codec=settings.codec,
         quality=settings.quality,
-        sound=settings.sound or (reader.path if settings.audio and reader.info.sound else None),
-        original=reader.path if isinstance(reader, FilmReader) else None,
+        sound=settings.sound or (film if settings.audio and reader.info.sound else None),
+        original=film,
         start_s=settings.start_s,
+        lasts_s=None if reader.expected is None else float(reader.expected / reader.rate),
     )
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """Yield a temporary folder of the system, for a film from standard input."""
+    try:
+        with temporary_folder(Path(tempfile.gettempdir()), STDIN) as folder:
+            yield folder
+    except OSError as error:
+        raise SourceError(f"{STDIN}: no temporary folder: {reason_of(error)}") from error
 
 
 def _style_source(

@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,8 @@ class Recording:
     fails, or on Ctrl-C while it is being completed.
 
     Attributes:
-        output: Path of the film, or of the folder of its frames, as text for messages.
+        target: The film, or the folder of its frames; ``None`` for standard output.
+        output: The same as text for messages.
         frames: Number of pictures in the completed film.
         seconds: Duration of the completed film.
         done: Whether the film is complete.
@@ -70,6 +71,7 @@ class Recording:
             rate: The camera's frames per second; the last picture is shown for one such frame.
             codec: A value of ``--codec``.
         """
+        self.target = job.target
         self.output, self.frames, self.seconds, self.done = job.output, 0, 0.0, False
         self._job, self._rate, self._codec = job, rate, codec
         self._box: Newest[_Shot] = Newest(_AHEAD)
@@ -126,9 +128,10 @@ class Recording:
         self.frames, self.seconds, self.done = film.frames, film.seconds, True
 
     def _sink(self, pixels: NDArray[np.uint8]) -> FilmWriter | FrameFolder:
-        target = cast(Path, self._job.target)
         if self._job.frames:
-            return FrameFolder(target, rate=self._rate)
+            return FrameFolder(self.target, rate=self._rate)
         height, width, *channels = pixels.shape
         alpha, size_wh = channels == [4], (width, height)
-        return FilmWriter(target, size_wh=size_wh, rate=self._rate, alpha=alpha, codec=self._codec)
+        return FilmWriter(
+            self.target, size_wh=size_wh, rate=self._rate, alpha=alpha, codec=self._codec
+        )

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
@@ -203,7 +203,8 @@ Kind = Literal["picture", "film"]
 _FILM_HEADS: Final = re.compile(
     rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, animated AVIF; not HEIC, CR3
     rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
-    rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01\xba|\x30\x26\xb2\x75",
+    rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01[\xb3\xba]|\x30\x26\xb2\x75"
+    rb"|YUV4MPEG2 |DKIF|nut/multimedia|\x06\x0e\x2b\x34",
     re.DOTALL,
 )
 _APNG: Final = re.compile(rb"\x89PNG\r\n\x1a\n.*acTL", re.DOTALL)
@@ -216,10 +217,10 @@ def kind_of(path: Path) -> Kind:
     frame, APNGs, animated WebPs and animated AVIFs are films.
     """
     head = _head(path)
-    if _FILM_HEADS.match(head) or _APNG.match(head) or _moving_webp(head):
+    if is_film_head(head):
         return "film"
     if head.startswith(b"GIF8"):
-        return "film" if _moves(path) else "picture"
+        return "film" if is_animated_gif(path) else "picture"
     by_name: Kind = "film" if path.suffix.lower() in FILM_SUFFIXES else "picture"
     try:
         reader_of(head, path.name)
@@ -228,8 +229,10 @@ def kind_of(path: Path) -> Kind:
     return "picture"
 
 
-def _moving_webp(head: bytes) -> bool:
-    return head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
+def is_film_head(head: bytes) -> bool:
+    """Return True if a file with these first ``HEAD_BYTES`` bytes is a film, but for GIF."""
+    moving_webp = head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
+    return moving_webp or bool(_FILM_HEADS.match(head) or _APNG.match(head))
 
 
 def _head(path: Path) -> bytes:
@@ -242,9 +245,10 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _moves(path: Path) -> bool:
+def is_animated_gif(file: Path | BinaryIO) -> bool:
+    """Return True if a GIF has more than one frame."""
     try:
-        with GifImageFile(path) as image:
+        with GifImageFile(file) as image:
             return bool(image.is_animated)
     except (*DAMAGE, Image.DecompressionBombError):
         return False

@@ -1,7 +1,6 @@
 """Choose the target of each result, and write pictures."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.errors import SinkError, UsageError
+from sodcli.errors import UsageError
 from sodcli.files import write_whole
-from sodcli.io.films.formats import FRAMES, choose_codec, is_film_format, usual_suffix
+from sodcli.io.films.formats import (
+    FRAMES,
+    PIPED_SUFFIX,
+    choose_codec,
+    is_film_format,
+    usual_suffix,
+)
 from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
 from sodcli.io.pictures.read import read_software
+from sodcli.io.pipe import write_stdout
 from sodcli.io.settings import RGBA, InferSettings, Style
 from sodcli.io.sources import Input
-from sodcli.text import display_name, reason_of
+from sodcli.text import display_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,8 @@ class Job:
         input: The picture or film.
         target: The file, or the folder of a film's frames; ``None`` for standard output.
         style: The appearance of the result.
-        frames: Whether ``target`` is a folder of frames.
-        piped: The format of a picture on standard output, as a suffix.
+        frames: Whether ``target`` is a folder of frames, or standard output takes them one by one.
+        piped: The format of pictures on standard output, as a suffix.
     """
 
     input: Input
@@ -80,7 +86,8 @@ def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
     ``settings.out`` may be a file, for a single result; a folder, if it exists, ends in a separator
     or receives several results; or ``-`` for standard output. With ``None``, results go beside
     their inputs, and the result of standard input goes to standard output. If a single film with
-    transparency goes to a folder and no codec is given, its frames are written there as PNG.
+    transparency goes to a folder and no codec is given, its frames are written there as PNG; those
+    of pictures on standard input always are. On standard output a film is Matroska.
 
     Args:
         inputs: From ``find_inputs``.
@@ -117,13 +124,14 @@ def _as_sequence(inputs: Sequence[Input], out: str | None) -> Sequence[Input]:
 def _plan_style(inputs: Sequence[Input], style: Style, settings: InferSettings) -> list[Job]:
     out, codec = settings.out, settings.codec
     results = len(inputs) * len(settings.styles)
-    films_only = all(item.kind == "film" for item in inputs)
+    piped = out == "-" or (out is None and any(item.path is None for item in inputs))
+    films_only = all(item.kind == "film" and not (piped and item.in_series) for item in inputs)
     suffix = picture_suffix(settings.form, films_only=films_only, alpha=style.alpha)
-    if out == "-" or (out is None and any(item.path is None for item in inputs)):
+    if any(item.in_series for item in inputs):
+        _require_one(len(settings.styles), "a series of pictures on standard input")
+    if piped:
         _require_one(results, "standard output")
-        if inputs[0].kind == "film":
-            raise UsageError("a film cannot go to standard output; use -o FILE")
-        return [Job(inputs[0], None, style, piped=suffix)]
+        return [_plan_piped(inputs[0], style, codec, suffix)]
     frames = codec == FRAMES
     if out is not None and _means_file(out, inputs):
         _require_one(results, display_name(out))
@@ -141,6 +149,13 @@ def _plan_style(inputs: Sequence[Input], style: Style, settings: InferSettings) 
     for job in jobs:
         _check_job(job, codec, settings.form and suffix)
     return jobs
+
+
+def _plan_piped(item: Input, style: Style, codec: str, suffix: str) -> Job:
+    frames = item.kind == "film" and (codec == FRAMES or (item.in_series and codec == "auto"))
+    if item.kind == "film" and not frames:
+        choose_codec("standard output", PIPED_SUFFIX, alpha=style.alpha, wanted=codec)
+    return Job(item, None, style, frames, suffix)
 
 
 def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | None = None) -> None:
@@ -173,11 +188,7 @@ def put_picture(data: bytes, target: Path | None) -> None:
     if target is not None:
         write_whole(target, data)
         return
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
+    write_stdout(data)
 
 
 def _check_job(job: Job, codec: str, wanted: str | None) -> None:
@@ -212,7 +223,7 @@ def _means_file(out: str, inputs: Sequence[Input]) -> bool:
 def _means_frames(item: Input, style: Style, codec: str) -> bool:
     """Return True if the folder of ``--out`` receives the frames of the only film."""
     film = item.root is None and item.kind == "film"
-    return film and (codec == FRAMES or (style.alpha and codec == "auto"))
+    return film and (codec == FRAMES or (codec == "auto" and (style.alpha or item.in_series)))
 
 
 def _refuse_doubles(jobs: Sequence[Job]) -> None:

@@ -4,14 +4,15 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.io.pictures.read import read_picture, read_stream
+from sodcli.io.pictures.read import decode_picture, read_picture
+from sodcli.io.pipe import STDIN, Pipe
 from sodcli.io.search import Kind, files_matching, is_pattern, kind_of, media_in, numbered_files
 
 
@@ -25,12 +26,19 @@ class Input:
             if the file itself was named.
         kind: Picture or film; animated pictures are films.
         pictures: The files of a film given as a sequence of pictures; ``path`` is the first.
+        piped: Standard input, once it has been looked at.
     """
 
     path: Path | None
     root: Path | None = None
     kind: Kind = "picture"
     pictures: tuple[Path, ...] = ()
+    piped: Pipe | None = field(default=None, compare=False)
+
+    @property
+    def in_series(self) -> bool:
+        """Whether it is pictures one after another on standard input."""
+        return self.piped is not None and self.piped.several
 
 
 def find_inputs(
@@ -64,6 +72,11 @@ def find_inputs(
     return list(seen.values())
 
 
+def look_at_stdin(inputs: Sequence[Input]) -> list[Input]:
+    """Return ``inputs`` with the kind of what arrives on standard input, if that is one of them."""
+    return [item if item.path is not None else _piped() for item in inputs]
+
+
 def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read the picture of an input, from its file or from standard input.
 
@@ -71,8 +84,14 @@ def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> 
         SourceError: If it cannot be read.
     """
     if item.path is None:
-        return read_stream(sys.stdin.buffer, index=index, max_pixels=max_pixels)
+        data = next((item.piped or Pipe(sys.stdin.buffer)).pictures())
+        return decode_picture(data, name=STDIN, index=index, max_pixels=max_pixels)
     return read_picture(item.path, index=index, max_pixels=max_pixels)
+
+
+def _piped() -> Input:
+    pipe = Pipe(sys.stdin.buffer)
+    return Input(None, kind=pipe.kind(), piped=pipe)
 
 
 def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[Input]:

@@ -152,10 +152,14 @@ class Ffmpeg:
         self._close()
         return code
 
-    def stop(self) -> None:
-        """Kill it if it is still running."""
+    def kill(self) -> None:
+        """Kill it; ``finish`` or ``stop`` must follow."""
         with suppress(OSError):
             self._process.kill()
+
+    def stop(self) -> None:
+        """Kill it if it is still running, and release it."""
+        self.kill()
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()

@@ -158,6 +158,7 @@ CODECS: Final = {
         ),
     )
 }
+PIPED_SUFFIX: Final = ".mkv"  # the container of a film on standard output, which cannot seek
 FRAMES: Final = "png"  # the value of --codec for a folder of frames
 CODEC_NAMES: Final = ("auto", *CODECS, FRAMES)
 

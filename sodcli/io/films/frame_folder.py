@@ -1,4 +1,4 @@
-"""Write a film as a folder of PNG frames."""
+"""Write a film as pictures: a folder of PNG files, or one after another to standard output."""
 
 from contextlib import ExitStack
 from fractions import Fraction
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sodcli.errors import SinkError
 from sodcli.files import temporary_folder
 from sodcli.io.pictures.encode import encode_picture
+from sodcli.io.pipe import write_stdout
 from sodcli.text import display_name, reason_of
 
 _SUFFIX: Final = ".png"
@@ -23,10 +24,11 @@ def frame_name(index: int) -> str:
 
 
 class FrameFolder:
-    """Writes frames as PNG files; a context manager like ``FilmWriter``.
+    """Writes frames as pictures; a context manager like ``FilmWriter``.
 
-    The frames are written to a hidden folder beside the target, which is renamed to the target at
-    the end. If the target exists, the frames are moved into it and replace those of an earlier run.
+    On standard output each is written at once. For a folder, they are written to a hidden one
+    beside it, which is renamed at the end. If the folder exists, the frames are moved into it and
+    replace those of an earlier run.
     An interrupted run keeps its frames as ``NAME.partial``; any other failure leaves nothing.
 
     Attributes:
@@ -35,15 +37,27 @@ class FrameFolder:
         damage: Always ``None``.
     """
 
-    def __init__(self, target: Path, *, rate: Fraction, compress: int | None = None) -> None:
+    def __init__(
+        self,
+        target: Path | None,
+        *,
+        rate: Fraction,
+        compress: int | None = None,
+        quality: int | None = None,
+        piped: str = _SUFFIX,
+    ) -> None:
         """Store the arguments; nothing is written before the ``with`` block.
 
         Args:
-            target: The folder.
+            target: The folder; ``None`` for standard output.
             rate: Frames per second, used for ``seconds``.
             compress: See :func:`encode_picture`.
+            quality: See :func:`encode_picture`.
+            piped: The format on standard output, as a suffix.
         """
-        self._target, self._rate, self._compress = target, rate, compress
+        self._target, self._rate = target, rate
+        self._compress, self._quality = compress, quality
+        self._suffix = _SUFFIX if target else piped
         self._stack = ExitStack()
         self.frames = 0
         self.partial: Path | None = None
@@ -60,6 +74,8 @@ class FrameFolder:
         Raises:
             SinkError: If it cannot be created.
         """
+        if self._target is None:
+            return self
         try:
             self._folder = (
                 self._stack.enter_context(temporary_folder(self._target.parent, "film")) / "frames"
@@ -79,11 +95,14 @@ class FrameFolder:
         Raises:
             SinkError: If it cannot be written.
         """
-        data = encode_picture(pixels, _SUFFIX, compress=self._compress)
-        try:
-            (self._folder / frame_name(self.frames)).write_bytes(data)
-        except OSError as error:
-            raise self._cannot(error) from error
+        data = encode_picture(pixels, self._suffix, compress=self._compress, quality=self._quality)
+        if self._target is None:
+            write_stdout(data)
+        else:
+            try:
+                (self._folder / frame_name(self.frames)).write_bytes(data)
+            except OSError as error:
+                raise self._cannot(error) from error
         self.frames += 1
 
     def __exit__(
@@ -95,6 +114,8 @@ class FrameFolder:
             SinkError: If they cannot be moved.
         """
         with self._stack:
+            if self._target is None:
+                return
             if kind is None:
                 self._place(self._target)
             elif issubclass(kind, KeyboardInterrupt) and self.frames:
@@ -114,7 +135,7 @@ class FrameFolder:
             raise self._cannot(error) from error
 
     def _cannot(self, error: OSError) -> SinkError:
-        return SinkError(f"cannot write {display_name(self._target)}: {reason_of(error)}")
+        return SinkError(f"cannot write {display_name(str(self._target))}: {reason_of(error)}")
 
 
 def _drop_rest(folder: Path, first: int) -> None:

@@ -71,8 +71,12 @@ class FilmInfo:
         return self.tracks.sound
 
 
-def probe(path: Path) -> FilmInfo:
+def probe(path: Path, name: str | None = None) -> FilmInfo:
     """Return the properties of a film, which cost decoding its first frame.
+
+    Args:
+        path: The file.
+        name: Its name in messages, if that is not its path.
 
     Raises:
         SourceError: If it is no film, or not one frame of it can be decoded.
@@ -84,7 +88,7 @@ def probe(path: Path) -> FilmInfo:
     picture = next((s for s in answer.input if wanted in s and ": Video: " in s), None)
     beat = _TIME_BASE.search(answer.head)
     if picture is None or beat is None or not _SHOWN_SIZE.search(answer.head):
-        raise SourceError(f"{display_name(path)}: {_why(answer, picture)}")
+        raise SourceError(f"{name or display_name(path)}: {_why(answer, picture)}")
     rate = _exact(Fraction(int(beat[2]), int(beat[1])))
     average = _varying(picture, rate)
     turn, length, size = _TURN.search(text), _LENGTH.search(text), _SIZE.search(picture)

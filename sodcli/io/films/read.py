@@ -58,6 +58,7 @@ class FilmReader:
         self,
         path: Path,
         *,
+        name: str | None = None,
         start_s: float = 0.0,
         lasts_s: float | None = None,
         frames: int | None = None,
@@ -68,6 +69,7 @@ class FilmReader:
 
         Args:
             path: Any film that ffmpeg reads.
+            name: Its name in messages, if that is not its path.
             start_s: Position of the first frame, in seconds.
             lasts_s: Stop after this many seconds of the film; ``None`` reads to its end.
             frames: Stop after this many frames; ``None`` reads to its end.
@@ -79,11 +81,12 @@ class FilmReader:
             SourceError: If the file is missing, is not a film, or its frames are too large.
         """
         check_file(path, picture=False)  # with shorter messages than ffmpeg's
-        self.path, self.info = path, probe(path)
+        self._name = name or display_name(path)
+        self.path, self.info = path, probe(path, name)
         width, height = self.info.size_wh
         if width * height > max_pixels:
             raise SourceError(
-                f"{display_name(path)}: {width}x{height} is more than {max_pixels} pixels;"
+                f"{self._name}: {width}x{height} is more than {max_pixels} pixels;"
                 " if you trust the file, raise --max-pixels"
             )
         self.timed = self.info.variable and rate is None
@@ -200,7 +203,7 @@ class FilmReader:
             code: ffmpeg's exit status.
             process: The finished process.
         """
-        name = display_name(self.path)
+        name = self._name
         if code < 0:
             raise SourceError(f"{name}: {process.reason()} after {count} frames")
         errors = [line for line in process.lines if "[error]" in line]

@@ -3,7 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sodcli.errors import SinkError, UsageError
 from sodcli.files import temporary_folder
 from sodcli.io.films.ffmpeg import Ffmpeg, local, run, source_args
-from sodcli.io.films.formats import choose_codec
+from sodcli.io.films.formats import PIPED_SUFFIX, choose_codec
 from sodcli.io.films.last_frame import hold_last
 from sodcli.io.films.tracks import Tracks, decodable, extra_args, read_tracks, sound_args
+from sodcli.io.pipe import Copier
 from sodcli.text import display_name, reason_of
 
 _TICKS: Final = 90_000  # per second, for films of variable rate
@@ -36,7 +37,7 @@ class FilmWriter:
 
     A normal exit moves the film to the target. ``KeyboardInterrupt`` keeps the frames so far as
     ``STEM.partial.mkv`` (animated pictures keep their own suffix). Any other error, or a second
-    Ctrl-C, leaves no file.
+    Ctrl-C, leaves no file. To standard output, sound and picture go while they are encoded.
 
     Attributes:
         frames: Number of frames written.
@@ -47,7 +48,7 @@ class FilmWriter:
 
     def __init__(
         self,
-        target: Path,
+        target: Path | None,
         *,
         size_wh: tuple[int, int],
         rate: Fraction,
@@ -56,12 +57,14 @@ class FilmWriter:
         sound: Path | None = None,
         original: Path | None = None,
         start_s: float = 0.0,
+        lasts_s: float | None = None,
         quality: int | None = None,
     ) -> None:
         """Check the arguments; nothing is written before the ``with`` block.
 
         Args:
-            target: The file; its suffix determines the container.
+            target: The file; its suffix determines the container. ``None`` is Matroska on standard
+                output.
             size_wh: Width and height of every frame, in pixels.
             rate: Frames per second; the nominal rate if the frames have their own times.
             alpha: Whether the frames are RGBA and their transparency is kept.
@@ -70,6 +73,7 @@ class FilmWriter:
             original: A film whose timecode, title, chapters and subtitles are copied if the
                 container supports them.
             start_s: Position of the first frame in ``sound`` and ``original``, in seconds.
+            lasts_s: Seconds of ``sound`` for standard output; ``None`` is all of it.
             quality: 0 to 100, for codecs with a quality setting; ``None`` is the codec's default.
 
         Raises:
@@ -78,13 +82,17 @@ class FilmWriter:
         """
         if max(size_wh) > _MAX_SIDE or min(size_wh) < 1 or rate <= 0:
             raise UsageError(f"no film has {size_wh[0]}x{size_wh[1]} pixels at {rate} frames/s")
-        self._codec = choose_codec(display_name(target), target.suffix, alpha=alpha, wanted=codec)
+        self._name = display_name(target) if target else "standard output"
+        self._suffix = target.suffix if target else PIPED_SUFFIX
+        self._codec = choose_codec(self._name, self._suffix, alpha=alpha, wanted=codec)
         self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
-        self._sound, self._original, self._start_s = sound, original, start_s
+        self._sound, self._original = sound, original
+        self._start_s, self._lasts_s = start_s, lasts_s
         self._quality = quality
         self._odd = self._codec.even and not alpha
         self._stack = ExitStack()
         self._encoder: Ffmpeg | None = None
+        self._copier: Copier | None = None
         self._timed = False
         self._channels = 0
         self._first, self._last = 0, -1
@@ -107,6 +115,8 @@ class FilmWriter:
         Raises:
             SinkError: If it cannot be created.
         """
+        if self._target is None:
+            return self
         try:
             self._shop = self._stack.enter_context(temporary_folder(self._target.parent, "film"))
         except OSError as error:
@@ -127,15 +137,15 @@ class FilmWriter:
             ValueError: If size, dtype, channels or timing differ from those of the film.
         """
         channels = self._check(pixels)
+        tick = self.frames if seconds is None else round(seconds * _TICKS)
+        self._last = max(tick, self._last + 1)
+        self._first = self._first if self.frames else self._last
         if self._encoder is None:
             self._timed, self._channels = seconds is not None, channels
             self._encoder = self._start(channels)
             self._send(self._header(channels))
         elif channels != self._channels or self._timed != (seconds is not None):
             raise ValueError("all frames of a film are of one kind, with times or without")
-        tick = self.frames if seconds is None else round(seconds * _TICKS)
-        self._last = max(tick, self._last + 1)
-        self._first = self._first if self.frames else self._last
         pixels = self._evened(pixels)
         self._send(struct.pack("<IQ", pixels.nbytes, self._last))
         self._send(np.ascontiguousarray(pixels).reshape(-1).data)
@@ -174,7 +184,10 @@ class FilmWriter:
                     self._encoder.stop()
 
     def _keep_partial(self) -> None:
-        suffix = ".mkv" if self._codec.work else self._target.suffix
+        if self._target is None:
+            self._finish(None)
+            return
+        suffix = ".mkv" if self._codec.work else self._suffix
         partial = self._target.with_name(f"{self._target.stem}.partial{suffix}")
         self._finish(partial)
         self.partial = partial
@@ -208,7 +221,10 @@ class FilmWriter:
     def _start(self, channels: int) -> Ffmpeg:
         codec = self._codec
         beat = Fraction(1, _TICKS) if self._timed else 1 / self._rate
-        args = ["-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0", "-fps_mode", "passthrough"]
+        args = ["-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0"]
+        if self._target is None:
+            args = self._beside_the_pipe(args)
+        args += ["-fps_mode", "passthrough"]
         args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
         args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
         args += codec.options(alpha=self._alpha, quality=self._quality)
@@ -217,11 +233,15 @@ class FilmWriter:
             # B-frames, the last frame shown is not the last one stored, and MP4 cannot store its
             # duration.
             args += [codec.rate_option, f"fps={self._rate}:bframes=0"]
-        return Ffmpeg([*args, "-y", local(self._work)], writes=True)
+        if self._target is not None:
+            return Ffmpeg([*args, "-y", local(self._work)], writes=True)
+        encoder = Ffmpeg([*args, "-f", "matroska", "pipe:1"], writes=True, reads=True)
+        self._copier = Copier(encoder.stdout, encoder.kill)
+        return encoder
 
     @property
     def _work(self) -> Path:
-        return self._shop / f"picture{self._codec.work or self._target.suffix}"
+        return self._shop / f"picture{self._codec.work or self._suffix}"
 
     def _send(self, data: bytes | memoryview) -> None:
         assert self._encoder is not None
@@ -230,14 +250,24 @@ class FilmWriter:
             while sent < len(data):
                 sent += self._encoder.stdin.write(data[sent:]) or 0
         except OSError as error:
-            self._encoder.finish()
+            self._end_encoder()
             raise self._cannot(self._encoder.reason()) from error
 
-    def _finish(self, target: Path) -> None:
+    def _end_encoder(self) -> int:
+        assert self._encoder is not None
+        if self._copier is not None:
+            with suppress(OSError):
+                self._encoder.stdin.close()
+            self._copier.finish()
+        return self._encoder.finish()
+
+    def _finish(self, target: Path | None) -> None:
         if self._encoder is None:
             raise self._cannot("the film has no frame")
-        if self._encoder.finish():
+        if self._end_encoder():
             raise self._cannot(self._encoder.reason())
+        if target is None:
+            return
         made = self._work
         try:
             if self._codec.work:
@@ -264,7 +294,7 @@ class FilmWriter:
             if failed is None:
                 self.lost = attempt.lost
                 if attempt.missing:
-                    self.damage = f"{display_name(self._target)}: written without {attempt.missing}"
+                    self.damage = f"{self._name}: written without {attempt.missing}"
                     self.damage += f" ({why})" if why else ""
                 return packed
             why = failed.reason()
@@ -315,6 +345,31 @@ class FilmWriter:
                 yield _attempt(args, source, tracks, good, suffix, ["titles and subtitles", *lost])
         yield _Attempt(silent, "sound" if self._sound else "", [])
 
+    def _beside_the_pipe(self, picture: list[str]) -> list[str]:
+        """Return ffmpeg's options that read the picture, and sound and titles from their files."""
+        late = self._timed and self._first and self._sound
+        args = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if late else []
+        args += picture
+        files = list(dict.fromkeys(filter(None, (self._original, self._sound))))
+        for file in files:
+            args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+            args += ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
+            args += source_args(file)
+        extra, lost = self._extra(PIPED_SUFFIX)
+        tracks = read_tracks(self._sound) if self._sound else Tracks()
+        good = [
+            at
+            for at in range(len(tracks.sound))
+            if self._sound and at not in tracks.unknown and decodable(self._sound, at)
+        ]
+        source = files.index(self._sound) + 1 if self._sound else 0
+        args += ["-map", "0:v", "-copypriorss", "0", *extra]
+        attempt = _attempt(args, source, tracks, good, PIPED_SUFFIX, lost)
+        self.lost = attempt.lost
+        if attempt.missing:
+            self.damage = f"{self._name}: written without {attempt.missing}"
+        return attempt.args
+
     def _extra(self, suffix: str) -> tuple[list[str], list[str]]:
         if self._original is None:
             return [], []
@@ -322,7 +377,7 @@ class FilmWriter:
         return extra_args(tracks, suffix, source=1, start_s=self._start_s, rate=self._rate)
 
     def _cannot(self, why: str) -> SinkError:
-        return SinkError(f"cannot write {display_name(self._target)}: {why}")
+        return SinkError(f"cannot write {self._name}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
