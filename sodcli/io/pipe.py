@@ -206,7 +206,7 @@ def write_stdout(data: bytes | memoryview) -> None:
         sys.stdout.buffer.flush()
     except OSError as error:
         with suppress(OSError, ValueError):  # otherwise Python prints a second error at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.buffer.fileno())
         raise SinkError(f"cannot write to standard output: {reason_of(error)}") from error
 
 

@@ -248,7 +248,6 @@ def test_a_window_that_is_asked_for_must_open(sod, camera, no_display, tmp_path)
         (["0", "1"], 2, "is the only source of its run"),
         (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mp4"),
         (["0", "-o", "out.mp4"], 2, "cannot write alpha to out.mp4; use .mov"),
-        (["0", "-o", "-", "-t", "map"], 2, "cannot go to standard output"),
         (["0", "--start", "1:30"], 2, "--start is for films"),
         (["./0"], 1, "0: no such file"),
     ],

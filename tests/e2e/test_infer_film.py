@@ -114,7 +114,7 @@ def test_alpha_into_mp4_is_refused_before_any_work(sod, film, tmp_path):
         (("--start", "1:x"), "Invalid value for '--start': '1:x' is no time; write 90, 1:30 or"),
         (("--start", "-3"), "Invalid value for '--start': '-3' is no time"),
         (("--frames", "0"), "Invalid value for '--frames': "),
-        (("-o", "-"), "a film cannot go to standard output; use -o FILE"),
+        (("-o", "-", "--codec", "gif"), "standard output: --codec gif does not go into .mkv"),
         (("-o", "x.jpg"), "x.jpg: no film format has this suffix; use one of .mp4"),
         (("-t", "map", "-o", "x.mov", "--codec", "vp9"), "x.mov: --codec vp9 does not go into"),
     ],

@@ -30,9 +30,22 @@ def test_lengths_that_do_not_fit_are_brought_to_the_nearest(tmp_path, name, long
     assert picture_lengths(path)[-1] == pytest.approx(longest if total_s else 0.001)
 
 
-@pytest.mark.parametrize("name", ["a.webp", "a.png"])
-def test_a_picture_that_does_not_move_stays_as_it_is(tmp_path, name):
-    Image.new("RGB", (9, 7), "red").save(tmp_path / name)
-    before = (tmp_path / name).read_bytes()
-    hold_last(tmp_path / name, 5.0)
-    assert (tmp_path / name).read_bytes() == before
+def test_a_still_png_stays_as_it_is(tmp_path):
+    Image.new("RGB", (9, 7), "red").save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    hold_last(tmp_path / "a.png", 5.0)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("colour", [(200, 30, 60), (200, 30, 60, 90)])
+def test_a_still_webp_becomes_one_frame_of_that_length(tmp_path, lossless, colour):
+    path = tmp_path / "a.webp"
+    Image.new("RGBA" if len(colour) == 4 else "RGB", (9, 7), colour).save(path, lossless=lossless)
+    with Image.open(path) as image:
+        before = np.asarray(image.convert("RGBA"))
+    hold_last(path, 5.0)
+    assert picture_lengths(path) == [5.0]
+    with Image.open(path) as image:
+        assert (image.n_frames, image.is_animated) == (1, False)
+        assert np.array_equal(np.asarray(image.convert("RGBA")), before)

@@ -168,6 +168,18 @@ def test_the_last_frame_of_an_animated_picture_too(tmp_path, name):
         assert image.info["loop"] == 0  # for ever
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.webp"])
+def test_a_still_scene_keeps_its_length(tmp_path, name, channels):
+    if (name, channels) == ("a.gif", 4):
+        pytest.skip("no alpha in .gif")
+    film = FilmWriter(tmp_path / name, size_wh=(96, 64), rate=Fraction(10), alpha=channels == 4)
+    with film:
+        for _ in range(12):
+            film.write(np.full((64, 96, channels), 90, np.uint8))
+    assert sum(picture_lengths(tmp_path / name)) == pytest.approx(1.2, abs=0.011)
+
+
 def test_without_a_word_the_last_frame_is_shown_for_one_frame(tmp_path):
     assert lengths(write(tmp_path / "a.mp4", times=TIMES, rate=Fraction(4)))[-1] == 0.25
     with opened(tmp_path / "b.mp4") as film:
@@ -295,7 +307,7 @@ def test_one_frame_is_a_film(tmp_path):
         ("a.mov", True, "h264",
          "cannot write alpha to a.mov; use .mov, .webm, or a folder for PNG frames"),
         ("a.gif", True, None,
-         "cannot write alpha to a.gif; use .mov, .webm, or a folder for PNG frames"),
+         "cannot write alpha to a.gif; use .webp, .apng, or a folder for PNG frames"),
         ("a.mp4", True, "vp9",
          "cannot write alpha to a.mp4; use .mov, .webm, or a folder for PNG frames"),
         ("a.xyz", False, None, "a.xyz: no film format has this suffix; use one of .mp4, "),

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from sodcli.errors import SinkError, SourceError
-from sodcli.io.pipe import Pipe, write_stdout
+from sodcli.errors import SourceError
+from sodcli.io.pipe import Pipe
 from tests.film_kit import ffmpeg, paused_picture, render
 
 FORMATS = [
@@ -23,7 +23,14 @@ FORMATS = [
 
 def piped(encoder, pixels, count=12):
     """Return the bytes of ``count`` pictures as ffmpeg writes them to a pipe."""
-    words = ["-f", "lavfi", "-i", "testsrc2=s=68x46:r=25,crop=67:45:0:0:exact=1", "-frames:v", count]
+    words = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=68x46:r=25,crop=67:45:0:0:exact=1",
+        "-frames:v",
+        count,
+    ]
     return ffmpeg(*words, "-f", "image2pipe", "-c:v", encoder, "-pix_fmt", pixels, "-")
 
 
@@ -79,8 +86,10 @@ def test_one_picture_stays_one(case):
     assert found in (jpeg, jpeg + extra)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.nut", "a.y4m", "a.mpg", "a.gif",
-                                  "a.webp", "a.apng"])  # fmt: skip
+NAMES = ("mp4", "mkv", "avi", "ts", "nut", "y4m", "mpg", "gif", "webp", "apng")
+
+
+@pytest.mark.parametrize("name", [f"a.{suffix}" for suffix in NAMES])
 def test_films_are_known_by_their_bytes(tmp_path, name):
     words = ["-f", "apng"] if name == "a.apng" else []
     data = render(tmp_path / name, *words, seconds=0.4).read_bytes()
@@ -124,18 +133,8 @@ def test_a_series_that_is_cut_off_anywhere_ends(form, encoder, pixels):
 def test_a_film_that_cannot_be_copied_is_told(tmp_path):
     pipe = Pipe(io.BytesIO(render(tmp_path / "a.mkv", seconds=0.2).read_bytes()))
     pipe.kind()
-    with pytest.raises(SourceError, match="stdin: copying it to .*: No such file"):
+    with pytest.raises(SourceError, match=r"stdin: copying it to .*: No such file"):
         pipe.save_film(tmp_path / "none")
-
-
-def test_a_closed_standard_output_is_told(monkeypatch):
-    class Closed(io.BytesIO):
-        def write(self, data):
-            raise BrokenPipeError(32, "Broken pipe")
-
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(Closed()))
-    with pytest.raises(SinkError, match="cannot write to standard output: Broken pipe"):
-        write_stdout(b"x")
 
 
 def test_animated_gif(tmp_path):

@@ -64,7 +64,7 @@ def test_names_that_clash_keep_their_old_suffix():
 @pytest.mark.parametrize(
     ("names", "out", "options", "message"),
     [
-        (["a.mp4"], "-", {}, "a film cannot go to standard output; use -o FILE"),
+        (["a.mp4"], "-", {"codec": "h264"}, "cannot write alpha to standard output; use .mov"),
         (["a.mp4"], "x.mp4", {}, "cannot write alpha to x.mp4; use .mov, .webm, or a folder"),
         (["a.mp4"], None, {"codec": "h264"}, "cannot write alpha to a_rgba.mp4; use .mov"),
         (["a.mp4", "b.mp4"], "x.mov", {}, "x.mov takes one result, not 2; use -o FOLDER/"),

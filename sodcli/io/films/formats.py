@@ -208,9 +208,8 @@ def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = No
         )
         codec = CODECS[usual[alpha]]
     if alpha and (codec.alpha is None or (codec.name == "vp9" and suffix == ".mp4")):
-        raise UsageError(
-            f"cannot write alpha to {name}; use .mov, .webm, or a folder for PNG frames"
-        )
+        others = ".webp, .apng" if codec.name == "gif" else ".mov, .webm"
+        raise UsageError(f"cannot write alpha to {name}; use {others}, or a folder for PNG frames")
     return codec
 
 

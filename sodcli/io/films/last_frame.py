@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from PIL.WebPImagePlugin import WebPImageFile
+
 _RIFF: Final = struct.Struct("<4sI")
 _WEBP_LENGTH_AT: Final = 12  # offset in an ANMF chunk: after position and size of the frame
 _WEBP_LONGEST: Final = 2**24 - 1  # ms
+_WEBP_PIXELS: Final = (b"ALPH", b"VP8 ", b"VP8L")  # chunks of a still picture
+_WEBP_MOVES, _WEBP_ALPHA = 0x02, 0x10  # flags of the chunk VP8X
 _PNG: Final = struct.Struct(">I4s")
 _PNG_LENGTH: Final = struct.Struct(">HH")  # numerator and denominator, in seconds
 _PNG_LENGTH_AT: Final = 20
@@ -20,10 +24,11 @@ def hold_last(path: Path, total_s: float) -> None:
     """Set the duration of the last frame, in place, so that the animation lasts ``total_s``.
 
     Formats: https://developers.google.com/speed/webp/docs/riff_container (ANMF) and
-    https://www.w3.org/TR/png-3/#fcTL-chunk. A still picture is left unchanged.
+    https://www.w3.org/TR/png-3/#fcTL-chunk. A still WebP, to which encoders reduce equal frames,
+    becomes an animation of one frame. A still PNG is left unchanged.
 
     Args:
-        path: An animated ``.webp``, or an animated PNG under any other suffix.
+        path: A ``.webp``, or a PNG under any other suffix.
         total_s: Duration from the start of the first frame to the end of the last, in seconds.
 
     Raises:
@@ -37,8 +42,10 @@ def hold_last(path: Path, total_s: float) -> None:
 
 
 def _hold_webp(file: IO[bytes], total_s: float) -> None:
-    lengths = []
+    lengths, pixels = [], b""
     for kind, at in _riff_chunks(file):
+        if kind in _WEBP_PIXELS:
+            pixels += _chunk(file, kind, at)
         if kind == b"ANMF":
             file.seek(at + _WEBP_LENGTH_AT)
             lengths.append(int.from_bytes(file.read(3), "little"))
@@ -46,7 +53,30 @@ def _hold_webp(file: IO[bytes], total_s: float) -> None:
     if lengths:
         wanted = round(total_s * 1000) - sum(lengths[:-1])
         file.seek(last)
-        file.write(min(max(wanted, 1), _WEBP_LONGEST).to_bytes(3, "little"))
+        file.write(_webp_length(wanted))
+    elif pixels:
+        file.seek(0)
+        with WebPImageFile(file) as image:
+            size, alpha = image.size, image.mode == "RGBA"
+        sides = b"".join((side - 1).to_bytes(3, "little") for side in size)
+        head = bytes((_WEBP_MOVES | _WEBP_ALPHA * alpha, 0, 0, 0)) + sides
+        frame = bytes(6) + sides + _webp_length(round(total_s * 1000)) + b"\0" + pixels
+        chunks = ((b"VP8X", head), (b"ANIM", bytes(6)), (b"ANMF", frame))
+        body = b"WEBP" + b"".join(_RIFF.pack(kind, len(data)) + data for kind, data in chunks)
+        file.seek(0)
+        file.write(_RIFF.pack(b"RIFF", len(body)) + body)
+
+
+def _webp_length(wanted_ms: int) -> bytes:
+    return min(max(wanted_ms, 1), _WEBP_LONGEST).to_bytes(3, "little")
+
+
+def _chunk(file: IO[bytes], kind: bytes, at: int) -> bytes:
+    """Return a chunk of a RIFF file with its head, padded to an even size."""
+    file.seek(at - 4)
+    size = int.from_bytes(file.read(4), "little")
+    data = file.read(size)
+    return _RIFF.pack(kind, size) + data + b"\0" * (size % 2)
 
 
 def _hold_png(file: IO[bytes], total_s: float) -> None:

@@ -272,7 +272,7 @@ class FilmWriter:
         try:
             if self._codec.work:
                 made = self._packed(made, target.suffix.lower())
-            elif self._timed:
+            elif self._timed or self._codec.name == "webp":
                 made = self._held(made)
             with made.open("rb+") as file:
                 os.fsync(file.fileno())
