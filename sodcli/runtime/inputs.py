@@ -63,7 +63,10 @@ def _from_stream(stream: Any) -> Frame:
 def _from_tensor(tensor: Any) -> Frame:
     if tensor.is_floating_point():
         tensor = tensor.float()  # NumPy has no bfloat16
-    values: NDArray[Any] = tensor.detach().cpu().numpy()
+    try:
+        values: NDArray[Any] = tensor.detach().cpu().numpy()
+    except (NotImplementedError, TypeError) as error:  # without data (meta), or sparse
+        raise TypeError(f"{_NAME}: {error}") from error
     if values.ndim == 3:
         if values.shape[0] not in (1, 3, 4):
             raise TypeError(

@@ -1,6 +1,7 @@
 """Photos are cut out in data engines: batch by batch, in processes that may die."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -103,11 +104,11 @@ from sodcli.batch import CutOut
 folder = Path(sys.argv[1])
 
 class Dies(CutOut):
-    '''Dies at its third batch, once.'''
+    '''Dies once, at the batch with photo 5.'''
 
     def __call__(self, batch):
         done = folder / "dead"
-        if "05.png" in str(batch["path"][0]) and not done.exists():
+        if any("05.png" in path for path in batch["path"]) and not done.exists():
             done.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(batch)
@@ -135,7 +136,13 @@ print("whole")
 def test_a_ray_worker_that_is_killed_loses_nothing(tmp_path):
     for n in range(12):
         (tmp_path / f"{n:02}.png").write_bytes(encoded(PHOTOS[n % 6])[: None if n != 7 else 50])
+    # Ray's workers yield to all other programs, and start over if they do not start in a minute.
+    patient = {"RAY_worker_niceness": "0", "RAY_worker_register_timeout_seconds": "300"}
     done = subprocess.run(
-        [sys.executable, "-c", RAY, str(tmp_path)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", RAY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, **patient},
     )
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["whole"]), done.stderr[-3000:]
+    assert (done.returncode, "whole" in done.stdout) == (0, True), done.stderr[-3000:]

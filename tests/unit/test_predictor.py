@@ -120,6 +120,8 @@ def test_transparent_pixels_of_an_array_are_never_salient(predictor):
         (RGB[..., :2], "need an array"),
         (torch.zeros(2, 8, 8), "1, 3 or 4 channels"),
         (torch.zeros(1, 3, 8, 8), "need an array"),
+        (torch.zeros(3, 8, 8, device="meta"), "meta tensor"),
+        (torch.zeros(3, 8, 8).to_sparse(), "Sparse"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
