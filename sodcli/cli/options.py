@@ -24,7 +24,8 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         "-w",
-        help="A name of models.toml or a file. Default: the model's own.",
+        help="A name of models.toml or a file, also an .onnx file of sod export. "
+        "Default: the model's own.",
         rich_help_panel=NETWORK,
         autocompletion=completion.weights,
     ),
@@ -49,7 +50,11 @@ Device = Annotated[
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.", rich_help_panel=NETWORK)]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads. Default: every core.", rich_help_panel=NETWORK),
+    typer.Option(
+        min=1,
+        help="CPU threads. Default: every core; with PyTorch every free one.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 Backend = Annotated[
     Literal["auto", "torch", "onnx", "openvino"],

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import sodcli
+from sodcli import batch
 from sodcli.batch import CutOut
-from sodcli.errors import MissingError, UsageError
+from sodcli.errors import DeviceError, MissingError, UsageError
 from tests.conftest import draw_photo
 
 PHOTOS = [draw_photo(seed, (40 + seed, 60))[0] for seed in range(6)]
@@ -61,6 +62,23 @@ def test_paths_urls_and_arrays_are_photos_too(tmp_path):
     assert result["error"][4].startswith("file:///none.png: ")
     assert result["error"][5] == "none: no such file"
     assert result["cut_out"][5].size == 0
+
+
+def test_a_batch_that_fails_is_tried_photo_by_photo(monkeypatch):
+    class Small:
+        """A network with memory for one photo, if it is not the highest."""
+
+        def predict(self, frames):
+            if len(frames) > 1 or frames[0].size_hw[0] == 45:
+                raise DeviceError("cpu: out of memory\nfor so much")
+            return [frames[0].with_saliency(np.ones(frames[0].size_hw, np.float32))]
+
+    monkeypatch.setattr(batch, "_predictor", lambda *settings: Small())
+    result = CutOut(type="map", format=None, batch=4)({"bytes": [*PHOTOS, 3]})
+    assert list(result["error"][:5]) == [""] * 5
+    assert result["error"][5] == "cpu: out of memory for so much"
+    assert result["error"][6].startswith("image: need a path, bytes")
+    assert all((pixels == 255).all() for pixels in result["cut_out"][:5])
 
 
 def test_a_url_without_its_package_is_an_error_of_its_row(monkeypatch):
