@@ -1,9 +1,9 @@
-"""Format parts of messages: names, lists, counts and reasons of system errors."""
+"""Format parts of messages, and pages of HTML."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _MOST_NAMES: Final = 5
 
@@ -33,3 +33,17 @@ def plural(count: int, noun: str) -> str:
 def reason_of(error: Exception) -> str:
     """Return what the operating system says about ``error``, else the message of ``error``."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def render_html(package: str, template: str, **values: Any) -> str:
+    """Fill a template that lies in a package; text is escaped, ``Markup`` is not.
+
+    The template also gets ``version``, that of sodcli.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    from sodcli import __version__
+
+    loader = PackageLoader(package, ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(values, version=__version__) + "\n"

@@ -12,13 +12,12 @@ import numpy as np
 from markupsafe import Markup
 
 from sodcli.benchmark.report.charts import Axis, colour, line_chart
-from sodcli.benchmark.report.page import render
 from sodcli.benchmark.report.samples import embedded
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
 from sodcli.data.read import read_image
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import read_settings
-from sodcli.text import reason_of
+from sodcli.text import reason_of, render_html
 
 _SCORES: Final = ("maxF", "MAE")
 _PAGE_PX: Final = 480  # width of a sheet of sample pictures
@@ -109,7 +108,8 @@ def as_page(runs: Sequence[TrainingRun]) -> str:
     head, lines = table(runs)
     common = set.intersection(*(set(run.sheets()) for run in runs)) if runs else set()
     sheet = max(common, default=None)
-    return render(
+    return render_html(
+        "sodcli.benchmark.report",
         "runs.html",
         title="Runs " + ", ".join(run.name for run in runs),
         head=head,

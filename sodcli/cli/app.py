@@ -79,7 +79,7 @@ def explain(error: Exception, screen: str) -> int:
 
 
 def _explain_words(error: Exception, screen: str) -> int:
-    """Print what is wrong with the command line; nothing if its help was printed instead."""
+    """Print what is wrong with the command line, unless its help was printed."""
     message = error.format_message()  # type: ignore[attr-defined]
     if message:
         context = getattr(error, "ctx", None)
@@ -100,7 +100,7 @@ INTERRUPTED = 130
 
 
 class _Boundary(TyperGroup):
-    """Turns every error into one line and an exit code, after the traceback if asked for."""
+    """Turns every error into one line and an exit code, after a traceback on request."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help to standard output."""
@@ -146,7 +146,7 @@ class _Boundary(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
     def _screen(self, words: Sequence[str]) -> str:
-        """Return the command that ``words`` begin with, as one would type it to get its help."""
+        """Return the command in ``words``, such as ``sod infer``."""
         return " ".join(["sod", *[word for word in words if word in self.commands][:1]])
 
 

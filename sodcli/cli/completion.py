@@ -1,4 +1,4 @@
-"""What the shell offers after the Tab key for options whose values are names."""
+"""Completion by the Tab key for options whose values are names."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,6 +9,7 @@ from sodcli.registry import default_registry
 
 _METRICS: Final = ("mae", "f", "wf", "s", "e", "mba", "iou", "dice", "ber")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+_BACKENDS: Final = ("auto", "torch", "onnx", "openvino", "all")
 _FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
 
 
@@ -23,14 +24,14 @@ def trainable(incomplete: str) -> list[str]:
 
 
 def flows(incomplete: str) -> list[str]:
-    """Return what finds optical flow."""
+    """Return the methods of optical flow."""
     return _matching(("dis", *_models("flow")), incomplete)
 
 
 def weights(incomplete: str) -> list[str]:
     """Return the named weights that make saliency maps.
 
-    The shell adds files by itself where none match; here and wherever else there are names.
+    If none match, the shell completes file names.
     """
     return _matching(_weights("saliency"), incomplete)
 
@@ -56,7 +57,7 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def downloads(incomplete: str) -> list[str]:
-    """Return what ``sod fetch`` knows: models, weights, data sets, archives and maps."""
+    """Return what ``sod fetch`` can fetch: models, weights, data sets, archives and maps."""
     known = default_registry()
     names = {*known.models, *known.weights, *known.datasets, *known.archives, *known.maps}
     return _matching(names, incomplete)
@@ -69,18 +70,23 @@ def types(incomplete: str) -> list[str]:
 
 
 def formats(incomplete: str) -> list[str]:
-    """Return how pictures are written."""
+    """Return the picture formats."""
     return _matching(_FORMATS, incomplete)
 
 
 def codecs(incomplete: str) -> list[str]:
-    """Return how films are written."""
+    """Return the film codecs."""
     return _matching(CODEC_NAMES, incomplete)
 
 
 def devices(incomplete: str) -> list[str]:
-    """Return where networks run."""
+    """Return the devices."""
     return _matching(_DEVICES, incomplete)
+
+
+def backends(incomplete: str) -> list[str]:
+    """Return what ``sod speed --backend`` takes."""
+    return _matching(_BACKENDS, incomplete)
 
 
 def metrics(incomplete: str) -> list[str]:

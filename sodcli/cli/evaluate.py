@@ -18,7 +18,7 @@ Maps = Annotated[
     list[str],
     typer.Argument(
         metavar="[NAME=]MAPS... [GT]",
-        help="Folders of maps, one per method, and last the ground truth, unless --gt says it.",
+        help="Folders of maps, one per method, and last the ground truth, unless --gt names it.",
     ),
 ]
 Truth = Annotated[
@@ -29,7 +29,7 @@ Measures = Annotated[
     str,
     typer.Option(
         metavar="A,B",
-        help="Which to take, or all: see below. Default: mae,f,wf,s,e,mba.",
+        help="Measures, or all; listed above. Default: mae,f,wf,s,e,mba.",
         autocompletion=completion.metrics,
     ),
 ]
@@ -52,7 +52,7 @@ FitMasks = Annotated[
     bool, typer.Option("--fit-masks", help="Resize ground truth of another size to its photo.")
 ]
 Common = Annotated[
-    bool, typer.Option("--common", help="Compare on the images that all methods have.")
+    bool, typer.Option("--common", help="Score only the images that all methods have.")
 ]
 Out = Annotated[
     list[Path] | None,
@@ -91,11 +91,11 @@ def evaluate(
 ) -> None:
     """Score saliency maps against ground truth and print the table; * is the best of a set.
 
-    [bold]sod eval maps/ECSSD data/ECSSD[/] scores one folder; roots of several sets do as well.
+    [bold]sod eval maps/ECSSD data/ECSSD[/] scores one folder; folders of several sets also work.
 
     [bold]sod eval --gt data ours=maps/a theirs=maps/b -o report.html[/] compares methods.
 
-    A method without maps for some images gets no *; --common compares on the images all have.
+    A method without maps for some images gets no *; --common scores only images that all have.
 
     Measures: mae, mean absolute error (Perazzi, CVPR 2012). f, F-measure (Achanta, CVPR 2009). wf,
     weighted F-measure (Margolin, CVPR 2014). s, structure measure (Fan, ICCV 2017). e,
@@ -127,7 +127,7 @@ def evaluate(
         ui.warn(line)
     try:
         show(found, as_json=json)
-    finally:  # although nobody may read the table any more
+    finally:  # even if the reader of the table has closed the pipe
         for path in write_reports(found, reports):
             ui.note(f"wrote {path}", quiet=quiet)
     if found.damaged:

@@ -26,25 +26,27 @@ Names = Annotated[
         autocompletion=completion.downloads,
     ),
 ]
-List = Annotated[bool, typer.Option("--list", help="Show everything that there is to fetch.")]
-All = Annotated[bool, typer.Option("--all", help="All weights that a program can download.")]
-Force = Annotated[bool, typer.Option("--force", help="Fetch again what is here already.")]
+List = Annotated[bool, typer.Option("--list", help="List everything that can be fetched.")]
+All = Annotated[
+    bool, typer.Option("--all", help="Fetch all weights that can be downloaded without a browser.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Fetch even what is already here.")]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Hash again what is here, all of it or the NAMEs.")
+    bool, typer.Option("--verify", help="Check the hashes of what is here, or of the NAMEs.")
 ]
 From = Annotated[
     Path | None,
     typer.Option(
         "--from",
         metavar="FILE",
-        help="Take this file for the published one; of a set, its archive.",
+        help="Import this file as the published one; for a set, its archive.",
     ),
 ]
 Folder = Annotated[
     Path | None,
     typer.Option("--dir", metavar="DIR", help="Folder for data sets. Default: data in SOD_HOME."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched and stop.")]
 
 
 def fetch(
@@ -63,8 +65,8 @@ def fetch(
 ) -> None:
     """Get published weights and data sets: checked, kept in the cache, paths to stdout.
 
-    [bold]sod fetch --list[/] shows what there is, [bold]sod fetch inspyrenet[/] gets one, and
-    [bold]sod fetch minet --from MINet_Res50.pth[/] takes a file that you got by hand.
+    [bold]sod fetch --list[/] lists what can be fetched, [bold]sod fetch inspyrenet[/] gets one, and
+    [bold]sod fetch minet --from MINet_Res50.pth[/] imports a file that you downloaded yourself.
     """
     from sodcli.fetch.catalogue import all_entries, describe, find_entries
     from sodcli.weights.cache import data_root
@@ -96,7 +98,7 @@ def fetch(
 
 @contextmanager
 def watching(*, quiet: bool) -> "Iterator[DownloadEvents]":
-    """Show downloads on the screen: a bar while bytes come, and what happens in lines."""
+    """Show downloads: a bar while bytes arrive, and events as lines."""
     from sodcli.weights.download_settings import DownloadEvents
 
     with ui.transfer(quiet=quiet) as moved:
@@ -131,11 +133,11 @@ def _report(outcome: "FetchOutcome") -> None:
 
 
 def _say_nothing(outcome: "FetchOutcome") -> None:
-    """A single failure ends the program and is told then."""
+    """Print nothing: a single failure ends the program with its own message."""
 
 
 def _finish(outcomes: "Sequence[FetchOutcome]", as_json: bool) -> None:
-    """Print the paths; the single thing that failed is the error of the program."""
+    """Print the paths; a single failure is raised."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if errors and len(outcomes) == 1:
         raise errors[0]
@@ -163,7 +165,7 @@ _HEADERS: Final = ("name", "for", "trained on, or what it is", "size", "licence 
 
 
 def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
-    """Print everything that there is to fetch: a table for people, cells and tabs for programs."""
+    """Print everything that can be fetched: a table on a screen, else cells separated by tabs."""
     if as_json:
         ui.print_json({"items": [_plain(item) for item in items]})
     elif ui.on_screen():
@@ -175,7 +177,7 @@ def catalogue(items: "Sequence[Item]", *, as_json: bool) -> None:
 
 
 def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) -> None:
-    """Print the paths that would come to be, and where from."""
+    """Print the paths that would be written, and their sources."""
     if as_json:
         ui.print_json({"items": [_plain(item) for item in items]})
         return
@@ -190,7 +192,7 @@ def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) ->
 
 
 def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> None:
-    """Hash again what is here and print what came of it."""
+    """Check the hashes of what is here and print the results."""
     from sodcli.fetch.catalogue import verify
 
     results = []
@@ -223,7 +225,7 @@ def _row(item: "Item") -> tuple[str, ...]:
 
 
 def _short_row(item: "Item") -> tuple[str, str, str]:
-    """Return all of it in three cells, the last of which a narrow screen breaks between words."""
+    """Return the row in three cells; a narrow screen wraps the last one."""
     name, _, about, size, terms, state = _row(item)
     purpose = f"for {item.model}" if item.kind == "weights" else item.model
     return name, state, "; ".join(filter(None, (purpose, about, size, f"licence {terms}")))

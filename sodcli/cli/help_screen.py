@@ -17,7 +17,7 @@ _WIDEST_NAMES: Final = 21  # columns; longer names have their sentence on the ne
 
 
 class Command(TyperCommand):
-    """A command with our help; with no words at all it prints its examples, if it has any.
+    """A command with this help; without arguments it prints its examples, if it has any.
 
     Attributes:
         examples: Pairs of a command line and what it does.
@@ -114,7 +114,7 @@ def _kind(param: Any) -> str:
 
 
 def _sentence(param: Any) -> str:
-    """Return the help with the default, if it says something and the help does not name it."""
+    """Return the help, with the default if it is informative and not in the help already."""
     text = str(param.help or "")
     default = param.default
     tells = default is not None and not isinstance(default, bool) and not callable(default)

@@ -89,13 +89,13 @@ Quality = Annotated[
         max=100,
         metavar="N",
         help="0 to 100, for jpg, webp, avif and lossy films. Default: 95; films by their codec. "
-        "18 s of ProRes at 854x480 take 140 MB, of VP9 some 3.",
+        "18 s of ProRes at 854x480 take 140 MB, of VP9 about 3.",
         rich_help_panel=_PHOTOS,
     ),
 ]
 Crop = Annotated[
     bool,
-    typer.Option("--crop", help="Cut each photo to its subject.", rich_help_panel=_PHOTOS),
+    typer.Option("--crop", help="Crop each photo to its subject.", rich_help_panel=_PHOTOS),
 ]
 Margin = Annotated[
     str | None,
@@ -109,7 +109,7 @@ Canvas = Annotated[
     str | None,
     typer.Option(
         metavar="WxH|square",
-        help="Scale and centre it on a canvas; implies --crop.",
+        help="Scale and centre the subject on a canvas; implies --crop.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -125,7 +125,7 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Use this mask, or this folder's of the same name.",
+        help="Use this mask instead of the network, or the one of the photo's name in a folder.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -133,7 +133,7 @@ Box = Annotated[
     str | None,
     typer.Option(
         metavar="X,Y,W,H",
-        help="Look for the subject only here, in pixels.",
+        help="Search only this part of the photo, in pixels.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -141,7 +141,8 @@ Clean = Annotated[
     bool,
     typer.Option(
         "--clean/--no-clean",
-        help="Remove specks, close pinholes, make nearly opaque areas opaque (not of map).",
+        help="Remove specks, fill pinholes, make nearly opaque areas opaque; not in map and "
+        "overlay.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -149,7 +150,7 @@ Refine = Annotated[
     Literal["auto", "none"],
     typer.Option(
         metavar="auto|none",
-        help="Clean the colour of soft edges.",
+        help="Remove the old background's colour from soft edges.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -159,7 +160,7 @@ Threshold = Annotated[
         min=0,
         max=1,
         metavar="X",
-        help="Cut hard edges at this saliency, from 0 to 1.",
+        help="Make hard edges: opaque from this saliency on, 0 to 1.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -182,7 +183,7 @@ Start = Annotated[
     typer.Option(
         metavar="TIME",
         parser=_seconds,
-        help="Begin there: seconds, or HH:MM:SS.",
+        help="Start at this time: seconds, or HH:MM:SS.",
         rich_help_panel=_FILMS,
     ),
 ]
@@ -191,7 +192,7 @@ Duration = Annotated[
     typer.Option(
         metavar="TIME",
         parser=_seconds,
-        help="Do so much of a film: seconds, or HH:MM:SS.",
+        help="Process this much of a film: seconds, or HH:MM:SS.",
         rich_help_panel=_FILMS,
     ),
 ]
@@ -206,20 +207,20 @@ Rate = Annotated[
 Sound = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="Take the sound of this file instead.", rich_help_panel=_FILMS
+        metavar="FILE", help="Use the sound of this file instead.", rich_help_panel=_FILMS
     ),
 ]
 Steady = Annotated[
     Literal["auto", "none"],
     typer.Option(
-        help="Steady the result from frame to frame along the motion, where the model looks at"
-        " single frames.",
+        metavar="auto|none",
+        help="Reduce flicker along the motion, for models that see single frames.",
         rich_help_panel=_FILMS,
     ),
 ]
 Frames = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Stop after so many frames.", rich_help_panel=_FILMS),
+    typer.Option(min=1, metavar="N", help="Stop after this many frames.", rich_help_panel=_FILMS),
 ]
 Audio = Annotated[
     bool, typer.Option("--audio/--no-audio", help="Keep the audio track.", rich_help_panel=_FILMS)
@@ -243,16 +244,14 @@ Show = Annotated[
 ]
 ShowFps = Annotated[
     bool,
-    typer.Option(
-        "--show-fps", help="Write the frame rate into the window.", rich_help_panel=_CAMERA
-    ),
+    typer.Option("--show-fps", help="Show the frame rate in the window.", rich_help_panel=_CAMERA),
 ]
 AutoBatch = Annotated[
     str,
     typer.Option(
         metavar="N",
         parser=_batch,
-        help="Pictures per forward pass. auto times the first few; clips go one by one.",
+        help="Pictures per forward pass. auto chooses by timing the first few.",
         rich_help_panel=options.NETWORK,
     ),
 ]
@@ -316,7 +315,7 @@ def infer(
 
     [bold]sod infer 0 -t blur[/] shows the first camera in a window; -o records it.
 
-    [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] shares files between processes.
+    [bold]torchrun --nproc-per-node 2 -m sodcli infer FOLDER[/] divides the files among processes.
     """
     from sodcli.imaging.framing import read_box, read_framing
     from sodcli.io.camera.capture import live_source

@@ -1,4 +1,4 @@
-"""What ``sod infer`` does with a camera: the window, the recording, the lines."""
+"""What ``sod infer`` does with a camera: window, recording and messages."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def infer_camera(
 ) -> None:
     """Show or record a camera until the user ends it.
 
-    Display and camera are looked for before the network is loaded, which takes seconds.
+    Display and camera are opened before the network is loaded, which takes seconds.
 
     Args:
         source: The camera's number, or the stream's address.
@@ -33,7 +33,7 @@ def infer_camera(
         device: As typed.
 
     Raises:
-        SodError: If anything fails; the recording up to then is whole.
+        SodError: If anything fails; the recording up to that moment is complete.
         typer.Exit: With 130 if Ctrl-C ended it.
     """
     from sodcli.io.camera.capture import live_label, open_camera
@@ -73,7 +73,12 @@ def _plan(source: int | str, settings: "InferSettings") -> "Job | None":
 
 
 def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
-    """Decide on the window: unasked, it opens if it can, and must where nothing is recorded."""
+    """Return True if a window opens: by default where there is a display.
+
+    Raises:
+        SinkError: If there is no display, and a window is requested or nothing is recorded.
+        UsageError: If neither a window nor a recording is requested.
+    """
     from sodcli.io.camera.window import require_display
 
     if settings.show is False:
@@ -110,7 +115,7 @@ def _run(
     predictor: "Predictor",
     where: str,
 ) -> bool:
-    """Run the loop and tell what came of it, even if it failed; returns whether Ctrl-C ended it."""
+    """Run the loop and print a summary, even if it failed; return True if Ctrl-C ended it."""
     from sodcli.infer.camera import Meter, live
     from sodcli.infer.recording import Recording
     from sodcli.io.camera.window import Window
@@ -151,7 +156,7 @@ def _report(
     recording: "Recording | None",
     error: SodError | None,
 ) -> None:
-    """Say how many pictures there were and how fast, and name the recording."""
+    """Print the number of pictures, their rate and the recording."""
     output = recording.output if recording is not None and recording.done else None
     rate = f", {meter.mean:.1f} frames/s" if meter.mean else ""
     where = f": {output}" if output else ""

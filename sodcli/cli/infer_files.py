@@ -39,10 +39,10 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
 
     Raises:
         SodError: If nothing can be done at all.
-        typer.Exit: With the code that failures of some inputs call for.
+        typer.Exit: With 3 if some inputs failed.
     """
     jobs = _plan(settings)
-    skips = settings.verbose or len(jobs) == 1  # otherwise their number says it
+    skips = settings.verbose or len(jobs) == 1  # otherwise only their number is printed
     if settings.dry_run:
         _print_plan(jobs, settings, skips=skips)
         return
@@ -51,7 +51,7 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
     about: dict[str, str | None] = {"model": None, "device": None}
     with join_group(device) as (group, own):
         known, todo = sift(jobs, settings)
-        group.gather([])  # nobody writes before all have looked at what exists
+        group.gather([])  # no process writes before all have checked what exists
         quiet = settings.quiet or group.rank > 0
         report = partial(_report, quiet=quiet, as_json=settings.json, skips=skips)
         outcomes = known if group.rank == 0 else []
@@ -238,7 +238,7 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
 
 
 def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
-    """Print what would become of every input; of those to skip only if ``skips``."""
+    """Print the output of every input; of those to skip only if ``skips``."""
     rows: list[dict[str, Any]] = [
         {
             "input": job.source,
@@ -328,13 +328,13 @@ def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) 
 def _finish(
     rows: Sequence[ResultRow], jobs: "Sequence[Job]", took: float | None, *, quiet: bool
 ) -> None:
-    """Count what became of several inputs, and end with the exit code that calls for.
+    """Print the counts of results, and exit with a code if some failed.
 
     Args:
-        rows: Of all inputs that were looked at; each error is on the screen already.
+        rows: Of all inputs that were processed; their errors have been printed.
         jobs: All inputs.
-        took: How long the work took, in seconds, if that is to be told.
-        quiet: Do not count.
+        took: Duration of the work in seconds, if it is to be printed.
+        quiet: Do not print the counts.
 
     Raises:
         typer.Exit: If any failed.

@@ -1,4 +1,4 @@
-"""Load a network, in one process or in each of several, and say what was loaded."""
+"""Load a network, in one process or in each of several, and print what was loaded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +80,7 @@ def join_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
         device: As typed.
 
     Yields:
-        The group, and the device of this process, as one would type it.
+        The group, and the device of this process as a value of ``--device``.
 
     Raises:
         DeviceError: If there is no such device, or it cannot be shared.

@@ -1,4 +1,4 @@
-"""Options that several commands share, each written down once."""
+"""Options that several commands share."""
 
 from typing import Annotated, Final, Literal
 
@@ -52,7 +52,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="CPU threads. Default: every core; with PyTorch every free one.",
+        help="CPU threads. Default: one per core; with PyTorch one per free core.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -69,7 +69,7 @@ Compile = Annotated[
 Offline = Annotated[
     bool,
     typer.Option(
-        "--offline", help="Download nothing; SOD_OFFLINE=1 says so, too.", rich_help_panel=NETWORK
+        "--offline", help="Download nothing; SOD_OFFLINE=1 does the same.", rich_help_panel=NETWORK
     ),
 ]
 Json = Annotated[
@@ -78,8 +78,12 @@ Json = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=COMMON)
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=COMMON)]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print more details.", rich_help_panel=COMMON)
+]
 Traceback = Annotated[
     bool,
-    typer.Option("--traceback", help="Show where an error came from.", rich_help_panel=COMMON),
+    typer.Option(
+        "--traceback", help="Print the Python traceback of an error.", rich_help_panel=COMMON
+    ),
 ]

@@ -65,11 +65,11 @@ def pseudo_label(
     verbose: options.Verbose = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Label the frames between sparse annotations of films, to train on both.
+    """Make labels for the frames between sparse annotations of films, to train on both.
 
     [bold]sod pseudo-label --data ROOT --sets DAVIS+VOS --label-interval 5 --between 1 -o labels[/]
     keeps one annotation of five, makes a label in the middle of every gap, writes all of them to
-    labels/1_5 and prints that path. What is there already stays: the same command goes on.
+    labels/1_5 and prints that path. Existing labels are kept: the same command continues a run.
     """
     from sodcli.labels.pseudo_label import LabelRequest
     from sodcli.runtime.device import choose_device, describe_device, set_threads

@@ -12,7 +12,7 @@ def runs(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of sod train.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE.html", help="Write a page with curves, too."),
+        typer.Option("--out", "-o", metavar="FILE.html", help="Also write a page with curves."),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -57,7 +57,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run: keep maps that are complete.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing maps.")]
-Score = Annotated[bool, typer.Option("--eval", help="Then print the table of scores.")]
+Score = Annotated[bool, typer.Option("--eval", help="Also print the table of scores.")]
 
 
 def set_names(sets: str | None) -> list[str]:
@@ -91,9 +91,9 @@ def write_maps(
 
     [bold]sod test --data ROOT --sets ECSSD+PASCAL-S -o maps[/] writes maps/ECSSD/0001.png and so
     on: 8-bit grey, of the ground truth's size, in the protocol that the model was published with.
-    --eval goes on to the table of scores.
+    --eval also prints the table of scores.
 
-    [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] shares the pictures out.
+    [bold]torchrun --nproc-per-node 4 -m sodcli test ...[/] divides the pictures among processes.
     """
     network = NetworkOptions(
         model=model,
@@ -127,7 +127,7 @@ def _find(data: Path, sets: str | None, *, quiet: bool) -> "list[BenchmarkSet]":
 
     known = default_registry().datasets
     found = find_sets(data, set_names(sets), known)
-    if sets is None:  # training sets lie in the same folder, but are tested only if they are named
+    if sets is None:  # training sets in the same folder are tested only if they are named
         training = [spec for spec in known.values() if spec.part == "train"]
         found = [
             one for one in found if not any(spec.is_called(one.name) for spec in training)

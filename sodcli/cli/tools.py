@@ -1,31 +1,36 @@
 """``sod reparam`` and ``sod speed``."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sodcli.cli import completion, options, ui
+from sodcli.errors import SodError, UsageError
 from sodcli.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from sodcli.registry import ModelSpec
     from sodcli.runtime.speed import Speed
 
 Models = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--model",
         "-m",
-        help="A model of models.toml; several are timed in turn.",
+        help=f"A model of models.toml; several make a table. Default: {DEFAULT_MODEL}.",
         autocompletion=completion.models,
     ),
 ]
-Backend = Annotated[
-    Literal["auto", "torch", "onnx", "openvino"],
+Backends = Annotated[
+    list[str],
     typer.Option(
-        help="What runs the network. auto: PyTorch; with --pipeline what sod infer chooses.",
-        rich_help_panel=options.COMMON,
+        help="What runs the network; several make a table, all means those installed. auto: "
+        "PyTorch; with --pipeline what sod infer chooses.",
+        autocompletion=completion.backends,
+        rich_help_panel=options.NETWORK,
     ),
 ]
 
@@ -57,8 +62,8 @@ def reparam(
     """Fold difference convolutions into plain ones (DCR): same output, less work.
 
     Both networks are run on the same random input. The largest difference is printed, and nothing
-    is written if it exceeds --tol. Parameters are counted as models.toml has the model; norms that
-    the file has besides are named.
+    is written if it exceeds --tol. Parameters are counted as models.toml defines the model; norms
+    that only the file has are named.
     """
     from sodcli.registry import default_registry
     from sodcli.runtime.reparam import fold_file
@@ -87,20 +92,29 @@ def reparam(
 
 
 def speed(
-    model: Models = [DEFAULT_MODEL],  # noqa: B006 - typer copies it
+    model: Models = None,
+    weights: options.Weights = None,
+    backend: Backends = ["auto"],  # noqa: B006 - typer copies it
     size: Annotated[
         int | None, typer.Option(min=32, help="Side of the input. Default: the model's.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 1,
+    batch: options.Batch = 1,
     clip: Annotated[
         int | None, typer.Option(min=1, help="Frames per clip. Default: the model's.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 200,
-    warmup: Annotated[int, typer.Option(min=0, help="Passes before the clock starts.")] = 20,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of each measurement.")] = 10.0,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Timed forward passes, in place of --seconds.")
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Passes before the clock starts. Default: for a fifth of --seconds."
+        ),
+    ] = None,
     reparam: Annotated[
         bool, typer.Option("--reparam/--no-reparam", help="Fold difference convolutions first.")
     ] = True,
-    backend: Backend = "auto",
     compiled: options.Compile = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Time sod infer from file to file instead.")
@@ -108,50 +122,123 @@ def speed(
     device: options.Device = "auto",
     half: options.Half = False,
     threads: options.Threads = None,
+    markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="Print a Markdown table.", rich_help_panel=options.COMMON),
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Time a model on this machine: the network only, unless --pipeline is given.
+    """Time models on this machine: the network only, unless --pipeline is given.
 
-    With --pipeline backend and size are those that sod infer chooses, unless they are given. A
-    model that has no weights here is timed with fresh ones: their values do not change the speed.
+    Several -m or --backend print one table, models by engines. With --pipeline backend and size are
+    those that sod infer chooses, unless they are given. A model that has no weights here is timed
+    with random ones: their values do not change the speed.
     """
-    from sodcli.registry import default_registry
-
-    specs = [default_registry().model(name) for name in model]  # before PyTorch: a typo fails fast
-    from sodcli.runtime.backends.choose import BackendRequest, check_request
+    specs = _find_models(model or [], weights)
+    from sodcli.runtime.backends.choose import NAMES, BackendRequest, check_request, installed
     from sodcli.runtime.device import choose_device, set_threads
     from sodcli.runtime.speed import SpeedSettings, measure_speed
 
-    check_request(BackendRequest(backend, device, half, compiled))
-    target = choose_device(device if backend in ("auto", "torch") else "cpu")
+    known = [name for name in NAMES[1:] if "all" in backend and installed(name)]
+    engines = list(dict.fromkeys([*(name for name in backend if name != "all"), *known]))
+    for engine in engines:
+        check_request(BackendRequest(engine, device, half, compiled))
     set_threads(threads)
     settings = SpeedSettings(
+        weights=weights,
         size=size,
         batch=batch,
         runs=runs,
         warmup=warmup,
+        seconds=seconds,
         half=half,
         reparam=reparam,
         compiled=compiled,
-        backend=backend,
     )
     measure = measure_speed
     if pipeline:
         from sodcli.infer.speed import measure_pipeline  # imports OpenCV
 
         measure = measure_pipeline
-    results = []
-    with ui.progress("runs", len(specs) * (runs + warmup), quiet=quiet) as advance:
-        for spec in specs:
-            own = replace(settings, clip=clip or spec.clip_len)
-            results.append(measure(spec, own, target, advance))
-            if not json:
-                _print_speed(results[-1])
+    results: list[Speed] = []
+    pairs = [(spec, engine) for spec in specs for engine in engines]
+    with ui.progress("measurements", len(pairs), quiet=quiet) as advance:
+        for spec, engine in pairs:
+            own = replace(settings, clip=clip or spec.clip_len, backend=engine)
+            target = choose_device(device if engine in ("auto", "torch") else "cpu")
+            try:
+                results.append(measure(spec, own, target))
+            except SodError as error:
+                if len(pairs) == 1:
+                    raise
+                ui.warn(f"{spec.name} on {engine}: {error}")
+            advance(1)
+    if not results:
+        raise SodError("none of these could be timed")
     if json:
         figures = [result.as_dict() for result in results]
-        ui.print_json(figures if len(figures) > 1 else figures[0])
+        ui.print_json(figures if len(pairs) > 1 else figures[0])
+    elif markdown:
+        ui.print_line(f"{_conditions(results[0])}\n\n{_as_markdown(_table(results))}")
+    elif len(pairs) > 1:
+        ui.note(_conditions(results[0]), quiet=quiet)
+        head, *rows = _table(results)
+        ui.print_table(head, rows)
+    else:
+        _print_speed(results[0])
+
+
+def _find_models(names: list[str], weights: str | None) -> "list[ModelSpec]":
+    """Return the models to time, before PyTorch is imported: a typo fails fast."""
+    from sodcli.fetch.weights import Supply
+    from sodcli.registry import default_registry
+    from sodcli.runtime.model_source import find_network
+
+    registry = default_registry()
+    specs = [registry.model(name) for name in names or ([] if weights else [DEFAULT_MODEL])]
+    if weights is None:
+        return specs
+    if len(specs) > 1:
+        raise UsageError("-w is for one model; of several, each is timed with its own weights")
+    return [find_network(next(iter(names), None), weights, registry, Supply(offline=True)).spec]
+
+
+def _table(results: "Sequence[Speed]") -> list[list[str]]:
+    """Return head and rows of a table: models by engines, median time and frames per second."""
+    engines = list(dict.fromkeys(result.backend for result in results))
+    rows: dict[str, dict[str, Speed]] = {}
+    for result in results:
+        rows.setdefault(result.model, {})[result.backend] = result
+    table = [["model", "input", "parameters", "GFLOP", *engines]]
+    for name, found in rows.items():
+        one = next(iter(found.values()))
+        cells = [
+            f"{found[engine].median_ms:.2f} ms, {found[engine].fps:.1f} fps"
+            if engine in found
+            else "-"
+            for engine in engines
+        ]
+        shape = f"{one.batch}x{one.clip} of {one.size}x{one.size}"
+        table.append([name, shape, f"{one.parameters:,}", f"{one.gflops:.2f}", *cells])
+    return table
+
+
+def _as_markdown(table: list[list[str]]) -> str:
+    rule = ["---", "---", *["---:"] * (len(table[0]) - 2)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table[0], rule, *table[1:]))
+
+
+def _conditions(result: "Speed") -> str:
+    """Return what was timed, on which device and with which versions, in one line."""
+    import torch
+
+    from sodcli.runtime.device import describe_device
+
+    device = describe_device(torch.device(result.device), result.half)
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return f"{result.scope}, {device}; {versions}"
 
 
 def _print_speed(result: "Speed") -> None:

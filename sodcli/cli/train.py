@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sodcli.training.setup import Options
 
 Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for all that the run writes.")
+    Path,
+    typer.Option("--out", "-o", metavar="RUN", help="Folder of everything that the run writes."),
 ]
 Model = Annotated[
     str | None,
@@ -55,26 +56,28 @@ FitMasks = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the data at all scales; more of them with --resume go on."),
+    typer.Option(help="Passes over the data at all scales; --resume with more of them continues."),
 ]
 ScheduleEnd = Annotated[
     int | None,
     typer.Option(
         min=1,
         metavar="EPOCHS",
-        help="Where the rate's schedule ends; its last rate stays. Default: the last epoch.",
+        help="Epoch at which the learning rate reaches its final value. Default: the last epoch.",
     ),
 ]
 Batch = Annotated[int | None, typer.Option(help="Pictures per step, all processes together.")]
 Rate = Annotated[float | None, typer.Option(help="Base learning rate.")]
 Size = Annotated[int | None, typer.Option(help="Side in pixels that the recipe's scales refer to.")]
-Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation. Default: 0.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of weights, order and augmentation. Default: 0.")
+]
 Amp = Annotated[str | None, typer.Option(help="Forward pass in none, bf16 or fp16. Default: none.")]
 Init = Annotated[
     str | None,
     typer.Option(
         metavar="WEIGHTS",
-        help="Start from these: a name or a file, backbones too.",
+        help="Initial weights: a name or a file; backbones also work.",
         autocompletion=completion.beginnings,
     ),
 ]
@@ -82,17 +85,17 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on from RUN's checkpoint with its settings; --epochs and --lr may change.",
+        help="Continue RUN with its settings; --epochs and --lr may change.",
     ),
 ]
 SaveEvery = Annotated[
     float, typer.Option(min=0, metavar="MINUTES", help="Time between checkpoints.")
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Reading processes.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that read the data.")]
 TensorBoard = Annotated[
     bool,
     typer.Option(
-        "--tensorboard", help="Write RUN/events, too; needs pip install 'sodcli[tensorboard]'."
+        "--tensorboard", help="Also write RUN/events; needs pip install 'sodcli[tensorboard]'."
     ),
 ]
 
@@ -131,7 +134,7 @@ def train(
     """Train a model, and print the path of its best weights.
 
     Settings come from the paper's recipe, then --config, then the options here; RUN/config.toml
-    keeps what they came to. Ctrl-C leaves a checkpoint to --resume from.
+    records the result. Ctrl-C writes a checkpoint, from which --resume continues.
 
     [bold]torchrun --nproc-per-node 2 -m sodcli train ...[/] trains with two processes.
     """
@@ -159,7 +162,7 @@ def train(
             ui.note(f"go on with: sod train --resume -o {out}", quiet=quiet or rank() > 0)
         raise
     except SodError as error:
-        if rank() > 0:  # every process meets the same error, and the first one tells
+        if rank() > 0:  # every process has the same error; rank 0 prints it
             raise typer.Exit(error.exit_code) from error
         raise
     if rank() == 0:
@@ -170,7 +173,7 @@ def _options(device: str, threads: int | None, workers: int, save_every: float) 
     from sodcli.runtime.device import choose_device, set_threads
     from sodcli.training.setup import Options
 
-    if threads is not None or world_size() == 1:  # torchrun has shared the cores out
+    if threads is not None or world_size() == 1:  # torchrun has divided the cores
         set_threads(threads)
     return Options(device=choose_device(device), workers=workers, save_every=save_every * _MINUTE)
 

@@ -24,7 +24,7 @@ _PRECISION: Final = {"none": "float32", "bf16": "bfloat16 (AMP)", "fp16": "float
 class TrainProgress(Reporter):
     """A bar with time left, loss, rate and speed, and a line per epoch; a context manager.
 
-    Where stderr is no terminal, a line per minute takes the place of the bar.
+    Where stderr is not a terminal, a line per minute replaces the bar.
     """
 
     def __init__(self, *, quiet: bool) -> None:

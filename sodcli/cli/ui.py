@@ -83,7 +83,7 @@ def print_json(value: Any) -> None:
 
 
 class _MinuteLines:
-    """Prints how far long work is, once a minute: where no screen shows a bar."""
+    """Prints the progress of long work once a minute, where no screen shows a bar."""
 
     def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._off = quiet or stderr.is_terminal
@@ -101,7 +101,7 @@ class _MinuteLines:
         note(f"{what}: {done}{of}{left}{' left' if left else ''}")
 
     def restart(self) -> None:
-        """Begin to count anew: the rate of what comes next is another one."""
+        """Start a new measurement of the rate."""
         self._begin = self._clock()
 
 
@@ -115,9 +115,9 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar with count, time and time left; gives the function that advances it.
+    """Show a bar with count, time and time left; yields the function that advances it.
 
-    Where stderr is no screen, a line a minute says the same.
+    Where stderr is not a screen, one line a minute is printed instead.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -144,9 +144,9 @@ def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable
 def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
     """Show a bar for the current film: frames, frames per second, position, time left.
 
-    Gives the function to call with the film's name, the frames done, the frames to expect (if
-    known) and the position in the film, in seconds. Where stderr is no screen, a line a minute
-    says the same.
+    Yields the function to call with the film's name, the frames done, the frames to expect (if
+    known) and the position in the film, in seconds. Where stderr is not a screen, one line a
+    minute is printed instead.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -180,7 +180,7 @@ def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
 
 @contextmanager
 def transfer(*, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """Give the function that moves a bar of bytes; the bar appears at the first call."""
+    """Yield the function that moves a bar of bytes; the bar appears at the first call."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -3,7 +3,6 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -11,14 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli import __version__
 from sodcli.files import write_whole
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import compose
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.encode import encode_picture
-from sodcli.text import plural
+from sodcli.text import plural, render_html
 
 _SIDE: Final = 480  # longer side of a preview in pixels
 _QUALITY: Final = 75
@@ -87,18 +85,15 @@ def write_sheet(target: Path, entries: Sequence[Entry]) -> None:
     Raises:
         SinkError: If the file cannot be written.
     """
-    from jinja2 import Environment
-
     ordered = sorted(entries, key=lambda entry: (entry.certainty is None, entry.certainty or 0.0))
-    source = files("sodcli.infer").joinpath("sheet.html").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     doubtful = sum(e.certainty is not None and e.certainty < _DOUBTFUL for e in ordered)
-    html = page.render(
+    html = render_html(
+        "sodcli.infer",
+        "sheet.html",
         entries=ordered,
         count=plural(len(ordered), "photo"),
         doubtful=doubtful,
         limit=_DOUBTFUL,
-        version=__version__,
     )
     write_whole(target, html.encode("utf-8", "replace"))
 

@@ -2,8 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,8 @@ from sodcli.errors import MissingError
 from sodcli.fetch.weights import Supply
 from sodcli.infer.photos import Outcome, infer
 from sodcli.io.settings import InferSettings
-from sodcli.io.sinks import plan_outputs, save_picture
-from sodcli.io.sources import find_inputs
+from sodcli.io.sinks import Job, save_picture
+from sodcli.io.sources import Input
 from sodcli.registry import ModelSpec, default_registry
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.choose import BackendRequest, decide
@@ -24,44 +25,63 @@ from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.model_source import find_network
 from sodcli.runtime.predictor import Predictor, load
-from sodcli.runtime.speed import Speed, SpeedSettings, fresh_module, graph_backend, summarise
+from sodcli.runtime.speed import (
+    FEWEST_RUNS,
+    Speed,
+    SpeedSettings,
+    graph_backend,
+    make_module,
+    summarise,
+)
 
 _PHOTO_HW: Final = (960, 1280)
+_PHOTOS: Final = 16  # distinct ones
+_MOST_PHOTOS: Final = 2000  # cut out in a measurement that ends by time
+_WARMUP: Final = 8
 
 
-def measure_pipeline(
-    spec: ModelSpec, settings: SpeedSettings, device: torch.device, report: Callable[[int], None]
-) -> Speed:
+def measure_pipeline(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> Speed:
     """Time reading, prediction, cutting out and writing of synthetic 1280x960 JPEG photos.
 
     Backend and size are those that ``sod infer`` chooses for this number of photos, unless they are
     set in ``settings``. ``runs`` and ``warmup`` count photos and are rounded up to whole batches,
     because the photos of a batch finish together. The times are the intervals between the ends of
-    batches; ``fps`` is the average. For the arguments see :func:`.measure_speed`.
+    batches; ``fps`` is the average.
     """
-    warmup, runs = (_whole(count, settings.batch) for count in (settings.warmup + 1, settings.runs))
-    photos_in_all = warmup + runs
-    chosen, predictor = _as_infer_does(spec, settings, device, photos_in_all)
-    finished: list[float] = []
-
-    def note(outcome: Outcome) -> None:
-        if outcome.error is not None:
-            raise outcome.error
-        finished.append(time.perf_counter())
-        report(1)
-
+    warmup = _whole(1 + (_WARMUP if settings.warmup is None else settings.warmup), settings.batch)
+    runs = settings.runs and _whole(settings.runs, settings.batch)
+    chosen, predictor = _as_infer_does(spec, settings, device, runs and warmup + runs)
     with tempfile.TemporaryDirectory(prefix="sod-speed-") as folder:
-        photos = Path(folder, "photos")
-        for number in range(photos_in_all):
-            save_picture(_photo(number), photos / f"{number}.jpg", None)
-        run = InferSettings(batch=settings.batch)
-        jobs = plan_outputs(find_inputs([str(photos)], recursive=False), run)
-        infer(jobs, predictor, run, note)
-    ends = finished[warmup - 1 :: settings.batch]
+        photos = [Path(folder, f"{number}.jpg") for number in range(_PHOTOS)]
+        for number, photo in enumerate(photos):
+            save_picture(_photo(number), photo)
+        if runs is None:
+            trial = _ends(predictor, photos, _whole(warmup + FEWEST_RUNS, settings.batch), settings)
+            each = (trial[-1] - trial[warmup - 1]) / (len(trial) - warmup)
+            wanted = max(FEWEST_RUNS, min(round(settings.seconds / each), _MOST_PHOTOS))
+            runs = _whole(wanted, settings.batch)
+        ends = _ends(predictor, photos, warmup + runs, settings)[warmup - 1 :: settings.batch]
     seen = replace(settings, clip=1, backend=chosen, size=predictor.size_hw[0])
     scope = "pipeline: read, network, cut out, write"
     speed = summarise(spec, scope, predictor.module, seen, np.diff(ends).tolist())
     return replace(speed, runs=runs, fps=runs / (ends[-1] - ends[0]))
+
+
+def _ends(
+    predictor: Predictor, photos: Sequence[Path], count: int, settings: SpeedSettings
+) -> list[float]:
+    """Cut out ``count`` photos, taken from ``photos`` in turn; return when each was done."""
+    ends: list[float] = []
+
+    def note(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            raise outcome.error
+        ends.append(time.perf_counter())
+
+    paths = islice(cycle(photos), count)
+    jobs = [Job(Input(path), path.with_name(f"{n}.png")) for n, path in enumerate(paths)]
+    infer(jobs, predictor, InferSettings(batch=settings.batch), note)
+    return ends
 
 
 def _whole(count: int, batch: int) -> int:
@@ -70,7 +90,7 @@ def _whole(count: int, batch: int) -> int:
 
 
 def _as_infer_does(
-    spec: ModelSpec, settings: SpeedSettings, device: torch.device, pictures: int
+    spec: ModelSpec, settings: SpeedSettings, device: torch.device, pictures: int | None
 ) -> tuple[str, Predictor]:
     """Return the name of the backend and the predictor; random weights if there is no file."""
     request = BackendRequest(
@@ -79,13 +99,16 @@ def _as_infer_does(
     registry = default_registry()
     try:
         source = find_network(
-            spec.name, None, registry, Supply(offline=True), reparam=settings.reparam
+            spec.name, settings.weights, registry, Supply(offline=True), reparam=settings.reparam
         )
     except MissingError:
+        if settings.weights is not None:
+            raise
         return _fresh(spec, settings, device)
     chosen = decide(request, spec, Graphs(source), reparam=settings.reparam)
     predictor = load(
         spec.name,
+        weights=settings.weights,
         device=request.device,
         half=request.half,
         reparam=settings.reparam,
@@ -101,7 +124,7 @@ def _as_infer_does(
 
 def _fresh(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> tuple[str, Predictor]:
     """Return the backend's name and a predictor with random weights, whose values do not matter."""
-    module = fresh_module(spec, settings, device)
+    module = make_module(spec, settings, device)
     if settings.backend in ("auto", "torch"):
         runner: Backend = TorchBackend(
             module, device, half=settings.half, compiled=settings.compiled

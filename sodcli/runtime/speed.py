@@ -7,22 +7,27 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sodcli import __version__
+from sodcli.fetch.weights import Supply
 from sodcli.models import build_model, input_shape
 from sodcli.models.diffnet import absorb_shifts
 from sodcli.models.pdc import reparameterise
-from sodcli.registry import ModelSpec
+from sodcli.registry import ModelSpec, default_registry
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.choose import make_backend
 from sodcli.runtime.backends.engines import Run
+from sodcli.runtime.model_source import find_network
 from sodcli.runtime.onnx.trace import write_graph
+
+FEWEST_RUNS: Final = 3  # of a measurement that ends by time
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +75,23 @@ class SpeedSettings:
     """What to measure; sizes are in pixels, ``half`` means bfloat16.
 
     Attributes:
+        weights: A name of models.toml or a file; ``None`` for random weights, whose values do not
+            affect the speed of the network alone.
         size: Side of the input; ``None`` for the model's default.
+        runs: Number of timed forward passes, or photos; ``None`` for as many as take ``seconds``.
+        warmup: The same before the clock starts; ``None`` for a fifth of ``seconds``.
+        seconds: Duration of the measurement.
         backend: ``auto`` means the backend that ``sod infer`` chooses for the pipeline, and
             PyTorch for the network only.
     """
 
+    weights: str | None = None
     size: int | None = None
     batch: int = 1
     clip: int = 1
-    runs: int = 200
-    warmup: int = 20
+    runs: int | None = None
+    warmup: int | None = None
+    seconds: float = 10.0
     half: bool = False
     reparam: bool = True
     compiled: bool = False
@@ -90,20 +102,11 @@ class SpeedSettings:
         return self.size or spec.input_hw[0]
 
 
-def measure_speed(
-    spec: ModelSpec, settings: SpeedSettings, device: torch.device, report: Callable[[int], None]
-) -> Speed:
-    """Time ``spec``'s network with randomly initialised weights; their values do not affect speed.
-
-    Args:
-        spec: The model.
-        settings: See :class:`SpeedSettings`.
-        device: The device to run on.
-        report: Called with 1 after every run, including warm-up runs.
-    """
+def measure_speed(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> Speed:
+    """Time the forward pass of ``spec``'s network on random pictures."""
     if settings.backend == "auto":
         settings = replace(settings, backend="torch")
-    module = fresh_module(spec, settings, device)
+    module = make_module(spec, settings, device)
     runner: Callable[[torch.Tensor], object] = (
         torch.compile(module) if settings.compiled else module
     )
@@ -112,7 +115,7 @@ def measure_speed(
         runner = lambda x: graph.run(x.numpy())  # noqa: E731
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    times = _times(runner, make_input(spec, settings, device), settings, report)
+    times = _times(runner, make_input(spec, settings, device), settings)
     return summarise(spec, "network only", module, settings, times)
 
 
@@ -140,12 +143,16 @@ def graph_backend(spec: ModelSpec, module: nn.Module, settings: SpeedSettings) -
     return backend
 
 
-def fresh_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> nn.Module:
-    """Return ``spec``'s network in eval mode with random weights, folded if the settings say so."""
+def make_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> nn.Module:
+    """Return ``spec``'s network in eval mode, folded if the settings say so."""
     torch.manual_seed(0)
-    module = build_model(spec).eval()
-    if settings.reparam:
-        module = absorb_shifts(reparameterise(module))
+    if settings.weights is None:
+        module = build_model(spec).eval()
+        if settings.reparam:
+            module = absorb_shifts(reparameterise(module))
+    else:
+        found = partial(find_network, spec.name, settings.weights, default_registry())
+        module = found(Supply(offline=True), reparam=settings.reparam).build()
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -203,21 +210,31 @@ def make_input(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -
 
 @torch.inference_mode()
 def _times(
-    runner: Callable[[torch.Tensor], object],
-    x: torch.Tensor,
-    settings: SpeedSettings,
-    report: Callable[[int], None],
+    runner: Callable[[torch.Tensor], object], x: torch.Tensor, settings: SpeedSettings
 ) -> list[float]:
-    times = []
+    def run() -> None:
+        runner(x)
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+
     with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.half):
-        for _ in range(settings.warmup + settings.runs):
-            start = time.perf_counter()
-            runner(x)
-            if x.device.type == "cuda":
-                torch.cuda.synchronize(x.device)
-            times.append(time.perf_counter() - start)
-            report(1)
-    return times[settings.warmup :]
+        _repeat(run, settings.warmup, settings.seconds / 5)
+        return _repeat(run, settings.runs, settings.seconds)
+
+
+def _repeat(run: Callable[[], None], count: int | None, seconds: float) -> list[float]:
+    """Return the duration of each run: ``count`` runs, or at least ``FEWEST_RUNS``."""
+    times: list[float] = []
+    begin = now = time.perf_counter()
+    while (
+        len(times) < count
+        if count is not None
+        else len(times) < FEWEST_RUNS or now - begin < seconds
+    ):
+        run()
+        times.append(time.perf_counter() - now)
+        now += times[-1]
+    return times
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from sodcli.models.pdc import PixelDifferenceConv
+from sodcli.runtime.backends.choose import installed
 from sodcli.weights.read import read_pickle, read_weights
 from tests.conftest import draw_photo, manifest, rule_weights
 from tests.graph_kit import ENGINES, engine
@@ -227,3 +229,53 @@ def test_a_graph_can_be_timed(sod, backend):
     through = sod("speed", "--pipeline", *words, "--json")
     assert through.exit_code == 0, through.stderr
     assert json.loads(through.stdout)["backend"] == backend
+
+
+QUICK = ["--size", 32, "--seconds", 0, "--warmup", 1, "--device", "cpu"]
+
+
+def test_models_by_engines_make_one_table(sod):
+    models = ["lite", "sdnet"]
+    words = [word for name in models for word in ("-m", name)] + ["--backend", "all", *QUICK]
+    engines = ["torch", *(name for name in ENGINES if installed(name))]
+    results = json.loads(sod("speed", *words, "--json").stdout)
+    pairs = [(found["model"], found["backend"]) for found in results]
+    assert pairs == [(model, engine) for model in models for engine in engines]
+    text = sod("speed", *words).stdout.splitlines()
+    assert text[0].split() == ["model", "input", "parameters", "GFLOP", *engines]
+    assert [line.split()[0] for line in text[2:]] == models
+    assert all(line.count(" fps") == len(engines) for line in text[2:])
+    lines = sod("speed", *words, "--markdown").stdout.splitlines()
+    assert re.match(r"network only, cpu \(.*float32; sodcli ", lines[0])
+    head, rule, *rows = (line.strip("| ").split(" | ") for line in lines[2:])
+    assert head == ["model", "input", "parameters", "GFLOP", *engines]
+    assert len(rule) == len(head)
+    assert [row[0] for row in rows] == models
+    assert all(re.fullmatch(r"[\d.]+ ms, [\d.]+ fps", cell) for row in rows for cell in row[4:])
+
+
+def test_a_measurement_ends_by_time_after_three_runs_or_more(sod, monkeypatch):
+    """Each look at the clock is a second later."""
+    clock = SimpleNamespace(perf_counter=partial(next, count()))
+    monkeypatch.setattr("sodcli.runtime.speed.time", clock)
+    words = ["--size", 32, "--warmup", 0, "--device", "cpu", "--json"]
+    for seconds, runs in ((1, 3), (7, 7)):
+        report = json.loads(sod("speed", "--seconds", seconds, *words).stdout)
+        assert (report["runs"], report["median_ms"]) == (runs, 1000)
+
+
+def test_a_pipeline_ends_by_time(sod):
+    report = json.loads(sod("speed", "--pipeline", *QUICK, "--backend", "torch", "--json").stdout)
+    assert report["runs"] == 3
+
+
+def test_weights_name_their_model_and_belong_to_one(sod, small_weights):
+    report = json.loads(sod("speed", "-w", small_weights, *QUICK, "--json").stdout)
+    assert (report["model"], report["parameters"]) == ("sdnet", 705_725)
+    through = sod("speed", "-w", small_weights, *QUICK, "--pipeline", "--json")
+    assert json.loads(through.stdout)["model"] == "sdnet"
+    result = sod("speed", "-m", "lite", "-m", "sdnet", "-w", small_weights)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "-w is for one model" in result.stderr
+    assert sod("speed", "-w", "nowhere.pth").exit_code == 4
+    assert "no such backend" in sod("speed", "--backend", "gpu").stderr

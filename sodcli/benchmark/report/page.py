@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
-from sodcli import __version__
 from sodcli.benchmark.bootstrap import SHARE, Difference, differences
 from sodcli.benchmark.report.charts import Axis, colour, histogram, line_chart
 from sodcli.benchmark.report.samples import extremes, gallery, image_fault, score_of
 from sodcli.benchmark.report.tables import counted, is_best, rounded
 from sodcli.benchmark.results import Evaluation, ResultRow
+from sodcli.text import render_html
 
 _THRESHOLDS: Final = np.arange(255, -1, -1) / 255
 _DIGITS: Final = 4
@@ -21,7 +21,8 @@ _DIGITS: Final = 4
 def as_html(found: Evaluation) -> str:
     """Return the page: scores, differences, curves, best and worst images, and every image."""
     gaps = differences(found)
-    return render(
+    return render_html(
+        "sodcli.benchmark.report",
         "page.html",
         title="Scores of " + ", ".join(found.methods),
         warnings=found.warnings(),
@@ -36,14 +37,6 @@ def as_html(found: Evaluation) -> str:
         sets=[_set(found, dataset) for dataset in found.datasets],
         data=_every_image(found),
     )
-
-
-def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder; text is escaped, ``Markup`` is not."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
-    return environment.get_template(template).render(version=__version__, **values) + "\n"
 
 
 def _means(found: Evaluation, row: ResultRow) -> dict[str, Any]:
