@@ -101,7 +101,7 @@ Margin = Annotated[
     str | None,
     typer.Option(
         metavar="5%|20px",
-        help="Free space around the subject; implies --crop. Default: 5%.",
+        help="Space around the subject; implies --crop. Default: 5%.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -109,7 +109,7 @@ Canvas = Annotated[
     str | None,
     typer.Option(
         metavar="WxH|square",
-        help="Scale and centre the subject on a canvas; implies --crop.",
+        help="Fit the subject onto a canvas; implies --crop.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -150,7 +150,7 @@ Refine = Annotated[
     Literal["auto", "none"],
     typer.Option(
         metavar="auto|none",
-        help="Remove the old background's colour from soft edges.",
+        help="Remove the old colour from soft edges.",
         rich_help_panel=_PHOTOS,
     ),
 ]
@@ -251,7 +251,7 @@ AutoBatch = Annotated[
     typer.Option(
         metavar="N",
         parser=_batch,
-        help="Pictures per forward pass. auto chooses by timing the first few.",
+        help="Pictures per forward pass. Default: auto, by timing a few.",
         rich_help_panel=options.NETWORK,
     ),
 ]
