@@ -50,8 +50,9 @@ class Page:
         assert "error" not in answer, answer
         return answer["result"]
 
-    def open(self, path):
-        self("Page.navigate", url=path.resolve().as_uri())
+    def open(self, place):
+        """Open a file or an address."""
+        self("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         while (event := self._next()).get("method") != "Page.loadEventFired":
             self._note(event)
 

@@ -19,6 +19,7 @@ from sodcli.cli.help_screen import Command, print_help
 from sodcli.cli.infer import infer
 from sodcli.cli.models import models
 from sodcli.cli.options import Traceback
+from sodcli.cli.page import page
 from sodcli.cli.pseudo_label import pseudo_label
 from sodcli.cli.runs import runs
 from sodcli.cli.test import write_maps
@@ -44,8 +45,10 @@ _PACKAGES: Final = {
     "openvino": "openvino",
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
+    "starlette": "starlette uvicorn",
+    "uvicorn": "starlette uvicorn",
 }
-_DISPLAY_NAMES: Final = {"torch": "PyTorch"}
+_DISPLAY_NAMES: Final = {"torch": "PyTorch", "starlette uvicorn": "Starlette and uvicorn"}
 
 
 def explain(error: Exception, screen: str) -> int:
@@ -205,3 +208,4 @@ for _command in (train, runs, pseudo_label, fetch, reparam, export):
     app.command(cls=Command, no_args_is_help=True)(_command)
 app.command(cls=Command)(models)
 app.command(cls=Command)(speed)
+app.command("ui", cls=Command)(page)

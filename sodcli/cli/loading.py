@@ -20,14 +20,14 @@ class NetworkOptions:
     """Which network to load, and how: the options that ``sod infer`` and ``sod test`` share."""
 
     model: str | None
-    weights: str | None
-    half: bool
-    size: int | None
-    threads: int | None
-    offline: bool
-    backend: str
-    compiled: bool
-    verbose: bool
+    weights: str | None = None
+    half: bool = False
+    size: int | None = None
+    threads: int | None = None
+    offline: bool = False
+    backend: str = "auto"
+    compiled: bool = False
+    verbose: bool = False
 
     def summary(self) -> str:
         """Return what decides the maps, in one line; the same for a default and its name."""

@@ -19,6 +19,15 @@ def models(json: options.Json = False, traceback: options.Traceback = False) -> 
 
     Weights that are not here are downloaded when they are first used, or by sod fetch NAME.
     """
+    rows = rows_of_models()
+    if json:
+        ui.print_json({"models": rows})
+        return
+    ui.print_table(_HEADERS, [_cells(row) for row in rows])
+
+
+def rows_of_models() -> list[dict[str, Any]]:
+    """Return what is known about each model that makes maps; the default first, then those here."""
     from sodcli.fetch.catalogue import describe
     from sodcli.weights.cache import data_root
 
@@ -28,11 +37,7 @@ def models(json: options.Json = False, traceback: options.Traceback = False) -> 
             entry = registry.weights.get(spec.weights or "")
             item = None if entry is None else describe(entry, registry, data_root())
             rows.append(_row(spec, item))
-    rows.sort(key=lambda row: (row["model"] != DEFAULT_MODEL, not row["here"]))
-    if json:
-        ui.print_json({"models": rows})
-        return
-    ui.print_table(_HEADERS, [_cells(row) for row in rows])
+    return sorted(rows, key=lambda row: (row["model"] != DEFAULT_MODEL, not row["here"]))
 
 
 def _row(spec: ModelSpec, item: "Item | None") -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _draw_pairs(folder, seeds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line != "sod ui"])  # runs on
 def test_a_command_of_the_readme_runs(sod, desk, monkeypatch, line):
     monkeypatch.chdir(desk)
     result = sod(*shlex.split(line)[1:])
