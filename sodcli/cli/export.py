@@ -21,7 +21,8 @@ Size = Annotated[
     int | None,
     typer.Option(
         min=32,
-        help="Side of the input in pixels, fixed for film models. Default: the weights' own.",
+        help="Side of the input in pixels, fixed for film models and with --static. "
+        "Default: the weights' own.",
     ),
 ]
 Clip = Annotated[int | None, typer.Option(min=1, help="Frames in a clip, for film models.")]
@@ -47,8 +48,8 @@ Static = Annotated[
     typer.Option(
         "--static",
         help="Fix batch and size, and compute what depends on them beforehand: no Shape, Cast or "
-        "If nodes. For converters and small runtimes. OpenCV 5.0.0 reads it, too, but computes "
-        "sdnet's attention wrongly unless it is read with engine=cv2.dnn.ENGINE_CLASSIC.",
+        "If nodes. For converters and small runtimes. OpenCV 5.0.0 reads it, too, but gets "
+        "sdnet's one-channel gate wrong unless it is read with engine=cv2.dnn.ENGINE_CLASSIC.",
     ),
 ]
 Batch = Annotated[

@@ -157,7 +157,9 @@ def test_many_pictures_come_in_order_and_one_that_fails_costs_itself_only(predic
 
 
 @pytest.mark.parametrize("threshold", [None, 0.3])
-@pytest.mark.parametrize("kind", ["rgba", "map", "green", "blur", "overlay", "white", "#204060"])
+@pytest.mark.parametrize(
+    "kind", ["rgba", "map", "green", "blur", "overlay", "reverse", "white", "#204060"]
+)
 def test_a_cut_out_is_the_file_of_infer(sod, tmp_path, kind, threshold):
     photo, target = tmp_path / "photo.png", tmp_path / "out.png"
     photo.write_bytes(as_file(draw_photo(4, (90, 120))[0]).getvalue())
