@@ -46,7 +46,8 @@ class CutOut:
         threads: CPU threads of each process; give the engine the same number of cores for it.
 
     Raises:
-        UsageError: If there is no such type or format, or the format lacks a needed alpha channel.
+        UsageError: If there is no such type or format, the format lacks a needed alpha channel, or
+            a number is below 1.
         SourceError: If the type is a background picture that cannot be read.
     """
 
@@ -67,6 +68,9 @@ class CutOut:
     def __post_init__(self) -> None:
         from sodcli.io.pictures.encode import check_format
 
+        for name in ("batch", "threads"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
         style = _style(self.type, self.refine)
         if self.format is not None:
             check_format(f"format {self.format!r}", f".{self.format}", alpha=style.alpha)

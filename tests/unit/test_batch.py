@@ -95,6 +95,8 @@ def test_wrong_settings_are_told_before_and_not_row_by_row():
         CutOut(format="jpg")
     with pytest.raises(UsageError, match="no picture format"):
         CutOut(format="docx")
+    with pytest.raises(UsageError, match="batch must be at least 1, not 0"):
+        CutOut(batch=0)
     with pytest.raises(UsageError, match="no column 'photo'; there are: bytes"):
         CutOut(column="photo")({"bytes": []})
     with pytest.raises(MissingError, match=r"none\.pth"):
