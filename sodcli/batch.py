@@ -27,8 +27,8 @@ class CutOut:
     An object holds settings only and can be pickled; each process loads the network at its first
     batch and keeps it. A photo that fails costs itself only: its row says why.
 
-    Actors of Ray that take every core of a cluster leave none to the tasks that read the photos; the
-    job then waits for ever.
+    Actors of Ray that take every core of a cluster leave none to the tasks that read the photos;
+    the job then waits for ever.
 
     Attributes:
         column: Name of the column of photos: bytes of picture files, paths, URLs that fsspec reads
