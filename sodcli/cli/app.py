@@ -2,29 +2,20 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from traceback import print_exc
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from sodcli import __version__
 from sodcli.cli import ui
-from sodcli.cli.evaluate import evaluate
-from sodcli.cli.export import export
-from sodcli.cli.fetch import fetch
-from sodcli.cli.help_screen import Command, print_help
-from sodcli.cli.infer import infer
-from sodcli.cli.models import models
+from sodcli.cli.help_screen import Command, QuickParameters, print_help
 from sodcli.cli.options import Traceback
-from sodcli.cli.page import page
-from sodcli.cli.pseudo_label import pseudo_label
-from sodcli.cli.runs import runs
-from sodcli.cli.test import write_maps
-from sodcli.cli.tools import reparam, speed
-from sodcli.cli.train import train
 from sodcli.errors import MissingError, SodError, UsageError
 from sodcli.process import rank, switched_on
 
@@ -102,8 +93,63 @@ def _missing_package(error: Exception) -> str | None:
 INTERRUPTED = 130
 
 
-class _Boundary(TyperGroup):
+class _Infer(Command):
+    examples = (
+        ("sod infer photo.jpg", "Cut the subject out into photo_rgba.png."),
+        ("sod infer shop/ -t white --format jpg", "Put every subject of a folder on white."),
+        ("sod infer clip.mp4 -t blur", "Blur the background of a film."),
+    )
+
+
+class _Commands(Mapping[str, TyperCommand]):
+    """Every command by name; its module is imported when the command is first looked up.
+
+    Args:
+        registered: Further commands, which are there already.
+    """
+
+    _PLACES: Final = {
+        "infer": "infer:infer",
+        "test": "test:write_maps",
+        "eval": "evaluate:evaluate",
+        "train": "train:train",
+        "runs": "runs:runs",
+        "pseudo-label": "pseudo_label:pseudo_label",
+        "fetch": "fetch:fetch",
+        "reparam": "tools:reparam",
+        "export": "export:export",
+        "models": "models:models",
+        "speed": "tools:speed",
+        "ui": "page:page",
+    }
+    _WORDLESS: Final = ("infer", "models", "speed", "ui")  # the others print their help
+
+    def __init__(self, registered: Mapping[str, TyperCommand]) -> None:
+        self._made = dict(registered)
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in self._made:
+            module, function = self._PLACES[name].split(":")
+            alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            kind = _Infer if name == "infer" else Command
+            add = alone.command(name, cls=kind, no_args_is_help=name not in self._WORDLESS)
+            add(getattr(import_module(f"sodcli.cli.{module}"), function))
+            self._made[name] = cast(TyperCommand, get_command(alone))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._PLACES, **self._made})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class _Boundary(QuickParameters, TyperGroup):
     """Turns every error into one line and an exit code, after a traceback on request."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands(self.commands)  # type: ignore
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help to standard output."""
@@ -191,21 +237,3 @@ def main(
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 some inputs of a batch failed, 4 weights or
     data missing, 5 device missing or out of memory, 130 interrupted.
     """
-
-
-class _Infer(Command):
-    examples = (
-        ("sod infer photo.jpg", "Cut the subject out into photo_rgba.png."),
-        ("sod infer shop/ -t white --format jpg", "Put every subject of a folder on white."),
-        ("sod infer clip.mp4 -t blur", "Blur the background of a film."),
-    )
-
-
-app.command(cls=_Infer)(infer)
-app.command("test", cls=Command, no_args_is_help=True)(write_maps)
-app.command("eval", cls=Command, no_args_is_help=True)(evaluate)
-for _command in (train, runs, pseudo_label, fetch, reparam, export):
-    app.command(cls=Command, no_args_is_help=True)(_command)
-app.command(cls=Command)(models)
-app.command(cls=Command)(speed)
-app.command("ui", cls=Command)(page)

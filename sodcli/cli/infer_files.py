@@ -306,13 +306,16 @@ class ResultRow:
 
 def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
     """Name the command that fetches better weights, if the built-in ones found nothing certain."""
-    from sodcli.fetch.catalogue import describe
     from sodcli.infer.photos import NOTHING
+
+    if all(row.about.get("certainty", 1) >= NOTHING for row in rows):
+        return
+    from sodcli.fetch.catalogue import describe
     from sodcli.weights.cache import data_root
 
     registry = default_registry()
     item = describe(registry.weights[_BETTER], registry, data_root())
-    if item.way == "download" and any(row.about.get("certainty", 1) < NOTHING for row in rows):
+    if item.way == "download":
         fetch = "" if item.here else f"sod fetch {_BETTER}, then "
         ui.note(f"better weights may find more: {fetch}add -m {_BETTER}", quiet=quiet)
 

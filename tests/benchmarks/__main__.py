@@ -1,30 +1,39 @@
 """All benchmarks, one after the other, under a description of the machine.
 
-Run ``python -m tests.benchmarks [NAME...] [--python PYTHON]``; nothing else may run beside it.
-PYTHON is the interpreter of a side environment with transparent-background, pysodmetrics and rembg;
-without one, what compares with them is left out, and said so.
+Run ``python -m tests.benchmarks [NAME...] [--quick] [--python PYTHON] [--old OLD --new NEW]
+[--json results.json]``; nothing else should run beside it. Everything is drawn by code, so that it
+works in any checkout. PYTHON is the interpreter of a side environment with transparent-background,
+pysodmetrics and rembg, OLD and NEW those of two plain installs; what needs them is left out without
+them, and said so. ``python -m tests.benchmarks.tables results.json`` puts the ratios into the
+README.
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-OURS = {
-    "networks": [],
-    "backends": [],
-    "photos": ["--count", "100"],
-    "film_throughput": ["--frames", "300"],
-    "live_cost": [],
-    "training_step": [],
-    "flicker": [],
+from tests.benchmarks.kit import RESULTS
+
+OURS = {  # the words of each in full, and with --quick
+    "start": ([], ["--rounds", "2"]),
+    "networks": ([], []),
+    "backends": ([], []),
+    "photos": (["--count", "1000"], ["--count", "60", "--rounds", "1"]),
+    "film_throughput": (["--frames", "300"], ["--frames", "210", "--round", "40"]),
+    "live_cost": ([], []),
+    "training_step": ([], []),
+    "flicker": ([], []),
 }
 THEIRS = {
+    "plain_install": None,
     "inspyrenet_against_transparent_background": "transparent_background",
     "metrics_against_pysodmetrics": "py_sod_metrics",
     "cutouts_against_rembg": "rembg",
@@ -48,16 +57,19 @@ def memory_gib():
     return f"{pages * size / 2**30:.0f}"
 
 
-def describe():
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}")
-    print(f"{processor()}, {os.cpu_count()} cores, {memory_gib()} GiB")
-    found = [f"Python {platform.python_version()}"]
+def machine():
+    found = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            found[name] = version(name)
         except PackageNotFoundError:
-            found.append(f"no {name}")
-    print(", ".join(found), flush=True)
+            found[name] = "not installed"
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": f"{processor()}, {os.cpu_count()} cores, {memory_gib()} GiB",
+        "packages": found,
+    }
 
 
 def run(python, name, words):
@@ -66,32 +78,53 @@ def run(python, name, words):
     return subprocess.run(command, check=False).returncode
 
 
-def compare(name, package, python):
+def compare(name, package, chosen):
     """Run what needs a package of others: inside its environment, or with its interpreter."""
+    if name == "plain_install":
+        words = [
+            chosen.old,
+            chosen.new,
+            *(["--rounds", "2", "--frames", "0"] if chosen.quick else []),
+        ]
+        there = chosen.old and chosen.new
+        return run(sys.executable, name, words) if there else left_out(name, "--old and --new")
     if name.startswith("metrics"):
-        here = sys.executable if find_spec(package) else python
-        return run(here, name, []) if here else left_out(name, package)
-    return run(sys.executable, name, [python]) if python else left_out(name, package)
+        here = sys.executable if find_spec(package) else chosen.python
+        return run(here, name, []) if here else left_out(name, f"{package}: --python")
+    there = chosen.python
+    return run(sys.executable, name, [there]) if there else left_out(name, f"{package}: --python")
 
 
-def left_out(name, package):
-    print(f"\n== {name}\nleft out: needs an environment with {package} (--python)")
+def left_out(name, needed):
+    print(f"\n== {name}\nleft out: needs {needed}")
     return 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*OURS, *THEIRS, []], metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, frames and photos")
     parser.add_argument("--python", help="interpreter that has what we compare with")
+    parser.add_argument("--old", help="interpreter of a plain install of an earlier version")
+    parser.add_argument("--new", help="interpreter of a plain install of this one")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     chosen = parser.parse_args()
-    describe()
-    wanted = chosen.names or [*OURS, *THEIRS]
-    codes = [
-        run(sys.executable, name, OURS[name])
-        if name in OURS
-        else compare(name, THEIRS[name], chosen.python)
-        for name in wanted
-    ]
+    about = machine()
+    print(*about.values(), sep="\n", flush=True)
+    codes = []
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder, "rows")
+        rows.touch()
+        os.environ[RESULTS] = str(rows)
+        for name in chosen.names or [*OURS, *THEIRS]:
+            if name in OURS:
+                codes.append(run(sys.executable, name, OURS[name][chosen.quick]))
+            else:
+                codes.append(compare(name, THEIRS[name], chosen))
+        found = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    document = {"machine": about, "results": found}
+    chosen.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{len(found)} rows: {chosen.json}")
     sys.exit(max(codes))
 
 

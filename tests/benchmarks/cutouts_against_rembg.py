@@ -17,13 +17,12 @@ import time
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from tests.conftest import draw_photo
+from tests.benchmarks.kit import draw_photos, record
 
-ROUNDS, PHOTOS, SIZE_HW, SIDE = 5, 20, (400, 600), 320
+ROUNDS, PHOTOS, SIDE = 5, 20, 320
 
 THEIRS = """
 import sys
@@ -126,10 +125,7 @@ def main():
         put_network(folder)
         env = {**os.environ, "U2NET_HOME": name, "MODEL_CHECKSUM_DISABLED": "1"}
         for count in (1, PHOTOS + 1):
-            (folder / f"{count}").mkdir()
-            for n in range(count):
-                photo = Image.fromarray(draw_photo(n, SIZE_HW)[0])
-                photo.save(folder / f"{count}" / f"{n}.jpg")
+            draw_photos(folder / f"{count}", count)
         (folder / "out").mkdir()
 
         def theirs(count):
@@ -156,6 +152,9 @@ def report(programs):
     }
     print(f"{'':8}{'one photo, whole process':>28}{'each further photo':>24}")
     for name in programs:
+        for what, values in (("one photo", one), ("each further photo", more)):
+            record(f"rembg, {what}", name, seconds=values[name], of="rembg",
+                   ratio=values[name] / values["rembg"])  # fmt: skip
         print(f"{name:8}{one[name] * 1e3:19.0f} ms {one[name] / one['rembg']:5.2f}"
               f"{more[name] * 1e3:15.1f} ms {more[name] / more['rembg']:5.2f}")  # fmt: skip
 

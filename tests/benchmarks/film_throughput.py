@@ -29,6 +29,7 @@ from sodcli.io.sinks import Job
 from sodcli.io.sources import Input
 from sodcli.runtime.predictor import load
 from sodcli.runtime.stream import saliency_stream
+from tests.benchmarks.kit import record
 from tests.film_kit import ffmpeg
 
 SIZE, ROUNDS, WARM = "640x360", 3, 200
@@ -119,6 +120,9 @@ def report(taken):
           f"  (rounds: {', '.join(f'{ratio:.2f}' for ratio in each)})")  # fmt: skip
     print(f"whole / what the processor seconds allow ({room:.1f} frames/s):"
           f" {fps['whole'] / room:.2f}")  # fmt: skip
+    for of, ratio in (("slowest stage alone", statistics.median(each)),
+                      ("what the processor seconds allow", fps["whole"] / room)):  # fmt: skip
+        record(f"film of {SIZE}", "whole", seconds=1 / fps["whole"], ratio=ratio, of=of)
 
 
 def soak(folder, film, predictor, settings):

@@ -141,6 +141,8 @@ def index():
 
 def compare(options, side, *, half, folder):
     """Print one line of the table."""
+    from tests.benchmarks.kit import record  # not where this file runs as a program
+
     rounds = options.rounds or ROUNDS.get(side, 3)
     weights = folder / f"{side}.pth"
     if not weights.exists():
@@ -165,6 +167,10 @@ def compare(options, side, *, half, folder):
         f"(maps from {maps[1].min():.2f} to {maps[1].max():.2f}, deviation {maps[1].std():.2f})"
     )
     print(*row, " ", spread, flush=True)
+    precision = "bfloat16" if half else "float32"
+    each = [a["seconds"] / b["seconds"] for a, b in turns]
+    record(f"inspyrenet at {side} px", precision, seconds=seconds, ratio=faster, low=min(each),
+           high=max(each), of="transparent-background", memory=smaller)  # fmt: skip
 
 
 def main():

@@ -1,12 +1,11 @@
 """What a camera's new frame costs a clip model, against running its whole clip again.
 
-Run ``python -m tests.benchmarks.live_cost``. Prints ratios of things timed in turn in one run, on
-one thread unless ``OMP_NUM_THREADS`` says otherwise; weights are fresh, the networks folded.
+Run ``python -m tests.benchmarks.live_cost``. On one
+thread unless ``OMP_NUM_THREADS`` says otherwise; weights are fresh, the networks folded.
 """
 
 import os
-import statistics
-import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,14 +17,9 @@ from sodcli.registry import default_registry
 from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import live_predictor
+from tests.benchmarks.kit import in_turn, report
 
 SIZE, ROUNDS = 256, 7
-
-
-def seconds(work):
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main():
@@ -42,15 +36,8 @@ def main():
         clip = np.stack([predictor.prepare(frame) for frame in frames])[None]
         for frame in frames:  # the window is full from here on
             live(frame)
-        times = [
-            (seconds(lambda: live(frames[-1])), seconds(lambda: backend.run(clip)))  # noqa: B023
-            for _ in range(ROUNDS)
-        ]
-        fresh, whole = (statistics.median(column) for column in zip(*times, strict=True))
-        print(
-            f"{name:10} new frame {fresh * 1e3:7.0f} ms   whole clip {whole * 1e3:7.0f} ms   "
-            f"ratio {fresh / whole:.2f}"
-        )
+        works = {"whole clip": partial(backend.run, clip), "new frame": partial(live, frames[-1])}
+        report(f"{name} at {SIZE} px", in_turn(works, ROUNDS))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 
 from sodcli.benchmark.measure import ScoringTask, work
 from sodcli.metrics.measure import USUAL
+from tests.benchmarks.kit import record
 
 SIZES_WH = ((400, 300), (1920, 1080))
 ROUNDS = 7
@@ -76,14 +77,17 @@ def seconds(function, *words) -> float:
     return time.perf_counter() - start
 
 
-def compare(pairs: list[tuple[Path, Path]]) -> str:
+def compare(pairs: list[tuple[Path, Path]], name: str) -> str:
     """Time both libraries on the same files and put the result in words."""
     rounds = [
         (seconds(theirs, pairs), seconds(ours, pairs), seconds(ours, pairs, USUAL))
         for _ in range(ROUNDS)
     ]
     times = [1e3 * statistics.median(column) / len(pairs) for column in zip(*rounds, strict=True)]
-    ratio = statistics.median(a / b for a, b, _ in rounds)
+    each = sorted(a / b for a, b, _ in rounds)
+    ratio = statistics.median(each)
+    record("metrics", name, seconds=times[1] / 1e3, ratio=1 / ratio, low=1 / each[-1],
+           high=1 / each[0], of="pysodmetrics")  # fmt: skip
     return (
         f"per image: pysodmetrics {times[0]:.1f} ms, the same here {times[1]:.2f} ms: "
         f"{ratio:.1f} times as fast; with mBA {times[2]:.2f} ms"
@@ -123,11 +127,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIZES_WH:
             pairs = drawn(Path(folder), width, height)
-            print(f"{width}x{height}: {compare(pairs)}", flush=True)
+            print(f"{width}x{height}: {compare(pairs, f'{width}x{height}')}", flush=True)
             print(f"{width}x{height}: {processes(pairs, width)}", flush=True)
     if len(sys.argv) > 2:
         maps, masks = (sorted(Path(name).iterdir()) for name in sys.argv[1:3])
-        print(f"{sys.argv[1]}: {compare(list(zip(maps, masks, strict=True)))}")
+        print(f"{sys.argv[1]}: {compare(list(zip(maps, masks, strict=True)), maps[0].parent.name)}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ U2Net-P has its published shape and random weights, which says nothing of qualit
 time; the SDNet has the shape of the published one.
 """
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from sodcli.runtime.backends.engines import make_engine
 from sodcli.runtime.model_source import find_network
 from sodcli.runtime.onnx.trace import graph_of
 from tests.benchmarks.cutouts_against_rembg import SIDE, put_network
+from tests.benchmarks.kit import in_turn, report, seconds
 
 ROUNDS = 9
 
@@ -27,7 +27,7 @@ ROUNDS = 9
 def graphs(folder):
     """Write each network as a graph for one size; return files and shapes by name."""
     found = {}
-    for name in (DEFAULT_MODEL, "sdnet"):
+    for name in ("sdnet", DEFAULT_MODEL):
         network = find_network(name, None, default_registry())
         shape = (1, 3, *network.spec.input_hw)
         path = folder / f"{name}.onnx"
@@ -36,12 +36,6 @@ def graphs(folder):
     put_network(folder)
     found["u2netp"] = folder / "u2netp.onnx", (1, 3, SIDE, SIDE)
     return found
-
-
-def processor_seconds(work):
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def main():
@@ -54,22 +48,8 @@ def main():
                 run = make_engine(engine, 1).open_graph(path, 1)
                 x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
                 works[f"{network} {shape[-1]}"] = lambda run=run, x=x: run([x])
-            report(engine, works)
-
-
-def report(engine, works):
-    times = {name: [] for name in works}
-    for turn in range(ROUNDS + 1):
-        for name, work in works.items():
-            took = processor_seconds(work)
-            if turn:  # the first allocates
-                times[name].append(took)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    base = next(median for name, median in medians.items() if name.startswith("sdnet"))
-    for name, median in medians.items():
-        spread = (max(times[name]) - min(times[name])) / median
-        print(f"{engine:9} {name:12} {median * 1e3:8.1f} ms  {median / base:5.2f} of sdnet"
-              f"  (spread {spread:.0%})", flush=True)  # fmt: skip
+            taken = in_turn(works, ROUNDS, lambda work: seconds(work, time.process_time))
+            report("networks, one thread", taken, engine=engine)
 
 
 if __name__ == "__main__":

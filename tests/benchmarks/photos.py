@@ -24,9 +24,8 @@ from sodcli.runtime.predictor import load
 from sodcli.runtime.stream import saliency_stream
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
 from tests.benchmarks.film_throughput import timed
-from tests.conftest import SHARED
+from tests.benchmarks.kit import draw_photos, record
 
-FOLDER = SHARED / "data" / "ECSSD-dev" / "images"
 ALONE = ("decode", "network", "encode")
 
 
@@ -92,20 +91,30 @@ def report(taken):
           f"  (rounds: {', '.join(f'{ratio:.2f}' for ratio in each)})")  # fmt: skip
     print(f"whole / what {cores} cores need for all of it ({room:.2f} s):"
           f" {wall['whole'] / room:.2f}")  # fmt: skip
+    record(f"{frames} photos", "whole", seconds=wall["whole"], low=min(each), high=max(each),
+           ratio=statistics.median(each), of="slowest stage alone")  # fmt: skip
+    record(f"{frames} photos", "whole", seconds=wall["whole"], ratio=wall["whole"] / room,
+           of=f"what {cores} cores allow")  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
+    parser.add_argument("folder", type=Path, nargs="?", help="default: photos that are drawn")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--type", default="rgba")
     parser.add_argument("--batch", type=int, help="default: what is fastest, found out at start")
     parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as drawn:
+        folder = wanted.folder or draw_photos(Path(drawn), wanted.count)
+        measure(folder, wanted)
+
+
+def measure(folder, wanted):
     predictor = load(backend=wanted.backend, pictures=wanted.count)
     settings = InferSettings(styles=(Style(wanted.type, wanted.type),), batch=wanted.batch)
-    run = Run(wanted.folder, wanted.count, predictor, settings, helping_hands())
+    run = Run(folder, wanted.count, predictor, settings, helping_hands())
     names = ("decode", "network", "draw", "encode", "whole")
     taken = {name: [] for name in names}
     for _ in range(wanted.rounds):

@@ -1,15 +1,15 @@
 """How much faster SDNet trains through one folded convolution per block than through four.
 
-Run ``python -m tests.benchmarks.training_step``. Prints ratios of things timed in turn in one run.
+Run ``python -m tests.benchmarks.training_step``.
 """
 
-import statistics
-import time
+from functools import partial
 
 import torch
 
 from sodcli.models.pdc import PixelDifferenceConv
 from sodcli.models.sdnet import build
+from tests.benchmarks.kit import in_turn, report
 
 SIZE, BATCH, ROUNDS = 224, 8, 5
 
@@ -27,9 +27,7 @@ def step(net, channels_last):
     x = torch.randn(BATCH, 3, SIZE, SIZE)
     if channels_last:
         x = x.to(memory_format=torch.channels_last)
-    start = time.perf_counter()
     net(x).logits.square().mean().backward()
-    return time.perf_counter() - start
 
 
 def main():
@@ -38,18 +36,13 @@ def main():
         "folded": {"folded": True, "channels_last": False},
         "folded, channels_last": {"folded": True, "channels_last": True},
     }
-    nets = {name: network(**form) for name, form in forms.items()}
-    times = {name: [] for name in forms}
-    for turn in range(ROUNDS + 1):
-        for name, form in forms.items():
-            seconds = step(nets[name], form["channels_last"])
-            if turn:  # the first round warms up
-                times[name].append(seconds)
-    base = statistics.median(times["four branches"])
-    print(f"{BATCH} pictures of {SIZE} px, {torch.get_num_threads()} threads, median of {ROUNDS}")
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
-        print(f"{name:24} {median * 1e3:7.0f} ms   {base / median:5.2f} x")
+    works = {
+        name: partial(step, network(**form), form["channels_last"]) for name, form in forms.items()
+    }
+    threads = torch.get_num_threads()
+    report(
+        f"training step, {BATCH} pictures of {SIZE} px, {threads} threads", in_turn(works, ROUNDS)
+    )
 
 
 if __name__ == "__main__":

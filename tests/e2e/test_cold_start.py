@@ -46,6 +46,7 @@ def test_a_photo_needs_no_torch(photo, name):
     engine("onnx" if name == "auto" else name)
     heavy = {"torch", "timm", "torchvision", "safetensors", "onnx"}
     heavy |= {"sodcli.io.films.read", "sodcli.io.films.ffmpeg", "imageio_ffmpeg", "jinja2"}
+    heavy |= {"pydantic", "http.client", "sodcli.cli.train"}
     done = run_without(heavy, "infer", photo, "--backend", name)
     assert "torch" not in done.stderr
     assert photo.with_name("photo_rgba.png").is_file()

@@ -1,0 +1,50 @@
+"""Put the ratios of a run of ``python -m tests.benchmarks`` into the README.
+
+Run ``python -m tests.benchmarks.tables benchmarks.json``. The table replaces what stands between
+``<!-- speed -->`` and ``<!-- end -->``. Of whole processes it shows the processor seconds, which
+depend less on what else runs. Benchmarks that were left out have no rows.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+PLACE = re.compile(r"(<!-- speed -->\n).*?(<!-- end -->)", re.DOTALL)
+HEAD = "| measured | | time | ratio | spread | of |\n|---|---|---|---|---|---|\n"
+
+
+def row(result):
+    seconds = result["seconds"]
+    time = f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
+    spread = f"{result['low']:.2f} to {result['high']:.2f}" if "low" in result else ""
+    engine = f", {result['engine']}" if result.get("engine") else ""
+    cells = (f"{result['table']}{engine}", result["name"], time, f"{result['ratio']:.2f}", spread)
+    return f"| {' | '.join(cells)} | {result['of']} |\n"
+
+
+def table(document):
+    """Return the Markdown of all results with a ratio, below a line about the machine."""
+    about = document["machine"]
+    packages = ", ".join(f"{name} {one}" for name, one in about["packages"].items())
+    line = f"{about['date']}, {about['system']}, {about['processor']}; {packages}:\n\n"
+    kept = [one for one in document["results"] if "ratio" in one and one["name"] != one["of"]]
+    return line + HEAD + "".join(row(one) for one in kept if not one["table"].endswith(", wall"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--readme", type=Path, default=README)
+    wanted = parser.parse_args()
+    document = json.loads(wanted.results.read_text(encoding="utf-8"))
+    before = wanted.readme.read_text(encoding="utf-8")
+    after, found = PLACE.subn(lambda m: m[1] + table(document) + m[2], before)
+    if not found:
+        parser.error(f"{wanted.readme}: has no <!-- speed --> and <!-- end -->")
+    wanted.readme.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
