@@ -12,25 +12,27 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 PLACE = re.compile(r"(<!-- speed -->\n).*?(<!-- end -->)", re.DOTALL)
-HEAD = "| measured | | time | ratio | spread | of |\n|---|---|---|---|---|---|\n"
+HEAD = "| measured | of | time, ratio (spread) |\n|---|---|---|\n"
 
 
-def row(result):
+def cell(result):
     seconds = result["seconds"]
     time = f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
-    spread = f"{result['low']:.2f} to {result['high']:.2f}" if "low" in result else ""
-    engine = f", {result['engine']}" if result.get("engine") else ""
-    cells = (f"{result['table']}{engine}", result["name"], time, f"{result['ratio']:.2f}", spread)
-    return f"| {' | '.join(cells)} | {result['of']} |\n"
+    spread = f" ({result['low']:.2f} to {result['high']:.2f})" if "low" in result else ""
+    return f"{result['name']}: {time}, {result['ratio']:.2f}{spread}"
 
 
 def table(document):
     """Return the Markdown of all results with a ratio, below a line about the machine."""
-    about = document["machine"]
+    about, rows = document["machine"], {}
     packages = ", ".join(f"{name} {one}" for name, one in about["packages"].items())
+    for one in document["results"]:
+        if "ratio" in one and one["name"] != one["of"] and not one["table"].endswith(", wall"):
+            engine = f", {one['engine']}" if one.get("engine") else ""
+            rows.setdefault((f"{one['table']}{engine}", one["of"]), []).append(cell(one))
+    lines = (f"| {what} | {of} | {'; '.join(cells)} |\n" for (what, of), cells in rows.items())
     line = f"{about['date']}, {about['system']}, {about['processor']}; {packages}:\n\n"
-    kept = [one for one in document["results"] if "ratio" in one and one["name"] != one["of"]]
-    return line + HEAD + "".join(row(one) for one in kept if not one["table"].endswith(", wall"))
+    return line + HEAD + "".join(lines)
 
 
 def main():
