@@ -1,14 +1,16 @@
-"""A temporal filter for films: the maps of a picture model, averaged along the motion.
+"""A temporal filter for films: where frames disagree along the motion, their majority decides.
 
-A picture model processes each frame independently, so its maps flicker. This filter warps the
-running mean of the previous maps to the new frame by optical flow and averages it with the new map.
-Each pixel is weighted by how well the warped previous picture matches the new one: where the flow
-is wrong, only the new map is used, and after a cut the mean is reset. The filter is causal, so it
-also works for cameras.
+A picture model processes each frame independently, so its maps flicker. This filter brings the maps
+of neighbouring frames to each frame by optical flow and takes their weighted mean. A pixel's weight
+is that of its path: it falls where the flow forth and back does not return to the same place, or
+the pictures differ, and is 0 after a cut. Where the maps agree, the mean is the result, so soft
+edges stay soft. Where they contradict each other, by a variance that comes close to that of values
+of 0 and 1 only, the mean is rounded to the side of the majority, as by a median. Cameras use
+earlier frames only; films also some of the later ones.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -17,23 +19,30 @@ from numpy.typing import NDArray
 
 from sodcli.frame import Frame
 
-Map = NDArray[np.float32]
+Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 
 _SIDE: Final = 320  # longer side in pixels at which frames are compared and maps averaged
 _SMALLEST: Final = 32  # smallest side in pixels that the optical flow works with
-_KEPT: Final = 0.9  # weight of the previous mean where the pictures match: about ten frames
-_NOISE: Final = 9.0  # difference in grey levels (0 to 255) at which the weight is _KEPT / e
+_KEPT: Final = np.float32(0.95)  # weight from frame to frame where the path is certain
+_NOISE: Final = np.float32(25.0)  # difference in grey levels at which it is _KEPT / e
+_SLIP: Final = np.float32(1.0)  # pixels by which forth and back may differ, ...
+_SLIP_OF_FLOW: Final = np.float32(0.1)  # ... plus this fraction of the motion, for _KEPT / e
 _CUT: Final = 30.0  # mean difference in grey levels above which a cut is assumed
+_DISPUTE: Final = np.float32(4.0)  # the reciprocal of the variance, of the largest possible one,
+_ROUNDING: Final = np.float32(9.0)  # from which the majority decides; slope of its decision
+_LEAST_SPREAD: Final = np.float32(1e-3)
+_HELD_FRAMES: Final = 16  # of a film; half of them are later than the frame to be smoothed
+_HELD_BYTES: Final = 2**28
+_PIXEL_BYTES: Final = 8  # RGB, alpha and float32 saliency
 
 
 class SteadyFilter:
-    """Smooths the maps of consecutive frames."""
+    """Smooths the maps of consecutive frames by the frames before them."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._picture: Grey | None = None
-        self._total = self._weight = np.zeros((0, 0), np.float32)
+        self._linker = _Linker()
+        self._last: _Moment | None = None
 
     def __call__(self, frame: Frame) -> Frame:
         """Return ``frame`` with its saliency smoothed.
@@ -43,6 +52,82 @@ class SteadyFilter:
         Raises:
             ValueError: If ``frame`` has no saliency.
         """
+        self._last = self._linker.moment(frame, self._last)
+        return self._last.smoothed(self._last.past)
+
+
+def steadied(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield frames with their saliency smoothed by those before and up to 16 after them.
+
+    Fewer frames are held if they are large.
+    """
+    linker = _Linker()
+    held: list[_Moment] = []
+    for frame in frames:
+        held.append(linker.moment(frame, held[-1] if held else None))
+        height, width = frame.size_hw
+        fit = _HELD_BYTES // (_PIXEL_BYTES * height * width)
+        if len(held) >= max(2, min(_HELD_FRAMES, fit)):
+            half = len(held) // 2
+            yield from _smoothed(held)[:half]
+            del held[:half]
+    yield from _smoothed(held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """Where each pixel of a picture was in another one, and how certain that is."""
+
+    x: Floats
+    y: Floats
+    kept: Floats
+
+    def carry(self, values: Floats) -> Floats:
+        """Return values of the other picture, weighted, at the pixels of this one."""
+        moved = cv2.remap(values, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved * self.kept[..., None], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A frame of a film between its neighbours, at the size of the comparison.
+
+    Attributes:
+        frame: The frame, with its saliency.
+        picture: Its grey picture, ``(h, w)``.
+        own: ``(h, w, 3)``: saliency, its square, and 1.
+        past: The weighted sum of ``own`` of this and the earlier frames.
+        later: Brings sums of this frame to the one before; ``None`` if there is none of this size.
+    """
+
+    frame: Frame
+    picture: Grey
+    own: Floats
+    past: Floats
+    later: _Path | None
+
+    def smoothed(self, total: Floats) -> Frame:
+        """Return the frame with the saliency that follows from a weighted sum."""
+        mean = total[..., 0] / total[..., 2]
+        variance = total[..., 1] / total[..., 2] - mean * mean
+        most = np.maximum(mean * (1 - mean), _LEAST_SPREAD)
+        dispute = np.clip(_DISPUTE * variance / most, 0, 1)
+        majority = np.clip((mean - np.float32(0.5)) * _ROUNDING + np.float32(0.5), 0, 1)
+        change = mean + dispute * (majority - mean) - self.own[..., 0]
+        height, width = self.frame.size_hw  # only the change is enlarged, so edges stay sharp
+        enlarged = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+        saliency = np.clip(self.frame.saliency + enlarged, 0, 1, dtype=np.float32)
+        return replace(self.frame, saliency=saliency)
+
+
+class _Linker:
+    """Finds the paths between consecutive frames."""
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def moment(self, frame: Frame, before: _Moment | None) -> _Moment:
+        """Return a frame with its sums and its paths to the one before."""
         if frame.saliency is None:
             raise ValueError("the frame has no saliency")
         height, width = frame.size_hw
@@ -50,36 +135,48 @@ class SteadyFilter:
         small_wh = max(_SMALLEST, round(width * scale)), max(_SMALLEST, round(height * scale))
         small = cv2.resize(frame.rgb, small_wh, interpolation=cv2.INTER_AREA)
         picture = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        shrunk = cv2.resize(frame.saliency, small_wh, interpolation=cv2.INTER_AREA)
-        saliency = np.asarray(shrunk, np.float32)
-        if self._picture is None or self._picture.shape != picture.shape:
-            self._total, self._weight = saliency, np.ones_like(saliency)
+        saliency = cv2.resize(frame.saliency, small_wh, interpolation=cv2.INTER_AREA)
+        own = np.dstack([saliency, saliency * saliency, np.ones_like(saliency)])
+        if before is None or before.frame.size_hw != frame.size_hw:
+            return _Moment(frame, picture, own, own, None)
+        earlier, later = self._paths(before.picture, picture)
+        return _Moment(frame, picture, own, own + earlier.carry(before.past), later)
+
+    def _paths(self, before: Grey, picture: Grey) -> tuple[_Path, _Path]:
+        back = np.asarray(self._flow.calc(picture, before, None), np.float32)  # type: ignore[call-overload]
+        forth = np.asarray(self._flow.calc(before, picture, None), np.float32)  # type: ignore[call-overload]
+        return _path(picture, before, back, forth), _path(before, picture, forth, back)
+
+
+def _path(picture: Grey, other: Grey, flow: Floats, back: Floats) -> _Path:
+    """Return the path from ``picture`` to ``other`` along ``flow``; ``back`` leads home."""
+    height, width = picture.shape
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    moved, home = (
+        cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for values in (other, back)
+    )
+    miss = cv2.blur(cv2.absdiff(picture, moved).astype(np.float32), (5, 5))
+    slip = np.hypot(*np.moveaxis(flow + home, -1, 0))
+    slip = slip / (_SLIP + _SLIP_OF_FLOW * np.hypot(*np.moveaxis(flow, -1, 0)))
+    kept = np.asarray(_KEPT * np.exp(-((miss / _NOISE) ** 2) - slip * slip), np.float32)
+    kept[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
+    if miss.mean() > _CUT:
+        kept[:] = 0
+    return _Path(np.asarray(x), np.asarray(y), kept)
+
+
+def _smoothed(held: list[_Moment]) -> list[Frame]:
+    """Return frames smoothed by all of ``held`` and what came before."""
+    frames: list[Frame] = []
+    future: Floats | None = None  # the weighted sum of the later frames
+    for at in reversed(range(len(held))):
+        after = held[at + 1] if at + 1 < len(held) else None
+        if after is not None and after.later is not None:
+            future = after.later.carry(after.own if future is None else after.own + future)
         else:
-            self._follow(self._picture, picture)
-            self._total, self._weight = self._total + saliency, self._weight + 1
-        self._picture = picture
-        change = self._total / self._weight - saliency  # only this is enlarged: edges stay sharp
-        enlarged = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
-        return replace(frame, saliency=np.clip(frame.saliency + enlarged, 0, 1, dtype=np.float32))
-
-    def _follow(self, before: Grey, picture: Grey) -> None:
-        """Warp the weighted sum of maps and the weights to the new picture by optical flow."""
-        flow = self._flow.calc(picture, before, None)  # type: ignore[call-overload]
-        height, width = picture.shape
-        x = flow[..., 0] + np.arange(width, dtype=np.float32)
-        y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-        moved = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        miss = cv2.blur(cv2.absdiff(picture, moved).astype(np.float32), (5, 5))
-        kept = np.float32(_KEPT) * np.exp(-((miss / np.float32(_NOISE)) ** 2))
-        kept[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
-        if miss.mean() > _CUT:
-            kept[:] = 0
-        self._total, self._weight = (
-            kept * cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for values in (self._total, self._weight)
-        )
-
-
-def steadied(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield frames with their saliency smoothed, one by one."""
-    yield from map(SteadyFilter(), frames)
+            future = None
+        past = held[at].past
+        frames.append(held[at].smoothed(past if future is None else past + future))
+    return frames[::-1]

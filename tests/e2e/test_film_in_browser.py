@@ -24,7 +24,13 @@ window.ready = () => {ready};
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "alpha"),
-    [("a.mp4", "h264", False)],
+    [
+        ("a.mp4", "h264", False),
+        ("b.mp4", "av1", False),
+        ("a.webm", "vp9", True),
+        ("a.webp", "webp", True),
+        ("a.apng", "apng", True),
+    ],
 )
 def test_chromium_shows_the_colours_that_were_written(tmp_path, name, codec, alpha):
     frame = np.full((64, 96, 4 if alpha else 3), (*GREEN, 128)[: 4 if alpha else 3], np.uint8)
@@ -33,7 +39,7 @@ def test_chromium_shows_the_colours_that_were_written(tmp_path, name, codec, alp
     ) as film:
         for _ in range(10):
             film.write(frame)
-    tag = "video" if name.endswith(("4", "m")) else "img"
+    tag = "video" if name.endswith(("mp4", "webm")) else "img"
     ready = "a.readyState >= 2" if tag == "video" else "a.complete && a.naturalWidth > 0"
     more = "muted autoplay loop" if tag == "video" else ""
     kind = {"a.apng": "image/apng", "a.webp": "image/webp"}.get(name, f"video/{name[2:]}")

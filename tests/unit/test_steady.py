@@ -3,10 +3,12 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
 from sodcli.frame import Frame
+from sodcli.runtime import steady
 from sodcli.runtime.steady import SteadyFilter, steadied
 from sodcli.runtime.stream import live_predictor, saliency_stream
 from tests.conftest import draw_photo
@@ -29,29 +31,67 @@ def scene(count=12, speed=0, seed=0, flicker=0.3):
         yield Frame(rgb, index, "scene", saliency=shown), truth
 
 
-def test_flicker_shrinks():
+def causal(frames):
+    return map(SteadyFilter(), frames)
+
+
+@pytest.mark.parametrize("way", [causal, steadied])
+def test_flicker_shrinks(way):
     frames = [frame for frame, _ in scene()]
-    steady = [frame.saliency for frame in steadied(frames)]
+    smooth = [frame.saliency for frame in way(frames)]
     before = np.mean([np.abs(a.saliency - b.saliency).mean() for a, b in pairwise(frames)])
-    after = np.mean([np.abs(a - b).mean() for a, b in pairwise(steady[3:])])
+    after = np.mean([np.abs(a - b).mean() for a, b in pairwise(smooth[3:])])
     assert after < 0.3 * before
-    assert steady[0] == pytest.approx(frames[0].saliency)
 
 
+@pytest.mark.parametrize("way", [causal, steadied])
 @pytest.mark.parametrize("speed", [4, 12])
-def test_it_does_not_lag_behind_motion(speed):
+def test_it_does_not_lag_behind_motion(speed, way):
     frames, truths = zip(*scene(10, speed, flicker=0), strict=True)
-    for frame, truth in list(zip(steadied(frames), truths, strict=True))[1:]:
+    for frame, truth in list(zip(way(frames), truths, strict=True))[1:]:
         trail = (truth == 0) & (frame.saliency > 0.5)
         assert trail.mean() < 0.005
         assert frame.saliency[truth > 0].mean() > 0.95
 
 
-def test_nothing_is_carried_over_a_cut():
+@pytest.mark.parametrize("way", [causal, steadied])
+def test_nothing_is_carried_over_a_cut(way):
     first = [frame for frame, _ in scene(6)]
     second = [replace(frame, rgb=255 - frame.rgb[::-1]) for frame, _ in scene(1, seed=5)]
-    *_, after = steadied([*first, *second])
+    alone = list(way(first))
+    *before, after = way([*first, *second])
     assert np.abs(after.saliency - second[0].saliency).mean() < 0.002
+    assert np.abs(before[-1].saliency - alone[-1].saliency).mean() < 0.002
+
+
+@pytest.mark.parametrize("way", [causal, steadied])
+def test_a_flash_of_one_frame_goes_and_a_soft_edge_stays(way):
+    frames = [frame for frame, _ in scene(12, flicker=0)]
+    soft = [replace(frame, saliency=cv2.blur(frame.saliency, (25, 25))) for frame in frames]
+    flash = soft[8].saliency.copy()
+    flash[90:, 150:] = 1
+    shown = [*soft[:8], replace(soft[8], saliency=flash), *soft[9:]]
+    for before, after in zip(soft, way(shown), strict=True):
+        assert np.abs(after.saliency - before.saliency).max() < 0.03
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 16, 17, 41])
+def test_every_frame_comes_once_and_in_order(count):
+    frames = (frame for frame, _ in scene(count))
+    assert [frame.index for frame in steadied(frames)] == list(range(count))
+
+
+def test_large_frames_are_not_held_for_long(monkeypatch):
+    monkeypatch.setattr(steady, "_HELD_BYTES", 3 * 8 * SIZE[0] * SIZE[1])
+    taken = []
+
+    def source():
+        for frame, _ in scene(12):
+            taken.append(frame.index)
+            yield frame
+
+    for frame in steadied(source()):
+        assert len(taken) - frame.index <= 3
 
 
 def test_a_frame_of_another_size_begins_anew():
@@ -68,8 +108,11 @@ def test_films_and_cameras_are_steadied_where_it_is_asked_for(registry):
     predictor = echo_predictor(registry)
     frames = [replace(frame, saliency=None) for frame, _ in scene(4)]
     plain = [f.saliency for f in saliency_stream(predictor, frames)]
-    steady = [f.saliency for f in saliency_stream(predictor, frames, steady=True)]
+    films = [f.saliency for f in saliency_stream(predictor, frames, steady=True)]
     answer = live_predictor(predictor, steady=True)
     live = [answer(frame).saliency for frame in frames]
-    assert np.array(live) == pytest.approx(np.array(steady), abs=1e-4)
-    assert np.abs(plain[0] - steady[0]).max() < 1e-4
+    whole = [replace(f, saliency=s) for f, s in zip(frames, plain, strict=True)]
+    assert np.array(films) == pytest.approx(
+        np.array([f.saliency for f in steadied(whole)]), abs=1e-4
+    )
+    assert np.array(live) == pytest.approx(np.array([f.saliency for f in causal(whole)]), abs=1e-4)
