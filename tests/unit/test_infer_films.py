@@ -14,10 +14,22 @@ from sodcli.imaging.compose import GREEN_RGB, Look
 from sodcli.infer.films import FilmOutcome, Watcher, infer_films
 from sodcli.infer.photos import sift
 from sodcli.io.films.probe import probe
+from sodcli.io.films.read import FilmReader
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
-from tests.film_kit import echo_predictor, ffmpeg, flash_film, onsets, pixels, render, stamps
+from tests.colour_kit import hdr_film
+from tests.film_kit import (
+    echo_predictor,
+    ffmpeg,
+    flash_film,
+    late_film,
+    onsets,
+    paused_picture,
+    pixels,
+    render,
+    stamps,
+)
 
 MAP = Style("map", "map")
 
@@ -42,6 +54,41 @@ def run(registry, film, kind="map", out=None, look=None, before=lambda batch: No
     predictor = echo_predictor(registry, before=before)
     (outcome,) = infer_films(jobs, predictor, settings, watcher)
     return outcome, heard
+
+
+def turned(path):
+    ffmpeg("-display_rotation", 90, "-i", render(path.with_name("flat.mp4")), "-c", "copy", path)
+    return path
+
+
+FILMS = {
+    "a.mp4": lambda path: render(path, sound=True),
+    "a.gif": render,
+    "turned.mp4": turned,
+    "oblong.mp4": lambda path: render(path, "-vf", "setsar=3/2"),
+    "fields.mpg": lambda path: render(
+        path, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", size="96x64"
+    ),
+    "hdr.mov": lambda path: hdr_film(path, np.full((48, 64, 3), 120), kind="HLG"),
+    "alpha.mov": lambda path: render(path, "-c:v", "prores_ks", "-pix_fmt", "yuva444p10le"),
+    "alpha.webm": lambda path: render(path, "-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p"),
+    "flashes.mkv": flash_film,
+    "late.mp4": late_film,
+    "paused.gif": paused_picture,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILMS)
+def test_every_kind_of_film_goes_through_green_rgba_and_blur(registry, tmp_path, name):
+    film = FILMS[name](tmp_path / name)
+    info, count = probe(film), sum(1 for _ in FilmReader(film))
+    for kind in ("green", "rgba", "blur"):
+        outcome, _ = run(registry, film, kind, steady=True)
+        assert (outcome.error, outcome.frames, outcome.warning) == (None, count, None)
+        made = probe(outcome.job.target)
+        assert (made.size_wh, made.alpha) == (info.size_wh, kind == "rgba")
+        assert len(made.sound) == len(info.sound)
 
 
 def test_every_type_gives_a_film_of_the_right_look(registry, tmp_path):
