@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sodcli.io.films.write import FilmWriter
+from sodcli.io.sinks import save_picture
 from tests.chromium import chromium_page
 
 GREEN = (120, 255, 155)
@@ -30,19 +31,23 @@ window.ready = () => {ready};
         ("a.webm", "vp9", True),
         ("a.webp", "webp", True),
         ("a.apng", "apng", True),
+        ("a.avif", None, True),
     ],
 )
 def test_chromium_shows_the_colours_that_were_written(tmp_path, name, codec, alpha):
     frame = np.full((64, 96, 4 if alpha else 3), (*GREEN, 128)[: 4 if alpha else 3], np.uint8)
-    with FilmWriter(
-        tmp_path / name, size_wh=(96, 64), rate=Fraction(10), alpha=alpha, codec=codec
-    ) as film:
-        for _ in range(10):
-            film.write(frame)
+    if codec is None:
+        save_picture(frame, tmp_path / name)
+    else:
+        with FilmWriter(
+            tmp_path / name, size_wh=(96, 64), rate=Fraction(10), alpha=alpha, codec=codec
+        ) as film:
+            for _ in range(10):
+                film.write(frame)
     tag = "video" if name.endswith(("mp4", "webm")) else "img"
     ready = "a.readyState >= 2" if tag == "video" else "a.complete && a.naturalWidth > 0"
     more = "muted autoplay loop" if tag == "video" else ""
-    kind = {"a.apng": "image/apng", "a.webp": "image/webp"}.get(name, f"video/{name[2:]}")
+    kind = f"{'video' if tag == 'video' else 'image'}/{name[2:]}"
     source = f"data:{kind};base64,{b64encode((tmp_path / name).read_bytes()).decode()}"
     page_file = tmp_path / "page.html"
     page_file.write_text(PAGE.format(tag=tag, name=source, more=more, ready=ready))
