@@ -371,9 +371,13 @@ def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: 
     whole = " and ".join(
         f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)
     )
-    parts = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
     skipped = counts["skipped"] + counts["to skip"]
-    some = f"{others} of them " if 0 < others < skipped else ""
-    other = f", {some}made with other settings" if others else ""
+    some = f"{others} of them " if others < skipped else ""
+    notes = dict.fromkeys(("skipped", "to skip"), f" ({some}made with other settings)")
+    parts = ", ".join(
+        f"{counts[word]} {word}{notes.get(word, '') if others else ''}"
+        for word in _WORDS
+        if counts[word]
+    )
     hint = "; --overwrite replaces what exists" if counts["skipped"] or others else ""
-    return f"{whole}{time}: {parts}{other}{hint}"
+    return f"{whole}{time}: {parts}{hint}"

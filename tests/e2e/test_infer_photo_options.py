@@ -127,7 +127,7 @@ def test_results_of_other_settings_are_told_from_those_of_the_same(sod, photos, 
     masked(sod, photos, *words)
     usual = "2 pictures: 2 skipped; --overwrite replaces what exists\n"
     assert masked(sod, photos, *words).stderr == usual
-    told = "2 skipped, made with other settings; --overwrite replaces what exists\n"
+    told = "2 skipped (made with other settings); --overwrite replaces what exists\n"
     result = masked(sod, photos, *words, *other)
     assert (result.exit_code, result.stderr) == (0, f"2 pictures: {told}")
     plan = masked(sod, photos, *words, *other, "--dry-run").stderr
@@ -157,7 +157,7 @@ def test_another_background_of_the_same_name_and_another_model_are_noticed(
 def test_pictures_from_elsewhere_are_only_skipped(sod, photos):
     masked(sod, photos, "-t", "white")
     Image.new("RGB", (9, 9)).save(Path(f"{photos}_white", "a_white.png"))
-    told = "2 pictures: 2 skipped, 1 of them made with other settings; --overwrite replaces"
+    told = "2 pictures: 2 skipped (1 of them made with other settings); --overwrite replaces"
     assert masked(sod, photos, "-t", "white", "--crop").stderr.startswith(told)
 
 
