@@ -11,14 +11,12 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 from zipfile import ZipFile
 
 import uvicorn
-from jinja2 import Template
 from starlette import responses as http
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -30,6 +28,7 @@ from starlette.routing import Route
 from sodcli.errors import SodError, SourceError, UsageError
 from sodcli.files import temporary_folder
 from sodcli.imaging.compose import PICTURE, output_types
+from sodcli.imaging.matte import DOUBTFUL
 from sodcli.imaging.output_types import colour_of
 from sodcli.infer.films import Position, Watcher, infer_films
 from sodcli.infer.photos import infer
@@ -39,7 +38,7 @@ from sodcli.io.settings import InferSettings, choose_style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import Input
 from sodcli.runtime.predictor import Predictor
-from sodcli.text import reason_of
+from sodcli.text import reason_of, render_html
 
 _MOST_BYTES: Final = 2**28  # of one upload
 _Load = Callable[[str], tuple[Predictor, str]]
@@ -126,9 +125,8 @@ class Page:
         return await call_next(request)
 
     def _show(self, request: Request) -> http.Response:
-        source = files("sodcli.infer").joinpath("page.html").read_text(encoding="utf-8")
-        local, template = self._token is None, Template(source, autoescape=True)
-        text = template.render(models=self._models, most=_MOST_BYTES, local=local)
+        about = {"models": self._models, "most": _MOST_BYTES, "local": self._token is None}
+        text = render_html("sodcli.infer", "page.html", doubtful=DOUBTFUL, **about)
         return http.HTMLResponse(text, headers={"Content-Security-Policy": _POLICY})
 
     async def _add(self, request: Request) -> http.Response:

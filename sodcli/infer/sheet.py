@@ -14,13 +14,13 @@ from sodcli.files import write_whole
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import compose
+from sodcli.imaging.matte import DOUBTFUL
 from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.encode import encode_picture
 from sodcli.text import plural, render_html
 
 _SIDE: Final = 480  # longer side of a preview in pixels
 _QUALITY: Final = 75
-_DOUBTFUL: Final = 0.6  # certainty below which an entry is marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,14 @@ def write_sheet(target: Path, entries: Sequence[Entry]) -> None:
         SinkError: If the file cannot be written.
     """
     ordered = sorted(entries, key=lambda entry: (entry.certainty is None, entry.certainty or 0.0))
-    doubtful = sum(e.certainty is not None and e.certainty < _DOUBTFUL for e in ordered)
+    doubtful = sum(e.certainty is not None and e.certainty < DOUBTFUL for e in ordered)
     html = render_html(
         "sodcli.infer",
         "sheet.html",
         entries=ordered,
         count=plural(len(ordered), "photo"),
         doubtful=doubtful,
-        limit=_DOUBTFUL,
+        limit=DOUBTFUL,
     )
     write_whole(target, html.encode("utf-8", "replace"))
 

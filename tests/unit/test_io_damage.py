@@ -176,7 +176,7 @@ def test_pillows_own_limit_is_one_line_too(monkeypatch):
 
 
 def test_too_little_memory_is_said_so(monkeypatch):
-    def no_memory(image):
+    def no_memory(image, points):
         raise MemoryError
 
     monkeypatch.setattr("sodcli.io.pictures.decode.to_raster", no_memory)

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ def read(data):
     return decode_picture(data, name="x")
 
 
+@cache  # a profile holds the time at which it is made
 def profile(space="sRGB"):
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 
