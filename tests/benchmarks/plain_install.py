@@ -26,19 +26,20 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
-        def compare(table, source, *words, rounds=wanted.rounds):
+        def compare(table, new, source, *words, rounds=wanted.rounds):
             run = ["-m", "sodcli", "infer", source, "--overwrite", *words]
-            works = {"old": [wanted.old, *run], "new": [wanted.new, *run]}
+            works = {"old": [wanted.old, *run], new: [wanted.new, *run]}
             report_processes(f"plain install, {table}", in_turn(works, rounds, run_process))
 
-        compare("photo", draw_photos(folder, 1) / "0000.jpg")
+        compare("photo", "new", draw_photos(folder, 1) / "0000.jpg")
         for size in SIZES if wanted.frames else ():
             film = folder / f"{size}.mp4"
             frames = wanted.frames if size == SIZES[0] else wanted.frames // 5
             ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={size}:r=30", "-frames:v", frames,
                    "-pix_fmt", "yuv420p", film)  # fmt: skip
             for kind in wanted.types:
-                compare(f"film {size} {kind}", film, "-t", kind, rounds=max(1, wanted.rounds // 2))
+                rounds = max(1, wanted.rounds // 2)
+                compare(f"film {size}", f"new, {kind}", film, "-t", kind, rounds=rounds)
 
 
 if __name__ == "__main__":
