@@ -35,6 +35,14 @@ def pytest_configure(config):
     settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """Mark whole commands, goldens and torture as slow, whatever a single one takes."""
+    for item in items:
+        if {"e2e", "numeric", "torture"} & set(item.path.relative_to(DATA.parent).parts):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path_factory, monkeypatch):
     """Keep every test away from the user's cache and settings."""

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["sodcli", "sodcli.cli.app", "sodcli.registry"])
 def test_light_modules_stay_light(module):
     heavy = "{'torch', 'cv2', 'timm', 'numpy', 'PIL', 'safetensors'}"

@@ -22,6 +22,7 @@ from sodcli.weights.read import read_pickle, read_weights
 GOOD = {"name": "x", "model": "sdnet", "trained_on": "DUTS-TR", "license": "MIT"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "text"),
     [

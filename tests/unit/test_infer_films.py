@@ -141,6 +141,7 @@ def test_a_picture_or_a_film_comes_behind(registry, tmp_path):
     assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # round and round
 
 
+@pytest.mark.slow
 def test_what_is_transparent_in_a_film_behind_is_white(registry, tmp_path):
     film, back = halves(tmp_path / "film.mp4", seconds=0.2), tmp_path / "back.mov"
     holes = "color=red:s=64x48:r=25,format=rgba,geq=r=255:g=0:b=255:a='if(lt(X,16),0,255)'"
@@ -233,6 +234,7 @@ def failing(error, after):
     return before
 
 
+@pytest.mark.slow
 def test_a_failing_network_ends_the_run_and_leaves_nothing(registry, tmp_path):
     film = render(tmp_path / "film.mp4", seconds=2)
     with pytest.raises(DeviceError, match="out of memory"):

@@ -68,6 +68,7 @@ def test_a_film_whose_size_changes_keeps_that_of_its_beginning(tmp_path):
     assert {f.rgb.shape for f in FilmReader(tmp_path / "film.ts")} == {(48, 64, 3)}
 
 
+@pytest.mark.slow
 def variable_film(path, *words):
     """Two frames of three in the first second, one of three in the second."""
     chosen = "select='if(lt(t,1),mod(n,3),not(mod(n,3)))'"
@@ -184,6 +185,7 @@ def test_the_death_of_ffmpeg_is_not_the_end_of_the_film(tmp_path, started, suffi
         list(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGTERM on Windows")
 def test_a_failure_that_ffmpeg_does_not_explain_is_reported(tmp_path, started):
     reader = FilmReader(render(tmp_path / "film.mkv", seconds=60))

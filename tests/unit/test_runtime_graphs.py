@@ -44,6 +44,7 @@ def answer(weights, backend):
     return sodcli.load(weights=weights, backend=backend, device="cpu", size=64)(PHOTO)
 
 
+@pytest.mark.slow
 @pytest.fixture(params=ENGINES)
 def backend(request):
     return engine(request.param).name
@@ -218,6 +219,7 @@ def test_the_shipped_graph_belongs_to_the_shipped_weights(registry):
     assert path.stat().st_size < 7e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 208])
 def test_the_shipped_graph_gives_the_maps_of_torch(exports, backend, size):
     ours, theirs = (

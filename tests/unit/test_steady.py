@@ -94,6 +94,7 @@ def test_large_frames_are_not_held_for_long(monkeypatch):
         assert len(taken) - frame.index <= 3
 
 
+@pytest.mark.slow
 def test_a_frame_of_another_size_begins_anew():
     hold = SteadyFilter()
     for frame, _ in scene(3):

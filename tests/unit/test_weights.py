@@ -190,6 +190,7 @@ def test_published_wrappings_are_taken_off(tmp_path, registry, wrap, prefix):
     assert torch.equal(net.backbone.block1_1.pdc.kernels[0], weights["block1_1.conv1.0.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["sdnet", "sdneta"])
 def test_keys_go_to_the_published_layout_and_back(model):
     weights = rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"])
@@ -287,6 +288,7 @@ def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weight
         locate("sdnet-dut", registry)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
     (home() / "weights").mkdir()
     (home() / "weights" / "sdnet-duts.safetensors").write_bytes(b"half of it")
