@@ -6,7 +6,6 @@ import sys
 import pytest
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", ["sodcli", "sodcli.cli.app", "sodcli.registry"])
 def test_light_modules_stay_light(module):
     heavy = "{'torch', 'cv2', 'timm', 'numpy', 'PIL', 'safetensors'}"
@@ -14,6 +13,7 @@ def test_light_modules_stay_light(module):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_sdnet_needs_neither_timm_nor_torchvision():
     code = (
         "import sys; from sodcli.models import build_model; "

@@ -22,7 +22,6 @@ from sodcli.weights.read import read_pickle, read_weights
 GOOD = {"name": "x", "model": "sdnet", "trained_on": "DUTS-TR", "license": "MIT"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
@@ -46,6 +45,7 @@ def test_a_wrong_entry_is_refused(changed, text):
         read_table(WeightsSpec, table, name=name)
 
 
+@pytest.mark.slow
 def test_what_weights_need_is_written_into_our_file(tmp_path, registry, small_weights):
     entry = replace(
         registry.weights["sdnet-duts"], input_size=96, args={"norm": "none"}, terms="for research"

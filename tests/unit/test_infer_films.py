@@ -91,6 +91,7 @@ def test_every_kind_of_film_goes_through_green_rgba_and_blur(registry, tmp_path,
         assert len(made.sound) == len(info.sound)
 
 
+@pytest.mark.slow
 def test_every_type_gives_a_film_of_the_right_look(registry, tmp_path):
     film = halves(tmp_path / "film.mp4", sound=True)
     looks = {
@@ -141,7 +142,6 @@ def test_a_picture_or_a_film_comes_behind(registry, tmp_path):
     assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # round and round
 
 
-@pytest.mark.slow
 def test_what_is_transparent_in_a_film_behind_is_white(registry, tmp_path):
     film, back = halves(tmp_path / "film.mp4", seconds=0.2), tmp_path / "back.mov"
     holes = "color=red:s=64x48:r=25,format=rgba,geq=r=255:g=0:b=255:a='if(lt(X,16),0,255)'"
@@ -153,6 +153,7 @@ def test_what_is_transparent_in_a_film_behind_is_white(registry, tmp_path):
     assert np.abs(out[:, 20:28] - (255, 0, 255)).max() <= 3
 
 
+@pytest.mark.slow
 def test_sound_and_picture_stay_in_step_at_a_variable_rate(registry, tmp_path):
     source = tmp_path / "film.mp4"
     steady = flash_film(tmp_path / "steady.mp4", "-c:a", "aac", rate="50")
@@ -234,7 +235,6 @@ def failing(error, after):
     return before
 
 
-@pytest.mark.slow
 def test_a_failing_network_ends_the_run_and_leaves_nothing(registry, tmp_path):
     film = render(tmp_path / "film.mp4", seconds=2)
     with pytest.raises(DeviceError, match="out of memory"):
@@ -243,6 +243,7 @@ def test_a_failing_network_ends_the_run_and_leaves_nothing(registry, tmp_path):
     assert {thread.name for thread in threading.enumerate() if "sod" in thread.name} == set()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_was_done(registry, tmp_path):
     film = render(tmp_path / "film.mp4", seconds=8, sound=True)
     notes = []

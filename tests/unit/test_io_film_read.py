@@ -68,13 +68,13 @@ def test_a_film_whose_size_changes_keeps_that_of_its_beginning(tmp_path):
     assert {f.rgb.shape for f in FilmReader(tmp_path / "film.ts")} == {(48, 64, 3)}
 
 
-@pytest.mark.slow
 def variable_film(path, *words):
     """Two frames of three in the first second, one of three in the second."""
     chosen = "select='if(lt(t,1),mod(n,3),not(mod(n,3)))'"
     return render(path, "-vf", chosen, "-fps_mode", "passthrough", *words, rate="30", seconds=2)
 
 
+@pytest.mark.slow
 def test_frames_of_variable_rate_carry_their_times(tmp_path):
     film = variable_film(tmp_path / "film.mp4", "-enc_time_base", "1/90000")
     reader = FilmReader(film)

@@ -69,6 +69,7 @@ def test_threads_get_the_map_of_their_own_picture(backend):
     assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_pickled_predictor_gives_the_same_maps(backend):
     predictor = sodcli.load(backend=backend, device="cpu", size=64)
     expected = predictor(PHOTOS[0])

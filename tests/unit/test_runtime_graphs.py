@@ -44,12 +44,12 @@ def answer(weights, backend):
     return sodcli.load(weights=weights, backend=backend, device="cpu", size=64)(PHOTO)
 
 
-@pytest.mark.slow
 @pytest.fixture(params=ENGINES)
 def backend(request):
     return engine(request.param).name
 
 
+@pytest.mark.slow
 def test_a_graph_is_made_once_and_answers_like_torch(small_weights, exports, backend):
     first = answer(small_weights, backend)
     again = answer(small_weights, backend)
@@ -121,6 +121,7 @@ def test_clip_models_run_clip_by_clip_and_film_frames_as_a_whole(registry, tmp_p
         assert np.abs(ours - theirs).max() <= 1 / 255
 
 
+@pytest.mark.slow
 def test_the_network_itself_is_still_there(small_weights, backend):
     predictor = sodcli.load(weights=small_weights, backend=backend)
     assert sum(p.numel() for p in predictor.module.parameters()) == 705_725

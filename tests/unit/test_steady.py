@@ -94,7 +94,6 @@ def test_large_frames_are_not_held_for_long(monkeypatch):
         assert len(taken) - frame.index <= 3
 
 
-@pytest.mark.slow
 def test_a_frame_of_another_size_begins_anew():
     hold = SteadyFilter()
     for frame, _ in scene(3):
@@ -105,6 +104,7 @@ def test_a_frame_of_another_size_begins_anew():
         hold(replace(frame, saliency=None))
 
 
+@pytest.mark.slow
 def test_films_and_cameras_are_steadied_where_it_is_asked_for(registry):
     predictor = echo_predictor(registry)
     frames = [replace(frame, saliency=None) for frame, _ in scene(4)]

@@ -190,7 +190,6 @@ def test_published_wrappings_are_taken_off(tmp_path, registry, wrap, prefix):
     assert torch.equal(net.backbone.block1_1.pdc.kernels[0], weights["block1_1.conv1.0.weight"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["sdnet", "sdneta"])
 def test_keys_go_to_the_published_layout_and_back(model):
     weights = rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"])
@@ -199,6 +198,7 @@ def test_keys_go_to_the_published_layout_and_back(model):
     assert all(torch.equal(back[key], weights[key]) for key in weights)
 
 
+@pytest.mark.slow
 def test_the_model_is_recognised(tmp_path, registry):
     for model, name in (("sdnet", "sdnet"), ("sdneta", "sdnet-a")):
         torch.save(
@@ -288,7 +288,6 @@ def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weight
         locate("sdnet-dut", registry)
 
 
-@pytest.mark.slow
 def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
     (home() / "weights").mkdir()
     (home() / "weights" / "sdnet-duts.safetensors").write_bytes(b"half of it")
@@ -297,6 +296,7 @@ def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
         locate("sdnet-duts", registry)
 
 
+@pytest.mark.slow
 def test_weights_are_used_at_the_size_they_were_trained_at(tmp_path, registry, small_weights):
     net = restore(registry.model("sdnet"), read_weights(small_weights), registry)
     for size, expected in (("96", 96), ("", 320), ("many", 320)):
