@@ -4,8 +4,11 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from sodcli.errors import UsageError
 from sodcli.files import user_path
@@ -31,7 +34,7 @@ from sodcli.io.search import kind_of
 from sodcli.text import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a property is kept
 class Style:
     """The appearance of one result of an input.
 
@@ -51,6 +54,12 @@ class Style:
     def alpha(self) -> bool:
         """Whether results have transparency."""
         return has_alpha(self.kind)
+
+    @cached_property
+    def background_checksum(self) -> int | None:
+        """CRC-32 of the background's pixels, computed once for all photos; ``None`` without one."""
+        behind = self.look.background
+        return None if behind is None else zlib.crc32(np.ascontiguousarray(behind).data)
 
     def render(self, frame: Frame, threshold: float | None = None) -> Pixels:
         """Return the output pixels of a frame with saliency; for shapes see ``imaging.compose``.
@@ -149,7 +158,6 @@ class InferSettings:
 
     def digest(self, style: Style) -> str:
         """Return 8 hexadecimal digits of all settings on which a photo's pixels depend."""
-        behind = style.look.background
         facts = (
             *(
                 "" if self.mask else self.network,
@@ -159,7 +167,7 @@ class InferSettings:
                 self.quality,
             ),
             *(self.mask, self.box, style.kind, style.look.refine),
-            None if behind is None else zlib.crc32(behind.tobytes()),
+            style.background_checksum,
         )
         return f"{zlib.crc32(repr(facts).encode()):08x}"
 
