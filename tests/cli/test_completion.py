@@ -79,7 +79,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("words", "names"), [(case[:-1], case[-1]) for case in CASES])
-def test_only_what_the_command_takes_is_offered(monkeypatch, words, names):
+def test_only_valid_values_are_offered(monkeypatch, words, names):
     for key, value in ASKING["bash"](["sod", *words]).items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("_SOD_COMPLETE", "complete_bash")
@@ -87,7 +87,7 @@ def test_only_what_the_command_takes_is_offered(monkeypatch, words, names):
     assert shown.split() == names.split()
 
 
-def test_the_measures_offered_are_those_that_there_are():
+def test_the_offered_measures_are_all_measures():
     default = inspect.signature(evaluate).parameters["metrics"].default
     assert completion.metrics("") == sorted(ALL)
     assert set(default.split(",")) == USUAL
@@ -95,7 +95,7 @@ def test_the_measures_offered_are_those_that_there_are():
     assert completion.metrics("mae,s,") == [f"mae,s,{name}" for name in others]
 
 
-def test_the_formats_offered_are_those_that_help_names_and_pictures_are_written_in():
+def test_the_offered_formats_are_those_of_the_help_and_of_the_encoder():
     offered = completion.formats("")
     told = " ".join(CliRunner().invoke(app, ["infer", "--help"]).stdout.split())
     for name in offered:

@@ -45,7 +45,7 @@ def test_methods_side_by_side_and_the_best_is_marked(sod, data):
     assert sod("eval", data / "a", data / "b", data / "S").stdout.count("\n") == 4
 
 
-def test_json_on_stdout_is_all_there_is(sod, data):
+def test_stdout_has_only_the_json(sod, data):
     document = json.loads(sod("eval", data / "a", data / "S", "--json").stdout)
     assert list(document["results"][0]["scores"]) == COLUMNS
     assert len(document["results"][0]["per_image"]) == 4
@@ -63,7 +63,7 @@ def test_reports_go_to_the_given_files(sod, data):
     assert json.loads(files["json"].read_text())["results"][0]["images"] == 4
 
 
-def test_the_table_is_printed_even_where_a_report_then_fails(sod, data, monkeypatch):
+def test_the_table_is_printed_even_if_a_report_fails(sod, data, monkeypatch):
     """What was scored for minutes is not lost by a disk that fills up meanwhile."""
 
     def full(*_):
@@ -76,7 +76,7 @@ def test_the_table_is_printed_even_where_a_report_then_fails(sod, data, monkeypa
     assert result.stderr == f"error: cannot write {data / 'a.csv'}: No space left on device\n"
 
 
-def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkeypatch):
+def test_reports_are_written_even_if_stdout_is_closed(sod, data, monkeypatch):
     def closed(*_):
         raise SinkError("cannot write to standard output: Broken pipe")
 
@@ -88,7 +88,7 @@ def test_reports_are_written_even_where_nobody_reads_the_table(sod, data, monkey
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
-def test_a_place_for_no_report_is_reported_before_anything_is_scored(sod, data, monkeypatch):
+def test_an_unwritable_report_is_refused_before_scoring(sod, data, monkeypatch):
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: pytest.fail("was scored"))
     for place in ("/proc/x.csv", "/proc/new/x.csv"):  # where even root cannot write
         result = sod("eval", data / "a", data / "S", "-o", place)
@@ -109,7 +109,7 @@ def test_missing_maps_warn_and_with_strict_fail(sod, data):
     assert not (data / "r.html").exists()
 
 
-def test_damaged_maps_end_with_3_and_with_strict_with_1(sod, data):
+def test_damaged_maps_give_exit_3_and_with_strict_1(sod, data):
     (data / "a" / "0002.png").write_bytes(b"nothing")
     result = sod("eval", data / "a", data / "S")
     assert result.exit_code == 3
@@ -137,7 +137,7 @@ def test_damaged_maps_end_with_3_and_with_strict_with_1(sod, data):
         (["a", "S", "-o", "S/GT/0000.png/x.csv"], 1, "x.csv"),
     ],
 )
-def test_mistakes_end_in_one_line(sod, data, monkeypatch, words, code, says):
+def test_usage_errors_are_one_line(sod, data, monkeypatch, words, code, says):
     (data / "empty").mkdir()
     monkeypatch.chdir(data)
     result = sod("eval", *words)
@@ -148,7 +148,7 @@ def test_mistakes_end_in_one_line(sod, data, monkeypatch, words, code, says):
     assert says in lines[0]
 
 
-def test_films_by_each_papers_protocol(sod, tmp_path):
+def test_films_are_scored_by_each_protocol(sod, tmp_path):
     draw_films(tmp_path / "F", tmp_path / "m", {"bear": 4, "cat": 5})
     counts = {
         video: sod("eval", tmp_path / "m", tmp_path / "F", *words).stdout.splitlines()[2].split()[2]
@@ -162,13 +162,13 @@ def test_films_by_each_papers_protocol(sod, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_processes_print_the_same(sod, data):
+def test_several_workers_print_the_same(sod, data):
     alone, both = (sod("eval", data / "a", data / "S", "--workers", n, "--json") for n in (1, 2))
     assert alone.exit_code == both.exit_code == 0
     assert alone.stdout == both.stdout
 
 
-def test_an_incomplete_method_gets_no_star_and_common_compares_what_both_have(sod, data):
+def test_an_incomplete_method_is_not_marked_and_common_compares_shared_images(sod, data):
     for name in ("0001", "0002"):
         (data / "b" / f"{name}.png").unlink()
     words = ("eval", "--gt", data / "S", data / "a", data / "b", "--metrics", "mae")

@@ -75,13 +75,13 @@ def test_the_readme_names_every_command():
     assert {line.split()[1] for line in COMMANDS} == get_command(app).commands.keys()
 
 
-def test_pictures_of_the_readme_are_there():
+def test_pictures_of_the_readme_exist():
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
     assert shown
     assert all((Path(__file__).parents[2] / path).is_file() for path in shown)
 
 
-def test_the_small_installation_leaves_out_pytorch_and_what_is_of_use_with_it_only():
+def test_the_small_installation_leaves_out_pytorch_and_what_needs_it():
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     needed = tomllib.loads(project)["project"]["dependencies"]
     needed = {re.match(r"[\w-]+", one)[0] for one in needed} - {"torch", "timm", "onnx"}

@@ -34,14 +34,14 @@ def test_help_is_there(sod, words):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_option_says_what_it_is(name):
+def test_every_command_and_option_has_a_help_text(name):
     command = get_command(app).commands[name]
     assert command.help
     silent = [p.name for p in command.params if not getattr(p, "help", None)]
     assert not silent
 
 
-def test_the_version_is_the_packages(sod):
+def test_the_version_is_that_of_the_package(sod):
     assert sod("--version").stdout == f"sod {sodcli.__version__}\n"
 
 
@@ -87,7 +87,7 @@ def test_wrong_usage_is_one_line_and_exit_2(sod, words, text):
     assert not result.stdout
 
 
-def test_hints_name_the_program_as_it_was_started():
+def test_hints_use_the_name_the_program_was_started_with():
     result = program("infer", "x.jpg", "--threshold", "3")
     assert result.returncode == 2
     assert result.stderr.endswith("Try 'python -m sodcli infer --help'.\n")
@@ -96,13 +96,13 @@ def test_hints_name_the_program_as_it_was_started():
 @pytest.mark.parametrize(
     "name", [name for name in COMMANDS if name not in ("speed", "models", "ui")]
 )
-def test_without_any_words_a_command_shows_its_help_and_no_error(sod, name):
+def test_a_command_without_arguments_shows_its_help(sod, name):
     result = sod(name)
     assert (result.exit_code, result.stderr) == (2, "")
     assert "Usage: " in result.stdout
 
 
-def test_paragraphs_of_help_flow(sod, monkeypatch):
+def test_paragraphs_of_help_are_one_line_each(sod, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     paragraph = sod("reparam", "--help").stdout.split("\n\n")[2]
     assert all(len(line) > 60 for line in paragraph.splitlines()[:-1])
@@ -111,7 +111,7 @@ def test_paragraphs_of_help_flow(sod, monkeypatch):
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_fits_the_screen_and_shows_no_types(sod, monkeypatch, name, columns):
+def test_help_fits_the_width_and_shows_no_type_names(sod, monkeypatch, name, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = sod(name, "--help").stdout
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= columns
@@ -122,7 +122,7 @@ def test_help_fits_the_screen_and_shows_no_types(sod, monkeypatch, name, columns
         assert shown.count("\n") < 105
 
 
-def test_infer_without_words_prints_three_examples(sod):
+def test_infer_without_arguments_prints_three_examples(sod):
     result = sod("infer")
     assert (result.exit_code, result.stderr) == (2, "")
     assert result.stdout.count("sod infer ") >= 3
@@ -134,7 +134,7 @@ def test_infer_without_words_prints_three_examples(sod):
     [("torchvision.ops", "torchvision; run: pip install torchvision"),
      ("cv2", "opencv-python; run: pip install opencv-python")],
 )  # fmt: skip
-def test_a_package_that_is_not_installed_is_named(sod, module, says):
+def test_a_missing_package_is_named_with_its_command(sod, module, says):
     @app.command("fail-for-test", hidden=True)
     def fail():
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
@@ -172,7 +172,7 @@ def test_a_line_break_in_a_name_does_not_break_the_line(capsys):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("odd")])
-def test_an_internal_error_is_one_line_too(sod, error):
+def test_an_internal_error_is_one_line(sod, error):
     @app.command("fail-for-test", hidden=True)
     def fail():
         raise error
@@ -186,7 +186,7 @@ def test_an_internal_error_is_one_line_too(sod, error):
     assert "--traceback" in result.stderr
 
 
-def test_a_traceback_comes_on_request(sod, monkeypatch):
+def test_a_traceback_is_printed_on_request(sod, monkeypatch):
     plain = sod("speed", "-m", "sdnt")
     asked = sod("speed", "-m", "sdnt", "--traceback")
     assert asked.exit_code == plain.exit_code == 2
@@ -210,7 +210,7 @@ def test_an_interrupt_is_exit_130(sod):
     assert "Traceback" not in result.stderr
 
 
-def test_models_lists_what_makes_maps_and_whether_it_is_here(sod):
+def test_models_lists_saliency_models_and_whether_they_are_cached(sod):
     rows = {row["model"]: row for row in json.loads(sod("models", "--json").stdout)["models"]}
     assert "inspyrenet" in rows
     assert "fgplg" not in rows
@@ -225,7 +225,7 @@ def test_models_lists_what_makes_maps_and_whether_it_is_here(sod):
     assert "fgplg" not in wrong.stderr
 
 
-def test_long_work_prints_a_line_a_minute_where_there_is_no_screen(capsys):
+def test_without_a_terminal_progress_is_one_line_a_minute(capsys):
     now = [0.0]
     lines = ui._MinuteLines(quiet=False, clock=lambda: now[0])
     for done in range(1, 241):

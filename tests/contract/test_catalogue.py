@@ -31,7 +31,7 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize("name", FETCHED)
-def test_an_entry_says_where_to_get_it(name):
+def test_an_entry_has_valid_addresses(name):
     entry = REGISTRY.weights[name]
     assert entry.page
     assert entry.license
@@ -70,7 +70,7 @@ def test_every_model_has_weights_of_its_own():
         assert spec.input_hw[0] == spec.input_hw[1] or spec.task != "saliency"
 
 
-def test_names_stand_for_one_thing_only():
+def test_names_are_unique():
     """Weights may be called as the model whose default they are; nothing else is shared."""
     for name in REGISTRY.weights.keys() & REGISTRY.models.keys():
         assert REGISTRY.models[name].weights == name
@@ -110,7 +110,7 @@ def is_of_backbone(key):
     return key.startswith("backbone.") and not re.match(r"backbone\.norm\d", key)
 
 
-def test_every_model_of_saliency_is_checked():
+def test_published_keys_of_every_saliency_model_are_checked():
     """But for our own, which nobody else has published."""
     salient = {entry.model for entry in REGISTRY.weights.values()} - {"lite"}
     assert {name for name in salient if REGISTRY.models[name].task != "flow"} == MANIFESTS.keys()

@@ -26,7 +26,7 @@ def random_inputs(size_hw, batch=1):
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (67, 71), (33, 130)])
-def test_logits_come_out_at_the_input_size(net, size_hw):
+def test_logits_have_the_size_of_the_input(net, size_hw):
     with torch.inference_mode():
         prediction = net.eval()(*random_inputs(size_hw))
     assert prediction.logits.shape == (1, 1, *size_hw)
@@ -34,7 +34,7 @@ def test_logits_come_out_at_the_input_size(net, size_hw):
     assert not prediction.aux
 
 
-def test_an_item_of_a_batch_is_answered_as_if_alone(net):
+def test_an_item_in_a_batch_gets_the_same_logits_as_alone(net):
     inputs = random_inputs((67, 71), batch=2)
     with torch.inference_mode():
         together = net.eval()(*inputs).logits
@@ -59,7 +59,7 @@ def test_every_input_matters(net):
             assert not torch.equal(net(*changed).logits, answer)
 
 
-def test_packed_inputs_get_the_same_answer(net):
+def test_packed_inputs_give_the_same_logits(net):
     inputs = random_inputs((64, 64))
     with torch.inference_mode():
         packed = net.eval()(torch.cat(inputs, dim=1)).logits
@@ -67,7 +67,7 @@ def test_packed_inputs_get_the_same_answer(net):
     assert [x.shape[1] for x in inputs] == list(PACKED)
 
 
-def test_a_picture_alone_is_refused(net, registry):
+def test_a_single_picture_is_refused(net, registry):
     with pytest.raises(UsageError, match="use: sod pseudo-label"):
         net(torch.randn(1, 3, 64, 64))
     with pytest.raises(UsageError, match="use: sod pseudo-label"):

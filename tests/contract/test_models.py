@@ -33,7 +33,7 @@ def random_input(spec, size_hw, batch=1):
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (67, 71), (96, 64), (33, 130)])
-def test_logits_come_out_at_the_input_size(spec, net, size_hw):
+def test_logits_have_the_size_of_the_input(spec, net, size_hw):
     x = random_input(spec, size_hw)
     with torch.inference_mode():
         prediction = net.eval()(x)
@@ -49,7 +49,7 @@ def test_logits_are_not_yet_probabilities(spec, net):
     assert logits.min() < 0 or logits.max() > 1
 
 
-def test_an_item_of_a_batch_is_answered_as_if_alone(spec, net):
+def test_an_item_in_a_batch_gets_the_same_logits_as_alone(spec, net):
     x = random_input(spec, (67, 71), batch=3)
     with torch.inference_mode():
         together = net.eval()(x).logits
@@ -69,7 +69,7 @@ def test_every_parameter_gets_a_gradient(spec, net):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_the_state_dict_makes_the_round_trip(spec, net):
+def test_the_state_dict_can_be_loaded_again(spec, net):
     torch.manual_seed(1)
     other = build_model(spec)
     x = random_input(spec, (64, 64))
@@ -80,7 +80,7 @@ def test_the_state_dict_makes_the_round_trip(spec, net):
         assert torch.equal(other(x).logits, before)
 
 
-def test_folding_changes_no_answer(spec, net):
+def test_folding_changes_no_logits(spec, net):
     folded = reparameterise(net)
     x = random_input(spec, (67, 71))
     with torch.inference_mode():

@@ -136,7 +136,7 @@ def test_a_window_is_no_larger_than_the_screen_of_a_small_laptop(screen):
         assert until(lambda: size() == (1280, 720))
 
 
-def test_a_note_stands_in_the_corner_and_not_in_the_pixels(screen):
+def test_a_note_is_drawn_in_the_corner_of_the_window_only(screen):
     pixels = np.full((240, 320, 3), 120, np.uint8)
     with Window("noted") as window:
         seen = shown(screen, window, pixels, lambda seen: (seen[60:] == 120).all(), "24.9 fps")
@@ -182,7 +182,7 @@ def test_show_and_record_at_once(sod, screen, camera, tmp_path):
     assert person.seen is not None
 
 
-def test_without_a_display_there_is_one_line_before_anything_is_loaded(no_display):
+def test_without_a_display_the_error_comes_before_the_network_is_loaded(no_display):
     program = "import sys; from sodcli.cli.app import app; sys.argv[1:] = ['infer', '0']\n"
     program += "try: app()\nfinally: print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -193,20 +193,20 @@ def test_without_a_display_there_is_one_line_before_anything_is_loaded(no_displa
     assert done.stdout == "False\n"
 
 
-def test_a_display_that_does_not_answer_is_none(monkeypatch, capfd):
+def test_a_display_that_does_not_answer_counts_as_missing(monkeypatch, capfd):
     monkeypatch.setenv("DISPLAY", ":987")
     with pytest.raises(SinkError, match="no display"):
         require_display()
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_opencv_without_windows_says_so(monkeypatch):
+def test_an_opencv_without_windows_is_an_error(monkeypatch):
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
     with pytest.raises(SinkError, match="opencv-python-headless"):
         require_display()
 
 
-def test_where_xcb_is_missing_only_trying_can_tell(monkeypatch):
+def test_without_libxcb_the_display_is_not_checked(monkeypatch):
     def missing(name):
         raise OSError(name)
 
@@ -215,7 +215,7 @@ def test_where_xcb_is_missing_only_trying_can_tell(monkeypatch):
     require_display()
 
 
-def test_without_a_camera_there_is_one_line(tmp_path, no_display):
+def test_without_a_camera_the_error_is_one_line(tmp_path, no_display):
     words = [sys.executable, "-m", "sodcli", "infer", "97", "-q", "-o", str(tmp_path / "out.mov")]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
@@ -225,7 +225,7 @@ def test_without_a_camera_there_is_one_line(tmp_path, no_display):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_display_a_recording_is_made_all_the_same(sod, camera, no_display, tmp_path):
+def test_without_a_display_a_recording_is_still_made(sod, camera, no_display, tmp_path):
     words = ["infer", 0, "--size", 64, "-t", "map", "--frames", 5, "-o", f"{tmp_path}/"]
     result = sod(*words)
     assert result.exit_code == 0, result.output
@@ -236,7 +236,7 @@ def test_without_a_display_a_recording_is_made_all_the_same(sod, camera, no_disp
     assert "exists; --overwrite replaces it" in again.stderr
 
 
-def test_a_window_that_is_asked_for_must_open(sod, camera, no_display, tmp_path):
+def test_a_requested_window_that_cannot_open_is_an_error(sod, camera, no_display, tmp_path):
     result = sod("infer", 0, "--show", "-t", "map", "-o", tmp_path / "out.mp4")
     assert result.exit_code == 1
     assert "no display" in result.stderr
@@ -283,7 +283,9 @@ def test_an_unplugged_camera_is_an_error_but_its_recording_is_kept(
     assert out.stat().st_size > 0
 
 
-def test_behind_a_camera_goes_a_picture_but_no_film(sod, camera, no_display, tmp_path):
+def test_a_picture_can_be_the_background_of_a_camera_and_a_film_cannot(
+    sod, camera, no_display, tmp_path
+):
     back, out = tmp_path / "beach.png", tmp_path / "out.mp4"
     cv2.imwrite(str(back), np.full((60, 80, 3), 90, np.uint8))
     words = ["infer", 0, "--size", 64, "--frames", 2]
@@ -295,7 +297,7 @@ def test_behind_a_camera_goes_a_picture_but_no_film(sod, camera, no_display, tmp
     assert "behind a camera goes a picture, not a film" in refused.stderr
 
 
-def test_ctrl_c_is_how_a_recording_without_a_window_ends(sod, monkeypatch, tmp_path):
+def test_ctrl_c_ends_a_recording_without_a_window(sod, monkeypatch, tmp_path):
     class Struck(StandIn):
         struck = False
 
@@ -315,7 +317,7 @@ def test_ctrl_c_is_how_a_recording_without_a_window_ends(sod, monkeypatch, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process alone")
-def test_ctrl_c_at_a_terminal_leaves_a_film_that_plays(tmp_path):
+def test_ctrl_c_in_a_terminal_leaves_a_playable_film(tmp_path):
     program = (
         "import cv2, sys\n"
         "from tests.camera_kit import StandIn\n"

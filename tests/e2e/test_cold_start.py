@@ -52,7 +52,7 @@ def test_a_photo_needs_no_torch(photo, name):
     assert photo.with_name("photo_rgba.png").is_file()
 
 
-def test_a_kept_graph_needs_no_torch_either(photo, small_weights):
+def test_a_cached_graph_needs_no_torch(photo, small_weights):
     engine("onnx")
     words = ("infer", photo, "-m", "sdnet", "-w", small_weights, "--size", 64, "--overwrite")
     first = run_without(set(), *words, "--backend", "onnx")
@@ -79,7 +79,9 @@ def test_sdnet_on_torch_needs_neither_timm_nor_torchvision(photo, backend):
         "reparam sdnet",
     ],
 )
-def test_what_needs_pytorch_says_so_where_it_is_not(photo, tmp_path, small_weights, line):
+def test_commands_that_need_pytorch_name_it_where_it_is_missing(
+    photo, tmp_path, small_weights, line
+):
     engine("onnx")
     draw_set(tmp_path / "S", [], 2)
     code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'sod'\n"
@@ -123,7 +125,7 @@ def run_hidden(hidden, *words):
         (("onnxruntime", "openvino", "onnx"), "torch"),
     ],
 )
-def test_the_built_in_model_runs_on_what_is_installed(photo, hidden, engine_):
+def test_the_built_in_model_runs_on_the_installed_engines(photo, hidden, engine_):
     if engine_ != "torch":
         engine(engine_)
     done = run_hidden(hidden, "infer", photo)
@@ -142,7 +144,7 @@ def test_other_weights_fall_back_to_pytorch_where_no_graph_can_be_made(
     assert ", float32, torch, " in done.stderr
 
 
-def test_a_backend_that_cannot_get_its_graph_says_what_to_install(photo, small_weights):
+def test_a_backend_that_cannot_make_its_graph_names_the_package(photo, small_weights):
     engine("onnx")
     words = ("infer", photo, "-m", "sdnet", "-w", small_weights, "--backend", "onnx")
     done = run_hidden(("onnx",), *words)
@@ -158,13 +160,13 @@ def test_a_backend_that_cannot_get_its_graph_says_what_to_install(photo, small_w
     [("--help",), ("fetch", "--list"), ("reparam", "sdnet", "-o", "x.safetensors"),
      ("speed", "--runs", "1", "--warmup", "0", "--size", "32")],
 )  # fmt: skip
-def test_what_needs_no_pictures_needs_no_opencv(tmp_path, words):
+def test_commands_without_pictures_need_no_opencv(tmp_path, words):
     words = [tmp_path / word if word == "x.safetensors" else word for word in words]
     done = run_hidden(("cv2",), *words)
     assert done.returncode == 0, done.stderr
 
 
-def test_an_opencv_without_its_system_libraries_says_what_to_install(photo, tmp_path):
+def test_an_opencv_without_system_libraries_names_the_package(photo, tmp_path):
     fake = tmp_path / "fake"
     fake.mkdir()
     text = "libGL.so.1: cannot open shared object file: No such file or directory"

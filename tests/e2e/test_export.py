@@ -35,7 +35,7 @@ def target(tmp_path):
     return tmp_path / "new" / "net.onnx"
 
 
-def test_an_image_model_takes_any_batch_and_size(sod, target, small_weights):
+def test_an_image_model_accepts_any_batch_and_size(sod, target, small_weights):
     result = sod("export", small_weights, "-o", target, "--json")
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
@@ -58,7 +58,7 @@ def test_an_image_model_takes_any_batch_and_size(sod, target, small_weights):
     assert told["license"] == "MIT"
 
 
-def test_the_built_in_model_is_named_and_says_its_terms(sod, target):
+def test_the_built_in_model_has_its_name_and_terms_in_the_metadata(sod, target):
     result = sod("export", "sdnet", "-o", target)
     assert result.stdout == f"{target}\n"
     assert "largest difference" in result.stderr
@@ -67,7 +67,7 @@ def test_the_built_in_model_is_named_and_says_its_terms(sod, target):
     assert "photos" in told["weights_license"]
 
 
-def test_half_precision_is_half_the_size_and_nearly_the_same(sod, target, small_weights):
+def test_half_precision_halves_the_size_and_hardly_changes_maps(sod, target, small_weights):
     result = sod("export", small_weights, "-o", target, "--half", "--tol", 0.02, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["bytes"] < 1.7e6
@@ -76,7 +76,7 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(sod, target, small_
 
 
 @pytest.mark.slow
-def test_eight_bits_are_a_third_of_the_size_and_set_by_photos(sod, target, tmp_path):
+def test_int8_needs_a_third_of_the_size(sod, target, tmp_path):
     for n in range(4):
         Image.fromarray(draw_photo(n, (60, 80))[0]).save(tmp_path / f"{n}.png")
     words = ["export", "sdnet", "-o", target, "--size", 96, "--int8", tmp_path]
@@ -100,7 +100,7 @@ def test_eight_bits_are_a_third_of_the_size_and_set_by_photos(sod, target, tmp_p
     assert (refused.exit_code, target.exists()) == (1, False)
 
 
-def test_eight_bits_need_pictures(sod, target, tmp_path):
+def test_int8_needs_calibration_pictures(sod, target, tmp_path):
     tmp_path.joinpath("empty").mkdir()
     result = sod("export", "sdnet", "-o", target, "--int8", tmp_path / "empty")
     assert result.exit_code == 1
@@ -116,7 +116,7 @@ def test_a_film_model_is_fixed_to_its_clip(sod, target, tmp_path, registry):
     assert session_of(target).get_outputs()[0].shape == [1, 3, 1, 48, 48]
 
 
-def test_over_the_tolerance_nothing_is_written(sod, target, small_weights):
+def test_above_the_tolerance_nothing_is_written(sod, target, small_weights):
     result = sod("export", small_weights, "-o", target, "--tol", 0)
     assert result.exit_code == 1
     assert "more than --tol 0; nothing was written" in result.stderr
@@ -144,7 +144,7 @@ def test_missing_weights_are_missing(sod, target):
     assert sod("export", target.with_suffix(".pth"), "-o", target).exit_code == 4
 
 
-def test_a_folder_is_no_file(sod, tmp_path):
+def test_a_folder_as_target_is_refused(sod, tmp_path):
     folder = tmp_path / "x.onnx"
     folder.mkdir()
     assert sod("export", "sdnet", "-o", folder).exit_code == 2
@@ -198,9 +198,7 @@ PHOTOS = [draw_photo(n, (60, 80))[0] for n in range(4)]
     "options", [{}, {"normalised": True}, {"static": True, "batch": 3, "normalised": True}], ids=str
 )
 @pytest.mark.parametrize("backend", ENGINES)
-def test_an_exported_file_loads_and_answers_like_its_weights(
-    export, options, backend, small_weights
-):
+def test_an_exported_file_gives_the_maps_of_its_weights(export, options, backend, small_weights):
     backend, path = engine(backend).name, export(**options)
     ours = sodcli.load(weights=small_weights, backend="torch", device="cpu", size=64)
     theirs = sodcli.load(weights=path, backend=backend)
@@ -233,7 +231,7 @@ def test_a_film_model_loads_and_takes_shorter_clips(sod, target, tmp_path, regis
         assert np.abs(one.saliency - other.saliency).max() <= 1 / 255
 
 
-def test_infer_and_test_take_an_exported_file(sod, export, tmp_path):
+def test_infer_and_test_accept_an_exported_file(sod, export, tmp_path):
     path, photo = export(normalised=True), tmp_path / "set" / "images" / "a.png"
     for folder in ("images", "masks"):
         (tmp_path / "set" / folder).mkdir(parents=True)
@@ -246,7 +244,7 @@ def test_infer_and_test_take_an_exported_file(sod, export, tmp_path):
     assert list((tmp_path / "maps").rglob("a.png"))
 
 
-def test_bytes_go_in_and_come_out(sod, export, small_weights):
+def test_an_exported_graph_can_map_uint8_to_uint8(sod, export, small_weights):
     path = export(uint8=True)
     session = session_of(path)
     assert (session.get_inputs()[0].type, session.get_inputs()[0].shape) == (
@@ -333,9 +331,7 @@ def with_nan(path):
     ids=["foreign", "text", "empty", "cut", "nan"],
 )
 @pytest.mark.parametrize("backend", ENGINES)
-def test_a_file_that_cannot_be_used_is_told_in_one_line(
-    sod, export, tmp_path, damage, text, backend
-):
+def test_unusable_onnx_files_are_errors_of_one_line(sod, export, tmp_path, damage, text, backend):
     path = tmp_path / "x.onnx"
     path.write_bytes(export(normalised=True).read_bytes())
     damage(path)
@@ -357,14 +353,14 @@ def test_a_file_that_cannot_be_used_is_told_in_one_line(
         (["-m", "lite"], "a graph of 'sdnet', not of 'lite'; add -m sdnet"),
     ],
 )
-def test_options_that_a_graph_cannot_follow(sod, export, words, text):
+def test_options_that_a_graph_does_not_support_are_refused(sod, export, words, text):
     path = export(static=True)
     result = sod("infer", DATA / "photo.jpg", "-w", path, "-o", path.with_suffix(".png"), *words)
     assert result.exit_code in (1, 2)
     assert text in result.stderr
 
 
-def test_a_graph_is_no_start_for_other_commands(sod, export, tmp_path):
+def test_other_commands_refuse_a_graph(sod, export, tmp_path):
     result = sod("reparam", export(static=True), "-o", tmp_path / "x.safetensors")
     assert result.exit_code == 1
     assert "an ONNX graph; sod infer and sod test run it" in result.stderr

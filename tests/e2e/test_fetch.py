@@ -66,7 +66,7 @@ def kept():
 WHOLE = [f"downloads/{NAME}.lock", "lock.lock", "lock.toml", f"weights/{NAME}.safetensors"]
 
 
-def test_weights_come_are_kept_and_used(sod, mirror, published, photo, monkeypatch):
+def test_weights_are_fetched_cached_and_used(sod, mirror, published, photo, monkeypatch):
     mirror.pages[f"/{NAME}"] = published
     result = sod("fetch", NAME)
     assert result.exit_code == 0, result.stderr
@@ -111,7 +111,7 @@ def test_fetching_from_python_prints_nothing(mirror, published, capsys, monkeypa
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_file_is_the_same_ever_after(sod, mirror, published):
+def test_a_refetched_file_must_equal_the_first(sod, mirror, published):
     mirror.pages[f"/{NAME}"] = published
     sod("fetch", NAME)
     before = (home() / "weights" / f"{NAME}.safetensors").read_bytes()
@@ -149,7 +149,7 @@ def test_a_hostile_pickle_does_nothing(sod, mirror, tmp_path):
         (b"PK\x03\x04 broken", "damaged"),
     ],
 )
-def test_what_is_not_weights_is_not_kept(sod, mirror, content, text):
+def test_downloads_that_are_not_weights_are_not_kept(sod, mirror, content, text):
     mirror.pages[f"/{NAME}"] = content
     result = sod("fetch", NAME, "-q")
     assert result.exit_code == 4
@@ -256,7 +256,7 @@ def test_two_processes_at_once_make_one_file(mirror, published):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_gone_on_with(mirror, published, sod):
+def test_the_fetch_of_a_killed_process_is_resumed(mirror, published, sod):
     mirror.pages[f"/{NAME}"] = breaking_off_and_waiting(published, 2_000_000)
     process = program("fetch", NAME)
     part = home() / "downloads" / f"{NAME}.part"
@@ -299,7 +299,9 @@ def test_a_full_disk_is_one_clear_error(mirror, published):
     assert not (home() / "weights").exists()
 
 
-def test_a_disk_that_fills_up_later_keeps_the_download(sod, mirror, published, monkeypatch):
+def test_a_disk_that_fills_up_during_conversion_keeps_the_download(
+    sod, mirror, published, monkeypatch
+):
     mirror.pages[f"/{NAME}"] = published
 
     def full(path):
@@ -315,7 +317,7 @@ def test_a_disk_that_fills_up_later_keeps_the_download(sod, mirror, published, m
     assert len(mirror.asked) == 1
 
 
-def test_a_file_in_our_layout_is_not_taken_for_the_published_one(sod, mirror, published):
+def test_a_file_in_our_layout_is_refused_as_the_published_one(sod, mirror, published):
     mirror.pages[f"/{NAME}"] = published
     path = sod("fetch", NAME).stdout.strip()
     result = sod("fetch", "stdnet-vos", "--from", path)
@@ -323,7 +325,7 @@ def test_a_file_in_our_layout_is_not_taken_for_the_published_one(sod, mirror, pu
     assert "not as published but in our layout; pass it with -w PATH" in result.stderr
 
 
-def test_several_names_go_on_after_a_failure(sod, mirror, published):
+def test_several_names_continue_after_a_failure(sod, mirror, published):
     mirror.pages[f"/{NAME}"] = published
     result = sod("fetch", "stdnet-vos", NAME, "sdnet", "--json", "-q")
     assert result.exit_code == 4
@@ -334,7 +336,7 @@ def test_several_names_go_on_after_a_failure(sod, mirror, published):
     assert "1 of 3 could not be had" in result.stderr
 
 
-def test_what_is_here_is_hashed_again(sod, mirror, published):
+def test_verify_hashes_the_cached_files(sod, mirror, published):
     assert "nothing is here" in sod("fetch", "--verify").stderr
     mirror.pages[f"/{NAME}"] = published
     sod("fetch", NAME)
@@ -400,7 +402,7 @@ def pack_sets(path, names):
     return path
 
 
-def test_sets_of_one_archive_are_downloaded_once(sod, mirror, tmp_path, registry):
+def test_an_archive_with_several_sets_is_downloaded_once(sod, mirror, tmp_path, registry):
     sets = registry.sets_of(registry.archives["inspyrenet-training-sets"])
     names = [one.name for one in sets]
     packed = pack_sets(tmp_path / "sets.zip", names)
@@ -430,7 +432,7 @@ def test_an_archive_without_its_sets_is_refused(sod, mirror, tmp_path):
     assert not list((home() / "data").iterdir())
 
 
-def test_a_set_comes_with_the_archive_that_holds_it(site, tmp_path, registry):
+def test_fetching_a_set_downloads_its_archive(site, tmp_path, registry):
     """Without SOD_MIRROR, from a host like OneDrive: a cookie, a redirect, resumable bytes."""
     packed = pack_sets(tmp_path / "sets.zip", ["HRSOD-TR-LR", "UHRSD-TR-LR"]).read_bytes()
     share = f"{site.url}/:u:/g/x?e=abc&download=1"
@@ -458,7 +460,7 @@ def test_a_set_comes_with_the_archive_that_holds_it(site, tmp_path, registry):
         fetch_dataset(own.datasets["HRSOD-TR-LR"], own, root, replace(supply, force=True))
 
 
-def test_published_maps_lie_by_method_and_set(sod, mirror, tmp_path):
+def test_published_maps_are_stored_by_method_and_set(sod, mirror, tmp_path):
     with zipfile.ZipFile(tmp_path / "maps.zip", "w") as packed:
         packed.writestr("ECSSD/0001.png", b"map")
     mirror.pages["/maps-inspyrenet-ecssd"] = (tmp_path / "maps.zip").read_bytes()
@@ -468,7 +470,7 @@ def test_published_maps_lie_by_method_and_set(sod, mirror, tmp_path):
     assert (folder / "0001.png").read_bytes() == b"map"
 
 
-def test_a_dry_run_says_what_a_set_comes_with(sod):
+def test_a_dry_run_names_the_archive_of_a_set(sod):
     result = sod("fetch", "DUTS-TR", "HRSOD-TR-LR", "SOD", "--dry-run")
     assert result.exit_code == 0
     assert result.stdout == "".join(
@@ -514,7 +516,7 @@ def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
         (["DUTS-TE", "--offline"], 4, "--offline is given"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_next(sod, words, code, text):
+def test_an_error_is_one_line_with_the_next_step(sod, words, code, text):
     result = sod("fetch", *words)
     assert result.exit_code == code
     assert text in result.stderr
@@ -533,7 +535,7 @@ def test_a_cache_that_cannot_be_written_is_reported(sod, mirror, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_the_authors_weights_are_handed_in_and_used(sod, shared_data, photo, monkeypatch):
+def test_a_local_file_of_the_authors_is_imported_and_used(sod, shared_data, photo, monkeypatch):
     monkeypatch.setenv("SOD_OFFLINE", "1")
     upstream = shared_data / "upstream"
     result = sod("fetch", "--from", upstream / "sdnet_from_scratch.pth", "sdnet-duts")
@@ -558,7 +560,7 @@ def test_the_authors_weights_are_handed_in_and_used(sod, shared_data, photo, mon
     assert sod("fetch", "--verify").stdout.count("as it was") == 4
 
 
-def test_a_bar_shows_what_comes_on_a_screen_only(monkeypatch):
+def test_a_progress_bar_is_shown_on_a_terminal_only(monkeypatch):
     for terminal in (True, False):
         screen = Console(file=io.StringIO(), force_terminal=terminal, width=100)
         monkeypatch.setattr(ui, "stderr", screen)
@@ -572,7 +574,7 @@ def test_a_bar_shows_what_comes_on_a_screen_only(monkeypatch):
 
 
 @pytest.mark.parametrize("columns", [80, 100, 300])
-def test_a_screen_cuts_no_name_that_one_must_type(sod, registry, monkeypatch, columns):
+def test_names_in_the_list_are_never_cut_off(sod, registry, monkeypatch, columns):
     monkeypatch.setattr("sodcli.cli.ui.on_screen", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = sod("fetch", "--list").stdout.splitlines()

@@ -36,7 +36,7 @@ def read(path):
 @pytest.mark.parametrize(
     ("kind", "channels"), [("map", None), ("green", 3), ("rgba", 4), ("blur", 3), ("overlay", 3)]
 )
-def test_every_output_type_lies_beside_the_photo(sod, photos, small_weights, kind, channels):
+def test_every_output_type_is_written_beside_the_photo(sod, photos, small_weights, kind, channels):
     result = sod("infer", photos / "a.jpg", "-t", kind, "-w", small_weights, "--device", "cpu")
     target = photos / f"a_{kind}.png"
     assert result.exit_code == 0, result.stderr
@@ -50,7 +50,7 @@ def test_every_output_type_lies_beside_the_photo(sod, photos, small_weights, kin
     assert shape == ((90, 120) if channels is None else (90, 120, channels))
 
 
-def test_any_picture_can_be_put_behind(sod, tmp_path, photos):
+def test_any_picture_can_be_the_background(sod, tmp_path, photos):
     Image.fromarray(np.full((40, 40, 3), (10, 200, 30), np.uint8)).save(tmp_path / "grass.png")
     result = sod("infer", photos / "a.jpg", "-t", tmp_path / "grass.png", "-m", "sdnet")
     assert result.stdout == f"{photos / 'a_grass.png'}\n"
@@ -63,7 +63,7 @@ def test_any_picture_can_be_put_behind(sod, tmp_path, photos):
     assert np.abs(out[subject] - read(photos / "a.jpg")[subject]).max() <= 3
 
 
-def test_a_folder_goes_onto_white_as_jpeg(sod, photos, small_weights):
+def test_a_folder_is_put_on_white_as_jpeg(sod, photos, small_weights):
     words = [photos, "-t", "#FFFFFF", "--format", "jpg", "-w", small_weights]
     result = sod("infer", *words)
     made = photos.with_name("in_ffffff")
@@ -75,7 +75,7 @@ def test_a_folder_goes_onto_white_as_jpeg(sod, photos, small_weights):
     assert result.stdout == f"{photos / 'a_white.jpg'}\n"
 
 
-def test_the_map_is_what_the_python_api_answers(sod, photos, small_weights):
+def test_the_map_equals_that_of_the_python_api(sod, photos, small_weights):
     sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights)
     saliency = sodcli.load("sdnet", weights=small_weights)(photos / "a.jpg")
     assert saliency.shape == (90, 120)
@@ -112,7 +112,7 @@ def test_a_batch_is_a_number_or_auto(sod, photos, batch):
     assert "neither auto nor a number from 1 on" in result.stderr
 
 
-def test_compress_makes_png_smaller_or_larger_and_changes_no_pixel(sod, photos, small_weights):
+def test_compress_changes_the_size_of_a_png_and_no_pixel(sod, photos, small_weights):
     made = {}
     for level in (None, 0, 9):
         out = photos.parent / f"level {level}.png"
@@ -136,7 +136,7 @@ def test_what_exists_is_skipped_until_overwrite(sod, photos, small_weights):
     assert read(target).shape == (90, 120, 4)
 
 
-def test_of_many_that_exist_only_the_number_is_reported_and_no_network_is_loaded(sod, photos):
+def test_many_existing_outputs_are_counted_without_loading_a_network(sod, photos):
     made = photos.with_name("in_rgba")
     made.mkdir()
     (made / "a_rgba.png").touch()
@@ -170,7 +170,7 @@ def test_a_dry_run_needs_no_weights_and_writes_nothing(sod, photos):
 
 
 @pytest.mark.parametrize("words", [["b.png", "-o", "-"], ["-"]])
-def test_json_and_a_picture_do_not_share_standard_output(sod, photos, monkeypatch, words):
+def test_json_and_a_picture_on_standard_output_are_refused(sod, photos, monkeypatch, words):
     monkeypatch.chdir(photos)
     result = sod("infer", *words, "--json", stdin=(photos / "b.png").read_bytes())
     assert result.exit_code == 2
@@ -180,9 +180,7 @@ def test_json_and_a_picture_do_not_share_standard_output(sod, photos, monkeypatc
 
 @pytest.mark.parametrize("words", [["-m", "raft-small"], ["-m", "fgplg"], ["-w", "raft-small"]])
 @pytest.mark.parametrize("command", [["infer", "b.png"], ["test", "--data", ".", "-o", "maps"]])
-def test_what_makes_no_maps_is_refused_before_anything_is_fetched(
-    sod, photos, monkeypatch, command, words
-):
+def test_models_without_maps_are_refused_before_any_fetch(sod, photos, monkeypatch, command, words):
     monkeypatch.chdir(photos)
     result = sod(*command, *words)
     assert result.exit_code == 2
@@ -190,7 +188,7 @@ def test_what_makes_no_maps_is_refused_before_anything_is_fetched(
     assert result.stderr.count("\n") == 1
 
 
-def test_json_tells_everything(sod, photos, small_weights):
+def test_json_has_every_result(sod, photos, small_weights):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photo")
     result = sod("infer", photos, "--json", "-w", small_weights)
     report = json.loads(result.stdout)
@@ -202,7 +200,7 @@ def test_json_tells_everything(sod, photos, small_weights):
     assert "broken.jpg" in failed["error"]
 
 
-def test_one_bad_picture_leaves_the_others_done(sod, photos, small_weights):
+def test_one_bad_picture_does_not_stop_the_others(sod, photos, small_weights):
     (photos / "empty.png").touch()
     whole = (photos / "a.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -269,7 +267,7 @@ def test_missing_weights_are_exit_4(sod, photos, monkeypatch, weights, code, tex
     assert result.stderr.count("\n") == 1
 
 
-def test_nothing_is_written_where_nothing_may_be(sod, photos, small_weights):
+def test_an_unwritable_folder_is_an_error(sod, photos, small_weights):
     (photos / "taken").write_text("a file, not a folder")
     result = sod("infer", photos / "a.jpg", "-w", small_weights, "-o", photos / "taken" / "x.png")
     assert result.exit_code == 1
@@ -277,7 +275,7 @@ def test_nothing_is_written_where_nothing_may_be(sod, photos, small_weights):
     assert (photos / "taken").read_text() == "a file, not a folder"
 
 
-def test_pipes_on_both_sides(photos, small_weights):
+def test_stdin_to_stdout(photos, small_weights):
     words = ["infer", "-", "-o", "-", "-t", "map", "-w", str(small_weights)]
     result = subprocess.run(
         [sys.executable, "-m", "sodcli", *words],
@@ -288,7 +286,7 @@ def test_pipes_on_both_sides(photos, small_weights):
     assert picture.size == (120, 90)
 
 
-def test_a_threshold_cuts_hard(sod, photos, small_weights):
+def test_a_threshold_gives_a_binary_mask(sod, photos, small_weights):
     soft = sodcli.load(weights=small_weights)(photos / "a.jpg")
     level = float(np.median(soft))
     sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights, "--threshold", level)
@@ -311,7 +309,7 @@ def test_orientation_profile_and_transparency_are_kept(sod, tmp_path, small_weig
     assert not read(tmp_path / "holes_rgba.png")[~disc, 3].any()
 
 
-def test_a_network_that_answers_nan_is_an_error(sod, photos, tmp_path, small_weights):
+def test_a_network_with_nan_output_is_an_error(sod, photos, tmp_path, small_weights):
     net = sodcli.load(weights=small_weights, reparam=False).module
     state = {key: torch.full_like(value, 1e30) for key, value in net.state_dict().items()}
     save_weights(tmp_path / "huge.safetensors", state, {"model": "sdnet", "form": "training"})
@@ -341,7 +339,7 @@ def test_ctrl_c_leaves_whole_files_only(tmp_path, small_weights):
     assert all(read(path).shape == (90, 120, 4) for path in made)
 
 
-def test_the_python_api_takes_what_people_have(photos, small_weights):
+def test_the_python_api_accepts_paths_arrays_and_images(photos, small_weights):
     predictor = sodcli.load("sdnet", weights=small_weights, device="cpu")
     path = photos / "b.png"
     expected = predictor(path)
@@ -356,7 +354,7 @@ def test_the_python_api_takes_what_people_have(photos, small_weights):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
-def test_the_python_api_takes_every_pil_mode(small_weights, mode):
+def test_the_python_api_accepts_every_pil_mode(small_weights, mode):
     predictor = sodcli.load("sdnet", weights=small_weights, device="cpu")
     rgb = Image.fromarray(draw_photo(1)[0])
     picture = rgb.convert("L").convert("I;16") if mode == "I;16" else rgb.convert(mode)
@@ -365,7 +363,7 @@ def test_the_python_api_takes_every_pil_mode(small_weights, mode):
     assert 0 <= saliency.min() <= saliency.max() <= 1
 
 
-def test_results_do_not_become_sources(sod, photos, small_weights):
+def test_results_are_not_taken_as_inputs(sod, photos, small_weights):
     (photos / "IMG_1.cr3").write_bytes(b"\0\0\0\x18ftypcrx \0\0\0\0crx isom")
     words = ("infer", photos, "-r", "-o", photos / "cut", "-w", small_weights)
     sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights)
@@ -383,7 +381,7 @@ def test_results_do_not_become_sources(sod, photos, small_weights):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminal on Windows")
-def test_a_picture_never_goes_to_a_screen(photos):
+def test_a_picture_is_never_written_to_a_terminal(photos):
     import pty
 
     main, screen = pty.openpty()

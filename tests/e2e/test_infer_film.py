@@ -66,9 +66,7 @@ def test_a_cut_out_film_is_a_mov_with_alpha(sod, film, small_weights):
     assert np.ptp(alpha) > 20
 
 
-def test_an_output_type_that_somebody_adds_has_its_transparency(
-    sod, film, small_weights, monkeypatch
-):
+def test_a_registered_output_type_has_its_transparency(sod, film, small_weights, monkeypatch):
     monkeypatch.setattr(compose, "_TYPES", dict(compose._TYPES))
 
     @compose.composer("veil", alpha=True)
@@ -89,7 +87,7 @@ def test_an_output_type_that_somebody_adds_has_its_transparency(
         assert "alpha" in refused.stderr
 
 
-def test_frames_of_a_cut_out_film_hold_the_same_alpha(sod, film, small_weights):
+def test_frames_of_a_cut_out_film_have_the_same_alpha(sod, film, small_weights):
     folder = film.with_name("frames")
     assert sod("infer", film, "-o", f"{folder}/", *options(small_weights)).exit_code == 0
     sod("infer", film, *options(small_weights))
@@ -166,7 +164,7 @@ def test_a_piece_with_and_without_sound(sod, tmp_path, small_weights):
     assert probe(tmp_path / "b.mp4").sound == ()
 
 
-def test_a_film_comes_behind_pictures_and_films(sod, film, tmp_path, small_weights):
+def test_a_film_can_be_the_background_of_pictures_and_films(sod, film, tmp_path, small_weights):
     Image.fromarray(draw_photo()[0]).save(tmp_path / "photo.png")
     back = render(tmp_path / "sea.mp4", "-vf", "drawbox=color=blue:t=fill", seconds=0.2)
     result = sod("infer", film, tmp_path / "photo.png", "-t", back, *options(small_weights))
@@ -178,7 +176,7 @@ def test_a_film_comes_behind_pictures_and_films(sod, film, tmp_path, small_weigh
     assert len(pixels(tmp_path / "clip_sea.mp4")) == 15
 
 
-def test_a_large_background_needs_leave(sod, tmp_path):
+def test_a_large_background_needs_max_pixels(sod, tmp_path):
     Image.new("RGB", (200, 100)).save(tmp_path / "back.png")
     Image.new("RGB", (20, 10)).save(tmp_path / "photo.png")
     result = sod("infer", tmp_path / "photo.png", "-t", tmp_path / "back.png",
@@ -187,7 +185,7 @@ def test_a_large_background_needs_leave(sod, tmp_path):
     assert "back.png: 200x100 is more than 19999 pixels" in result.stderr
 
 
-def test_a_truncated_film_is_done_with_a_warning(sod, film, small_weights):
+def test_a_truncated_film_is_processed_with_a_warning(sod, film, small_weights):
     longer = render(film.with_name("long.mkv"), seconds=3)
     longer.write_bytes(longer.read_bytes()[: longer.stat().st_size // 2])
     result = sod("infer", longer, "-t", "map", *options(small_weights))
@@ -197,7 +195,7 @@ def test_a_truncated_film_is_done_with_a_warning(sod, film, small_weights):
     assert probe(film.with_name("long_map.mp4")).duration_s > 0.5
 
 
-def test_the_last_frame_stays_as_long_as_before(sod, tmp_path, small_weights):
+def test_the_last_frame_keeps_its_duration(sod, tmp_path, small_weights):
     source = paused_picture(tmp_path / "pause.gif")
     result = sod("infer", source, "-t", "white", "-o", tmp_path / "out.gif",
                  *options(small_weights))  # fmt: skip
@@ -206,7 +204,7 @@ def test_the_last_frame_stays_as_long_as_before(sod, tmp_path, small_weights):
     assert picture_lengths(tmp_path / "out.gif") == picture_lengths(source)
 
 
-def test_a_picture_that_begins_late_stays_in_step(sod, tmp_path, small_weights):
+def test_a_film_with_late_picture_stays_in_sync(sod, tmp_path, small_weights):
     film = late_film(tmp_path / "film.mp4")
     for words, first, last in [((), 1.0, 3.9), (("--start", "2.7"), 0.8, 1.2)]:
         result = sod("infer", film, "-t", "blur", "-o", tmp_path / "out.mp4", *words,
@@ -233,7 +231,7 @@ def start(film, small_weights, *words):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to a child on Windows")
-def test_ctrl_c_keeps_a_film_that_plays(tmp_path, small_weights):
+def test_ctrl_c_leaves_a_playable_film(tmp_path, small_weights):
     film = render(tmp_path / "film.mp4", sound=True, seconds=200)
     process = start(film, small_weights)
     process.send_signal(signal.SIGINT)
@@ -251,7 +249,9 @@ def test_ctrl_c_keeps_a_film_that_plays(tmp_path, small_weights):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
-def test_kill_leaves_one_hidden_folder_that_the_next_run_sweeps(sod, tmp_path, small_weights):
+def test_a_killed_run_leaves_one_hidden_folder_that_the_next_run_removes(
+    sod, tmp_path, small_weights
+):
     film = render(tmp_path / "film.mp4", seconds=200)
     process = start(film, small_weights)
     process.kill()
@@ -266,7 +266,7 @@ def test_kill_leaves_one_hidden_folder_that_the_next_run_sweeps(sod, tmp_path, s
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the decoder in /proc")
-def test_the_death_of_the_decoder_fails_the_film_and_leaves_the_old_one(tmp_path, small_weights):
+def test_a_killed_decoder_fails_the_film_and_keeps_the_old_output(tmp_path, small_weights):
     film = render(tmp_path / "film.mp4", seconds=200)
     (tmp_path / "film_map.mp4").write_bytes(b"an earlier film")
     process = start(film, small_weights, "--overwrite")

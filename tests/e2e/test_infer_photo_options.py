@@ -26,7 +26,7 @@ def read(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
-def test_several_types_come_from_one_answer(sod, photos, small_weights):
+def test_several_types_are_made_from_one_map(sod, photos, small_weights):
     words = ["infer", photos / "a.jpg", photos / "b.png", "-t", "transparent", "-t", "dodgerblue"]
     words += ["-t", "mask", "-t", "rgba", "-w", small_weights, "--json"]
     rows = json.loads(sod(*words).stdout)["results"]
@@ -39,7 +39,7 @@ def test_several_types_come_from_one_answer(sod, photos, small_weights):
     assert (again["done"], again["skipped"]) == (1, 5)
 
 
-def test_catalogue_photos_with_masks_of_ones_own_need_no_network(sod, photos, tmp_path):
+def test_photos_with_own_masks_need_no_network(sod, photos, tmp_path):
     masks = tmp_path / "masks"
     masks.mkdir()
     for name in ("a", "b"):
@@ -64,7 +64,7 @@ def test_catalogue_photos_with_masks_of_ones_own_need_no_network(sod, photos, tm
     assert sod("infer", photos / "a.jpg", "--report", tmp_path / "sheet.html").exit_code == 2
 
 
-def test_a_box_is_where_the_network_looks(sod, photos, small_weights):
+def test_box_limits_the_region_of_the_network(sod, photos, small_weights):
     sod("infer", photos / "a.jpg", "-t", "map", "-w", small_weights, "--box", "30,20,40,50")
     found = read(photos / "a_map.png")
     assert found[20:70, 30:70].max() > 0
@@ -85,7 +85,7 @@ def test_a_box_is_where_the_network_looks(sod, photos, small_weights):
         (["-t", "dodgerblu"], "Did you mean 'dodgerblue'?"),
     ],
 )
-def test_photo_options_that_make_no_sense_are_refused(sod, photos, words, message):
+def test_contradicting_photo_options_are_refused(sod, photos, words, message):
     result = sod("infer", photos / "a.jpg", *words)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -102,7 +102,7 @@ def masked(sod, photos, *words):
 
 
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif", "tiff", "bmp"])
-def test_the_resolution_stays_with_crop_and_canvas(sod, photos, form):
+def test_crop_and_canvas_keep_the_resolution(sod, photos, form):
     from sodcli.io.pictures.read import read_picture
 
     for number, words in enumerate([[], ["--crop"], ["--canvas", "64x64"]]):
@@ -122,7 +122,7 @@ def test_the_resolution_stays_with_crop_and_canvas(sod, photos, form):
         ("tiff", ["--crop"]),
     ],
 )
-def test_results_of_other_settings_are_told_from_those_of_the_same(sod, photos, form, other):
+def test_results_of_other_settings_are_reported(sod, photos, form, other):
     words = ["-t", "white", "--format", form]
     masked(sod, photos, *words)
     usual = "2 pictures: 2 skipped; --overwrite replaces what exists\n"
@@ -140,7 +140,7 @@ def test_results_of_other_settings_are_told_from_those_of_the_same(sod, photos, 
     assert "2 pictures: 1 done, 1 skipped (made with" in masked(sod, photos, *words).stderr
 
 
-def test_another_background_of_the_same_name_and_another_model_are_noticed(
+def test_another_background_with_the_same_name_and_another_model_are_reported(
     sod, photos, small_weights
 ):
     paper = photos.parent / "paper.png"
@@ -154,14 +154,14 @@ def test_another_background_of_the_same_name_and_another_model_are_noticed(
     assert sod(*words).stderr == skipped.format(", made with other settings")
 
 
-def test_pictures_from_elsewhere_are_only_skipped(sod, photos):
+def test_pictures_from_other_programs_are_only_skipped(sod, photos):
     masked(sod, photos, "-t", "white")
     Image.new("RGB", (9, 9)).save(Path(f"{photos}_white", "a_white.png"))
     told = "2 pictures: 2 skipped (1 of them made with other settings); --overwrite replaces"
     assert masked(sod, photos, "-t", "white", "--crop").stderr.startswith(told)
 
 
-def test_later_pages_of_a_tiff_are_named(sod, photos):
+def test_further_pages_of_a_tiff_are_reported(sod, photos):
     first, second = (Image.fromarray(draw_photo(seed)[0]) for seed in (0, 1))
     first.save(photos / "a.tif", save_all=True, append_images=[second, second])
     (photos / "a.jpg").unlink()
@@ -171,7 +171,7 @@ def test_later_pages_of_a_tiff_are_named(sod, photos):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_palette_mask_counts_indices_not_their_brightness(sod, photos, named):
+def test_a_palette_mask_is_read_by_index(sod, photos, named):
     mask = Image.fromarray(draw_photo(0)[1].astype(np.uint8) * 3, "P")
     mask.putpalette([0, 0, 0, 9, 0, 0, 0, 9, 0, 8, 8, 30])  # index 3 is nearly black
     masks = photos.with_name("masks")

@@ -30,7 +30,7 @@ def film(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["png", "ppm", "mjpeg", "bmp"])
-def test_every_picture_of_a_pipe_comes_out(sod, film, encoder):
+def test_every_picture_from_a_pipe_is_processed(sod, film, encoder):
     result = sod("infer", "-", "-t", "map", *OPTIONS, stdin=series(film, encoder))
     assert result.exit_code == 0, result.stderr
     found = list(Pipe(io.BytesIO(result.stdout_bytes)).pictures())
@@ -44,7 +44,7 @@ def test_every_picture_of_a_pipe_comes_out(sod, film, encoder):
 
 
 @pytest.mark.slow
-def test_pictures_of_a_pipe_become_files_or_a_film(sod, film, tmp_path):
+def test_pictures_from_a_pipe_become_files_or_a_film(sod, film, tmp_path):
     data, words = series(film), OPTIONS
     folder = tmp_path / "frames"
     assert sod("infer", "-", "-o", f"{folder}/", *words, stdin=data).stdout == f"{folder}\n"
@@ -62,7 +62,7 @@ def test_pictures_of_a_pipe_become_files_or_a_film(sod, film, tmp_path):
 
 
 @pytest.mark.slow
-def test_pictures_of_a_pipe_may_differ_in_size_but_not_in_a_film(sod, film):
+def test_pictures_from_a_pipe_may_differ_in_size_except_in_a_film(sod, film):
     small = render(film.with_name("small.mp4"), size="64x48", seconds=0.04)
     data, words = series(film) + series(small), OPTIONS
     result = sod("infer", "-", "-t", "map", *words, stdin=data)
@@ -78,7 +78,7 @@ def test_pictures_of_a_pipe_may_differ_in_size_but_not_in_a_film(sod, film):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".webm", ".gif"])
-def test_a_film_comes_in_through_a_pipe(sod, tmp_path, suffix):
+def test_a_film_is_read_from_a_pipe(sod, tmp_path, suffix):
     source = render(tmp_path / f"in{suffix}", seconds=0.4, sound=suffix != ".gif")
     words = ["-t", "green", "-t", "map", "-o", f"{tmp_path}/out/"]
     data = source.read_bytes()
@@ -100,7 +100,7 @@ def test_a_film_comes_in_through_a_pipe(sod, tmp_path, suffix):
         ("auto", "rgba", "ffv1"),
     ],
 )
-def test_a_film_goes_out_through_a_pipe(sod, tmp_path, codec, kind, named):
+def test_a_film_is_written_to_a_pipe(sod, tmp_path, codec, kind, named):
     source = flash_film(tmp_path / "in.mov", "-c:a", "aac", "-timecode", "01:02:03:04",
                         "-metadata", "title=A day")  # fmt: skip
     words = ["-t", kind, "--codec", codec, "--start", "0.8", "--frames", "30"]
@@ -120,7 +120,7 @@ def test_a_film_goes_out_through_a_pipe(sod, tmp_path, codec, kind, named):
 
 
 @pytest.mark.slow
-def test_a_variable_rate_goes_through_pipes(sod, tmp_path):
+def test_a_variable_rate_is_kept_through_pipes(sod, tmp_path):
     source = late_film(tmp_path / "in.mp4")
     words = ["-t", "green", *OPTIONS]
     result = sod("infer", "-", *words, stdin=source.read_bytes())
@@ -131,7 +131,7 @@ def test_a_variable_rate_goes_through_pipes(sod, tmp_path):
 
 
 @pytest.mark.slow
-def test_frames_of_a_film_go_out_as_pictures(sod, film):
+def test_frames_of_a_film_are_written_as_pictures(sod, film):
     result = sod("infer", film, "-o", "-", "--codec", "png", *OPTIONS)
     found = list(Pipe(io.BytesIO(result.stdout_bytes)).pictures())
     assert {Image.open(io.BytesIO(one)).mode for one in found} == {"RGBA"}
@@ -140,7 +140,7 @@ def test_frames_of_a_film_go_out_as_pictures(sod, film):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", ["h264", "png"])
-def test_a_reader_that_closes_the_pipe_is_told_in_one_line(film, codec):
+def test_a_closed_output_pipe_is_an_error_of_one_line(film, codec):
     longer = render(film.with_name("long.mp4"), size="640x360", seconds=4)
     words = [sys.executable, "-m", "sodcli", "infer", longer, "-t", "overlay", "-o", "-"]
     words += ["--codec", codec, *OPTIONS]
@@ -156,7 +156,7 @@ def test_a_reader_that_closes_the_pipe_is_told_in_one_line(film, codec):
 
 
 @pytest.mark.slow
-def test_a_camera_goes_out_through_a_pipe(sod, tmp_path, monkeypatch):
+def test_a_camera_is_written_to_a_pipe(sod, tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", StandIn(size_wh=(64, 48)))
     words = ["-t", "map", "-o", "-", "--no-show", "--frames", "5"]
     result = sod("infer", "0", *words, *OPTIONS)
@@ -183,7 +183,7 @@ def test_a_camera_goes_out_through_a_pipe(sod, tmp_path, monkeypatch):
         (["--start", "9", "-t", "map"], 1, "stdin: no frame after --start 9"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(sod, words, code, message):
+def test_impossible_pipes_are_errors_of_one_line(sod, words, code, message):
     two = io.BytesIO()
     for shade in ("red", "blue"):
         Image.new("RGB", (64, 48), shade).save(two, "PNG")
@@ -193,7 +193,7 @@ def test_what_cannot_be_is_told_in_one_line(sod, words, code, message):
 
 
 @pytest.mark.slow
-def test_a_bad_picture_or_film_in_a_pipe_is_told(sod, film):
+def test_a_bad_picture_or_film_in_a_pipe_is_reported(sod, film):
     data, words = series(film), ["-t", "map", *OPTIONS]
     cut = sod("infer", "-", *words, stdin=data[: len(data) * 3 // 4])
     assert cut.exit_code == 1

@@ -50,7 +50,7 @@ def test_a_piece_of_a_sequence_and_a_picture_of_another_size(sod, frames, small_
     assert result.exit_code != 0
 
 
-def test_wrong_words_are_refused_in_one_line(sod, frames):
+def test_wrong_values_are_errors_of_one_line(sod, frames):
     for words, message in [
         (["--rate", "fast"], "--rate fast: no frame rate"),
         (["--sound", frames / "5.png"], "5.png: no sound in this file"),
@@ -61,7 +61,7 @@ def test_wrong_words_are_refused_in_one_line(sod, frames):
         assert result.exit_code != 0
 
 
-def test_rates_are_those_that_are_meant():
+def test_rates_are_exact_fractions():
     assert frame_rate("29.97") == frame_rate("30000/1001") == Fraction(30000, 1001)
     assert frame_rate("23.976") == Fraction(24000, 1001)
     assert (frame_rate("25"), frame_rate("12.5")) == (25, Fraction(25, 2))
@@ -69,6 +69,6 @@ def test_rates_are_those_that_are_meant():
         frame_rate("0")
 
 
-def test_patterns_follow_the_numbers(frames):
+def test_patterns_select_files_by_number(frames):
     found = numbered_files(str(frames / "%04d.png"))
     assert [path.stem for path in found] == [str(number) for number in range(5, 15)]

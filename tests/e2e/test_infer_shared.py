@@ -41,7 +41,7 @@ def written(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_two_processes_write_what_one_does_and_a_second_run_finds_it_done(sod, photos, tmp_path):
+def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, photos, tmp_path):
     alone = sod("infer", photos, "-t", "map", "-o", tmp_path / "one", *SMALL)
     assert alone.exit_code == 0
     words = [photos, "-t", "map", "-o", tmp_path / "two"]
@@ -66,7 +66,7 @@ def test_a_wrong_command_line_is_reported_once(photos):
     assert result.stderr.count("error: --type mpa") == 1
 
 
-def test_a_process_that_is_lost_costs_a_second_run_and_no_more(sod, photos, tmp_path):
+def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
     for seed in range(7, 60):
         (photos / f"{seed}.jpg").write_bytes((photos / f"{seed % 7}.jpg").read_bytes())
     with socket.socket() as free:

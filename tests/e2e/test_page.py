@@ -104,7 +104,7 @@ def inferred(sod, path, *words):
     return Path(result.stdout.strip()).read_bytes()
 
 
-def test_a_dropped_photo_comes_back_as_sod_infer_makes_it(server, page, photo, sod, downloads):
+def test_a_dropped_photo_gives_the_result_of_sod_infer(server, page, photo, sod, downloads):
     drop(page, photo)
     wait_for(page, "document.querySelector('li.done')")
     assert downloaded(page, downloads) == ("a mug_rgba.png", inferred(sod, photo))
@@ -140,7 +140,7 @@ def test_the_brush_adds_to_the_subject(page, photo, sod, tmp_path, downloads):
     assert downloaded(page, downloads)[1] == inferred(sod, photo)
 
 
-def test_a_damaged_file_gets_a_line_and_the_next_is_done(page, photo, tmp_path):
+def test_a_damaged_file_is_reported_and_the_next_processed(page, photo, tmp_path):
     bad = tmp_path / "<img src=x onerror=alert(1)>.png"
     bad.write_bytes(photo.read_bytes()[:200])
     drop(page, bad, photo)
@@ -152,7 +152,7 @@ def test_a_damaged_file_gets_a_line_and_the_next_is_done(page, photo, tmp_path):
     assert page.run("document.querySelectorAll('li').length") == 1
 
 
-def test_two_of_a_name_are_both_in_the_zip_file(server, photo):
+def test_two_results_with_the_same_name_are_both_in_the_zip(server, photo):
     one, two = (server.add("x/y.png", photo.read_bytes()) for _ in range(2))
     first, second = server.result(one), server.result(two, "blur")
     third = server.result(server.add("x/y.png", photo.read_bytes()))
@@ -166,7 +166,7 @@ def test_two_of_a_name_are_both_in_the_zip_file(server, photo):
         assert [archive.read(name) for name in names] == [first[1], second[1], first[1]]
 
 
-def test_a_film_comes_back_as_sod_infer_makes_it(server, sod, tmp_path):
+def test_a_film_gives_the_result_of_sod_infer(server, sod, tmp_path):
     film = render(tmp_path / "clip.mp4", rate="5", sound=True)
     address = server.add(film.name, film.read_bytes())
     code, body = server.result(address, "blur")
@@ -184,7 +184,7 @@ def test_a_type_is_never_a_path(server, photo, kind):
     assert server.result(address, model=kind) == (422, b'{"error":"no such type or model"}')
 
 
-def test_what_is_removed_is_gone(server, photo):
+def test_removed_files_are_deleted(server, photo):
     address = server.add(photo.name, photo.read_bytes())
     before = len([*server.temporary.glob("*/*/source*")])
     assert server.ask(address, method="DELETE") == (200, b"null")
@@ -192,7 +192,7 @@ def test_what_is_removed_is_gone(server, photo):
     assert server.result(address)[0] == 422
 
 
-def test_an_upload_that_is_too_large_is_refused_and_not_kept(server):
+def test_an_upload_that_is_too_large_is_refused(server):
     before = len([*server.temporary.glob("*/*")])
     assert server.ask("files?name=x", bytes(2**28 + 1)) == (
         422, b'{"error":"larger than 256 MiB"}',
@@ -200,14 +200,14 @@ def test_an_upload_that_is_too_large_is_refused_and_not_kept(server):
     assert len([*server.temporary.glob("*/*")]) == before
 
 
-def test_other_pages_and_names_are_turned_away(server):
+def test_requests_from_other_origins_and_hosts_are_refused(server):
     assert server.ask("", Host="evil.example")[0] == 403
     assert server.ask("files?name=x", b"x", Origin="http://evil.example")[0] == 403
     assert server.ask("files?name=x", b"x", Origin="null")[0] == 403
     assert server.ask("", Host="localhost:1")[0] == 200
 
 
-def test_with_a_token_only_those_who_have_it_are_served(tmp_path):
+def test_with_a_token_requests_need_it(tmp_path):
     with page_server(tmp_path, "--host", "0.0.0.0", "--token", "open sesame") as server:
         server.url = server.url.replace("0.0.0.0", "127.0.0.1")
         assert server.ask("")[0] == 401
@@ -216,7 +216,7 @@ def test_with_a_token_only_those_who_have_it_are_served(tmp_path):
             assert server.ask("", Authorization=f"Basic {given}")[0] == code
 
 
-def test_ctrl_c_ends_it_with_its_code_and_leaves_nothing(tmp_path, photo):
+def test_ctrl_c_exits_with_130_and_removes_all_files(tmp_path, photo):
     film = render(tmp_path / "long.mp4", rate="100", seconds=5)
     with page_server(tmp_path) as server:
         address = server.add(film.name, film.read_bytes())
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_it_with_its_code_and_leaves_nothing(tmp_path, photo):
     assert not [*tmp_path.glob(".sod-*")]
 
 
-def test_a_taken_port_is_said(sod, server):
+def test_a_port_in_use_is_an_error(sod, server):
     port = server.url.split(":")[2].strip("/")
     result = sod("ui", "--port", port)
     assert result.exit_code == 1
@@ -248,7 +248,7 @@ def test_other_machines_need_a_token(sod, host):
     )
 
 
-def test_without_its_packages_it_says_what_to_install(sod, monkeypatch):
+def test_missing_packages_are_named(sod, monkeypatch):
     monkeypatch.delitem(sys.modules, "sodcli.infer.page", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = sod("ui")

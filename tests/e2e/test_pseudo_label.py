@@ -49,7 +49,7 @@ def grey(path):
     return pixels
 
 
-def test_labels_stand_beside_the_ground_truth_that_is_kept(label, root, tmp_path):
+def test_labels_are_written_beside_the_kept_ground_truth(label, root, tmp_path):
     result = label()
     assert result.exit_code == 0, result.stderr
     folder = tmp_path / "out" / "1_5"
@@ -64,7 +64,7 @@ def test_labels_stand_beside_the_ground_truth_that_is_kept(label, root, tmp_path
     assert str(folder / "toys") in report
 
 
-def test_made_labels_lie_on_the_moving_thing(label, root, tmp_path):
+def test_generated_labels_cover_the_moving_object(label, root, tmp_path):
     label(between=4)
     film = tmp_path / "out" / "4_5" / "toys" / "disc"
     made = [n for n in range(11) if n % 5]
@@ -75,7 +75,7 @@ def test_made_labels_lie_on_the_moving_thing(label, root, tmp_path):
     assert scores["maxF"] > 0.95
 
 
-def test_a_second_run_goes_on_where_the_first_one_ended(label, tmp_path):
+def test_a_second_run_continues_the_first(label, tmp_path):
     label()
     film = tmp_path / "out" / "1_5" / "toys" / "disc"
     (film / "00007.png").unlink()
@@ -88,7 +88,7 @@ def test_a_second_run_goes_on_where_the_first_one_ended(label, tmp_path):
     assert all(after[name] == time for name, time in before.items())
 
 
-def test_labels_of_two_makers_are_never_mixed(label, generator_file, tmp_path):
+def test_labels_of_two_generators_are_never_mixed(label, generator_file, tmp_path):
     label()
     result = label(network=("-w", generator_file, "--size", 64))
     assert result.exit_code == 2
@@ -99,7 +99,7 @@ def test_labels_of_two_makers_are_never_mixed(label, generator_file, tmp_path):
     assert label().exit_code == 2
 
 
-def test_labels_of_an_unknown_maker_are_not_added_to(label, tmp_path):
+def test_labels_of_an_unknown_generator_are_not_extended(label, tmp_path):
     label()
     (tmp_path / "out" / "1_5" / "pseudo-labels.json").unlink()
     assert label().exit_code == 2
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_reported(label, tmp_path):
     assert f"cannot write {tmp_path / 'out' / '1_5'}" in " ".join(result.stderr.split())
 
 
-def test_what_a_set_is_tested_on_is_not_labelled(sod, tmp_path):
+def test_the_test_split_of_a_set_is_not_labelled(sod, tmp_path):
     for film in ("bear", "camel"):
         places = (
             tmp_path / "DAVIS" / part / "480p" / film for part in ("JPEGImages", "Annotations")
@@ -146,7 +146,7 @@ def test_the_network_makes_labels_of_the_frame_size(label, generator_file, tmp_p
     assert sum(answer["time"].values()) == pytest.approx(1, abs=1e-6)
 
 
-def test_v_says_where_the_time_went(label):
+def test_verbose_prints_where_the_time_went(label):
     shares = re.search(
         r"time: flow (\d+)%, network (\d+)%, disk (\d+)%, rest (\d+)%", label("-v").stderr
     )
@@ -155,7 +155,7 @@ def test_v_says_where_the_time_went(label):
     assert "time:" not in label().stderr
 
 
-def test_what_cannot_be_read_is_reported_and_leaves_the_rest(label, root, tmp_path):
+def test_unreadable_frames_are_reported_and_the_others_labelled(label, root, tmp_path):
     film = root / "toys" / "disc"
     (film / "images" / "00002.jpg").write_bytes(b"no picture")
     (film / "GT" / "00010.png").write_bytes(b"no mask")
@@ -175,13 +175,13 @@ def test_a_frame_of_another_size_is_reported(label, root):
 
 
 @pytest.mark.parametrize(("interval", "between"), [(5, 5), (1, 1), (30, 1)])
-def test_asking_for_more_labels_than_there_is_room_for_is_an_error(label, interval, between):
+def test_more_labels_than_frames_in_a_gap_are_an_error(label, interval, between):
     result = label(interval=interval, between=between)
     assert result.exit_code == 2
     assert "there is room for" in result.stderr
 
 
-def test_without_weights_it_says_how_to_do_without(sod, root, tmp_path):
+def test_without_weights_the_error_names_the_alternative(sod, root, tmp_path):
     result = sod("pseudo-label", "--data", root, "-o", tmp_path / "out")
     assert result.exit_code == 4
     assert "fgplg" in result.stderr
@@ -202,7 +202,7 @@ def test_an_unknown_flow_is_reported(label):
 
 
 @pytest.mark.slow
-def test_raft_finds_the_flow_when_its_weights_are_there(label, registry, tmp_path, monkeypatch):
+def test_raft_is_used_when_its_weights_are_cached(label, registry, tmp_path, monkeypatch):
     torch.manual_seed(0)
     spec = registry.model("raft-small")
     monkeypatch.setenv("SOD_HOME", str(tmp_path / "home"))
@@ -214,7 +214,7 @@ def test_raft_finds_the_flow_when_its_weights_are_there(label, registry, tmp_pat
 
 
 @pytest.mark.slow
-def test_warped_labels_alone_already_fit_real_films(sod, shared_data, tmp_path):
+def test_warped_labels_alone_match_real_films(sod, shared_data, tmp_path):
     """Ground truth every 5th frame; the flow and the warp are right if the rest is met."""
     where = ("--data", shared_data, "--sets", "DAVIS-dev", "-o", tmp_path)
     result = sod("pseudo-label", *where, "--label-interval", 5, "--between", 1, "--warp-only")
@@ -229,7 +229,7 @@ def test_warped_labels_alone_already_fit_real_films(sod, shared_data, tmp_path):
     assert summarise(scores).as_dict()["maxF"] >= 0.75
 
 
-def test_films_of_two_sets_of_one_name_have_labels_of_their_own(sod, tmp_path):
+def test_films_of_sets_with_the_same_name_have_separate_labels(sod, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     for first, name in ((0, "a"), (100, "b")):
         film = data / name / "DAVIS" / "disc"

@@ -37,7 +37,7 @@ def page(tmp_path_factory, report):
         yield browser
 
 
-def test_it_opens_without_a_complaint_or_a_request(page):
+def test_it_opens_without_errors_or_requests(page):
     assert page.run("document.querySelectorAll('.means tr').length") == 4
     assert page.run("document.querySelectorAll('svg.chart').length") == 3
     assert page.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
@@ -45,12 +45,12 @@ def test_it_opens_without_a_complaint_or_a_request(page):
     assert page.complaints == []
 
 
-def test_markup_in_a_name_is_text(page):
+def test_markup_in_a_name_is_escaped(page):
     heads = page.run("[...document.querySelectorAll('.gallery th')].map(h => h.textContent)")
     assert heads[4] == "<b>&\"'</script><script>throw 1"
 
 
-def test_a_click_sorts_and_another_turns_it_round(page):
+def test_a_click_sorts_and_a_second_one_reverses(page):
     page.run(CLICK.format("MAE"))
     up = page.run(CELLS.format(3))
     assert len(up) == 100
@@ -63,7 +63,7 @@ def test_a_click_sorts_and_another_turns_it_round(page):
     assert page.complaints == []
 
 
-def test_what_has_no_score_comes_last_whichever_way(page):
+def test_rows_without_a_score_come_last_in_both_directions(page):
     page.run("document.getElementById('more').click()")
     for _ in range(2):
         page.run(CLICK.format("S"))
@@ -72,7 +72,7 @@ def test_what_has_no_score_comes_last_whichever_way(page):
         assert page.run(CELLS.format(8))[-1] == "-"
 
 
-def test_the_filter_leaves_the_lines_that_fit(page):
+def test_the_filter_keeps_matching_rows(page):
     fill = "(f => {{ f.value = '{}'; f.dispatchEvent(new Event('input')); }})"
     page.run(fill.format("0017") + "(document.getElementById('filter'))")
     assert set(page.run(CELLS.format(1))) == {"0017"}

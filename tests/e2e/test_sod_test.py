@@ -98,14 +98,14 @@ def test_sequences_go_through_a_clip_model_in_the_papers_clips(sod, root, tmp_pa
     assert np.abs(maps["paper"] - maps["infer"]).max() > 0
 
 
-def test_a_clip_model_takes_a_set_of_pictures_too(sod, root, tmp_path, film_weights):
+def test_a_clip_model_accepts_a_set_of_pictures(sod, root, tmp_path, film_weights):
     words = ["--data", root, "--sets", "Toys", "-m", "stdnet", "-w", film_weights]
     result = sod("test", *words, "-o", tmp_path / "maps", "--batch", 2, *SMALL)
     assert result.exit_code == 0, result.stderr
     assert len(files(tmp_path / "maps")) == 3
 
 
-def test_maps_that_are_there_are_refused_resumed_or_replaced(sod, root, tmp_path, small_weights):
+def test_existing_maps_are_refused_resumed_or_replaced(sod, root, tmp_path, small_weights):
     out = tmp_path / "maps"
     words = ["test", "--data", root, "--sets", "Toys", "-o", out, "-w", small_weights, *SIZE]
     assert sod(*words).exit_code == 0
@@ -149,7 +149,7 @@ def test_a_sequence_is_resumed_with_its_neighbours(sod, root, tmp_path, film_wei
     assert files(out) == first
 
 
-def test_maps_of_two_makers_are_never_mixed(sod, root, tmp_path, small_weights):
+def test_maps_of_two_models_are_never_mixed(sod, root, tmp_path, small_weights):
     out = tmp_path / "maps"
     words = ["test", "--data", root, "--sets", "Toys", "-o", out, *SIZE]
     assert sod(*words, "-w", small_weights).exit_code == 0
@@ -188,7 +188,7 @@ def test_a_damaged_picture_is_named_and_counted(sod, root, tmp_path, small_weigh
     assert len(files(out)) == 21
 
 
-def test_a_damaged_frame_leaves_the_rest_of_its_sequence(sod, root, tmp_path, film_weights):
+def test_a_damaged_frame_does_not_stop_its_sequence(sod, root, tmp_path, film_weights):
     (root / "Movie" / "bear" / "images" / "00003.jpg").write_bytes(b"broken")
     out = tmp_path / "maps"
     words = ["--data", root, "--sets", "Movie", "-o", out, "-m", "stdnet", "-w", film_weights]
@@ -197,7 +197,7 @@ def test_a_damaged_frame_leaves_the_rest_of_its_sequence(sod, root, tmp_path, fi
     assert len(files(out)) == 19
 
 
-def test_a_turned_photo_is_taken_as_its_mask_is_drawn(sod, tmp_path, small_weights):
+def test_a_rotated_photo_is_oriented_like_its_mask(sod, tmp_path, small_weights):
     folder = tmp_path / "Turned"
     draw_pair(folder, "0", 0)
     draw_pair(folder, "1", 0)
@@ -224,7 +224,7 @@ def test_a_jpeg_with_one_channel_is_a_grey_photo(sod, tmp_path, small_weights):
     np.testing.assert_allclose(*maps, atol=3)
 
 
-def test_maps_are_of_the_ground_truths_size(sod, tmp_path, small_weights):
+def test_maps_have_the_size_of_the_ground_truth(sod, tmp_path, small_weights):
     draw_pair(tmp_path / "Odd", "0", 0)
     Image.new("L", (33, 21)).save(tmp_path / "Odd" / "GT" / "0.png")
     words = ["--data", tmp_path / "Odd", "-o", tmp_path / "maps", "-w", small_weights]
@@ -242,7 +242,7 @@ def test_maps_are_of_the_ground_truths_size(sod, tmp_path, small_weights):
         (["-o", "{file}"], 1, "cannot write {file}"),
     ],
 )
-def test_mistakes_are_one_line(sod, root, tmp_path, small_weights, words, code, text):
+def test_usage_errors_are_one_line(sod, root, tmp_path, small_weights, words, code, text):
     (tmp_path / "file").write_text("here")
     words = [word.format(file=tmp_path / "file") for word in words]
     usual = ["--data", root, "-o", tmp_path / "maps", "-w", small_weights, "--device", "cpu"]
@@ -253,7 +253,7 @@ def test_mistakes_are_one_line(sod, root, tmp_path, small_weights, words, code, 
     assert not list((tmp_path).rglob("maps/*/*.png"))
 
 
-def test_it_says_what_it_works_with_and_what_is_odd(sod, root, tmp_path, small_weights):
+def test_verbose_reports_settings_and_oddities(sod, root, tmp_path, small_weights):
     (root / "Toys").rename(root / "ECSSD")
     (root / "ECSSD" / "GT" / "toy_1.png").unlink()
     words = ["test", "--data", root / "ECSSD", "-w", small_weights, *SIZE]
@@ -265,7 +265,9 @@ def test_it_says_what_it_works_with_and_what_is_odd(sod, root, tmp_path, small_w
     assert (quiet.stderr, quiet.stdout) == ("", f"{tmp_path / 'b' / 'ECSSD'}\n")
 
 
-def test_of_several_processes_only_the_first_tells_what_all_know(sod, root, tmp_path, monkeypatch):
+def test_only_the_first_of_several_processes_prints_shared_messages(
+    sod, root, tmp_path, monkeypatch
+):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = sod("test", "--data", root, "--sets", "ECSSD", "-o", tmp_path / "maps")
@@ -301,7 +303,7 @@ def twins(tmp_path):
     return tmp_path / "dup"
 
 
-def test_sets_of_one_name_keep_maps_and_scores_apart(sod, twins, tmp_path, small_weights):
+def test_sets_with_the_same_name_have_separate_maps_and_scores(sod, twins, tmp_path, small_weights):
     words = ["test", "--data", twins, "-w", small_weights, *SIZE]
     both = sod(*words, "-o", tmp_path / "maps", "--eval", "--json")
     assert both.exit_code == 0, both.stderr
@@ -319,7 +321,7 @@ def test_sets_of_one_name_keep_maps_and_scores_apart(sod, twins, tmp_path, small
     assert scores[0][1] != scores[1][1]
 
 
-def test_a_run_over_sets_of_one_name_is_resumed(sod, twins, tmp_path, small_weights):
+def test_a_run_over_sets_with_the_same_name_is_resumed(sod, twins, tmp_path, small_weights):
     out = tmp_path / "maps"
     words = ["test", "--data", twins, "-w", small_weights, "-o", out, *SIZE]
     assert sod(*words, "--sets", "b/te").stdout == f"{out / 'b' / 'TE'}\n"
@@ -334,7 +336,7 @@ def test_a_run_over_sets_of_one_name_is_resumed(sod, twins, tmp_path, small_weig
     assert "as other sets name b/TE" in first.stderr
 
 
-def test_every_report_tells_sets_of_one_name_apart(sod, twins, tmp_path, small_weights):
+def test_every_report_distinguishes_sets_with_the_same_name(sod, twins, tmp_path, small_weights):
     openpyxl = pytest.importorskip("openpyxl")
     maps, report = tmp_path / "maps", tmp_path / "report"
     words = ["--data", twins, "-w", small_weights, *SIZE]
@@ -357,7 +359,7 @@ def test_every_report_tells_sets_of_one_name_apart(sod, twins, tmp_path, small_w
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_maps_of_one(sod, root, tmp_path, film_weights):
+def test_two_processes_write_the_same_maps_as_one(sod, root, tmp_path, film_weights):
     (root / "Toys" / "images" / "toy_1.jpg").write_bytes(b"broken")
     words = ["--data", root, "-m", "stdnet", "-w", film_weights, *SMALL]
     alone = sod("test", *words, "-o", tmp_path / "one")
@@ -374,7 +376,7 @@ def test_two_processes_make_the_maps_of_one(sod, root, tmp_path, film_weights):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are a thing of POSIX")
-def test_a_run_that_is_cut_short_twice_can_be_resumed(sod, tmp_path, small_weights):
+def test_a_run_that_is_killed_twice_can_be_resumed(sod, tmp_path, small_weights):
     for at in range(40):
         draw_pair(tmp_path / "Many", f"{at:03}", at)
     words = ["--data", tmp_path / "Many", "-w", small_weights, "--size", 192, *SIZE[2:]]

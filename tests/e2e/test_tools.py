@@ -18,7 +18,7 @@ from tests.conftest import draw_photo, manifest, rule_weights
 from tests.graph_kit import ENGINES, engine
 
 
-def test_folding_is_proved_and_changes_no_picture(sod, tmp_path, small_weights, photo):
+def test_folding_is_verified_and_changes_no_picture(sod, tmp_path, small_weights, photo):
     target = tmp_path / "x.safetensors"
     result = sod("reparam", small_weights, "-o", target, "--json")
     assert result.exit_code == 0, result.stderr
@@ -49,7 +49,7 @@ def test_a_pth_is_written_in_the_published_layout(sod, tmp_path, small_weights):
     assert {k: list(v.shape) for k, v in state.items()} == {k: shape for k, shape, _ in baseline}
 
 
-def test_a_name_is_folded_into_the_working_folder(sod, tmp_path, monkeypatch):
+def test_a_named_model_is_folded_into_the_working_folder(sod, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = sod("reparam", "sdnet")
     assert result.exit_code == 0, result.stderr
@@ -57,7 +57,7 @@ def test_a_name_is_folded_into_the_working_folder(sod, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["sdnet_reparam.safetensors"]
 
 
-def test_what_is_folded_is_refused(sod, small_weights, tmp_path):
+def test_a_folded_file_is_refused(sod, small_weights, tmp_path):
     folded = tmp_path / "folded.safetensors"
     sod("reparam", small_weights, "-o", folded)
     for path in (folded, tmp_path / "sdnet_reparam.pth"):
@@ -88,7 +88,7 @@ def test_nothing_is_written_on_error(sod, tmp_path, monkeypatch, small_weights, 
     assert small_weights.read_bytes() == before
 
 
-def test_a_difference_over_the_tolerance_stops_it(sod, tmp_path):
+def test_a_difference_above_the_tolerance_is_an_error(sod, tmp_path):
     entries = manifest("stdnet/manifest_sdneta.json")["training"]
     torch.save(rule_weights(entries), tmp_path / "a.pth")
     result = sod("reparam", tmp_path / "a.pth", "--tol", "0")
@@ -97,7 +97,7 @@ def test_a_difference_over_the_tolerance_stops_it(sod, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
-def test_a_wrong_kernel_is_noticed(sod, tmp_path, monkeypatch, small_weights):
+def test_a_wrong_kernel_is_detected(sod, tmp_path, monkeypatch, small_weights):
     """The network as it is trained computes with that kernel, too: both would be wrong alike."""
     right = PixelDifferenceConv.mixed_kernel
 
@@ -115,7 +115,7 @@ def test_a_missing_checkpoint_is_exit_4(sod):
     assert sod("reparam", "nowhere.pth").exit_code == 4
 
 
-def test_the_other_net_folds_too(sod, tmp_path):
+def test_sdnet_a_is_folded(sod, tmp_path):
     torch.save(
         rule_weights(manifest("stdnet/manifest_sdneta.json")["training"]), tmp_path / "a.pth"
     )
@@ -149,7 +149,7 @@ def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops)
     assert {"sodcli", "torch", "python", "machine"} <= report["versions"].keys()
 
 
-def test_a_film_model_folds_and_takes_a_photo_for_a_still(sod, tmp_path, photo):
+def test_a_film_model_is_folded_and_processes_a_photo(sod, tmp_path, photo):
     entries = manifest("stdnet/manifest_stdnet.json")["training"]
     torch.save(rule_weights(entries), tmp_path / "film.pth")
     report = json.loads(sod("reparam", tmp_path / "film.pth", "--json").stdout)
@@ -187,7 +187,7 @@ def test_the_pipeline_is_timed_from_file_to_file(sod):
     assert report["runs"] == 3
 
 
-def test_the_pipeline_counts_batches_that_come_out_at_once(sod, monkeypatch):
+def test_the_pipeline_counts_the_photos_of_a_batch(sod, monkeypatch):
     """One photo warms up and three are timed: in twos, that is one batch and two."""
     ticks = (at // 2 + at % 2 / 1000 for at in count())  # a batch a second
     clock = SimpleNamespace(perf_counter=lambda: next(ticks))
@@ -200,7 +200,7 @@ def test_the_pipeline_counts_batches_that_come_out_at_once(sod, monkeypatch):
     assert [report["median_ms"], report["p90_ms"]] == pytest.approx([1000, 1000])
 
 
-def test_the_pipeline_runs_as_infer_does(sod, tmp_path):
+def test_the_pipeline_runs_like_sod_infer(sod, tmp_path):
     """With the engine that is taken for so many photos, at the size of the built-in weights."""
     cv2.imwrite(str(tmp_path / "a.png"), draw_photo(5)[0])
     cv2.imwrite(str(tmp_path / "b.png"), draw_photo(6)[0])
@@ -269,7 +269,7 @@ def test_a_pipeline_ends_by_time(sod):
     assert report["runs"] == 3
 
 
-def test_weights_name_their_model_and_belong_to_one(sod, small_weights):
+def test_weights_determine_the_model(sod, small_weights):
     report = json.loads(sod("speed", "-w", small_weights, *QUICK, "--json").stdout)
     assert (report["model"], report["parameters"]) == ("sdnet", 705_725)
     through = sod("speed", "-w", small_weights, *QUICK, "--pipeline", "--json")

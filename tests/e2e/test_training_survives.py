@@ -94,7 +94,7 @@ def sod(pairs, root, *words, launcher=(), **how):
     return subprocess.Popen([sys.executable, *command], env=ENV, **pipes, **how)
 
 
-def test_killed_at_any_moment_a_run_ends_bitwise_the_same(pairs, tmp_path):
+def test_a_run_killed_at_any_moment_and_resumed_ends_bitwise_the_same(pairs, tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(settings(pairs, ema=0.9, scales=[1.0, 1.5], epochs=1).toml())
     script = tmp_path / "killer.py"
@@ -117,7 +117,7 @@ def test_killed_at_any_moment_a_run_ends_bitwise_the_same(pairs, tmp_path):
         assert not list(folder.root.rglob(".sod-*"))
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_130(pairs, tmp_path):
+def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(pairs, tmp_path):
     root = tmp_path / "run"
     process = sod(pairs, root, "--epochs", "1000")
     while not (root / "last.pth").exists():
@@ -160,7 +160,7 @@ def test_two_processes_equal_one(pairs, tmp_path):
         assert row["MAE"] == pytest.approx(other["MAE"], abs=1e-4)
 
 
-def test_a_full_disk_ends_the_run_with_one_line_and_the_checkpoint_before(pairs, tmp_path):
+def test_a_full_disk_ends_the_run_with_one_line_and_keeps_the_last_checkpoint(pairs, tmp_path):
     import resource
 
     root = tmp_path / "run"

@@ -58,7 +58,7 @@ def compare(theirs, ours):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_graph_answers_like_the_network(made, name):
+def test_the_graph_gives_the_maps_of_the_network(made, name):
     spec, module, path = made
     backend = GraphBackend(OneGraph(path), engine(name))
     reference = TorchBackend(module, torch.device("cpu"), half=False)
@@ -80,7 +80,7 @@ def blended(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_second_look_at_large_pictures_is_the_same_too(blended, name):
+def test_the_blending_graph_gives_the_maps_of_the_network(blended, name):
     module, path = blended
     rng = np.random.default_rng(1)
     large, small = (

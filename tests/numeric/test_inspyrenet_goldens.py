@@ -135,7 +135,7 @@ def test_levels_and_features_equal_the_published_ones(folded, backbone):
 
 
 @pytest.mark.slow
-def test_the_published_keys_come_back(net, backbone, weights):
+def test_the_published_keys_are_restored(net, backbone, weights):
     entries = manifest(f"inspyrenet/manifest_{backbone}.json")
     back = layout("inspyrenet").to_published(net.state_dict())
     assert {key: list(value.shape) for key, value in back.items()} == {e[0]: e[1] for e in entries}
@@ -147,7 +147,7 @@ def test_the_published_keys_come_back(net, backbone, weights):
 
 
 @pytest.mark.slow
-def test_an_imagenet_backbone_finds_its_place(backbone, weights):
+def test_an_imagenet_backbone_is_loaded(backbone, weights):
     bare = {
         key.removeprefix("backbone."): value
         for key, value in weights.items()
@@ -182,7 +182,7 @@ def test_blended_pyramid_equals_the_published_one(loaded):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["swinb"], indirect=True)
-def test_a_picture_up_to_512_pixels_is_seen_once(loaded):
+def test_a_picture_up_to_512_pixels_gets_one_pass(loaded):
     predictor = loaded[1]
     assert predictor.large.size_hw((512, 640)) is None
     small = resize(rule_input((1, 3, 512, 640)), predictor.size_hw)
@@ -193,7 +193,7 @@ def test_a_picture_up_to_512_pixels_is_seen_once(loaded):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["res2net50"], indirect=True)
-def test_any_size_is_blended_at_its_own_size(folded):
+def test_blended_logits_have_the_size_of_the_picture(folded):
     x = torch.randn(1, 3, 101, 75)
     with torch.inference_mode():
         assert folded.blended(x, resize(x, (64, 64))).shape == (1, 1, 101, 75)

@@ -60,7 +60,7 @@ def scored():
 
 
 @pytest.mark.parametrize(("expected", "pair"), [case[:2] for case in CASES], ids=IDS)
-def test_each_pair_scores_as_pysodmetrics_scores_it(expected, pair):
+def test_scores_of_each_pair_equal_pysodmetrics(expected, pair):
     scores = measure(*pair)
     found = scores.as_dict()
     for theirs, ours in NAMES.items():
@@ -78,14 +78,14 @@ def test_each_pair_scores_as_pysodmetrics_scores_it(expected, pair):
 
 
 @pytest.mark.parametrize(("pair", "expected"), [case[1:] for case in CASES], ids=IDS)
-def test_each_pair_scores_as_inspyrenets_copy_scores_it_but_for_s(pair, expected):
+def test_scores_of_each_pair_equal_the_copy_in_inspyrenet_except_s(pair, expected):
     found = measure(*pair).as_dict()
     for theirs, ours in NAMES.items():
         if theirs in expected and ours != "S":
             assert found[ours] == pytest.approx(expected[theirs], abs=CLOSE), ours
 
 
-def test_an_empty_quadrant_counts_nothing_where_the_reference_has_no_number():
+def test_an_empty_quadrant_counts_zero_where_the_reference_is_nan():
     # Ground truth in the last row: the quadrants below the cut are empty, those above are all.
     pred, gt = EDGES[0]
     assert EDGE_REFERENCE["pysodmetrics"][0]["name"] == "gt_last_row"
@@ -103,7 +103,7 @@ def test_a_perfect_map_of_any_height_has_an_e_measure_above_one(height):
     assert (scores["MAE"], scores["maxF"], scores["wF"]) == (0, 1, 1)
 
 
-def test_the_dataset_scores_are_those_of_pysodmetrics(scored):
+def test_dataset_scores_equal_pysodmetrics(scored):
     whole = summarise(scored)
     expected = REFERENCE["dataset"]
     found = whole.as_dict()
@@ -115,7 +115,7 @@ def test_the_dataset_scores_are_those_of_pysodmetrics(scored):
     assert whole.images == 12
 
 
-def test_the_curves_are_those_of_pysodmetrics(scored):
+def test_curves_equal_pysodmetrics(scored):
     whole = summarise(scored)
     expected = REFERENCE["curves"]
     for name, curve in (
@@ -127,7 +127,7 @@ def test_the_curves_are_those_of_pysodmetrics(scored):
         np.testing.assert_allclose(curve, expected[name], rtol=0, atol=CLOSE, err_msg=name)
 
 
-def test_minets_own_numbers_follow_from_the_same_scores(scored):
+def test_the_numbers_of_minet_follow_from_the_same_scores(scored):
     expected = numbers("minet_metrics.json")
     for image, theirs in zip(scored, expected["per_image"], strict=True):
         assert image.mae == pytest.approx(theirs["mae"], abs=CLOSE)
@@ -139,7 +139,7 @@ def test_minets_own_numbers_follow_from_the_same_scores(scored):
     assert best == pytest.approx(expected["MAXF"], abs=CLOSE)
 
 
-def test_rcrnets_s_measure_agrees_as_far_as_its_definition_does(scored):
+def test_the_s_measure_of_rcrnet_agrees_up_to_its_definition(scored):
     # It divides by N in the deviation and does not stretch the map: `one_pixel` has no white.
     names = [image["name"] for image in REFERENCE["per_image"]]
     same = {"gt_black", "gt_white", "pred_black", "inverted", "pred_const128"}

@@ -89,14 +89,14 @@ def test_outputs_equal_the_published_ones(net, backbone):
 
 
 @pytest.mark.slow
-def test_the_published_keys_come_back(net, weights):
+def test_the_published_keys_are_restored(net, weights):
     back = layout("minet").to_published(net.state_dict())
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[key], value) for key, value in weights.items())
 
 
 @pytest.mark.slow
-def test_an_imagenet_backbone_finds_its_place(net):
+def test_an_imagenet_backbone_is_loaded(net):
     ours = {key for key in net.state_dict() if key.startswith("backbone.")}
     bare = {
         key.removeprefix("backbone.").replace("features_", "features."): torch.zeros(1)
@@ -112,7 +112,7 @@ def test_the_keys_of_another_model_are_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(32, 32), (33, 130)])
-def test_a_padded_picture_is_answered_at_its_own_size(net, size_hw):
+def test_logits_of_a_padded_picture_have_its_size(net, size_hw):
     x = rule_input((1, 3, *size_hw))
     with torch.inference_mode():
         assert net(x).logits.shape == (1, 1, *size_hw)
@@ -134,7 +134,7 @@ def sim():
     return build
 
 
-def test_interaction_at_odd_sides(sim):
+def test_interaction_at_odd_sizes(sim):
     x = rule_input((1, 64, 11, 9))
     with torch.inference_mode():
         found = sim(residual=True)(x)
@@ -144,13 +144,13 @@ def test_interaction_at_odd_sides(sim):
 
 
 @pytest.mark.slow
-def test_the_residual_is_an_argument_of_the_build():
+def test_the_residual_is_an_argument_of_build():
     args = {**spec("resnet50").args, "sim_residual": False}
     with torch.device("meta"):
         net = build_model(spec("resnet50"), args)
     assert not any(sim.residual for sim in net.decoder.sims.values())
 
 
-def test_an_unknown_backbone_is_named():
+def test_an_unknown_backbone_is_refused():
     with pytest.raises(ValueError, match=r"resnet18.*known: resnet50, vgg16"):
         build_model(spec("resnet50"), {"backbone": "resnet18"})

@@ -105,7 +105,7 @@ def test_the_film_model_equals_the_published_one(film_net, frames, size_hw):
     check(after, file["nl2"], "second non-local block")
 
 
-def test_the_film_model_equals_it_with_untamed_weights_too(folder):
+def test_the_film_model_equals_the_published_one_with_unscaled_weights(folder):
     net = loaded("rcrnet", published("rcrnet"), folder)
     file = stored("video_T4_128x192_raw")
     after = compare_film(net, file, 4, (128, 192), RAW_ATOL)
@@ -113,7 +113,7 @@ def test_the_film_model_equals_it_with_untamed_weights_too(folder):
     check(after, file["nl2"], "second non-local block", 0.02 * abs(file["nl2"]).max())
 
 
-def test_a_clip_in_parts_gets_the_same_answer(film_net):
+def test_a_clip_in_parts_gives_the_same_logits(film_net):
     clips = rule_input((2, 3, 3, 64, 80))
     with torch.inference_mode():
         whole = film_net(clips).logits
@@ -145,7 +145,7 @@ def test_the_generator_equals_the_published_one(generator):
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_the_published_keys_come_back(name):
+def test_the_published_keys_are_restored(name):
     state = published(name)
     rules = layout("fgplg" if name == "fgplg" else "rcrnet")
     back = rules.to_published(rules.to_ours(state).state)
@@ -155,7 +155,7 @@ def test_the_published_keys_come_back(name):
     assert all(back[key].shape == value.shape for key, value in state.items())
 
 
-def test_the_published_generator_may_bring_its_flow_network():
+def test_the_flow_network_in_a_published_generator_file_is_dropped():
     state = published("fgplg")
     flow = {"flownet.flownetc.conv1.0.weight": torch.zeros(1)}
     assert (
@@ -164,7 +164,7 @@ def test_the_published_generator_may_bring_its_flow_network():
     )
 
 
-def test_weights_of_one_are_not_taken_for_another(folder, image_net):
+def test_weights_of_one_model_are_refused_by_another(folder, image_net):
     weights = folder / "rcrnet-image.pth"
     assert sodcli.load(weights=weights, device="cpu").spec.name == "rcrnet-image"
     for wrong in ("rcrnet", "fgplg"):
@@ -172,7 +172,7 @@ def test_weights_of_one_are_not_taken_for_another(folder, image_net):
             sodcli.load(wrong, weights=weights, device="cpu")
 
 
-def test_an_imagenet_backbone_finds_its_place(image_net):
+def test_an_imagenet_backbone_is_loaded(image_net):
     ours = {key for key in image_net.state_dict() if key.startswith("backbone.resnet.")}
     bare = {key.removeprefix("backbone.resnet."): torch.zeros(1) for key in ours}
     classifier = {"fc.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
@@ -180,7 +180,7 @@ def test_an_imagenet_backbone_finds_its_place(image_net):
 
 
 @pytest.mark.parametrize("layout_is_ours", [True, False])
-def test_the_film_model_starts_from_the_image_model(registry, tmp_path, layout_is_ours):
+def test_the_film_model_can_start_from_the_image_model(registry, tmp_path, layout_is_ours):
     spec = registry.model("rcrnet-image")
     image = build_model(spec)
     file = tmp_path / "image"

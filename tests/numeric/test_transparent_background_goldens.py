@@ -45,13 +45,13 @@ def within(found, expected, levels=1):
     assert np.abs(found - expected.astype(int)).max() <= levels
 
 
-def test_what_the_network_sees(stored):
+def test_the_network_input_equals_theirs(stored):
     small = Image.fromarray(stored["image"]).resize((96, 96), Image.Resampling.BILINEAR)
     found = to_input(np.asarray(small), (96, 96))[:, ::4, ::4]
     np.testing.assert_allclose(found, stored["net_input"], rtol=0, atol=1e-5)
 
 
-def test_the_map_is_one_channel_of_theirs(stored, saliency):
+def test_the_map_equals_one_channel_of_theirs(stored, saliency):
     within(composed("map", stored, saliency), stored["out_map"][..., 0])
     hard = binarise(saliency, 0.5)
     within(composed("map", stored, hard), stored["out_map_thr05"][..., 0], levels=0)
@@ -77,7 +77,7 @@ def test_overlay(stored, saliency):
     within(composed("overlay", stored, saliency), stored["out_overlay"])
 
 
-def test_rgba_keeps_no_colours_far_from_the_subject(stored, saliency):
+def test_rgba_removes_colours_far_from_the_subject(stored, saliency):
     """Theirs still holds the background that its owner wanted gone, under alpha 0."""
     found, expected = composed("rgba", stored, saliency), stored["out_rgba"]
     near = near_subject(saliency)
@@ -86,14 +86,14 @@ def test_rgba_keeps_no_colours_far_from_the_subject(stored, saliency):
     assert not found[~near].any()
 
 
-def test_a_picture_keeps_its_aspect_ratio_behind_the_subject(stored, saliency):
+def test_a_background_picture_keeps_its_aspect_ratio(stored, saliency):
     """Theirs is stretched; one that has the frame's shape looks the same in both."""
     stretched = cv2.resize(stored["background"], SIZE_HW[::-1])
     look = Look(background=stretched, refine=False)
     within(composed("picture", stored, saliency, look), stored["out_bgimage"])
 
 
-def test_the_blur_grows_with_the_picture(stored, saliency):
+def test_the_blur_scales_with_the_picture(stored, saliency):
     """Theirs has 15 px in every picture; ours in one that is 1280 px wide."""
     theirs = blur(stored["image"], 15)
     within(mix(stored["image"], theirs, saliency).astype(int), stored["out_blur"], levels=4)

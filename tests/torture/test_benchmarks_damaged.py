@@ -51,7 +51,7 @@ def test_eval_counts_and_names_what_is_damaged(root, capfd):
     assert "libpng" not in capfd.readouterr().err
 
 
-def test_test_does_the_others(root, capfd):
+def test_sod_test_processes_the_others(root, capfd):
     run = sod("test", *quick("--data", "set", "-o", "out"))
     assert run.code == 3, run
     assert len(run.errors) == len(set(run.errors))
@@ -61,7 +61,7 @@ def test_test_does_the_others(root, capfd):
 
 
 @pytest.mark.slow
-def test_train_leaves_them_out_up_to_a_share(root):
+def test_train_leaves_out_damaged_pairs_up_to_a_share(root):
     Path("quick.toml").write_text(QUICK)
     words = ("-m", "sdnet", "--epochs", "1", "--batch", "4", "--size", "32")
     words += ("--config", "quick.toml")
@@ -88,7 +88,7 @@ def test_pseudo_label_names_the_frame_that_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["=1+1", "<i>x", "[red]x", "\x1b[31mx"])
-def test_names_of_methods_are_text_in_every_report(tmp_path, name, monkeypatch):
+def test_method_names_are_escaped_in_every_report(tmp_path, name, monkeypatch):
     openpyxl = pytest.importorskip("openpyxl")
     monkeypatch.chdir(tmp_path)
     for folder in ("gt", f"maps{name}"):

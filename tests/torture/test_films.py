@@ -17,7 +17,7 @@ def cases(tmp_path_factory):
     return list(films(tmp_path_factory.mktemp("films")))
 
 
-def test_every_kind_of_film_is_done_or_refused_in_one_line(cases, tmp_path):
+def test_every_film_is_processed_or_refused_in_one_line(cases, tmp_path):
     chosen = cases if LONG else [case for case in cases if not case.name.startswith("plain")]
     write(chosen, tmp_path / "in")
     run = sod("infer", tmp_path / "in", *quick("-t", "map"), limit=300)
@@ -32,7 +32,7 @@ def test_every_kind_of_film_is_done_or_refused_in_one_line(cases, tmp_path):
     assert not leftovers(tmp_path)
 
 
-def test_a_film_cut_off_anywhere_is_done_as_far_or_refused(cases, tmp_path):
+def test_a_film_truncated_anywhere_is_processed_or_refused(cases, tmp_path):
     names = ("plain.mp4", "plain.mkv", "plain.gif", "plain.ts") if LONG else ("plain.mkv",)
     for case in cases:
         if case.name not in names:
@@ -48,7 +48,7 @@ def test_a_film_cut_off_anywhere_is_done_as_far_or_refused(cases, tmp_path):
 
 
 @pytest.mark.parametrize("name", PLAYLISTS)
-def test_a_playlist_opens_nothing_else(name, tmp_path):
+def test_a_playlist_opens_no_other_file(name, tmp_path):
     small(tmp_path / "secret.mp4")
     write([Case(name, PLAYLISTS[name].encode())], tmp_path)
     refused("infer", tmp_path / name, *quick("-t", "map"))
@@ -59,7 +59,7 @@ def test_a_playlist_opens_nothing_else(name, tmp_path):
 @pytest.mark.parametrize(
     "name", ["-i.mp4", "concat:a|b.mp4", "http:||x.mp4", "frame%03d.mp4", "[red].mp4"]
 )
-def test_a_film_has_any_name(name, tmp_path, monkeypatch):
+def test_a_film_may_have_any_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small(tmp_path / "plain.mp4").rename(tmp_path / name)
     run = sod("infer", *quick("-t", "map"), "--", name)

@@ -142,7 +142,7 @@ def test_pictures(data):
 
 @fuzz
 @given(damaged(PICTURES))
-def test_pictures_and_masks_to_learn_from(scratch, data):
+def test_training_pictures_and_masks(scratch, data):
     path = written(scratch, data)
     for read in (read_image, read_mask, read_stored, picture_size):
         result_or_error(read, path)
@@ -233,7 +233,7 @@ paper = "p"
 
 @fuzz
 @given(damaged([ENTRY]))
-def test_the_register(scratch, data):
+def test_the_registry_file(scratch, data):
     path = written(scratch, data, ".toml")
     result_or_error(Registry.read, path)
     path.unlink()
@@ -273,7 +273,7 @@ def mangled(draw, text):
 
 @fuzz
 @given(st.data())
-def test_what_ffmpeg_says_of_a_film(data):
+def test_probe_output_of_ffmpeg(data):
     said = [data.draw(mangled(line)) for line in SAID if data.draw(st.booleans())]
     head = data.draw(mangled(HEAD) | texts)
     with pytest.MonkeyPatch.context() as patched:
@@ -288,7 +288,7 @@ def test_what_ffmpeg_says_of_a_film(data):
 
 @fuzz
 @given(st.lists(mangled(SAID[-1]) | texts, max_size=5))
-def test_what_ffmpeg_complains_of(lines):
+def test_error_output_of_ffmpeg(lines):
     assert isinstance(tell(lines), str)
 
 
@@ -299,7 +299,7 @@ BEAT = "[showinfo] config in time_base: 1/25, frame_rate: 25/1"
 @fuzz
 @example([BEAT.replace("1/25", "1/0"), TIME, BEAT.replace("25,", "9" * 5000 + ",")])
 @given(st.lists(mangled(TIME) | mangled(BEAT), max_size=4))
-def test_times_of_frames(lines):
+def test_frame_times_of_ffmpeg(lines):
     stamps = _Stamps()
     assert all(stamps.take(line) in (True, False) for line in lines)
 
@@ -319,12 +319,12 @@ def test_film_formats(name, suffix, alpha, wanted):
 
 @fuzz
 @given(st.text(max_size=30))
-def test_names_on_the_screen_are_one_harmless_line(text):
+def test_displayed_names_are_one_printable_line(text):
     assert _one_line(text).isprintable()
     assert natural_key(text) == natural_key(text)
 
 
-def test_the_whole_ones_pass(scratch):
+def test_undamaged_inputs_are_read(scratch):
     """What is not damaged is read: else the tests above would prove nothing."""
     for data in PICTURES:
         assert decode(data, "x", 10**6).rgb.shape[2] == 3

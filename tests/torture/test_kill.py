@@ -14,7 +14,7 @@ pytestmark = [
 ]
 
 
-def test_killed_at_any_moment_files_are_whole_and_the_job_can_be_finished():
+def test_after_a_kill_files_are_complete_and_the_job_can_be_finished():
     """In a process of its own: a process that runs threads must not fork."""
     words = ["--times", "200"] if LONG else ["--times", "3", "--only", "photos", "film"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}

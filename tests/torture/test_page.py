@@ -12,7 +12,7 @@ from tests.torture.corpus import DAMAGED, ODD_NAMES, WHOLE, cut, pictures
 pytestmark = pytest.mark.slow
 
 
-def test_each_hostile_upload_gets_a_result_or_a_line_and_the_server_goes_on(tmp_path):
+def test_each_hostile_upload_gets_a_result_or_a_line_and_the_server_survives(tmp_path):
     cases = [*pictures()]
     if LONG:
         cases += chain.from_iterable(

@@ -48,7 +48,7 @@ def fate(case, made):
     return WHOLE if there else DAMAGED
 
 
-def test_every_kind_of_picture_is_read_or_refused_in_one_line(tmp_path):
+def test_every_picture_is_read_or_refused_in_one_line(tmp_path):
     cases = [case for case in pictures() if not case.name.endswith(".ppm")]
     write(cases, tmp_path / "in")
     made, run = infer_all(tmp_path / "in", cases)
@@ -57,7 +57,7 @@ def test_every_kind_of_picture_is_read_or_refused_in_one_line(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "in_map"]
 
 
-def test_a_picture_cut_off_anywhere_gives_a_picture_or_one_line(tmp_path):
+def test_a_picture_truncated_anywhere_gives_a_picture_or_one_line(tmp_path):
     whole = [case for case in pictures() if case.fate == WHOLE and len(case.data) < 20_000]
     cuts = itertools.chain.from_iterable(cut(case, _STEP) for case in whole)
     cuts = [case for case in cuts if not case.name.endswith(".ppm")]
@@ -67,7 +67,7 @@ def test_a_picture_cut_off_anywhere_gives_a_picture_or_one_line(tmp_path):
         infer_all(tmp_path / f"in{number}", part)
 
 
-def test_a_cut_off_picture_through_standard_input(tmp_path):
+def test_a_truncated_picture_on_standard_input(tmp_path):
     for form in ("PNG", "JPEG", "WEBP") if LONG else ("PNG",):
         data = encoded(photo(), form)
         for end in (0, 7, len(data) // 2):
@@ -77,7 +77,7 @@ def test_a_cut_off_picture_through_standard_input(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_odd_names_are_names(tmp_path, monkeypatch):
+def test_odd_file_names_are_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = encoded(photo(), "PNG")
     cases = [Case(f"{name}.png", data) for name in ODD_NAMES]

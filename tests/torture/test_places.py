@@ -55,7 +55,7 @@ def here(tmp_path, monkeypatch):
 
 @posix
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_file_is_refused_at_once(here, reader):
+def test_paths_that_are_not_files_are_refused_at_once(here, reader):
     os.mkfifo("fifo.png")
     Path("zero.png").symlink_to("/dev/zero")
     Path("loop.png").symlink_to("loop.png")
@@ -68,7 +68,7 @@ def test_what_is_no_file_is_refused_at_once(here, reader):
 
 
 @posix
-def test_circles_of_links_end(here):
+def test_cycles_of_links_end(here):
     Path("pairs/images/up").symlink_to("..")
     Path("pairs/round").symlink_to(here / "pairs")
     Path("pairs/self").symlink_to("self")
@@ -85,7 +85,7 @@ def test_circles_of_links_end(here):
 
 
 @pytest.mark.parametrize("text", TOML, ids=lambda text: repr(text[:20]))
-def test_settings_that_are_none(here, text):
+def test_files_that_are_not_settings_are_refused(here, text):
     Path("bad.toml").write_bytes(text)
     words = ("-m", "sdnet", "--epochs", "1", "--size", "32", "--batch", "2", "-o", "out")
     if not text:
@@ -118,7 +118,7 @@ def commands(place: Path) -> dict[str, tuple[object, ...]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("disk", [full_disk, read_only])
-def test_a_disk_that_takes_nothing(here, disk, capfd):
+def test_a_full_or_read_only_disk_is_an_error(here, disk, capfd):
     small(here / "film.mp4")
     with zipfile.ZipFile("set.zip", "w") as packed:
         packed.writestr("ECSSD/images/1.jpg", encoded(photo(), "JPEG"))
@@ -135,7 +135,7 @@ def test_a_disk_that_takes_nothing(here, disk, capfd):
 
 
 @pytest.mark.slow
-def test_a_disk_that_takes_a_part(here):
+def test_on_a_disk_that_fills_up_written_files_are_complete(here):
     """With room for some, those are there, and whole."""
     for number in range(6):
         picture = Image.fromarray(draw_photo(seed=number, size_hw=(80, 80))[0])

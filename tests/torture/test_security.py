@@ -54,7 +54,7 @@ def sources():
     return sorted(ROOT.rglob("*.py"))
 
 
-def test_no_code_of_others_is_ever_run():
+def test_no_third_party_code_is_run():
     wrong = []
     for path in sources():
         for call in calls(path):
@@ -70,7 +70,7 @@ def test_no_code_of_others_is_ever_run():
     assert not wrong
 
 
-def test_the_safe_reader_reads_nothing_but_tensors():
+def test_the_safe_reader_accepts_tensors_only():
     (load,) = [call for call in calls(SAFE_READER) if spelled(call.func) == "torch.load"]
     assert any(word.arg == "weights_only" and _is_true(word.value) for word in load.keywords)
 
@@ -159,7 +159,7 @@ def watched(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_local_work_needs_no_network_and_writes_where_it_was_asked_to(watched, tmp_path):
+def test_local_commands_use_no_network_and_write_only_their_outputs(watched, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(encoded(photo(), "PNG"))
     small(tmp_path / "in" / "film.mp4")
@@ -202,7 +202,7 @@ def _is_machinery(place: Path) -> bool:
     )
 
 
-def test_without_leave_nothing_is_downloaded(sod, tmp_path, monkeypatch):
+def test_nothing_is_downloaded_when_offline(sod, tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("the network was asked for")
 
@@ -213,7 +213,7 @@ def test_without_leave_nothing_is_downloaded(sod, tmp_path, monkeypatch):
     assert "run: sod fetch" in result.stderr
 
 
-def test_an_address_is_no_source(tmp_path):
+def test_an_address_is_not_an_input(tmp_path):
     for name in (
         "https://127.0.0.1:9/x.png", "http://127.0.0.1:9/x.mp4", "file:///etc/passwd",
         "rtsp://127.0.0.1/x", "concat:a.mp4|b.mp4", "data:image/png;base64,AAAA",
@@ -224,7 +224,7 @@ def test_an_address_is_no_source(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux'")
-def test_a_bomb_stays_small(tmp_path):
+def test_a_decompression_bomb_needs_little_memory(tmp_path):
     """A picture of 400 million pixels is refused in less memory than its pixels would take."""
     import resource
 
@@ -238,7 +238,7 @@ def test_a_bomb_stays_small(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
-def test_names_neither_style_nor_steer_the_terminal(tmp_path, capsys, monkeypatch):
+def test_names_cannot_send_control_codes_to_the_terminal(tmp_path, capsys, monkeypatch):
     name = "[bold red]x[/]\x1b[2J\x9b2J\x07\u202e:duck:"
     ui.error(name)
     ui.warn(name)
@@ -258,7 +258,7 @@ def test_names_neither_style_nor_steer_the_terminal(tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_a_pipe_gets_names_as_they_are():
+def test_names_in_a_pipe_are_unchanged():
     code = "from sodcli.cli.ui import print_json, print_line; print_line('a\\udcffb\\x1b[2J'); "
     code += "print_json({'path': 'a\\udcffb'})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -267,7 +267,7 @@ def test_a_pipe_gets_names_as_they_are():
     assert json.loads(document) == {"path": "a\udcffb"}
 
 
-def test_a_closed_pipe(tmp_path):
+def test_a_closed_pipe_ends_without_a_traceback(tmp_path):
     """``sod fetch --list | head -1`` ends without a traceback."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sodcli", "fetch", "--list"],

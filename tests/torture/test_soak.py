@@ -24,7 +24,7 @@ def test_memory_stays_flat_over_a_film(tmp_path):
     assert found.growth <= (ALLOWED if LONG else 1.3), found
 
 
-def test_growth_would_be_seen():
+def test_growth_is_detected():
     held = [10.0] * 20 + [500.0 + number for number in range(200)]
     assert judge("x", held, 1).growth > ALLOWED
     assert judge("x", [10.0] * 20 + [500.0] * 200, 1).growth == 1

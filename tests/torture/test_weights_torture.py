@@ -118,7 +118,7 @@ def cuts(size: int, dense: int, steps: int) -> list[int]:
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth", "old pth"])
-def test_weights_cut_off_anywhere_are_refused(form, tmp_path):
+def test_truncated_weights_are_refused(form, tmp_path):
     whole = tmp_path / f"whole.{form.split()[-1]}"
     if form == "safetensors":
         shutil.copyfile(stored(default_registry().weights["sdnet"]), whole)
@@ -136,7 +136,7 @@ def test_weights_cut_off_anywhere_are_refused(form, tmp_path):
     refused("reparam", part, "-o", tmp_path / "out.safetensors")
 
 
-def test_a_set_of_weights_that_is_whole_is_still_read(tmp_path):
+def test_undamaged_weights_are_read(tmp_path):
     tensors = {"a": torch.arange(4.0)}
     (tmp_path / "x").write_bytes(save(tensors, {"model": "sdnet"}))
     assert torch.equal(read_weights(tmp_path / "x").state["a"], tensors["a"])
@@ -172,7 +172,7 @@ def _tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", archives("owned"))
-def test_hostile_archives_write_nothing(name, tmp_path):
+def test_hostile_archives_write_no_files(name, tmp_path):
     inner = tmp_path / "a" / "b" / "sets"
     inner.mkdir(parents=True)
     archive = tmp_path / "set.bin"
@@ -181,7 +181,7 @@ def test_hostile_archives_write_nothing(name, tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "b", "set.bin", "sets"]
 
 
-def test_the_folder_of_a_killed_run_is_no_hindrance(tmp_path):
+def test_the_leftover_folder_of_a_killed_run_is_removed(tmp_path):
     """What a killed run left of its own neither stops the next one nor stays."""
     (tmp_path / "sets" / ".sod-unpack-x").mkdir(parents=True)
     archive = tmp_path / "set.tar"

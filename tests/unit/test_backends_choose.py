@@ -73,14 +73,14 @@ def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
         ("sdnet", {"backend": "torch"}, {}, "torch"),
     ],
 )
-def test_auto_heeds_model_device_and_precision(
+def test_auto_depends_on_model_device_and_precision(
     machine, registry, model, options, machine_, expected
 ):
     machine(**machine_)
     assert decide(BackendRequest(**options), registry.model(model), Store(True)) == expected
 
 
-def test_a_graph_is_for_saliency_only(machine, registry):
+def test_graph_backends_run_saliency_models_only(machine, registry):
     machine()
     with pytest.raises(UsageError, match="cannot run 'raft-small'; use --backend torch"):
         decide(BackendRequest("onnx"), registry.model("raft-small"), Store(True))
@@ -111,7 +111,7 @@ def test_a_missing_package_is_named_with_its_command(machine, sod, name):
         sodcli.load(backend=name)
 
 
-def test_a_missing_gpu_is_no_reason_to_take_another_backend(machine):
+def test_cuda_without_a_gpu_is_an_error(machine):
     machine()
     if torch.cuda.is_available():
         pytest.skip("this machine has the GPU")
@@ -128,7 +128,7 @@ def test_a_missing_gpu_is_no_reason_to_take_another_backend(machine):
         ("win32", None, [], False),
     ],
 )
-def test_the_probe_for_a_gpu(monkeypatch, platform, hidden, drivers, expected):
+def test_a_gpu_is_detected_without_pytorch(monkeypatch, platform, hidden, drivers, expected):
     monkeypatch.setattr(device.sys, "platform", platform)
     monkeypatch.setattr(device, "_DRIVERS", drivers)
     monkeypatch.setattr(device, "find_library", lambda name: None)
@@ -138,7 +138,7 @@ def test_the_probe_for_a_gpu(monkeypatch, platform, hidden, drivers, expected):
     assert device.accelerator_likely() is expected
 
 
-def test_apple_silicon_is_worth_asking(monkeypatch):
+def test_apple_silicon_is_detected(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(device.sys, "platform", "darwin")
     monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
@@ -171,7 +171,7 @@ def cores(monkeypatch, tmp_path):
     return write
 
 
-def test_threads_are_else_the_cores_of_this_process(cores):
+def test_the_default_number_of_threads_is_that_of_usable_cores(cores):
     assert device.thread_count() == 6
 
 
@@ -190,7 +190,7 @@ OLD = "_GROUPS/cpu/cpu.cfs_quota_us", "_GROUPS/cpu/cpu.cfs_period_us"
         (dict(zip(OLD, ("400000", "100000"), strict=True)), 4),
     ],
 )
-def test_a_container_has_the_cores_of_its_quota(cores, files, expected):
+def test_a_container_quota_limits_the_cores(cores, files, expected):
     cores({"_OWN_GROUP": "9:name=systemd:/\n0::/a/b\n", **files})
     assert device.thread_count() == expected
 
@@ -214,7 +214,7 @@ def torch_threads():
         ("nothing", 4, ""),
     ],
 )
-def test_torch_takes_the_cores_that_are_free(cores, torch_threads, load, threads, remark):
+def test_torch_uses_the_idle_cores(cores, torch_threads, load, threads, remark):
     cores({"_OWN_GROUP": "0::/\n", "_LOAD": load})
     assert device.use_free_cores(None) == remark
     assert torch.get_num_threads() == threads

@@ -33,7 +33,7 @@ def opened(data):
         return np.asarray(image)
 
 
-def test_one_bad_photo_in_a_batch_is_told_and_the_others_are_done():
+def test_a_bad_photo_in_a_batch_has_an_error_and_the_others_results():
     photos = np.array([encoded(PHOTOS[n % 6]) for n in range(64)], object)
     photos[20] = photos[20][:60]
     result = CutOut(size=64, batch=4, backend="onnx")({"bytes": photos, "id": np.arange(64)})
@@ -48,7 +48,7 @@ def test_one_bad_photo_in_a_batch_is_told_and_the_others_are_done():
         assert np.abs(opened(result["cut_out"][row]).astype(int) - cut_out).max() <= 1
 
 
-def test_paths_urls_and_arrays_are_photos_too(tmp_path):
+def test_paths_urls_and_arrays_are_accepted(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(PHOTOS[1]))
     photos = [str(path), path.as_uri(), PHOTOS[1], encoded(PHOTOS[1]), "file:///none.png", "none"]
@@ -64,7 +64,7 @@ def test_paths_urls_and_arrays_are_photos_too(tmp_path):
     assert result["cut_out"][5].size == 0
 
 
-def test_a_batch_that_fails_is_tried_photo_by_photo(monkeypatch):
+def test_a_batch_that_fails_is_repeated_photo_by_photo(monkeypatch):
     class Small:
         """A network with memory for one photo, if it is not the highest."""
 
@@ -88,7 +88,7 @@ def test_a_url_without_its_package_is_an_error_of_its_row(monkeypatch):
     assert result["error"][1] == ""
 
 
-def test_wrong_settings_are_told_before_and_not_row_by_row():
+def test_wrong_settings_are_refused_before_the_first_row():
     with pytest.raises(UsageError, match="Did you mean 'overlay'"):
         CutOut(type="overlai")
     with pytest.raises(UsageError, match="cannot write alpha"):
@@ -104,7 +104,7 @@ def test_wrong_settings_are_told_before_and_not_row_by_row():
 
 
 @pytest.mark.slow
-def test_batches_run_in_a_process_pool_by_plain_pickling():
+def test_batches_run_in_a_process_pool():
     cut_out = CutOut(type="white", format="jpg", size=64, backend="onnx")
     assert len(pickle.dumps(cut_out)) < 1000
     batches = [{"bytes": [encoded(photo)]} for photo in PHOTOS[:4]]

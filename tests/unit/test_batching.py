@@ -107,7 +107,7 @@ def test_batches_grow_while_that_is_faster(monkeypatch):
     assert costly_item.calls[5:] == [1] * len(costly_item.calls[5:])
 
 
-def test_trials_stay_within_the_free_memory(monkeypatch):
+def test_batch_sizes_are_tried_within_the_free_memory(monkeypatch):
     left = (2.0**34 - n * 2.0**31 for n in range(8))
     monkeypatch.setattr(batching, "_free_bytes", lambda: next(left))
     work = Work(once=0.002)

@@ -55,7 +55,7 @@ def test_every_method_is_scored_on_every_set(data):
 
 
 @pytest.mark.slow
-def test_the_number_of_processes_changes_no_digit(data):
+def test_scores_do_not_depend_on_the_number_of_processes(data):
     root, methods = data
     done = []
     alone = as_dict(evaluate(methods, root, workers=1, advance=done.append))
@@ -69,7 +69,7 @@ def _die(_):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_ended_is_an_error_and_no_wait(data, monkeypatch):
+def test_a_killed_process_is_an_error_and_does_not_hang(data, monkeypatch):
     from sodcli.benchmark import measure as work
 
     root, _ = data
@@ -79,7 +79,7 @@ def test_a_process_that_is_ended_is_an_error_and_no_wait(data, monkeypatch):
         measure_all([ScoringTask(truth, (truth,), USUAL, frozenset())] * 2, 2, lambda _: None)
 
 
-def test_sets_that_were_found_before_can_be_given(data):
+def test_sets_can_be_passed_in(data):
     root, methods = data
     planned = plan(methods, root)
     assert planned.images == 11
@@ -87,7 +87,7 @@ def test_sets_that_were_found_before_can_be_given(data):
     assert json.dumps(as_dict(again)) == json.dumps(as_dict(run(planned)))
 
 
-def test_only_the_measures_asked_for_are_taken(data):
+def test_only_the_requested_measures_are_computed(data):
     root, methods = data
     assert evaluate(methods, root, which=frozenset({"mae"})).names == ["MAE"]
     for names in ({"mae", "nonsense"}, set()):
@@ -138,7 +138,7 @@ class TestFaults:
         assert [row.scores.images for row in found.rows] == [4, 4, 6, 6]
         assert found.damaged == 2
 
-    def test_where_nothing_can_be_read_there_is_no_mean(self, data):
+    def test_without_a_readable_pair_there_is_no_mean(self, data):
         root, methods = data
         for path in (methods["a"] / "S1").iterdir():
             path.write_bytes(b"nothing")
@@ -167,7 +167,7 @@ class TestFaults:
         with pytest.raises(SourceError, match=says):
             evaluate(methods, root, which=LIGHT, strict=True)
 
-    def test_what_does_not_lie_with_the_maps_is_said_and_no_fault(self, data):
+    def test_warnings_alone_do_not_fail_a_strict_run(self, data):
         root, methods = data
         black = root / "S1" / "GT" / "0001.png"
         save(black, grey(black) * 0)
@@ -180,7 +180,7 @@ class TestFaults:
             "S1, a: on 1 images mBA has no boundary to look at and is left out of its mean",
         ]
 
-    def test_an_empty_quadrant_is_said(self, tmp_path):
+    def test_an_empty_quadrant_is_reported(self, tmp_path):
         truth = np.zeros((20, 20), np.uint8)
         truth[:, -1] = 255
         save(tmp_path / "S" / "GT" / "a.png", truth)
@@ -205,7 +205,7 @@ class TestFilms:
             for clip in self.FRAMES
         ]
 
-    def test_as_stdnet_clip_by_clip_without_first_and_last_frame(self, film):
+    def test_protocol_stdnet_averages_clips_without_first_and_last_frame(self, film):
         root, maps = film
         (row,) = evaluate({"a": maps}, root, which=LIGHT, film=PROTOCOLS["stdnet"]).rows
         clips = self.clips(film, slice(1, -1), frozenset({"mae", "s"}))
@@ -218,21 +218,21 @@ class TestFilms:
         assert row.scores.f.max == pytest.approx(curve.max())
         assert row.scores.as_dict() == summarise_clips(map(summarise, clips)).as_dict()
 
-    def test_as_rcrnet_every_frame_alike(self, film):
+    def test_protocol_rcrnet_weighs_every_frame_the_same(self, film):
         root, maps = film
         (row,) = evaluate({"a": maps}, root, which=LIGHT, film=PROTOCOLS["rcrnet"]).rows
         frames = [f for clip in self.clips(film, slice(None), LIGHT) for f in clip]
         assert row.scores.images == 13
         assert row.scores.as_dict() == summarise(frames).as_dict()
 
-    def test_without_a_protocol_frames_are_pictures(self, film):
+    def test_without_a_protocol_frames_are_scored_as_pictures(self, film):
         root, maps = film
         (row,) = evaluate({"a": maps}, root, which=LIGHT).rows
         frames = [f for clip in self.clips(film, slice(None)) for f in clip]
         assert row.scores.as_dict() == summarise(frames).as_dict()
         assert row.film is None
 
-    def test_a_clip_too_short_is_left_out_and_said(self, film):
+    def test_a_clip_that_is_too_short_is_left_out_and_reported(self, film):
         root, maps = film
         for number in (2, 3):
             for kind, suffix in (("GT", "png"), ("images", "jpg")):
@@ -249,7 +249,7 @@ class TestFilms:
         with pytest.raises(UsageError, match="too short"):
             plan({"a": tmp_path / "maps2"}, short, film=PROTOCOLS["stdnet"])
 
-    def test_still_sets_beside_films_stay_still_sets(self, tmp_path):
+    def test_sets_of_pictures_beside_films_are_scored_as_pictures(self, tmp_path):
         draw_films(tmp_path / "data" / "films", tmp_path / "maps" / "films", self.FRAMES)
         draw_set(tmp_path / "data" / "stills", [tmp_path / "maps" / "stills"])
         found = evaluate(
@@ -261,7 +261,7 @@ class TestFilms:
         assert by_name["stills"].scores.images == 6
 
 
-def test_the_plain_map_differs_from_the_stretched_one():
+def test_a_plain_map_scores_differently_from_a_normalised_one():
     truth = draw_truth(0)
     faint = (truth // 3).astype(np.uint8)
     stretched, plain = measure(faint, truth), measure(faint, truth, plain=USUAL)

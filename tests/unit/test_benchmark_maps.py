@@ -55,7 +55,7 @@ def test_grey_levels_are_rounded_as_published(sets, registry, tmp_path, model, p
         assert picture.getextrema() == (level, level)  # 254.7 of 255
 
 
-def test_a_batch_is_halved_until_it_fits(sets, registry, tmp_path):
+def test_a_batch_is_halved_until_it_fits_in_memory(sets, registry, tmp_path):
     rows = make(sets, registry, tmp_path / "maps", backend=Certain(room=2), batch=5)
     assert sorted(row.status for row in rows) == ["done"] * 5
     with pytest.raises(DeviceError, match="out of memory"):
@@ -78,12 +78,12 @@ def test_maps_that_cannot_be_written_end_the_run(sets, registry, tmp_path, monke
     assert not list(tmp_path.glob("maps/*/*"))
 
 
-def test_two_maps_are_never_one_file(sets, tmp_path):
+def test_two_maps_with_the_same_file_name_are_refused(sets, tmp_path):
     with pytest.raises(UsageError, match=r"a\.png and .*a\.png would both become .*Toys.a\.png;"):
         plan([*sets, *sets], tmp_path, clips=False)
 
 
-def test_shares_are_disjoint_and_whole(sets, registry, tmp_path):
+def test_shares_of_processes_are_disjoint_and_complete(sets, registry, tmp_path):
     groups = plan(sets, tmp_path, clips=False)
     parts = [share(groups, ProcessGroup(rank, 3)) for rank in range(3)]
     tasks = [task for part in parts for group in part for task in group.tasks]

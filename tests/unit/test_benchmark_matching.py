@@ -39,7 +39,7 @@ def matched(root, truth, *, clips=False):
     }
 
 
-def test_a_plain_folder_of_masks_is_a_set_of_its_name(tmp_path):
+def test_a_plain_folder_of_masks_is_a_set_with_its_name(tmp_path):
     touch(tmp_path / "ECSSD", "GT/2.png", "GT/10.png")
     expected = {"ECSSD": {"": ["2.png", "10.png"]}}
     assert found(tmp_path / "ECSSD") == expected
@@ -56,14 +56,14 @@ def test_a_root_gives_sets_with_photos_and_without(tmp_path):
     }
 
 
-def test_photos_are_no_ground_truth(tmp_path):
+def test_photos_are_not_taken_for_ground_truth(tmp_path):
     touch(tmp_path / "S", "images/photo.jpg", "GT/other.png")
     assert found(tmp_path / "S") == {"S": {"": ["other.png"]}}
     touch(tmp_path / "T", "a.jpg", "a.png", "b.jpg", "b.png", "c.jpg")
     assert found(tmp_path / "T") == {"T": {"": ["a.png", "b.png"]}}
 
 
-def test_bare_clips_are_one_set_when_films_are_scored_and_several_when_not(tmp_path):
+def test_clip_folders_are_one_set_of_films_or_several_sets_of_pictures(tmp_path):
     root = touch(tmp_path / "DAVIS", "Annotations/480p/bear/0.png", "Annotations/480p/cat/0.png")
     assert found(root, clips=True) == {"DAVIS": {"bear": ["0.png"], "cat": ["0.png"]}}
     assert found(root) == {"bear": {"": ["0.png"]}, "cat": {"": ["0.png"]}}
@@ -87,14 +87,14 @@ def test_a_map_is_found_whatever_its_suffix_ending_and_folder(tmp_path, name):
     assert matched(maps, truth) == {"S": ({"a.png": name}, [])}
 
 
-def test_the_likeliest_of_several_maps_is_taken_and_the_others_are_reported(tmp_path):
+def test_the_best_match_of_several_maps_is_used_and_the_others_reported(tmp_path):
     truth = touch(tmp_path / "S" / "GT", "a.png", "b.png")
     maps = touch(tmp_path / "maps", "a.png", "a_map.png", "a.jpg", "b.jpg", "b_map.png", "z.png")
     wanted = {"a.png": "a.png", "b.png": "b_map.png"}
     assert matched(maps, truth) == {"S": (wanted, ["a.jpg", "a_map.png", "b.jpg", "z.png"])}
 
 
-def test_maps_beside_the_photos_are_told_apart_from_them(tmp_path):
+def test_maps_beside_the_photos_are_distinguished_from_them(tmp_path):
     root = draw_set(tmp_path / "S", count=2)
     touch(root / "images", "0000_map.png", "0001_map.png")
     sets = find_truths(root, clips=False)
@@ -114,7 +114,7 @@ def test_ground_truth_scored_against_itself_is_found(tmp_path):
     assert matched(truth, truth)["S"][0] == {"a.png": "a.png"}
 
 
-def test_sets_have_folders_of_their_own(tmp_path):
+def test_each_set_has_its_own_folder_of_maps(tmp_path):
     data, maps = tmp_path / "data", tmp_path / "maps"
     touch(data, "DUT-OMRON/GT/a.png", "SOD/GT/a.png")
     touch(maps, "dut_omron/a.png", "SOD/a.png", "stray.png")
@@ -125,7 +125,7 @@ def test_sets_have_folders_of_their_own(tmp_path):
     assert alone["SOD"] == ({"GT/a.png": "SOD/a.png"}, [])
 
 
-def test_sets_of_one_name_go_by_their_paths_and_so_do_their_maps(tmp_path):
+def test_sets_with_the_same_name_and_their_maps_are_identified_by_path(tmp_path):
     data, maps = tmp_path / "data", tmp_path / "maps"
     for name in ("a", "b"):
         draw_set(data / name / "TE", [maps / name / "te"], count=2)
@@ -138,7 +138,7 @@ def test_sets_of_one_name_go_by_their_paths_and_so_do_their_maps(tmp_path):
         assert {path.rpartition("/")[0].casefold() for path in of.values()} == {name.casefold()}
 
 
-def test_near_names_take_no_maps_of_another_set(tmp_path):
+def test_similar_names_do_not_match_maps_of_another_set(tmp_path):
     data, maps = tmp_path / "data", tmp_path / "maps"
     touch(data, "a-b/GT/0.png", "a_b/GT/0.png", "夜/GT/0.png", "海/GT/0.png")
     touch(maps, "a_b/0.png", "海/0.png")
@@ -160,7 +160,7 @@ def test_frames_are_found_in_their_clips(tmp_path):
     assert unused == []
 
 
-def test_no_map_at_all_says_what_was_looked_for_and_what_is_there(tmp_path):
+def test_without_any_map_the_error_names_expected_and_found_files(tmp_path):
     truth = touch(tmp_path / "S" / "GT", "a.png", "b.png")
     sets = find_truths(truth, clips=False)
     with pytest.raises(
@@ -188,10 +188,10 @@ def test_no_map_at_all_says_what_was_looked_for_and_what_is_there(tmp_path):
         ("a_masks", "a"),
     ],
 )
-def test_endings_of_names(stem, plain):
+def test_suffixes_of_map_names_are_removed(stem, plain):
     assert plain_stem(stem) == plain
 
 
-def test_folders_that_only_name_a_kind_or_a_resolution_do_not_count(tmp_path):
+def test_folder_names_for_a_kind_or_resolution_are_ignored(tmp_path):
     path = tmp_path / "DAVIS" / "Annotations" / "Full-Resolution" / "bear" / "GT"
     assert place_of(path, tmp_path) == ("DAVIS", "bear")

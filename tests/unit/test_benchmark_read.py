@@ -27,7 +27,9 @@ COLOUR = np.dstack([GREY, 255 - GREY, GREY])
         ("wild.tiff", np.float32([[np.nan, -1], [0.5, 7]]), [[0, 0], [128, 255]], {"deep"}),
     ],
 )
-def test_a_map_is_its_grey_levels_and_what_was_odd_is_said(tmp_path, name, pixels, levels, odd):
+def test_a_map_is_read_as_grey_levels_and_oddities_are_reported(
+    tmp_path, name, pixels, levels, odd
+):
     found, said = read_map(save(tmp_path / name, pixels))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, levels)
@@ -44,7 +46,7 @@ def test_a_map_is_its_grey_levels_and_what_was_odd_is_said(tmp_path, name, pixel
         ([0, 7], [False, False], {"faint truth"}),
     ],
 )
-def test_ground_truth_is_black_and_white_or_classes_or_odd(tmp_path, values, white, odd):
+def test_ground_truth_is_binary_or_classes_or_reported_as_odd(tmp_path, values, white, odd):
     pixels = np.array([values], np.uint8)
     found, said = read_truth(save(tmp_path / "t.png", pixels))
     np.testing.assert_array_equal(found > 128, [white])
@@ -52,7 +54,7 @@ def test_ground_truth_is_black_and_white_or_classes_or_odd(tmp_path, values, whi
 
 
 @pytest.mark.parametrize("classes", [np.uint16([[0, 1]]), np.float32([[0, 1]])])
-def test_classes_of_other_types_are_black_and_white(tmp_path, classes):
+def test_classes_stored_in_other_types_are_binary(tmp_path, classes):
     found, said = read_truth(save(tmp_path / "t.tiff", classes))
     np.testing.assert_array_equal(found, [[0, 255]])
     assert not said

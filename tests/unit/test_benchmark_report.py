@@ -49,7 +49,7 @@ def page(found):
     return as_html(found)
 
 
-def test_the_best_of_a_set_is_the_lowest_error_and_the_highest_of_all_else(found):
+def test_the_best_is_the_lowest_mae_and_the_highest_of_all_other_scores(found):
     fine, rough = found.of("Own")
     assert fine.scores.mae < rough.scores.mae
     assert fine.scores.s > rough.scores.s
@@ -59,7 +59,7 @@ def test_the_best_of_a_set_is_the_lowest_error_and_the_highest_of_all_else(found
     assert not is_best(found, fine, "nonsense")
 
 
-def test_alone_nothing_is_best_and_what_is_not_there_is_a_dash(found, tmp_path):
+def test_a_single_method_is_not_marked_and_missing_scores_are_dashes(found, tmp_path):
     draw_set(tmp_path / "S", [tmp_path / "m"], 2)
     alone = evaluate({"m": tmp_path / "m"}, tmp_path / "S", which=frozenset({"mae"}))
     assert not is_best(alone, alone.rows[0], "MAE")
@@ -68,7 +68,7 @@ def test_alone_nothing_is_best_and_what_is_not_there_is_a_dash(found, tmp_path):
     assert [counted(row) for row in found.rows] == ["12", "10 of 12", "3", "3"]
 
 
-def test_csv_has_a_line_per_set_and_method(found):
+def test_csv_has_one_line_per_set_and_method(found):
     lines = list(csv.DictReader(io.StringIO(as_csv(found))))
     assert [(line["set"], line["method"]) for line in lines] == [
         ("ECSSD", "fine"), ("ECSSD", "rough"), ("Own", "fine"), ("Own", "rough")
@@ -80,7 +80,7 @@ def test_csv_has_a_line_per_set_and_method(found):
     assert float(lines[0]["S"]) == pytest.approx(found.rows[0].scores.s, abs=1e-6)
 
 
-def test_json_holds_everything(found):
+def test_json_contains_all_results(found):
     document = json.loads(json.dumps(as_dict(found), allow_nan=False))
     first, second = document["results"][:2]
     assert list(first["scores"]) == NAMES
@@ -123,7 +123,7 @@ def test_excel_has_minets_columns_and_formulas(found, tmp_path):
     assert rows[3][1:4] == [None] * 3
 
 
-def test_excel_opens_on_our_scores_which_are_numbers(found, tmp_path):
+def test_excel_opens_on_the_sheet_of_scores_as_numbers(found, tmp_path):
     openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
     write_reports(found, [tmp_path / "result.xlsx"])
     book = openpyxl.load_workbook(tmp_path / "result.xlsx")
@@ -168,7 +168,7 @@ def test_a_report_appears_whole_and_replaces_the_old_one(found, tmp_path):
         write_reports(found, [tmp_path / "file" / "a.csv"])
 
 
-def test_a_method_without_all_maps_is_never_the_best(found):
+def test_a_method_with_missing_maps_is_never_the_best(found):
     """On ECSSD the rough one misses two images: neither of the two is compared."""
     fine, rough = found.of("ECSSD")
     assert fine.complete
@@ -214,7 +214,7 @@ def test_curves_as_figures(found, tmp_path, suffix, head):
             assert f"<!-- {word} -->" in text
 
 
-def test_intervals_hold_the_difference_and_tell_noise_from_progress(found, page):
+def test_intervals_contain_the_difference_and_separate_noise_from_progress(found, page):
     gaps = {gap.score: gap for gap in differences(found)}
     assert {gap.dataset for gap in gaps.values()} == {"ECSSD"}  # the other set is too small
     assert list(gaps) == NAMES
@@ -236,7 +236,7 @@ def test_intervals_hold_the_difference_and_tell_noise_from_progress(found, page)
     assert f"{gaps['MAE'].value:+.4f} [" in page
 
 
-def test_the_interval_is_as_wide_as_theory_says():
+def test_the_interval_has_the_theoretical_width():
     """For a mean: 2 x 1.96 standard errors."""
     rng = np.random.default_rng(1)
     values = rng.normal(0, 1, (400, 1))
@@ -246,7 +246,7 @@ def test_the_interval_is_as_wide_as_theory_says():
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
 
 
-def test_the_page_needs_nothing_but_itself(page):
+def test_the_page_loads_no_other_files(page):
     assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
     assert "@import" not in page
     assert "url(" not in page
@@ -266,7 +266,7 @@ def test_the_page_has_every_score_and_every_warning(found, page):
     ]
 
 
-def test_the_worst_and_the_best_are_those_that_every_method_has(found):
+def test_worst_and_best_images_are_those_that_every_method_has(found):
     worst, best = extremes(found.of("ECSSD"), "MAE")
     assert (len(worst), len(best)) == (6, 3)
     assert worst[0].score == max(one.score for one in worst + best)
@@ -298,7 +298,7 @@ def test_a_page_shows_films_photos_or_none_and_methods_without_a_map(tmp_path):
     assert "No image was scored" in as_html(evaluate(both, bare))
 
 
-def test_photos_that_are_gone_leave_their_place_empty(tmp_path):
+def test_missing_photos_leave_an_empty_cell(tmp_path):
     root = draw_set(tmp_path / "S", [tmp_path / "m"], 2)
     found = evaluate({"m": tmp_path / "m"}, root)
     for path in (*(root / "images").iterdir(), *(root / "GT").iterdir()):
@@ -306,7 +306,7 @@ def test_photos_that_are_gone_leave_their_place_empty(tmp_path):
     assert as_html(found).count('<span class="none">none</span>') == 4
 
 
-def test_charts_keep_inside_their_frame_and_escape_names():
+def test_charts_stay_inside_their_frame_and_escape_names():
     chart = line_chart(Axis("x"), Axis("y"), [("<a>", np.array([0, 1.0]), np.array([0, 1.0]))])
     assert 'points="48.0,260.0 392.0,10.0"' in chart
     assert "<title>&lt;a&gt;</title>" in chart

@@ -45,7 +45,7 @@ def folders(tmp_path):
     ]
 
 
-def test_the_table_has_best_scores_and_the_settings_that_differ(folders):
+def test_the_table_shows_best_scores_and_differing_settings(folders):
     runs = read_runs(folders)
     assert differing_settings(runs) == {"lr": [0.001, 0.01]}
     head, lines = table(runs)
@@ -56,7 +56,7 @@ def test_the_table_has_best_scores_and_the_settings_that_differ(folders):
     ]
 
 
-def test_the_page_shows_curves_and_the_same_photos_and_needs_nothing_else(folders):
+def test_the_page_shows_curves_and_photos_and_loads_no_other_files(folders):
     page = as_page(read_runs(folders))
     assert page.count('<svg class="chart"') == 4
     assert page.count("<polyline") == 8
@@ -67,7 +67,7 @@ def test_the_page_shows_curves_and_the_same_photos_and_needs_nothing_else(folder
     assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
 
 
-def test_runs_of_one_name_are_told_apart(tmp_path):
+def test_runs_with_the_same_name_are_distinguished(tmp_path):
     folders = [make_run(tmp_path / place / "run", lr=0.1, scores=[0.5]) for place in "ab"]
     assert [run.name for run in read_runs(folders)] == [str(folder) for folder in folders]
 

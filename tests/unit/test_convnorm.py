@@ -27,7 +27,7 @@ def close(found, expected, atol=1e-5):
     torch.testing.assert_close(found, expected, rtol=0, atol=atol)
 
 
-def test_folding_keeps_the_answer_and_drops_the_norm():
+def test_folding_keeps_the_output_and_removes_the_norm():
     unit = ConvNorm(4, 6, (1, 3), relu=True).eval()
     torch.nn.init.normal_(unit.bn.running_mean)
     folded = unit.folded()
@@ -38,21 +38,21 @@ def test_folding_keeps_the_answer_and_drops_the_norm():
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_of_a_mixture_as_if_it_had_been_made(unit, relu):
+def test_of_mixture_equals_convolving_the_mixture(unit, relu):
     module = unit(8, 6, 3, dilation=2, relu=relu)
     shares, values = torch.rand(2, 5, 9, 7), torch.randn(2, 8, 5)
     mixture = torch.einsum("nkhw,nck->nchw", shares, values)
     close(module.of_mixture(shares, values), module(mixture))
 
 
-def test_point_by_point(unit):
+def test_pointwise_equals_the_convolution(unit):
     module = unit(8, 6, 1, relu=True)
     x = torch.randn(2, 8, 5, 7)
     close(module.pointwise(x), module(x))
     assert module.pointwise(x).is_contiguous()
 
 
-def test_strips_change_no_number(monkeypatch):
+def test_computing_in_strips_gives_the_same_output(monkeypatch):
     torch.manual_seed(0)
     module = ContextAttention(16, (8, 8), edges=True).eval()
     x, saliency, laplacian = (
@@ -69,7 +69,7 @@ def test_strips_change_no_number(monkeypatch):
     assert len(list(module.train()._strips(x))) == 1
 
 
-def test_looks_are_gathered_alike_in_either_order_of_memory():
+def test_regions_are_gathered_the_same_in_both_memory_formats():
     torch.manual_seed(0)
     module = ContextAttention(16, (8, 8), edges=False)
     x, regions = torch.randn(2, 16, 8, 8), torch.rand(2, 3, 8, 8)

@@ -47,7 +47,7 @@ def bilinear(plane: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size_hw", [(96, 96), (23, 50), (31, 47)])
-def test_resize_is_the_published_one(size_hw) -> None:
+def test_resize_equals_the_published_one(size_hw) -> None:
     image, mask = noise(31, 47)
     resized = resize_image(image, size_hw)
     assert resized.dtype == np.float32
@@ -64,14 +64,14 @@ def test_nearest_masks_keep_their_values() -> None:
     assert np.array_equal(resized, mask[rows][:, columns])
 
 
-def test_by_default_nothing_happens() -> None:
+def test_without_settings_nothing_changes() -> None:
     image, mask = noise(31, 47)
     changed, same = run(image, mask, Augment())
     np.testing.assert_allclose(changed, image / 255, atol=1e-6)
     assert np.array_equal(same, mask)
 
 
-def test_flips_are_one_draw() -> None:
+def test_at_most_one_flip_is_applied() -> None:
     image, mask = noise(9, 13)
     views = {"none": np.s_[:, :], "lr": np.s_[:, ::-1], "ud": np.s_[::-1, :]}
     counts = dict.fromkeys(views, 0)
@@ -136,7 +136,7 @@ def test_rotation_turns_both_about_the_centre() -> None:
     assert 8 < max(angles) < 10.5
 
 
-def test_the_turns_chance() -> None:
+def test_rotation_happens_with_its_probability() -> None:
     image, mask = scene()
     plan = Augment(rotate=90, rotate_chance=0.5)
     still = sum(np.array_equal(run(image, mask, plan, seed=seed)[1], mask) for seed in range(200))
@@ -164,7 +164,7 @@ def test_binary_masks() -> None:
     assert np.array_equal(cut, resize_mask(mask, (40, 40)) >= 0.5)
 
 
-def test_jitter_of_one_quantity_has_its_formula() -> None:
+def test_jitter_follows_its_formula() -> None:
     flat = np.full((4, 4, 3), (0.2, 0.4, 0.6), np.float32)
     split = np.concatenate([flat * 0, np.full_like(flat, 0.5)])
     grey = 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.6
@@ -185,14 +185,14 @@ def test_jitter_of_one_quantity_has_its_formula() -> None:
         assert 0.5 <= saturation[0] <= 1.501
 
 
-def test_contrast_moves_about_the_mean() -> None:
+def test_contrast_scales_around_the_mean() -> None:
     image = np.concatenate([np.full((2, 2, 3), 0.4, np.float32), np.full((2, 2, 3), 0.6)])
     changed = jitter(image.astype(np.float32), (0, 0.5, 0), np.random.default_rng(3))
     assert changed.mean() == pytest.approx(0.5, abs=1e-5)
     assert abs(float(changed[-1, 0, 0] - changed[0, 0, 0]) - 0.2) > 0.005
 
 
-def test_enhance_only_strengthens_and_sharpens() -> None:
+def test_enhance_only_increases_saturation_and_sharpness() -> None:
     image = np.full((9, 9, 3), 0.5, np.float32)
     image[4, 4] = 0.6
     changes = [enhance(image, np.random.default_rng(seed)) - image for seed in range(100)]
@@ -204,7 +204,7 @@ def test_enhance_only_strengthens_and_sharpens() -> None:
     assert max(peaks) > 0.01  # brighter or stronger alone would give at most 0.1 * 0.1 each
 
 
-def test_grey() -> None:
+def test_grey_removes_the_colour() -> None:
     image, mask = noise(8, 8)
     changed, _ = run(image, mask, Augment(grey=1.0))
     assert np.ptp(changed, axis=2).max() == 0
@@ -213,7 +213,7 @@ def test_grey() -> None:
     np.testing.assert_allclose(to_grey(changed), changed, atol=1e-6)
 
 
-def test_paste_puts_the_subject_and_nothing_else_on_the_background() -> None:
+def test_paste_puts_only_the_subject_on_the_background() -> None:
     image, mask = scene()
     blue = np.full((50, 40, 3), BLUE, np.uint8)
     places = set()
@@ -232,7 +232,7 @@ def test_paste_puts_the_subject_and_nothing_else_on_the_background() -> None:
     assert len(places) > 10
 
 
-def test_paste_keeps_a_picture_without_a_subject() -> None:
+def test_paste_leaves_a_picture_without_a_subject() -> None:
     image, _ = scene()
     empty = np.zeros((60, 80), np.float32)
     blue = np.full((60, 80, 3), BLUE, np.uint8)
@@ -241,7 +241,7 @@ def test_paste_keeps_a_picture_without_a_subject() -> None:
     assert mask.max() == 0
 
 
-def test_studio_puts_the_subject_on_a_plain_ground() -> None:
+def test_studio_puts_the_subject_on_a_plain_background() -> None:
     image, mask = scene()
     grounds = []
     for seed in range(20):
@@ -252,7 +252,7 @@ def test_studio_puts_the_subject_on_a_plain_ground() -> None:
     assert np.std(grounds, axis=0).min() > 0.1, "every ground is another one"
 
 
-def test_a_shadow_darkens_the_ground_near_the_subject_alone() -> None:
+def test_a_shadow_darkens_only_the_background_near_the_subject() -> None:
     mask = scene()[1]
     white = np.full((60, 80, 3), 255, np.uint8)
     shaded = [cast_shadow(white, mask, np.random.default_rng(seed)) for seed in range(10)]
@@ -261,7 +261,7 @@ def test_a_shadow_darkens_the_ground_near_the_subject_alone() -> None:
     assert all((np.ptp(shadow, axis=2) == 0).all() for shadow in shaded)
 
 
-def test_an_empty_scene_takes_the_place_of_picture_and_mask() -> None:
+def test_an_empty_scene_replaces_picture_and_mask() -> None:
     image, mask = scene()
     for seed in range(20):
         placed, none = run(image, mask, Augment(empty=1.0), seed=seed)
@@ -271,7 +271,7 @@ def test_an_empty_scene_takes_the_place_of_picture_and_mask() -> None:
     assert 0.2 < np.mean(shares) < 0.4
 
 
-def test_what_a_turn_uncovers_is_black_or_a_mirror_image() -> None:
+def test_corners_uncovered_by_rotation_are_black_or_mirrored() -> None:
     image, mask = np.full((40, 40, 3), 255, np.uint8), np.ones((40, 40), np.float32)
     black, cut = run(image, mask, Augment(rotate=45))
     assert black.min() == cut.min() == 0
@@ -362,24 +362,24 @@ def test_a_wrong_value_is_named(name: str, value: object) -> None:
         Augment(**{name: value})
 
 
-def test_flips_cannot_exceed_one_together() -> None:
+def test_flip_probabilities_sum_to_at_most_one() -> None:
     with pytest.raises(UsageError, match="flip_lr and flip_ud"):
         Augment(flip_lr=0.6, flip_ud=0.5)
 
 
-def test_studio_and_empty_cannot_exceed_one_together() -> None:
+def test_studio_and_empty_probabilities_sum_to_at_most_one() -> None:
     with pytest.raises(UsageError, match="studio and empty"):
         Augment(studio=0.6, empty=0.5)
 
 
-def test_lists_of_a_toml_file_will_do() -> None:
+def test_lists_are_accepted_in_place_of_tuples() -> None:
     image, mask = scene()
     as_lists = Augment(zoom=[0.5, 1.0], scale_crop=[0.75, 1.25], jitter=[0.1, 0.1, 0.1])
     as_tuples = Augment(zoom=(0.5, 1.0), scale_crop=(0.75, 1.25), jitter=(0.1, 0.1, 0.1))
     assert np.array_equal(run(image, mask, as_lists)[0], run(image, mask, as_tuples)[0])
 
 
-def test_a_clip_may_run_backwards():
+def test_clips_may_be_reversed():
     images = [np.full((8, 8, 3), 10 * place, np.uint8) for place in range(3)]
     masks = [np.full((8, 8), place / 2, np.float32) for place in range(3)]
 

@@ -57,7 +57,7 @@ def found(root, *names):
     ("images", "masks"),
     [("images", "GT"), ("Imgs", "masks"), ("im", "gt"), ("A-Image", "A-Mask"), ("image", "mask")],
 )
-def test_a_set_is_found_by_its_layout(tmp_path, images, masks):
+def test_a_set_is_recognised_by_its_layout(tmp_path, images, masks):
     flat(tmp_path / "Any", images=images, masks=masks)
     (one,) = find_sets(tmp_path, [], KNOWN)
     assert (one.name, one.film, one.pictures, one.remarks) == ("Any", False, 2, ())
@@ -80,7 +80,7 @@ def test_a_root_named_after_the_set_is_the_set(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_linked_set_goes_by_the_name_of_the_link(tmp_path, monkeypatch):
+def test_a_linked_set_has_the_name_of_the_link(tmp_path, monkeypatch):
     flat(tmp_path / "elsewhere" / "Toy-dev")
     movie = tmp_path / "elsewhere" / "Movie"
     for name in ("bear", "goat", "training"):
@@ -99,7 +99,7 @@ def test_a_linked_set_goes_by_the_name_of_the_link(tmp_path, monkeypatch):
     assert list(found(Path())) == ["Toy-dev"]
 
 
-def test_frames_in_a_folder_each_make_a_film(tmp_path):
+def test_folders_of_frames_are_clips_of_a_film_set(tmp_path):
     for name in ("bear", "goat"):
         flat(tmp_path / "Any" / name, names=("0", "1", "2"), sizes=((6, 8),))
     (one,) = find_sets(tmp_path, [], KNOWN)
@@ -107,7 +107,7 @@ def test_frames_in_a_folder_each_make_a_film(tmp_path):
     assert [(clip.name, len(clip.pairs)) for clip in one.groups] == [("bear", 3), ("goat", 3)]
 
 
-def test_a_folder_of_picture_sets_is_no_film(tmp_path):
+def test_a_folder_of_picture_sets_is_not_a_film_set(tmp_path):
     flat(tmp_path / "sets" / "a")
     flat(tmp_path / "sets" / "b", names=("cat", "dog"))
     assert list(found(tmp_path)) == ["a", "b"]
@@ -139,7 +139,7 @@ def test_frames_without_ground_truth_are_left_out_and_reported(tmp_path):
     assert one.remarks[1] == "Movie: 1 sequences, MOVIE was published with 2"
 
 
-def test_what_is_missing_is_said_in_one_line(tmp_path):
+def test_missing_sets_are_reported_in_one_line(tmp_path):
     flat(tmp_path / "ECSSD-dev")
     with pytest.raises(MissingError) as caught:
         find_sets(tmp_path, ["ECSSD-dew", "TOY"], KNOWN)
@@ -151,7 +151,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path):
         find_sets(tmp_path, ["TOY"], KNOWN)
 
 
-def test_an_empty_root_and_none_at_all(tmp_path):
+def test_an_empty_and_a_missing_root_are_errors(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(MissingError, match=r"no data set under .*looked for a folder images"):
         find_sets(tmp_path, [], KNOWN)
@@ -161,12 +161,12 @@ def test_an_empty_root_and_none_at_all(tmp_path):
         find_sets(tmp_path / "nowhere", [], KNOWN)
 
 
-def test_a_set_named_twice_is_one(tmp_path):
+def test_a_set_named_twice_is_returned_once(tmp_path):
     flat(tmp_path / "TOY")
     assert len(find_sets(tmp_path, ["TOY", "toy"], KNOWN)) == 1
 
 
-def test_sets_of_one_name_go_by_their_paths(tmp_path):
+def test_sets_with_the_same_name_are_identified_by_path(tmp_path):
     for name in ("a/TE", "b/te", "b/own"):
         flat(tmp_path / name)
     sets = find_sets(tmp_path, [], KNOWN)
@@ -178,7 +178,7 @@ def test_sets_of_one_name_go_by_their_paths(tmp_path):
         found(tmp_path, "TF")
 
 
-def test_the_first_of_several_says_how_to_name_the_others(tmp_path):
+def test_the_first_of_several_sets_reports_how_to_name_the_others(tmp_path):
     for name in ("a/TE", "b/te", "b/te/TE"):
         flat(tmp_path / name)
     first = found(tmp_path, "TE")["TE"]
@@ -187,7 +187,7 @@ def test_the_first_of_several_says_how_to_name_the_others(tmp_path):
     assert found(tmp_path, "b/te")["b/te"].remarks == ()
 
 
-def test_the_remarks_of_a_set_that_goes_by_its_path_name_it(tmp_path):
+def test_remarks_use_the_path_of_a_set_that_is_identified_by_it(tmp_path):
     for name in ("a/TOY", "b/TOY"):
         flat(tmp_path / name)
     assert [one.remarks for one in find_sets(tmp_path, [], KNOWN)] == [
@@ -206,7 +206,7 @@ def test_sets_whose_paths_differ_by_capitals_only_are_refused(tmp_path):
         find_sets(tmp_path, [], KNOWN)
 
 
-def test_damaged_frames_make_no_film(tmp_path):
+def test_folders_of_damaged_frames_are_not_films(tmp_path):
     flat(tmp_path / "Any" / "bear", sizes=((6, 8),))
     (tmp_path / "Any" / "bear" / "GT" / "1.png").write_bytes(b"broken")
     assert list(found(tmp_path)) == ["bear"]

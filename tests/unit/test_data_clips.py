@@ -55,7 +55,7 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 20, 33, 64])
 @pytest.mark.parametrize("step", [1, 4])
-def test_disjoint_clips_hold_every_frame(count, step):
+def test_disjoint_clips_cover_every_frame(count, step):
     clips = disjoint_clips(count, 8, step)
     assert all(len(clip) == 8 for clip in clips)
     assert {place for clip in clips for place in clip} == set(range(count))
@@ -72,14 +72,14 @@ def test_disjoint_clips_are_those_of_the_paper():
     ]
 
 
-def test_films_are_told_from_photos(films, photos):
+def test_films_are_distinguished_from_photos(films, photos):
     found = find_footage(find_pairs([str(photos), str(films)]).pairs)
     assert [len(film) for film in found.films] == [20, 11]
     assert [pair.image.stem for pair in found.films[0]] == [f"{n:05d}" for n in range(20)]
     assert len(found.photos) == 6
 
 
-def test_the_layout_of_davis(tmp_path):
+def test_the_layout_of_davis_is_found(tmp_path):
     root = tmp_path / "DAVIS"
     for seed, name in enumerate(["bear", "cow"]):
         draw_film(root / "JPEGImages/480p" / name, root / "Annotations/480p" / name, 9 + seed, seed)
@@ -88,7 +88,7 @@ def test_the_layout_of_davis(tmp_path):
     assert found.photos == ()
 
 
-def test_every_gap_gives_clips_of_its_own(films):
+def test_each_gap_gives_its_own_clips(films):
     found = find_footage(find_pairs([str(films / "bird")]).pairs)
     one, all_gaps = found.clips(4, [1]), found.clips(4, [1, 4, 8])
     assert [int(pair.image.stem) for pair in one[0].pairs] == [0, 1, 2, 3]
@@ -112,7 +112,7 @@ def test_a_clip_with_a_frame_of_another_size_is_refused(films):
         read_clip(Clip(found[:4]))
 
 
-def test_films_are_held_out_whole(films, photos):
+def test_films_are_held_out_as_a_whole(films, photos):
     pairs = find_pairs([str(photos), str(films)]).pairs
     train, held = (part.pairs for part in hold_out_footage(find_footage(pairs), 0.2, seed=0))
     assert sorted(train + held, key=str) == sorted(pairs, key=str)
@@ -148,7 +148,7 @@ def test_batches_do_not_depend_on_the_workers(films, photos):
         assert torch.equal(left.masks, right.masks)
 
 
-def test_all_frames_of_a_clip_are_changed_alike(films):
+def test_all_frames_of_a_clip_get_the_same_augmentation(films):
     """A film that stands still stays so, whatever is drawn."""
     film = find_footage(find_pairs([str(films)]).pairs).films[0]
     for pair in film[1:]:
@@ -193,14 +193,14 @@ def test_validation_passes_over_damaged_clips(films):
     assert len(list(ClipValidationSet(clips, 32, MEAN, STD))) < len(clips)
 
 
-def test_what_cannot_be_read_leaves_the_footage(films, photos):
+def test_unreadable_frames_are_removed_from_the_footage(films, photos):
     found = find_footage(find_pairs([str(films), str(photos)]).pairs)
     kept = found.only([pair for pair in found.pairs if pair.image.stem != "00003"])
     assert [len(film) for film in kept.films] == [19, 10]
     assert found.only(found.photos).films == ()
 
 
-def test_photos_before_one_background_are_no_film(tmp_path):
+def test_photos_with_the_same_background_are_not_a_film(tmp_path):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     rng = np.random.default_rng(0)
@@ -213,7 +213,7 @@ def test_photos_before_one_background_are_no_film(tmp_path):
     assert find_footage(find_pairs([str(tmp_path)]).pairs).films == ()
 
 
-def test_a_folder_that_cannot_be_judged_holds_photos(films):
+def test_a_folder_with_too_few_or_unreadable_frames_is_not_a_film(films):
     first, second = find_footage(find_pairs([str(films)]).pairs).films
     assert not is_film(first[:1])
     cv2.imwrite(str(first[0].image), np.zeros((20, 20, 3), np.uint8))
@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_judged_holds_photos(films):
     assert not is_film(second)
 
 
-def test_names_without_numbers_are_neighbours(films):
+def test_frames_without_numbers_are_taken_in_the_order_of_their_names(films):
     folder = films / "bird"
     for kind in ("images", "GT"):
         for place, path in enumerate(sorted((folder / kind).iterdir())):

@@ -28,7 +28,7 @@ def test_a_folder_per_sequence_is_a_film_set_too(tmp_path, registry):
     assert (film.set, film.name, len(film.frames)) == ("mine", "dog", 4)
 
 
-def test_sequences_that_a_set_is_tested_on_are_left_out(tmp_path, registry):
+def test_test_sequences_are_left_out(tmp_path, registry):
     at_480p = {"images": tmp_path / "DAVIS" / "JPEGImages" / "480p"}
     for film in ("bear", "camel", "cows"):
         masks = tmp_path / "DAVIS" / "Annotations" / "480p" / film
@@ -38,7 +38,7 @@ def test_sequences_that_a_set_is_tested_on_are_left_out(tmp_path, registry):
     assert found.remarks == ("DAVIS: sequences that it is tested on are left out: 2",)
 
 
-def test_tested_sequences_are_taken_where_there_are_no_others(tmp_path, registry):
+def test_test_sequences_are_used_if_there_are_no_others(tmp_path, registry):
     masks = tmp_path / "DAVIS" / "Annotations" / "480p" / "camel"
     draw_film(tmp_path / "DAVIS" / "JPEGImages" / "480p" / "camel", masks, frames=3)
     found = find_films(tmp_path, ["DAVIS"], registry.datasets)
@@ -46,7 +46,7 @@ def test_tested_sequences_are_taken_where_there_are_no_others(tmp_path, registry
     assert not found.remarks
 
 
-def test_a_set_of_pictures_is_refused_by_name(tmp_path, registry):
+def test_a_set_of_pictures_is_refused(tmp_path, registry):
     still = tmp_path / "still"
     draw_film(still / "images", still / "GT", frames=3)
     for place, path in enumerate(sorted(still.glob("*/*"))):

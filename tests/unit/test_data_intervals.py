@@ -24,7 +24,7 @@ def test_clips_equal_the_published_ones(name):
         assert labelled == [clip["labelled"] for clip in published]
 
 
-def test_labels_between_are_evenly_apart():
+def test_labels_in_a_gap_are_evenly_spaced():
     assert between(0, 5, 1) == [2]
     assert between(0, 30, 4) == [6, 12, 18, 24]
     assert between(10, 15, 4) == [11, 12, 13, 14]
@@ -41,17 +41,17 @@ def test_annotations_need_not_be_regular():
     assert filled([], 3) == []
 
 
-def test_a_short_film_goes_on_with_its_last_place():
+def test_a_short_film_repeats_its_last_frame():
     assert windows([4, 9], 4, training=False) == [(4, 9, 9, 9)]
     assert windows([4], 3, training=True) == [(4, 4, 4), (4, 4, 4)]
 
 
-def test_clips_of_use_cover_every_place_once_but_the_last_ones():
+def test_inference_clips_overlap_only_at_the_end():
     assert windows(range(8), 4, training=False) == [(0, 1, 2, 3), (4, 5, 6, 7)]
     assert windows(range(9), 4, training=False)[-1] == (5, 6, 7, 8)
 
 
-def test_clips_to_learn_from_share_a_frame_and_come_once():
+def test_training_clips_share_one_frame():
     assert overlapping_clips(9, 4, 1) == [(0, 1, 2, 3), (3, 4, 5, 6), (5, 6, 7, 8)]
     assert overlapping_clips(8, 4, 2) == [(0, 2, 4, 6), (1, 3, 5, 7)]
     assert overlapping_clips(2, 4, 8) == [(0, 0, 0, 0), (1, 1, 1, 1)]

@@ -86,7 +86,7 @@ def test_a_sample_is_the_augmented_pair_normalised(pairs: list[Pair]) -> None:
     assert np.array_equal(batch.masks[1, 0], mask)
 
 
-def test_a_sample_depends_on_nothing_but_seed_epoch_pass_and_pair(pairs: list[Pair]) -> None:
+def test_a_sample_depends_only_on_seed_epoch_pass_and_pair(pairs: list[Pair]) -> None:
     def samples(batch: int, epoch: int = 0, seed: int = 7) -> dict[str, torch.Tensor]:
         batches = loader(pairs, sizes=[32], batch=batch, seed=seed).epoch(epoch)
         return {name: row for b in batches for name, row in zip(b.names, b.images, strict=True)}
@@ -100,14 +100,14 @@ def test_a_sample_depends_on_nothing_but_seed_epoch_pass_and_pair(pairs: list[Pa
 
 
 @pytest.mark.parametrize("start", [1, 2, 3, 5, 6])
-def test_a_resumed_epoch_goes_on_exactly(pairs: list[Pair], start: int) -> None:
+def test_a_resumed_epoch_continues_exactly(pairs: list[Pair], start: int) -> None:
     whole = list(loader(pairs).epoch(1))
     assert same(list(loader(pairs).epoch(1, start=start)), whole[start:])
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # one core will do
-def test_workers_change_nothing(pairs: list[Pair]) -> None:
+def test_batches_do_not_depend_on_the_number_of_workers(pairs: list[Pair]) -> None:
     pairs[3].image.write_bytes(b"")
     assert same(list(loader(pairs, workers=2).epoch(1, 2)), list(loader(pairs).epoch(1, 2)))
 
@@ -130,7 +130,7 @@ def test_shares_of_all_processes_make_the_global_batch(pairs, count, batch, worl
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_a_rest_too_small_for_all_processes_is_dropped(pairs: list[Pair]) -> None:
+def test_a_last_batch_smaller_than_the_processes_is_dropped(pairs: list[Pair]) -> None:
     for rank in range(4):
         part = loader(pairs, rank=rank, world=4)
         assert part.batches_per_epoch() == 4 == len(list(part.epoch(0)))
@@ -162,7 +162,7 @@ def test_bad_photos_are_skipped_and_named(pairs: list[Pair]) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_a_share_without_a_readable_photo_takes_the_next_one(pairs: list[Pair], world: int) -> None:
+def test_a_share_without_a_readable_photo_uses_the_next_one(pairs: list[Pair], world: int) -> None:
     for pair in pairs[:5]:
         pair.image.write_bytes(b"")
     settings = {"shuffle": False, "sizes": [32], "batch": 2 * world, "world": world}
@@ -173,14 +173,14 @@ def test_a_share_without_a_readable_photo_takes_the_next_one(pairs: list[Pair], 
     assert same(list(loader(pairs, **settings).epoch(0, 1)), batches[1:])
 
 
-def test_when_nothing_can_be_read_it_says_so(pairs: list[Pair]) -> None:
+def test_no_readable_photo_in_an_epoch_is_an_error(pairs: list[Pair]) -> None:
     for pair in pairs:
         pair.image.write_bytes(b"")
     with pytest.raises(SourceError, match=r"no training picture can be read; .*\.png: is damaged"):
         next(loader(pairs).epoch(0))
 
 
-def test_an_all_black_mask_is_a_legal_sample(pairs: list[Pair]) -> None:
+def test_an_all_black_mask_is_a_valid_sample(pairs: list[Pair]) -> None:
     for pair in pairs:
         cv2.imwrite(str(pair.mask), np.zeros(read_pair(pair)[1].shape, np.uint8))
     for batch in loader(pairs).epoch(0):
@@ -189,7 +189,7 @@ def test_an_all_black_mask_is_a_legal_sample(pairs: list[Pair]) -> None:
         assert batch.skipped == ()
 
 
-def test_no_global_randomness_is_read_or_moved(pairs: list[Pair]) -> None:
+def test_global_random_generators_are_neither_used_nor_changed(pairs: list[Pair]) -> None:
     torch.manual_seed(1)
     first = list(loader(pairs).epoch(0))
     torch.manual_seed(2)
@@ -215,7 +215,7 @@ def test_settings_without_a_batch(pairs, changes, message) -> None:
         loader(pairs, **changes)
 
 
-def test_settings_are_frozen_but_replaceable(pairs: list[Pair]) -> None:
+def test_settings_are_frozen(pairs: list[Pair]) -> None:
     settings = loader(pairs)
     with pytest.raises(AttributeError):
         settings.batch = 2

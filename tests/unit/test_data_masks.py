@@ -46,7 +46,7 @@ TWO = indices((1, slice(5, 20)), (2, slice(30, 40)))
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif", "tif"])
-def test_of_a_palette_the_index_counts(tmp_path: Path, suffix: str) -> None:
+def test_a_palette_mask_is_read_by_index(tmp_path: Path, suffix: str) -> None:
     palette_mask(TWO).save(tmp_path / f"a.{suffix}")
     assert np.array_equal(read_mask(tmp_path / f"a.{suffix}"), TWO > 0)
     levels, odd = read_truth(tmp_path / f"a.{suffix}")
@@ -54,21 +54,21 @@ def test_of_a_palette_the_index_counts(tmp_path: Path, suffix: str) -> None:
     assert odd == {"palette truth"}
 
 
-def test_void_of_voc_is_background_and_said(tmp_path: Path) -> None:
+def test_the_void_class_of_voc_is_background_and_reported(tmp_path: Path) -> None:
     drawn = indices((15, slice(5, 20)), (255, slice(20, 23)))
     palette_mask(drawn).save(tmp_path / "a.png")
     assert np.array_equal(read_mask(tmp_path / "a.png"), drawn == 15)
     assert read_truth(tmp_path / "a.png")[1] == {"palette truth", "void truth"}
 
 
-def test_a_map_with_a_palette_counts_by_its_index(tmp_path: Path) -> None:
+def test_a_palette_map_is_read_by_index(tmp_path: Path) -> None:
     palette_mask(TWO).save(tmp_path / "a.png")
     levels, odd = read_map(tmp_path / "a.png")
     assert np.array_equal(levels, (TWO > 0) * 255)
     assert odd == {"palette"}
 
 
-def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+def test_a_grey_palette_is_read_as_grey(tmp_path: Path) -> None:
     mask = Image.fromarray(TWO)
     mask.putpalette([value for grey in (0, 128, 255) for value in (grey, grey, grey)])
     mask.save(tmp_path / "a.png")
@@ -88,20 +88,20 @@ def test_many_classes_in_colour(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(tmp_path / "a.png"), TWO > 0)
 
 
-def test_soft_edges_of_a_single_hue_stay_soft(tmp_path: Path) -> None:
+def test_soft_edges_of_one_hue_stay_soft(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (20, 1))
     Image.fromarray(np.dstack([ramp, 0 * ramp, 0 * ramp])).save(tmp_path / "a.png")
     np.testing.assert_allclose(read_mask(tmp_path / "a.png"), ramp / 238, atol=1e-6)
 
 
-def test_a_lossy_picture_of_classes_goes_to_the_nearest(tmp_path: Path) -> None:
+def test_colours_in_a_lossy_class_mask_are_matched_to_the_nearest_class(tmp_path: Path) -> None:
     drawn = np.kron(TWO, np.ones((8, 8), np.uint8))
     palette_mask(drawn).convert("RGB").save(tmp_path / "a.jpg", quality=90, subsampling=0)
     differing = (read_mask(tmp_path / "a.jpg") > 0.5) != (drawn > 0)
     assert differing.mean() < 0.01
 
 
-def test_a_photo_is_no_mask_and_its_colours_are_named(tmp_path: Path) -> None:
+def test_a_photo_as_mask_is_refused_with_its_colours(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8)).resize((90, 90))
     photo.save(tmp_path / "a.png")
@@ -178,7 +178,7 @@ def test_masks_of_another_size_are_resized_on_request(tmp_path: Path) -> None:
     )
 
 
-def test_transparency_of_a_palette_is_the_mask(tmp_path: Path) -> None:
+def test_palette_transparency_is_the_mask(tmp_path: Path) -> None:
     palette_mask(TWO).save(tmp_path / "a.png", transparency=0)
     mask = decode_mask(read_stored(tmp_path / "a.png"), tmp_path / "a.png").levels
     assert np.array_equal(mask, TWO > 0)

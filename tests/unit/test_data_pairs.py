@@ -55,7 +55,7 @@ def test_known_layouts(tmp_path: Path, images: str, masks: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a_mask", "a_masks", "a-mask", "a_sal_fuse", "a.jpg", "a_map", "a.jpg_map", "a_matte"]
 )
-def test_endings_of_masks(tmp_path: Path, name: str) -> None:
+def test_suffixes_of_mask_names_are_removed(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "im/a.jpg", "im/b.jpg", f"gt/{name}.png", f"gt/{name.replace('a', 'b', 1)}.png")
     found = find_pairs([str(tmp_path)])
     assert [pair.image.stem for pair in found.pairs] == ["a", "b"]
@@ -71,7 +71,7 @@ def test_photos_and_masks_of_one_format_side_by_side(tmp_path: Path) -> None:
     ]
 
 
-def test_of_several_folders_of_photos_the_plainest_counts(tmp_path: Path) -> None:
+def test_of_several_photo_folders_the_plainest_name_is_used(tmp_path: Path) -> None:
     """P3M-500-NP: the photos, and the same with blurred faces."""
     touch(tmp_path, "original_image/a.jpg", "blurred_image/a.jpg", "mask/a.png", "trimap/a.png")
     assert stems(tmp_path, find_pairs([str(tmp_path)])) == [("original_image/a.jpg", "mask/a.png")]
@@ -83,7 +83,7 @@ def test_photos_of_every_format_that_infer_reads(tmp_path: Path, suffix: str) ->
     assert len(find_pairs([str(tmp_path)]).pairs) == 1
 
 
-def test_two_sets_side_by_side_are_told_apart_by_name(tmp_path: Path) -> None:
+def test_two_sets_side_by_side_are_distinguished_by_name(tmp_path: Path) -> None:
     for part in ("TR", "TE"):
         touch(tmp_path, f"DUTS-{part}-Image/a.jpg", f"DUTS-{part}-Mask/a.png")
     assert stems(tmp_path, find_pairs([str(tmp_path)])) == [
@@ -128,17 +128,17 @@ def test_two_named_folders(tmp_path: Path) -> None:
     assert stems(tmp_path, found) == [("photos/a.png", "alpha=1/a.png")]
 
 
-def test_a_folder_with_an_equals_sign_is_a_folder(tmp_path: Path) -> None:
+def test_an_equals_sign_in_a_folder_name_is_allowed(tmp_path: Path) -> None:
     touch(tmp_path, "size=96/images/a.jpg", "size=96/masks/a.png")
     assert len(find_pairs([str(tmp_path / "size=96")]).pairs) == 1
 
 
-def test_a_folder_of_xml_is_no_folder_of_masks(tmp_path: Path) -> None:
+def test_a_folder_of_xml_is_not_a_mask_folder(tmp_path: Path) -> None:
     touch(tmp_path, "JPEGImages/a.jpg", "Annotations/a.xml", "masks/a.png")
     assert stems(tmp_path, find_pairs([str(tmp_path)])) == [("JPEGImages/a.jpg", "masks/a.png")]
 
 
-def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.jpg", "masks/a.png")
     touch(
         tmp_path, "images/._a.jpg", "images/Thumbs.db", "masks/.DS_Store", "__MACOSX/images/b.jpg"
@@ -146,7 +146,7 @@ def test_hidden_and_foreign_files_do_not_count(tmp_path: Path) -> None:
     assert find_pairs([str(tmp_path)]).problems == ()
 
 
-def test_what_has_no_partner_is_counted_and_named(tmp_path: Path) -> None:
+def test_unpaired_files_are_counted_and_named(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.jpg", "images/a.png", "masks/a.png", "masks/z.png")
     touch(tmp_path, *(f"images/lone{number}.jpg" for number in range(7)))
     found = find_pairs([str(tmp_path)])
@@ -159,13 +159,13 @@ def test_what_has_no_partner_is_counted_and_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"no folder '.*nowhere'") as error:
         find_pairs([str(tmp_path / "nowhere")])
     assert error.value.exit_code == 4
 
 
-def test_a_folder_without_pairs_says_what_was_sought_and_found(tmp_path: Path) -> None:
+def test_a_folder_without_pairs_reports_expected_and_found_names(tmp_path: Path) -> None:
     touch(tmp_path, "photos/a.jpg", "stray.jpg")
     with pytest.raises(MissingError, match=r"looked for .*images.*GT.*found 1 pictures.*photos"):
         find_pairs([str(tmp_path)])

@@ -29,7 +29,7 @@ def test_only_frames_with_a_label_are_trained_on(data, tmp_path, registry):
     assert found.problems == (f"{tmp_path / '1_5'}: no labels of toys/two",)
 
 
-def test_a_data_set_can_be_named_itself(data, tmp_path, registry):
+def test_a_data_set_can_be_named_instead_of_its_root(data, tmp_path, registry):
     for film in ("one", "two"):
         write_label(tmp_path / "1_5", film, "00001")
     found = pseudo_pairs([str(data / "toys")], tmp_path / "1_5", registry.datasets)
@@ -37,7 +37,7 @@ def test_a_data_set_can_be_named_itself(data, tmp_path, registry):
     assert not found.problems
 
 
-def test_labels_of_other_films_are_no_labels(data, tmp_path, registry):
+def test_labels_of_other_films_are_ignored(data, tmp_path, registry):
     write_label(tmp_path / "1_5", "three", "00001")
     with pytest.raises(MissingError, match="no label of"):
         pseudo_pairs([str(data)], tmp_path / "1_5", registry.datasets)

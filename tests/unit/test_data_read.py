@@ -47,13 +47,13 @@ def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str) -> None:
     assert read_image(tmp_path / "a.png").shape == (HIGH, WIDE, 3)
 
 
-def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", exif=turned())
     stored = read_image(tmp_path / "a.jpg", upright=False)
     assert np.array_equal(read_image(tmp_path / "a.jpg"), np.rot90(stored, -1))
 
 
-def test_a_turned_tiff_that_is_not_square(tmp_path: Path) -> None:
+def test_a_rotated_tiff_that_is_not_square_is_read(tmp_path: Path) -> None:
     """OpenCV 5.0.0 returns None for it."""
     for name, pixels in {"a.tif": photo(), "m.tif": Image.fromarray(half() * 255)}.items():
         pixels.save(tmp_path / name, exif=turned())
@@ -95,18 +95,18 @@ def test_every_kind_of_mask(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(mask, half())
 
 
-def test_a_float_mask(tmp_path: Path) -> None:
+def test_a_float_mask_is_scaled(tmp_path: Path) -> None:
     Image.fromarray(half().astype(np.float32) * 0.25).save(tmp_path / "mask.tif")
     assert np.array_equal(read_mask(tmp_path / "mask.tif"), half() * np.float32(0.25))
 
 
-def test_greys_are_kept(tmp_path: Path) -> None:
+def test_grey_levels_of_a_mask_are_kept(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint8), (2, 1))
     Image.fromarray(ramp).save(tmp_path / "mask.png")
     np.testing.assert_allclose(read_mask(tmp_path / "mask.png"), ramp / 255, atol=1e-7)
 
 
-def test_a_jpeg_mask_is_turned_like_its_picture(tmp_path: Path) -> None:
+def test_a_jpeg_mask_is_rotated_like_its_picture(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", exif=turned())
     Image.fromarray(half() * 255).save(tmp_path / "mask.jpg", exif=turned(), quality=100)
     image, mask = read_pair(Pair(tmp_path / "a.jpg", tmp_path / "mask.jpg", ""))
@@ -115,7 +115,7 @@ def test_a_jpeg_mask_is_turned_like_its_picture(tmp_path: Path) -> None:
     assert mask[-1].max() < 0.1
 
 
-def test_a_mask_of_the_stored_picture_gets_the_stored_picture(tmp_path: Path) -> None:
+def test_a_mask_of_the_unrotated_size_gets_the_unrotated_picture(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", exif=turned())
     Image.fromarray(half() * 255).save(tmp_path / "a.png")
     image, mask = read_pair(Pair(tmp_path / "a.jpg", tmp_path / "a.png", ""))
@@ -139,7 +139,7 @@ def spoil(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
 @pytest.mark.parametrize("how", ["empty", "text", "short", "missing"])
-def test_what_is_no_picture_says_so(tmp_path: Path, suffix: str, how: str) -> None:
+def test_files_that_are_not_pictures_are_refused(tmp_path: Path, suffix: str, how: str) -> None:
     path = tmp_path / f"a.{suffix}"
     spoil(path, how)
     for read in (read_image, read_mask):

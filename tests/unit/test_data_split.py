@@ -22,7 +22,7 @@ def pairs_of(*counts: int) -> list[Pair]:
 
 
 @given(st.lists(st.integers(1, 200), max_size=4), st.floats(0, 0.99), st.integers(0, 2**31))
-def test_it_is_a_partition_that_leaves_every_set_something(counts, share, seed) -> None:
+def test_the_split_is_a_partition_and_no_set_becomes_empty(counts, share, seed) -> None:
     pairs = pairs_of(*counts)
     train, held = hold_out(pairs, share, seed)
     inside = set(held)
@@ -34,7 +34,7 @@ def test_it_is_a_partition_that_leaves_every_set_something(counts, share, seed) 
         assert bool(own) == (share > 0 and count > 1)
 
 
-def test_the_share_is_kept_and_comes_in_runs() -> None:
+def test_the_held_out_share_consists_of_runs() -> None:
     pairs = pairs_of(1267)
     _, held = hold_out(pairs, 0.1, 0)
     places = [pairs.index(pair) for pair in held]
@@ -43,7 +43,7 @@ def test_the_share_is_kept_and_comes_in_runs() -> None:
     assert 3 <= runs <= 8
 
 
-def test_seed_decides_and_other_sets_do_not() -> None:
+def test_the_split_depends_on_the_seed_and_not_on_other_sets() -> None:
     alone, both = pairs_of(100), pairs_of(100, 60)
     assert hold_out(alone, 0.1, 1) == hold_out(alone, 0.1, 1)
     assert hold_out(alone, 0.1, 1) != hold_out(alone, 0.1, 2)
@@ -51,6 +51,6 @@ def test_seed_decides_and_other_sets_do_not() -> None:
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_an_impossible_share(share: float) -> None:
+def test_an_impossible_share_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="share to hold out"):
         hold_out(pairs_of(3), share, 0)

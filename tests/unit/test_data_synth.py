@@ -29,7 +29,7 @@ def centre(mask):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_mask_marks_the_subjects_pixels_in_every_frame(seed):
+def test_the_mask_covers_the_subject_in_every_frame(seed):
     images, masks = moving(seed)
     assert len(images) == len(masks) == 8
     for image, mask in zip(images, masks, strict=True):
@@ -42,7 +42,7 @@ def test_the_mask_marks_the_subjects_pixels_in_every_frame(seed):
         assert sure.mean() > 0.8
 
 
-def test_subject_and_background_move_apart_and_smoothly():
+def test_subject_and_background_move_smoothly_and_independently():
     rng = np.random.default_rng(0)
     apart, jerks = [], []
     for seed in range(20):
@@ -60,7 +60,7 @@ def test_subject_and_background_move_apart_and_smoothly():
     assert max(jerks) < 8
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_one_another():
+def test_the_clip_depends_on_the_seed():
     once, again, other = moving(3), moving(3), move_still(*still(3), 8, np.random.default_rng(4))
     for left, right in zip([*once[0], *once[1]], [*again[0], *again[1]], strict=True):
         np.testing.assert_array_equal(left, right)
@@ -81,21 +81,21 @@ def test_without_a_subject_the_camera_moves_alone():
     assert (images[0] != images[-1]).any()
 
 
-def test_a_subject_that_is_all_there_is():
+def test_a_subject_that_fills_the_picture_is_moved():
     image, _ = still(1)
     images, masks = move_still(image, np.ones((90, 120), np.float32), 4, np.random.default_rng(0))
     assert len(images) == 4
     assert min(mask.mean() for mask in masks) > 0.3
 
 
-def test_another_picture_behind_the_subject():
+def test_another_picture_can_be_the_background():
     green = np.full((50, 50, 3), (10, 200, 10), np.uint8)
     images, masks = moving(2, background=green)
     for image, mask in zip(images, masks, strict=True):
         assert (image[mask == 0] == (10, 200, 10)).all()
 
 
-def test_what_is_filled_looks_like_the_surroundings():
+def test_the_filled_hole_looks_like_its_surroundings():
     """A striped ground stays striped where the subject was, and keeps nothing of its colour."""
     _, mask = still(5)
     stripes = np.where((np.arange(120) // 6 % 2)[None, :, None], 40, 120) * np.ones((90, 120, 3))

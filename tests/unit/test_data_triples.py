@@ -29,7 +29,7 @@ def films(tmp_path, registry):
     return find_films(tmp_path, ["toys"], registry.datasets).films
 
 
-def test_triples_are_the_published_ones_each_once(films):
+def test_triples_are_the_published_ones_without_repeats(films):
     tables = json.loads((DATA / "rcrnet" / "clip_tables.json").read_text())
     clips = tables["fgplg_train_l5_T3_default1"]["clips"]
     found = [
@@ -40,7 +40,7 @@ def test_triples_are_the_published_ones_each_once(films):
     assert clips[-1]["idx"] == found[-1]
 
 
-def test_neighbours_tell_the_label_of_the_middle_frame(films):
+def test_warped_neighbour_labels_agree_with_the_middle_label(films):
     triple = triples_of(films, 5)[0]
     evidence, truth = read_triple(triple, DisFlow())
     told = mean_of_warped(evidence) > 0.5
@@ -83,7 +83,7 @@ def test_batches_hold_what_the_network_takes(films):
     assert batch.names[0] == str(films[0].frames[5])
 
 
-def test_a_film_may_run_backwards(films):
+def test_triples_may_be_reversed(films):
     triples = triples_of(films, 5)
     forth, back = (next(loader_of(triples, reverse=share).epoch(0)).images for share in (0, 1))
     left, right = (0, 1, 2, 3, 5, 6), (0, 1, 2, 4, 7, 8)
@@ -93,7 +93,7 @@ def test_a_film_may_run_backwards(films):
     assert torch.equal(*drawn)
 
 
-def test_a_damaged_neighbour_takes_its_triple_out_of_the_batch(films):
+def test_a_triple_with_a_damaged_neighbour_is_left_out(films):
     triples = triples_of(films, 5)
     triples[0].left.mask.write_bytes(b"no mask")
     (batch, *_) = loader_of(triples).epoch(0)

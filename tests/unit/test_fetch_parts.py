@@ -46,7 +46,7 @@ def test_a_wrong_entry_is_refused(changed, text):
 
 
 @pytest.mark.slow
-def test_what_weights_need_is_written_into_our_file(tmp_path, registry, small_weights):
+def test_settings_of_an_entry_are_written_into_the_weights_file(tmp_path, registry, small_weights):
     entry = replace(
         registry.weights["sdnet-duts"], input_size=96, args={"norm": "none"}, terms="for research"
     )
@@ -57,7 +57,7 @@ def test_what_weights_need_is_written_into_our_file(tmp_path, registry, small_we
     assert sodcli.load(weights=tmp_path / "ours.safetensors", device="cpu").size_hw == (96, 96)
 
 
-def test_large_inputs_are_kept_in_mind(registry):
+def test_entries_trained_at_1024_pixels_carry_that_size(registry):
     """Weights trained at 1024 carry it, and so does the pyramid they were trained with."""
     large = [e for e in registry.weights.values() if e.input_size == 1024]
     assert len(large) == 6
@@ -66,7 +66,9 @@ def test_large_inputs_are_kept_in_mind(registry):
     assert all(entry.args == {"sim_residual": False} for entry in minets)
 
 
-def test_a_backbone_serves_every_model_that_has_it(tmp_path, registry, small_weights):
+def test_a_backbone_file_initialises_every_model_with_that_backbone(
+    tmp_path, registry, small_weights
+):
     state = {k: v for k, v in read_pickle(small_weights).items() if "block" in k}
     torch.save(state, tmp_path / "backbone.pth")
     entry = replace(registry.weights["sdnet-stage1-backbone"], model="sdnet")
@@ -81,7 +83,7 @@ def test_a_backbone_serves_every_model_that_has_it(tmp_path, registry, small_wei
     assert not (tmp_path / "no.safetensors").exists()
 
 
-def test_a_file_made_from_another_one_than_published_is_found_out(registry):
+def test_verify_reports_a_file_made_from_an_unpublished_one(registry):
     entry = registry.weights["sdnet-duts"]
     stored(entry).parent.mkdir(parents=True)
     stored(entry).write_bytes(b"ours")
@@ -95,7 +97,7 @@ def test_a_file_made_from_another_one_than_published_is_found_out(registry):
     assert list(verify([entry])) == [("sdnet-duts", "")]
 
 
-def test_a_data_set_that_is_there_is_never_written_over(tmp_path, registry):
+def test_an_existing_data_set_is_never_overwritten(tmp_path, registry):
     (tmp_path / "DUTS-TE").mkdir()
     entry = registry.datasets["DUTS-TE"]
     assert fetch_dataset(entry, registry, tmp_path, Supply(offline=True)) == tmp_path / "DUTS-TE"

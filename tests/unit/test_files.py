@@ -7,7 +7,7 @@ import pytest
 from sodcli.files import natural_key, sweep, whole_file, write_whole
 
 
-def test_a_file_appears_whole_with_its_folders_and_usual_rights(tmp_path):
+def test_a_file_appears_complete_with_its_folders_and_default_permissions(tmp_path):
     target = tmp_path / "a" / "b" / "x.png"
     write_whole(target, b"all of it")
     assert target.read_bytes() == b"all of it"
@@ -17,7 +17,7 @@ def test_a_file_appears_whole_with_its_folders_and_usual_rights(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path, error):
     target = tmp_path / "x.png"
     target.write_bytes(b"old")
     with pytest.raises(error), whole_file(target) as part:
@@ -28,7 +28,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+def test_only_files_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / "x.png").touch()
     pid = os.fork() if hasattr(os, "fork") else None
     if pid is None:
@@ -42,5 +42,5 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_natural_order_counts():
+def test_natural_order_compares_numbers():
     assert sorted(["10", "a", "2", "A1"], key=natural_key) == ["2", "10", "a", "A1"]

@@ -28,7 +28,7 @@ with whole_file(Path(sys.argv[1])) as part:
 
 
 @posix
-def test_what_a_living_process_writes_is_not_swept(tmp_path):
+def test_files_of_a_running_process_are_not_removed(tmp_path):
     target = tmp_path / "a.png"
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(target)],
@@ -43,7 +43,7 @@ def test_what_a_living_process_writes_is_not_swept(tmp_path):
 
 
 @posix
-def test_the_first_file_in_a_folder_sweeps_it(tmp_path):
+def test_the_first_write_into_a_folder_removes_leftovers(tmp_path):
     (tmp_path / ".sod-left.png").write_bytes(b"half")
     (tmp_path / ".sod-link").symlink_to(tmp_path)
     os.mkfifo(tmp_path / ".sod-fifo")
@@ -53,7 +53,7 @@ def test_the_first_file_in_a_folder_sweeps_it(tmp_path):
 
 
 @posix
-def test_a_temporary_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+def test_a_temporary_file_removed_before_it_is_locked_is_created_again(tmp_path, monkeypatch):
     calls = []
 
     def take(handle):
@@ -73,7 +73,7 @@ def test_a_temporary_file_that_is_swept_before_it_is_locked_is_made_again(tmp_pa
 
 
 @posix
-def test_without_locks_files_are_written_and_nothing_is_swept(tmp_path, monkeypatch):
+def test_without_locks_files_are_written_and_nothing_is_removed(tmp_path, monkeypatch):
     def none(handle):
         raise OSError("no locks here")
 
@@ -87,7 +87,7 @@ def test_without_locks_files_are_written_and_nothing_is_swept(tmp_path, monkeypa
         assert not is_free(file.fileno())
 
 
-def test_a_workshop_that_never_got_its_lock_is_swept(tmp_path):
+def test_an_empty_temporary_folder_without_a_lock_is_removed(tmp_path):
     (tmp_path / ".sod-film-empty").mkdir()
     (tmp_path / ".sod-film-full").mkdir()
     (tmp_path / ".sod-film-full" / "work").touch()
@@ -97,7 +97,7 @@ def test_a_workshop_that_never_got_its_lock_is_swept(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [".sod-film-full"]
 
 
-def test_only_so_much_of_a_regular_file_is_read(tmp_path):
+def test_a_regular_file_is_read_up_to_a_limit(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
     assert read_regular(tmp_path / "a", 5) == b"12345"
     assert read_settings(tmp_path / "a") == "12345"
@@ -108,21 +108,21 @@ def test_only_so_much_of_a_regular_file_is_read(tmp_path):
 
 
 @posix
-def test_a_device_is_no_file(tmp_path):
+def test_fifos_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", "/dev/zero"):
         with pytest.raises(OSError, match="Not a regular file"):
             read_regular(user_path(path), 4)
 
 
-def test_the_home_of_an_unknown_user_is_a_name(monkeypatch, tmp_path):
+def test_tilde_of_an_unknown_user_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert user_path("~/x") == tmp_path / "x"
     assert str(user_path("~nobodyatall/x")) in ("~nobodyatall/x", r"~nobodyatall\x")
 
 
-def test_heads_are_looked_at_before_pictures_are_unpacked(tmp_path):
+def test_headers_are_checked_before_pictures_are_decoded(tmp_path):
     whole = encoded(photo((40, 48)), "PNG")
     noisy = whole[:33] + b"\0\0\0\1iCCPx" + b"\0\0\0\0" + whole[33:]
     (tmp_path / "a.png").write_bytes(whole)

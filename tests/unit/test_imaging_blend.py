@@ -22,7 +22,7 @@ def test_mix_is_exact_at_both_ends_and_takes_one_colour():
     assert (mix(top, colour, np.zeros((8, 9), np.float32)) == colour).all()
 
 
-def test_over_white_hides_what_is_transparent():
+def test_over_white_covers_transparent_pixels():
     rgb, alpha = noise(8, 9, 3), noise(8, 9, seed=1)
     alpha[0], alpha[1] = 0, 255
     out = over_white(rgb, alpha)
@@ -35,7 +35,7 @@ def test_over_white_hides_what_is_transparent():
 
 @pytest.mark.parametrize("sigma", [3.0, 3.75, 7.5, 9.9, 15.0, 46.9])
 @pytest.mark.parametrize("size_hw", [(300, 400), (301, 397)])
-def test_blur_is_the_gaussian_to_two_grey_levels(sigma, size_hw):
+def test_blur_equals_the_gaussian_within_two_grey_levels(sigma, size_hw):
     rgb = cv2.resize(noise(30, 40, 3), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
     rgb[: size_hw[0] // 2, : size_hw[1] // 2] = 255
     difference = abs(blur(rgb, sigma).astype(int) - cv2.GaussianBlur(rgb, (0, 0), sigma))
@@ -45,12 +45,12 @@ def test_blur_is_the_gaussian_to_two_grey_levels(sigma, size_hw):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 400, 3), (400, 1, 3)])
-def test_blur_takes_thin_pictures(shape):
+def test_blur_accepts_thin_pictures(shape):
     assert blur(noise(*shape), 12.0).shape == shape
 
 
 @pytest.mark.parametrize("size_hw", [(40, 40), (20, 80), (80, 20), (300, 500), (1, 7)])
-def test_cover_keeps_the_aspect_and_the_middle(size_hw):
+def test_cover_keeps_aspect_ratio_and_centre(size_hw):
     rows, columns = np.indices((120, 200))
     disc = ((rows - 60) ** 2 + (columns - 100) ** 2 < 40**2).astype(np.uint8) * 255
     out = cover(np.repeat(disc[..., None], 3, axis=2), size_hw)

@@ -24,7 +24,7 @@ def looks(kind, **kwargs):
     return Look(background=noise(30, 30, 3, seed=1) if kind == "picture" else None, **kwargs)
 
 
-def test_the_promised_types_are_there():
+def test_the_documented_output_types_exist():
     assert set(output_types()) >= {"map", "green", "rgba", "blur", "overlay", "picture"}
 
 
@@ -42,14 +42,14 @@ def test_every_type_keeps_size_and_input(frame, kind, refine):
 
 
 @pytest.mark.parametrize("kind", sorted(set(output_types()) - {"map", "overlay", "reverse"}))
-def test_the_subject_itself_is_never_changed(frame, kind):
+def test_opaque_pixels_of_the_subject_are_unchanged(frame, kind):
     out = compose(kind, frame, looks(kind))
     assert np.array_equal(out[:, 35:, :3], frame.rgb[:, 35:])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
 @pytest.mark.parametrize("kind", output_types())
-def test_thin_pictures_pass(kind, shape):
+def test_thin_pictures_are_accepted(kind, shape):
     alpha = np.random.default_rng(0).random(shape, np.float32)
     thin = Frame(rgb=noise(*shape, 3), index=0, name="x").with_saliency(alpha)
     assert compose(kind, thin, looks(kind)).shape[:2] == shape
@@ -59,7 +59,7 @@ def test_map_rounds_to_nearest(frame):
     assert np.array_equal(compose("map", frame), np.rint(frame.saliency * 255))
 
 
-def test_green_is_the_known_green(frame):
+def test_green_is_the_usual_colour(frame):
     out = compose("green", frame, RAW)
     assert (out[:, :25] == GREEN_RGB).all()
     share = frame.saliency[..., None]
@@ -67,14 +67,14 @@ def test_green_is_the_known_green(frame):
     assert np.array_equal(out, want)
 
 
-def test_rgba_carries_the_saliency_and_no_hidden_background(frame):
+def test_rgba_has_the_saliency_as_alpha_and_no_hidden_background(frame):
     out = compose("rgba", frame, RAW)
     assert np.array_equal(out[..., 3], compose("map", frame))
     assert (out[:, :18, :3] == 0).all()
     assert np.array_equal(out[:, 18:, :3], frame.rgb[:, 18:])
 
 
-def test_rgba_respects_what_was_transparent_before():
+def test_rgba_keeps_pixels_that_were_transparent():
     half = np.full((8, 8), 128, np.uint8)
     base = Frame(rgb=noise(8, 8, 3), index=0, name="x", alpha=half)
     out = compose("rgba", base.with_saliency(np.ones((8, 8), np.float32)))
@@ -82,7 +82,7 @@ def test_rgba_respects_what_was_transparent_before():
 
 
 @pytest.mark.parametrize("kind", sorted(set(output_types()) - {"map"}))
-def test_no_type_shows_the_colours_under_transparent_pixels(kind):
+def test_colours_under_transparent_pixels_are_never_shown(kind):
     hidden = np.zeros((64, 64, 3), np.uint8)
     hidden[:, :32] = (255, 0, 255)
     holes = np.where(np.arange(64) < 32, 0, 255).astype(np.uint8) * np.ones((64, 1), np.uint8)
@@ -111,7 +111,7 @@ def halo(kind, frame, background):
     ("kind", "background"),
     [("green", GREEN_RGB), ("picture", (255, 255, 255)), ("rgba", (9, 9, 255))],
 )
-def test_refinement_takes_the_halo_away(kind, background):
+def test_refinement_removes_the_halo(kind, background):
     alpha = np.tile(np.clip((np.arange(120) - 50) / 16, 0, 1).astype(np.float32), (80, 1))
     rgb = np.rint(np.float32([200, 40, 20]) * alpha[..., None]).astype(np.uint8)
     refined, raw = halo(kind, Frame(rgb=rgb, index=0, name="x").with_saliency(alpha), background)
@@ -156,14 +156,14 @@ def test_picture_covers_without_stretching(frame):
      ("#0aFF10", (10, 255, 16)), ("#fff", (255, 255, 255)), ("DodgerBlue", (30, 144, 255)),
      ("#ffff", None), ("ffffff", None), ("./white", None)],
 )  # fmt: skip
-def test_a_colour_is_a_name_of_css_or_three_or_six_digits(frame, text, rgb):
+def test_a_colour_is_a_css_name_or_three_or_six_hex_digits(frame, text, rgb):
     assert colour_of(text) == rgb
     if rgb:
         empty = frame.with_saliency(np.zeros((40, 60), np.float32))
         assert (compose("picture", empty, Look(background=flat(rgb))) == rgb).all()
 
 
-def test_what_is_missing_is_named(frame):
+def test_a_missing_argument_is_named(frame):
     with pytest.raises(ValueError, match="background"):
         compose("picture", frame)
     with pytest.raises(ValueError, match="saliency"):
@@ -177,7 +177,7 @@ def test_a_name_is_registered_once():
         composer("map")(lambda frame, look: frame.rgb)
 
 
-def test_reverse_keeps_all_but_the_subject(frame):
+def test_reverse_keeps_everything_except_the_subject(frame):
     out = compose("reverse", frame, RAW)
     assert np.array_equal(out[..., 3], np.rint((1 - frame.saliency) * 255))
     assert np.array_equal(out[:, :18, :3], frame.rgb[:, :18])

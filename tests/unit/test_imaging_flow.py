@@ -31,7 +31,7 @@ def test_the_flow_points_from_the_target_into_the_other_frame():
     assert abs(np.median(inner(flow), axis=(0, 1)) - (5, -3)).max() < 0.3
 
 
-def test_nothing_moves_between_equal_frames():
+def test_the_flow_between_equal_frames_is_zero():
     target = cloth()
     assert abs(DisFlow()(target, target)).max() < 0.1
 
@@ -44,7 +44,7 @@ def test_frames_of_any_size_have_a_flow(size_hw):
     assert np.isfinite(flow).all()
 
 
-def test_large_frames_are_seen_smaller_and_answered_in_their_own_pixels():
+def test_large_frames_are_scaled_down_and_the_flow_scaled_back():
     seen = []
     target = cloth((720, 960))
 
@@ -58,7 +58,7 @@ def test_large_frames_are_seen_smaller_and_answered_in_their_own_pixels():
     assert abs(np.median(inner(flow), axis=(0, 1)) - (6, 4)).max() < 0.5
 
 
-def test_small_frames_are_seen_as_they_are():
+def test_small_frames_are_not_scaled():
     target = cloth()
     assert np.array_equal(
         flow_between(DisFlow(), target, moved_by(target, 2, 2)),
@@ -80,7 +80,7 @@ def test_raft_keeps_the_same_interface(raft):
 
 
 @pytest.mark.slow
-def test_raft_sees_what_torchvision_shows_it(raft):
+def test_raft_gets_the_input_of_torchvision(raft):
     from torchvision.models.optical_flow import Raft_Small_Weights
 
     frames = [cloth((128, 136), seed) for seed in range(2)]

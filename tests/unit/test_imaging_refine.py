@@ -24,7 +24,7 @@ def composite(side, edge, seed=0):
 @pytest.mark.parametrize(
     ("side", "edge"), [(300, 5), (300, 25), pytest.param(2000, 60, marks=pytest.mark.slow)]
 )
-def test_the_old_background_leaves_the_edge(side, edge):
+def test_the_old_background_is_removed_from_the_edge(side, edge):
     picture, alpha, truth = composite(side, edge)
     soft = (alpha > 0.01) & (alpha < 0.99)
 
@@ -34,7 +34,7 @@ def test_the_old_background_leaves_the_edge(side, edge):
     assert error(estimate_foreground(picture, alpha)) < error(picture) / 3
 
 
-def test_over_its_own_background_the_picture_stays_what_it_was():
+def test_over_its_own_background_the_picture_is_unchanged():
     picture, alpha, _ = composite(300, 20)
     again, _, _ = composite(300, 20)
     estimate_foreground(picture, alpha)
@@ -50,7 +50,7 @@ def test_opaque_and_far_pixels_keep_their_colours():
     assert not np.array_equal(out, picture)
 
 
-def test_tiles_meet_without_a_seam(monkeypatch):
+def test_tiles_have_no_seams(monkeypatch):
     picture, alpha, _ = composite(300, 60)
     whole = estimate_foreground(picture, alpha)
     monkeypatch.setattr("sodcli.imaging.refine._TILE", 41)
@@ -58,7 +58,7 @@ def test_tiles_meet_without_a_seam(monkeypatch):
     assert abs(tiled - whole).max() <= 1
 
 
-def test_pixels_beside_a_hard_edge_take_the_subjects_colour():
+def test_pixels_beside_a_hard_edge_get_the_colour_of_the_subject():
     picture = np.zeros((60, 60, 3), np.uint8)
     picture[:, 30:] = (200, 100, 50)
     alpha = (picture[..., 0] > 0).astype(np.float32)
@@ -68,13 +68,13 @@ def test_pixels_beside_a_hard_edge_take_the_subjects_colour():
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
-def test_nothing_to_do_changes_nothing(level):
+def test_without_partial_alpha_nothing_changes(level):
     picture, alpha, _ = composite(100, 10)
     assert np.array_equal(estimate_foreground(picture, np.full_like(alpha, level)), picture)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 600), (600, 1), (3, 1100)])
-def test_thin_pictures_pass(shape):
+def test_thin_pictures_are_accepted(shape):
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
     out = estimate_foreground(picture, rng.random(shape, np.float32))
@@ -82,7 +82,7 @@ def test_thin_pictures_pass(shape):
     assert out.dtype == np.uint8
 
 
-def test_near_reaches_eight_pixels_and_ignores_what_rounds_to_nothing():
+def test_near_reaches_eight_pixels_and_ignores_alpha_that_rounds_to_zero():
     alpha = np.full((41, 41), 0.4 / 255, np.float32)
     assert not near_subject(alpha).any()
     alpha[20, 20] = 0.6 / 255

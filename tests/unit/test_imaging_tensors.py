@@ -38,7 +38,7 @@ def test_input_is_bilinear_with_half_pixel_centres(size_hw):
     np.testing.assert_allclose(got, want.transpose(2, 0, 1), atol=2e-5)
 
 
-def test_channels_are_normalised_each_by_its_own():
+def test_each_channel_is_normalised_by_its_own_mean_and_deviation():
     rgb = np.zeros((4, 4, 3), np.uint8)
     rgb[..., 1] = 255
     got = to_input(rgb, (2, 2), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
@@ -69,7 +69,7 @@ def test_antialias_leaves_moderate_scales_alone():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1)])
-def test_thin_pictures_pass(shape):
+def test_thin_pictures_are_accepted(shape):
     got = to_input(noise(*shape), (32, 32), antialias=True)
     assert got.shape == (3, 32, 32)
     assert to_saliency(np.zeros((32, 32), np.float32), shape).shape == shape
@@ -89,7 +89,7 @@ def test_any_logit_gives_a_probability(values):
     assert out.max() <= 1
 
 
-def test_saliency_is_squashed_first_and_resized_then():
+def test_the_sigmoid_is_applied_before_resizing():
     logits = np.random.default_rng(1).normal(0, 4, (9, 12)).astype(np.float32)
     got = to_saliency(logits[:, ::2], (40, 30))
     assert got.flags.c_contiguous

@@ -18,22 +18,22 @@ def ramp():
     return np.arange(35, dtype=np.float32).reshape(5, 7)
 
 
-def test_no_motion_changes_nothing(ramp):
+def test_zero_flow_changes_nothing(ramp):
     assert np.array_equal(warp(ramp, flow_of(0, 0)), ramp)
 
 
-def test_the_flow_points_to_where_the_value_comes_from(ramp):
+def test_the_flow_points_to_the_source_of_a_value(ramp):
     moved = warp(ramp, flow_of(2, -1))
     assert np.array_equal(moved[1:, :5], ramp[:-1, 2:])
 
 
-def test_the_edge_goes_on_outside(ramp):
+def test_values_outside_are_those_of_the_edge(ramp):
     assert np.array_equal(warp(ramp, flow_of(100, 0)), np.repeat(ramp[:, -1:], 7, axis=1))
     assert np.array_equal(warp(ramp, flow_of(0, -100.5)), np.repeat(ramp[:1], 5, axis=0))
     assert warp(ramp, flow_of(-0.25, -0.25))[0, 0] == ramp[0, 0]
 
 
-def test_between_pixels_values_are_mixed(ramp):
+def test_values_between_pixels_are_interpolated(ramp):
     moved = warp(ramp, flow_of(0.25, 0.5))
     mixed = [[0.75, 0.25]] * np.array([[0.5], [0.5]]) * ramp[2:4, 3:5]
     assert moved[2, 3] == pytest.approx(mixed.sum())
@@ -48,13 +48,13 @@ def test_every_pixel_has_its_own_flow(ramp):
     assert np.array_equal(moved.ravel()[1:-1], ramp.ravel()[1:-1])
 
 
-def test_lengths_are_shares_of_the_sides():
+def test_flow_lengths_are_relative_to_the_sides():
     assert np.allclose(magnitude(flow_of(7, 0)), 1)
     assert np.allclose(magnitude(flow_of(0, -5)), 1)
     assert np.allclose(magnitude(flow_of(0.3 * 7, 0.4 * 5)), 0.5)
 
 
-def test_a_resized_flow_counts_in_the_new_pixels():
+def test_a_resized_flow_is_in_new_pixels():
     assert np.allclose(resize_flow(flow_of(4, 6, (8, 12)), (4, 18)), flow_of(6, 3, (4, 18)))
     same = flow_of(4, 6, (8, 12))
     assert resize_flow(same, (8, 12)) is same

@@ -70,14 +70,14 @@ def test_the_newest_item_takes_the_place_of_the_oldest():
     assert (box.get(), box.get(), box.get(0.01)) == (2, 3, None)
 
 
-def test_a_closed_queue_gives_what_it_has_and_then_nothing():
+def test_a_closed_queue_returns_its_last_item_and_then_ends():
     box = Newest()
     box.put("last")
     box.close()
     assert (box.get(), box.get()) == ("last", None)
 
 
-def test_the_meter_looks_back_two_seconds():
+def test_the_rate_is_that_of_the_last_two_seconds():
     now = iter([10.0, 11.0, 12.0, 12.5, 13.0, 13.5, 14.0])
     meter = Meter(lambda: next(now))
     assert str(meter) == ""
@@ -89,7 +89,7 @@ def test_the_meter_looks_back_two_seconds():
     assert (meter.count, meter.seconds, meter.mean) == (7, 4, 1.5)
 
 
-def test_a_slow_network_drops_pictures_and_never_falls_behind():
+def test_a_slow_network_drops_frames_instead_of_falling_behind():
     device, indices = Stepped(), []
 
     def slow(frame):
@@ -113,7 +113,7 @@ def test_the_window_ends_the_loop_and_gets_the_rate_if_asked():
     assert window.shown[-1][0].shape == (48, 64, 3)
 
 
-def test_the_window_stays_alive_while_the_camera_says_nothing():
+def test_the_window_responds_while_the_camera_sends_nothing():
     device, turns = Stepped(), []
 
     class Closing(Ending):
@@ -171,7 +171,7 @@ def test_a_recording_plays_in_real_time_however_slow_the_network(tmp_path):
     assert [at for _, at in frames] == pytest.approx(shown_s, abs=2e-3)
 
 
-def test_an_unplugged_camera_leaves_a_whole_recording(tmp_path):
+def test_an_unplugged_camera_leaves_a_complete_recording(tmp_path):
     out = tmp_path / "out.mp4"
     recording = recording_to(out)
     with open_camera(0, opener=StandIn(rate=50, ends_after=5), patience_s=0.1) as camera:
@@ -251,7 +251,7 @@ def test_a_recording_that_cannot_be_written_ends_the_loop(tmp_path):
             live(camera, answered, GREEN, recording=recording_to(blocked / "out.mp4"))
 
 
-def test_a_failure_at_the_very_end_is_told_too(tmp_path):
+def test_a_failure_of_the_last_frame_is_reported(tmp_path):
     recording = recording_to(tmp_path / "out.mp4")
     with pytest.raises(PipelineError, match="recording failed: frame is"):
         with recording:
@@ -288,7 +288,7 @@ def test_a_recording_replaces_a_file_only_if_asked(tmp_path):
     assert recording_to(out, overwrite=True).output == str(out)
 
 
-def test_a_driver_that_hangs_counts_as_gone():
+def test_a_hanging_driver_counts_as_an_unplugged_camera():
     free = threading.Event()
 
     class Hanging(StandIn):
@@ -305,7 +305,7 @@ def test_a_driver_that_hangs_counts_as_gone():
         free.set()
 
 
-def test_failures_of_ours_name_what_was_being_done():
+def test_an_internal_error_names_the_stage():
     class Odd(StandIn):
         def read(self):
             return True, np.zeros((4, 4, 9), np.uint8)  # no camera delivers nine channels

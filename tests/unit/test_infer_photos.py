@@ -54,20 +54,20 @@ def run(jobs, registry, backend, **settings):
 
 
 @pytest.mark.parametrize("room", [1, 2, 5])
-def test_a_batch_is_halved_until_it_fits(jobs, registry, room):
+def test_a_batch_is_halved_until_it_fits_in_memory(jobs, registry, room):
     backend = SmallCard(room)
     assert run(jobs, registry, backend, batch=5) == ["done", "done", "failed", "done", "done"]
     assert sum(backend.batches) == 4
     assert max(backend.batches) <= room
 
 
-def test_too_little_memory_for_one_ends_the_run(jobs, registry):
+def test_too_little_memory_for_one_photo_ends_the_run(jobs, registry):
     with pytest.raises(DeviceError, match="out of memory"):
         run(jobs, registry, SmallCard(0), batch=2)
     assert not jobs[0].exists()
 
 
-def test_what_is_fastest_is_found_out_within_the_memory_there_is(jobs, registry):
+def test_automatic_batch_sizes_fit_in_memory(jobs, registry):
     backend = SmallCard(2)
     assert run(jobs, registry, backend, batch=None) == ["done", "done", "failed", "done", "done"]
     assert sum(backend.batches) == 4
@@ -105,7 +105,7 @@ def made(tmp_path, registry, kind):
 
 
 @pytest.mark.parametrize("kind", ["green", "picture", "overlay"])
-def test_what_a_colour_was_mixed_into_is_srgb(tmp_path, registry, kind):
+def test_output_types_that_add_colours_are_srgb(tmp_path, registry, kind):
     out, icc = made(tmp_path, registry, kind)
     grass, shirt = p3_in_srgb(GRASS), p3_in_srgb(SHIRT)
     assert np.abs(grass - GRASS).max() > 20
@@ -117,7 +117,7 @@ def test_what_a_colour_was_mixed_into_is_srgb(tmp_path, registry, kind):
 
 
 @pytest.mark.parametrize("kind", ["rgba", "blur", "map"])
-def test_a_picture_that_stays_among_its_own_colours_keeps_its_profile(tmp_path, registry, kind):
+def test_output_types_without_added_colours_keep_the_profile(tmp_path, registry, kind):
     out, icc = made(tmp_path, registry, kind)
     assert icc == (None if kind == "map" else p3_profile())
     assert (out[:, 36:, :3] == SHIRT).all() if kind != "map" else (out[:, 36:] == 255).all()
@@ -161,7 +161,7 @@ class Constant(torch.nn.Module):
         return Prediction(torch.full((len(x), 1, *x.shape[2:]), self.value))
 
 
-def test_an_answer_that_is_not_finite_is_refused():
+def test_a_map_that_is_not_finite_is_an_error():
     backend = TorchBackend(Constant(float("nan")), torch.device("cpu"), half=False)
     with pytest.raises(WeightsError, match="not finite"):
         backend.run(np.zeros((1, 3, 32, 32), np.float32))
@@ -183,7 +183,7 @@ def play_machine(monkeypatch, *, cuda=0, mps=False):
         ({"cuda": 1}, "cpu", "cpu"),
     ],
 )
-def test_the_device_asked_for_is_taken(monkeypatch, machine, wanted, expected):
+def test_the_requested_device_is_used(monkeypatch, machine, wanted, expected):
     play_machine(monkeypatch, **machine)
     assert choose_device(wanted) == torch.device(expected)
 
@@ -202,7 +202,7 @@ def test_a_missing_device_is_never_replaced(monkeypatch, machine, wanted, text):
         choose_device(wanted)
 
 
-def test_a_word_that_is_no_device_is_wrong_usage():
+def test_an_unknown_device_is_a_usage_error():
     with pytest.raises(UsageError, match="'gpu'"):
         choose_device("gpu")
 

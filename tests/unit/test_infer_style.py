@@ -16,12 +16,12 @@ def behind(path):
 
 
 @pytest.mark.parametrize(("alpha", "rgb"), [(0, (255, 255, 255)), (128, (255, 127, 255))])
-def test_a_transparent_background_is_what_a_viewer_shows(tmp_path, alpha, rgb):
+def test_transparent_pixels_of_a_background_picture_are_white(tmp_path, alpha, rgb):
     Image.new("RGBA", (9, 9), (255, 0, 255, alpha)).save(tmp_path / "back.png")
     assert (behind(tmp_path / "back.png") == rgb).all()
 
 
-def test_so_is_a_film_with_transparency(tmp_path):
+def test_transparent_pixels_of_the_first_frame_of_a_background_film_are_white(tmp_path):
     hole = "format=rgba,geq=r=255:g=0:b=255:a='if(lt(X,32),0,255)'"
     film = render(tmp_path / "back.mov", "-vf", hole, "-pix_fmt", "argb", "-c:v", "qtrle",
                   seconds=0.2)  # fmt: skip
@@ -29,7 +29,7 @@ def test_so_is_a_film_with_transparency(tmp_path):
     assert (behind(film)[:, 32:] == (255, 0, 255)).all()
 
 
-def test_a_background_is_brought_to_srgb(tmp_path):
+def test_a_background_is_converted_to_srgb(tmp_path):
     colour = (200, 60, 40)
     Image.new("RGB", (9, 9), colour).save(tmp_path / "back.png", icc_profile=p3_profile())
     assert np.abs(behind(tmp_path / "back.png") - p3_in_srgb(colour)).max() <= 1

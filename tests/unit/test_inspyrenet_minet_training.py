@@ -28,7 +28,7 @@ def groups(module, config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "decayed"), [("minet", 10), ("minet-vgg16", 18)])
-def test_minet_spares_what_is_called_bias_or_bn(name, decayed, registry, tmp_path):
+def test_minet_has_no_decay_on_parameters_named_bias_or_bn(name, decayed, registry, tmp_path):
     """As published, where 11 (here 10: the stem's has a name) and 18 batch norms are missed."""
     module = built(name, registry)
     config = settings(name, "minet", registry, tmp_path)
@@ -45,7 +45,7 @@ def test_minet_spares_what_is_called_bias_or_bn(name, decayed, registry, tmp_pat
     ("name", "recipe"),
     [("minet", "minet-f3"), ("minet-vgg16", "minet-f3"), ("inspyrenet", "inspyrenet")],
 )
-def test_the_backbone_learns_at_a_tenth(name, recipe, registry, tmp_path):
+def test_the_backbone_has_a_tenth_of_the_learning_rate(name, recipe, registry, tmp_path):
     config = settings(name, recipe, registry, tmp_path)
     for key, group in groups(built(name, registry), config).items():
         factor = 0.1 if key.startswith("backbone.") else 1

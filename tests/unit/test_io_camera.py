@@ -18,7 +18,7 @@ from tests.camera_kit import StandIn
     ("sources", "number"),
     [(["0"], 0), (["2"], 2), (["./0"], None), (["0.jpg"], None), (["-"], None), (["²"], None)],
 )
-def test_digits_alone_are_a_camera(sources, number):
+def test_only_digits_name_a_camera(sources, number):
     assert live_source(sources) == number
 
 
@@ -38,7 +38,7 @@ def test_frames_are_rgb_and_counted():
     assert frames[2].rgb[0, 0].tolist() == [2, 2, 255]
 
 
-def test_the_driver_keeps_no_old_pictures():
+def test_the_driver_buffers_no_old_frames():
     device = StandIn(rate=0)
     with open_camera(0, opener=device):
         assert device.asked[cv2.CAP_PROP_BUFFERSIZE] == 1
@@ -56,12 +56,12 @@ def test_the_driver_keeps_no_old_pictures():
         (1e6, Fraction(30)),
     ],
 )
-def test_the_rate_is_the_drivers_if_it_knows_one(said, rate):
+def test_the_rate_is_that_of_the_driver_if_known(said, rate):
     with open_camera(0, opener=StandIn(rate=said)) as camera:
         assert camera.rate == rate
 
 
-def test_failures_between_pictures_are_overcome():
+def test_single_read_failures_are_retried():
     with open_camera(0, opener=StandIn(rate=0, fails=(0, 1, 3))) as camera:
         assert [camera.read().rgb[0, 0, 0] for _ in range(2)] == [2, 4]
 
@@ -75,7 +75,7 @@ def test_an_unplugged_camera_ends_with_one_line():
         camera.read()
 
 
-def test_errors_of_opencv_count_as_no_picture():
+def test_errors_of_opencv_count_as_failed_reads():
     class Broken(StandIn):
         def read(self):
             raise cv2.error("driver")
@@ -85,7 +85,7 @@ def test_errors_of_opencv_count_as_no_picture():
             camera.read()
 
 
-def test_a_film_file_is_as_good_as_a_camera_to_opencv(tmp_path):
+def test_frames_come_from_a_real_capture_of_opencv(tmp_path):
     film = tmp_path / "film.avi"
     size_wh = (64, 48)
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, size_wh)
@@ -103,12 +103,12 @@ def test_a_film_file_is_as_good_as_a_camera_to_opencv(tmp_path):
 @pytest.mark.parametrize(
     ("number", "line"), [(100, "the first one is 0"), (10**20, "the first one is 0")]
 )
-def test_numbers_that_opencv_takes_for_drivers_are_refused(number, line):
+def test_camera_numbers_that_mean_drivers_in_opencv_are_refused(number, line):
     with pytest.raises(SourceError, match=line):
         open_camera(number)
 
 
-def test_a_camera_that_does_not_open_is_given_back():
+def test_a_camera_that_does_not_open_is_released():
     device = StandIn(opens=False)
     with pytest.raises(SourceError, match="camera 7: cannot be opened"):
         open_camera(7, opener=device)

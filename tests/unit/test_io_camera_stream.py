@@ -51,7 +51,7 @@ def motion_jpeg(handler, count=200):
 
 
 @pytest.mark.slow
-def test_a_motion_jpeg_stream_is_read_and_connected_again():
+def test_a_motion_jpeg_stream_is_read_and_reconnected():
     connections = []
 
     def answer(handler):
@@ -104,7 +104,7 @@ def test_an_address_that_nobody_serves_is_reported():
         open_camera("http://user:secret@127.0.0.1:9/x")
 
 
-def test_addresses_and_devices_are_told_from_files():
+def test_addresses_and_devices_are_distinguished_from_files():
     assert live_source(["rtsp://h/x"]) == "rtsp://h/x"
     assert live_source(["HTTPS://h/a.m3u8"]) == "HTTPS://h/a.m3u8"
     assert live_source(["udp://@:1234"]) == "udp://@:1234"

@@ -74,7 +74,7 @@ def test_p3_becomes_srgb(written):
 
 @pytest.mark.parametrize("points", [PQ_2020, HLG_2020])
 @pytest.mark.parametrize("grey", [40, 128, 200])
-def test_hdr_below_white_is_what_it_was_in_srgb(written, points, grey):
+def test_hdr_colours_below_white_equal_their_srgb_originals(written, points, grey):
     light = np.full(3, 203 * (((grey / 255) + 0.055) / 1.055) ** 2.4)
     kind = "PQ" if points == PQ_2020 else "HLG"
     coded = np.rint(_signal((light @ _TO_2020.T).clip(0), kind) * 255).astype(np.uint8)
@@ -86,7 +86,7 @@ def test_diffuse_white_of_pq_is_nearly_white_and_highlights_keep_shades(written)
     assert 235 <= shades[0] < shades[1] < shades[2] <= 255
 
 
-def test_code_points_of_png_stand_above_its_profile_and_unspecified_ones_do_not():
+def test_specified_code_points_of_png_override_its_profile():
     orange = patch((200, 120, 60))
     frame = decode_picture(png(orange, (1, 13), icc=p3_profile()), name="x")
     assert frame.icc is None
@@ -95,7 +95,7 @@ def test_code_points_of_png_stand_above_its_profile_and_unspecified_ones_do_not(
     assert frame.icc == p3_profile()
 
 
-def test_every_colour_of_p3_and_linear_light_become_what_css_says():
+def test_p3_and_linear_light_are_converted_as_css_defines():
     noise = np.random.default_rng(0).integers(0, 256, (300, 50, 3), dtype=np.uint8)
     assert np.abs(to_srgb(noise, *P3) - p3_in_srgb(noise)).max() <= 1
     assert to_srgb(patch(55), 1, 8)[0, 0].tolist() == [128, 128, 128]

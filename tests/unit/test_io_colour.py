@@ -10,7 +10,7 @@ def colours():
     return np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
 
-def test_display_p3_becomes_the_srgb_that_css_says():
+def test_display_p3_is_converted_to_srgb_as_css_defines():
     holes = np.full((40, 50), 9, np.uint8)
     frame = in_srgb(Frame(colours(), 3, "x", alpha=holes, icc=p3_profile()))
     assert np.abs(frame.rgb - p3_in_srgb(colours())).max() <= 2
@@ -19,7 +19,7 @@ def test_display_p3_becomes_the_srgb_that_css_says():
 
 
 @pytest.mark.parametrize("icc", [None, srgb_profile(), p3_profile()[:200], b"rubbish"])
-def test_what_is_srgb_or_cannot_be_known_stays(icc):
+def test_srgb_and_unusable_profiles_change_nothing(icc):
     frame = in_srgb(Frame(colours(), 0, "x", icc=icc))
     assert np.array_equal(frame.rgb, colours())
     assert frame.icc is None

@@ -62,7 +62,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_damage_gives_a_picture_or_one_line(name):
+def test_damage_gives_a_picture_or_an_error_of_one_line(name):
     """Nothing but SourceError comes out, and no warning (they are errors here)."""
     data, dice = whole(name), random.Random(name)
     refused = 0
@@ -78,7 +78,7 @@ def test_damage_gives_a_picture_or_one_line(name):
     assert refused
 
 
-def test_sixteen_bit_planes_are_refused_rather_than_garbled():
+def test_sixteen_bit_planar_tiffs_are_refused():
     width, height = 5, 4
     entries = [(256, width), (257, height), (259, 1), (262, 2), (277, 3), (278, height), (284, 2)]
     values = {tag: struct.pack("<HHII", tag, 3, 1, value) for tag, value in entries}
@@ -116,13 +116,13 @@ def test_a_bad_apng_header_only_costs_the_animation():
         (b"II*\0\x08\0\0\0\0\0\0\0\0\0", "truncated or corrupt, or a kind of TIFF"),
     ],
 )
-def test_what_is_no_picture(tmp_path, content, reason):
+def test_files_that_are_not_pictures_are_named(tmp_path, content, reason):
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     assert fails(path).startswith(reason)
 
 
-def test_missing_folder_and_broken_link(tmp_path):
+def test_missing_files_folders_and_broken_links_are_named(tmp_path):
     assert fails(tmp_path / "no.png") == "no such file"
     assert fails(tmp_path) == "is a folder"
     assert fails(tmp_path / ("n" * 300)) == "file name too long"
@@ -141,7 +141,7 @@ def test_a_fifo_or_device_is_refused_at_once(tmp_path):
 @pytest.mark.skipif(
     os.name == "nt" or getattr(os, "geteuid", lambda: 0)() == 0, reason="this user may read all"
 )
-def test_a_file_one_may_not_read(tmp_path):
+def test_a_file_without_read_permission_is_named(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(whole("png"))
     path.chmod(0)
@@ -158,7 +158,7 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, name):
     assert read_picture(path, max_pixels=2000).rgb.size == 6000
 
 
-def test_a_bomb_is_never_unpacked():
+def test_a_decompression_bomb_is_never_decoded():
     """A PNG of a few bytes that claims 40 gigapixels."""
     header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -175,7 +175,7 @@ def test_pillows_own_limit_is_one_line_too(monkeypatch):
         decode_picture(whole("webp"), name="w")
 
 
-def test_too_little_memory_is_said_so(monkeypatch):
+def test_too_little_memory_is_reported(monkeypatch):
     def no_memory(image, points):
         raise MemoryError
 
@@ -184,7 +184,7 @@ def test_too_little_memory_is_said_so(monkeypatch):
         decode_picture(whole("png"), name="x")
 
 
-def test_an_endless_stream_is_left_after_its_head():
+def test_only_the_header_of_an_endless_stream_is_read():
     class Endless(io.RawIOBase):
         given = 0
 

@@ -22,21 +22,21 @@ def drawn(channels):
 
 @pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
 @pytest.mark.parametrize("icc", [None, ICC])
-def test_rgb_comes_back(suffix, icc):
+def test_rgb_survives_encoding(suffix, icc):
     frame = decode_picture(encode_picture(drawn(3), suffix, icc=icc), name="x")
     assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)
     assert frame.icc == (None if suffix == ".bmp" else icc)
 
 
 @pytest.mark.parametrize("suffix", WITH_ALPHA)
-def test_alpha_comes_back(suffix):
+def test_alpha_survives_encoding(suffix):
     frame = decode_picture(encode_picture(drawn(4), suffix, icc=ICC), name="x")
     assert abs(frame.alpha.astype(int) - drawn(4)[..., 3]).max() <= (0 if suffix in LOSSLESS else 3)
     assert frame.icc == ICC
 
 
 @pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
-def test_a_map_comes_back_grey_and_without_a_profile(suffix):
+def test_a_map_is_grey_and_has_no_profile_after_encoding(suffix):
     grey = drawn(1)[..., 0]
     data = encode_picture(grey, suffix.upper(), icc=ICC)
     frame = decode_picture(data, name="x")
@@ -47,7 +47,7 @@ def test_a_map_comes_back_grey_and_without_a_profile(suffix):
 
 
 @pytest.mark.parametrize("suffix", WITHOUT)
-def test_alpha_finds_no_place(suffix):
+def test_alpha_is_refused_by_formats_without_it(suffix):
     hint = "use .png, .webp, .avif or .tiff"
     with pytest.raises(UsageError, match=f"cannot write alpha to a/x{suffix}; {hint}"):
         check_format(f"a/x{suffix}", suffix, alpha=True)
@@ -63,7 +63,7 @@ def test_an_unknown_suffix_names_the_known_ones(suffix):
 
 
 @pytest.mark.parametrize(("suffix", "side"), [(".jpg", 65500), (".webp", 16383), (".avif", 32768)])
-def test_the_largest_side_passes_and_one_more_is_an_error(suffix, side):
+def test_the_largest_side_of_a_format_is_accepted_and_one_more_refused(suffix, side):
     thin = np.zeros((1, side, 3), np.uint8)
     assert decode_picture(encode_picture(thin, suffix), name="x").size_hw == (1, side)
     with pytest.raises(SinkError, match=rf"ends at {side} pixels a side, this is {side + 1}x1"):
@@ -71,11 +71,11 @@ def test_the_largest_side_passes_and_one_more_is_an_error(suffix, side):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".bmp"])
-def test_other_formats_have_no_such_end(suffix):
+def test_other_formats_accept_70000_pixels(suffix):
     assert decode_picture(encode_picture(np.zeros((2, 70000, 3), np.uint8), suffix), name="x")
 
 
-def test_quality_sets_the_size_of_lossy_files():
+def test_quality_changes_the_size_of_lossy_files():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for suffix in (".jpg", ".webp", ".avif"):
         small, large = (encode_picture(noise, suffix, quality=q) for q in (20, 95))
@@ -89,7 +89,7 @@ def test_jpeg_keeps_full_chroma():
     assert abs(out.astype(int) - stripes).mean() < 6
 
 
-def test_a_cut_out_packs_its_empty_part():
+def test_the_empty_part_of_a_cut_out_compresses_well():
     rgba = np.zeros((400, 400, 4), np.uint8)
     rgba[100:200, 100:200] = np.random.default_rng(0).integers(0, 256, (100, 100, 4))
     assert len(encode_picture(rgba, ".png")) < 1.1 * 100 * 100 * 4
@@ -97,7 +97,7 @@ def test_a_cut_out_packs_its_empty_part():
 
 @pytest.mark.parametrize("compress", [None, 6])
 @pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
-def test_resolution_and_software_come_back(tmp_path, suffix, compress):
+def test_resolution_and_software_survive_encoding(tmp_path, suffix, compress):
     told = {"dpi": (300.0, 150.0), "software": "sodcli 1, settings abc"}
     path = tmp_path / f"x{suffix}"
     path.write_bytes(encode_picture(drawn(3), suffix, icc=ICC, compress=compress, **told))
@@ -107,7 +107,7 @@ def test_resolution_and_software_come_back(tmp_path, suffix, compress):
     assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)
 
 
-def test_what_is_no_picture_names_no_software(tmp_path):
+def test_files_that_are_not_pictures_have_no_software_tag(tmp_path):
     path = tmp_path / "x.png"
     assert read_software(path) == ""
     path.write_text("mine")

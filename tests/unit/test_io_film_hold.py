@@ -24,7 +24,7 @@ def test_only_the_last_length_changes(tmp_path, name, last_s):
 
 @pytest.mark.parametrize(("name", "longest"), [("a.webp", (2**24 - 1) / 1000), ("a.png", 65535)])
 @pytest.mark.parametrize("total_s", [0.0, 1e9])
-def test_lengths_that_do_not_fit_are_brought_to_the_nearest(tmp_path, name, longest, total_s):
+def test_lengths_that_do_not_fit_are_clamped(tmp_path, name, longest, total_s):
     path = paused_picture(tmp_path / name)
     hold_last(path, total_s)
     assert picture_lengths(path)[-1] == pytest.approx(longest if total_s else 0.001)

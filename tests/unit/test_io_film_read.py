@@ -45,7 +45,7 @@ def test_the_rate_is_exact(tmp_path, rate, suffix):
 
 @pytest.mark.parametrize(("turn", "size_wh"), [(0, (64, 48)), (90, (48, 64)), (180, (64, 48)),
                                                (270, (48, 64))])  # fmt: skip
-def test_a_turned_film_comes_out_upright_once(tmp_path, turn, size_wh):
+def test_a_rotated_film_is_read_upright(tmp_path, turn, size_wh):
     flat = render(tmp_path / "flat.mp4")
     film = tmp_path / "film.mp4"
     ffmpeg("-display_rotation", turn, "-i", flat, "-c", "copy", film)
@@ -56,13 +56,13 @@ def test_a_turned_film_comes_out_upright_once(tmp_path, turn, size_wh):
     assert np.abs(next(iter(reader)).rgb.astype(int) - upright).mean() < 1
 
 
-def test_oblong_pixels_become_square(tmp_path):
+def test_non_square_pixels_are_scaled_to_square(tmp_path):
     film = render(tmp_path / "film.mp4", "-vf", "setsar=4/3")
     assert FilmReader(film).info.size_wh == (85, 48)
     assert next(iter(FilmReader(film))).rgb.shape == (48, 85, 3)
 
 
-def test_a_film_whose_size_changes_keeps_that_of_its_beginning(tmp_path):
+def test_a_film_whose_size_changes_keeps_the_first_size(tmp_path):
     parts = [render(tmp_path / f"{n}.ts", size=size) for n, size in enumerate(("64x48", "32x32"))]
     (tmp_path / "film.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     assert {f.rgb.shape for f in FilmReader(tmp_path / "film.ts")} == {(48, 64, 3)}
@@ -91,7 +91,7 @@ def test_frames_of_variable_rate_carry_their_times(tmp_path):
 
 @pytest.mark.parametrize(("name", "last_s"), [("a.gif", 3.0), ("a.gif", 0.05), ("a.png", 3.0),
                                               ("a.webp", 3.0), ("a.mp4", 3.0)])  # fmt: skip
-def test_it_is_known_when_the_last_frame_stops_being_shown(tmp_path, name, last_s):
+def test_the_end_of_the_last_frame_is_known(tmp_path, name, last_s):
     film = paused_picture(tmp_path / ("in.gif" if name == "a.mp4" else name), last_s)
     if name == "a.mp4":  # with sound that is longer
         sound = ["-f", "lavfi", "-t", 6, "-i", "sine=440"]
@@ -120,7 +120,7 @@ def test_a_late_picture_is_reported_as_late(tmp_path):
     assert next(iter(reader)).seconds == pytest.approx(3.5 - 2.7, abs=1e-4)
 
 
-def test_start_and_frames_cut_a_piece_out(tmp_path):
+def test_start_and_frames_select_a_piece(tmp_path):
     film = render(tmp_path / "film.mp4", seconds=2)
     whole = [f.rgb for f in FilmReader(film)]
     reader = FilmReader(film, start_s=1.0, frames=5)
@@ -132,7 +132,7 @@ def test_start_and_frames_cut_a_piece_out(tmp_path):
         list(FilmReader(film, start_s=9))
 
 
-def test_transparency_of_a_film_reaches_the_frame(tmp_path):
+def test_the_alpha_of_a_film_reaches_the_frame(tmp_path):
     hole = "geq=r=200:g=100:b=50:a='if(lt(X,32),0,255)'"
     film = render(tmp_path / "a.mov", "-vf", f"format=rgba,{hole}", "-pix_fmt", "argb",
                   "-c:v", "qtrle", seconds=0.2)  # fmt: skip
@@ -144,7 +144,7 @@ def test_transparency_of_a_film_reaches_the_frame(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".webm", ".mkv"])
-def test_the_alpha_that_vp9_keeps_beside_the_picture_is_read(tmp_path, suffix):
+def test_the_separate_alpha_stream_of_vp9_is_read(tmp_path, suffix):
     hole = "format=rgba,geq=r=200:g=100:b=50:a='if(lt(X,32),0,255)'"
     film = render(tmp_path / f"a{suffix}", "-vf", hole, "-pix_fmt", "yuva420p",
                   "-c:v", "libvpx-vp9", seconds=0.2)  # fmt: skip
@@ -175,7 +175,7 @@ def test_reading_may_end_early_without_leaving_a_process(tmp_path, started):
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
 @pytest.mark.parametrize("suffix", [".mkv", ".gif"])
-def test_the_death_of_ffmpeg_is_not_the_end_of_the_film(tmp_path, started, suffix):
+def test_a_killed_ffmpeg_is_an_error_and_not_the_end_of_the_film(tmp_path, started, suffix):
     film = render(tmp_path / f"film{suffix}", seconds=8)
     frames = iter(FilmReader(film))
     next(frames)
@@ -201,7 +201,7 @@ def test_a_failure_that_ffmpeg_does_not_explain_is_reported(tmp_path, started):
     )
 
 
-def test_a_film_can_go_round_and_round(tmp_path):
+def test_a_film_can_be_looped(tmp_path):
     film = render(tmp_path / "film.mp4", seconds=0.2)
     frames = list(islice(loop_film(film, Fraction(25)), 12))
     assert np.array_equal(frames[0].rgb, frames[5].rgb)
@@ -209,7 +209,7 @@ def test_a_film_can_go_round_and_round(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
-def test_a_truncated_film_gives_what_is_there(tmp_path, suffix):
+def test_a_truncated_film_gives_its_readable_frames(tmp_path, suffix):
     extra = ["-movflags", "+faststart"] if suffix == ".mp4" else []
     film = render(tmp_path / f"film{suffix}", *extra, seconds=4)
     data = film.read_bytes()
@@ -221,7 +221,7 @@ def test_a_truncated_film_gives_what_is_there(tmp_path, suffix):
     assert reader.damage.count("\n") == 0
 
 
-def test_a_hole_in_the_middle_costs_the_frames_around_it(tmp_path):
+def test_damage_in_the_middle_loses_the_frames_around_it(tmp_path):
     film = render(tmp_path / "film.mp4", "-g", "25", seconds=4)
     data = bytearray(film.read_bytes())
     middle = len(data) // 2
@@ -232,7 +232,7 @@ def test_a_hole_in_the_middle_costs_the_frames_around_it(tmp_path):
     assert f"{film}: the file is damaged and has bad places" in reader.damage
 
 
-def test_what_is_no_film_is_reported_in_one_line(tmp_path):
+def test_files_that_are_not_films_are_reported_in_one_line(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
     ffmpeg("-f", "lavfi", "-i", "sine", "-t", 1, tmp_path / "song.mp4")
@@ -271,7 +271,7 @@ UNTAGGED = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unkno
         ("1280x720", "bt601", UNTAGGED.replace("space=unknown", "space=smpte170m:range=unknown")),
     ],
 )
-def test_the_matrix_is_the_tagged_one_or_that_of_players(tmp_path, size, made, tags):
+def test_the_colour_matrix_is_the_tagged_one_or_the_default_of_players(tmp_path, size, made, tags):
     filters = f"scale=out_color_matrix={made},format=yuv444p,{tags}"
     source = f"color=0x{bytes(GREEN).hex()}:s={size}:r=10,format=gbrp"
     codec = ["-c:v", "libx264", "-qp", "0"]
@@ -318,7 +318,7 @@ def combs(grey):
 
 
 @pytest.mark.parametrize("name", ["film.mpg", "film.mp4", "film.dv"])
-def test_fields_become_frames(tmp_path, name):
+def test_interlaced_films_are_deinterlaced(tmp_path, name):
     film, size = tmp_path / name, "720x576"
     codec = {
         ".mpg": ["-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-b:v", "8M"],
@@ -386,14 +386,14 @@ def test_animated_webp_and_avif_are_films(tmp_path, name):
     assert frames[1].alpha is None
 
 
-def test_a_duration_cuts_a_piece_out(tmp_path):
+def test_a_duration_selects_a_piece(tmp_path):
     film = render(tmp_path / "film.mp4", rate="10", seconds=3)
     reader = FilmReader(film, start_s=0.5, lasts_s=1.2)
     assert len(list(reader)) == reader.expected == 12
     assert len(list(FilmReader(film, start_s=2.5, lasts_s=9))) == 5
 
 
-def test_time_stamps_fall_back_on_the_rate():
+def test_without_time_stamps_the_rate_is_used():
     stamps = _Stamps()
     assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] config in time_base: 1/4, frame_rate: 4/1")
     assert stamps.take("[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts:      6 pts_time:1.5  ")
@@ -407,7 +407,7 @@ def test_time_stamps_fall_back_on_the_rate():
     assert (stamps.next(9.0), stamps.last, stamps.lasts) == (9.0, None, None)
 
 
-def test_a_playlist_dressed_as_a_film_opens_nothing_else(tmp_path):
+def test_a_playlist_named_as_a_film_opens_no_other_file(tmp_path):
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"
     (tmp_path / "film.mp4").write_text(playlist)
     with pytest.raises(SourceError, match=r"film.mp4: not a film"):
@@ -421,7 +421,7 @@ def test_the_name_of_a_film_may_be_anything(tmp_path):
         film = tmp_path / name
 
 
-def test_films_are_told_from_pictures_by_content(tmp_path):
+def test_films_and_pictures_are_distinguished_by_content(tmp_path):
     photo = draw_photo(size_hw=(8, 8))[0]
     Image.fromarray(photo).save(tmp_path / "still.gif")
     Image.fromarray(photo).save(tmp_path / "photo.png")
@@ -435,7 +435,7 @@ def test_films_are_told_from_pictures_by_content(tmp_path):
     assert {name for name in names if kind_of(tmp_path / name) == "film"} == films
 
 
-def test_no_other_ffmpeg_is_taken_by_accident(monkeypatch, tmp_path):
+def test_a_missing_ffmpeg_is_an_error(monkeypatch, tmp_path):
     executable = tool.executable
     executable.cache_clear()
     try:

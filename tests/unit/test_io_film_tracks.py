@@ -59,7 +59,7 @@ def original(path):
 
 
 @pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.m4v", "a.mkv", "a.webm"])
-def test_what_the_container_can_hold_is_kept(tmp_path, name):
+def test_tracks_that_the_container_supports_are_kept(tmp_path, name):
     source = original(tmp_path / "in.mov")
     film = write(tmp_path / name, seconds=2, sound=source, original=source)
     said, tracks = told(tmp_path / name), read_tracks(tmp_path / name)
@@ -94,7 +94,7 @@ def test_a_piece_of_a_film_has_the_timecode_of_its_first_frame(tmp_path):
         ("01:02:03:04", 24, 0.0, "01:02:03:04"),
     ],
 )
-def test_timecodes_count_on_and_drop_what_they_must(timecode, rate, start_s, wanted):
+def test_timecodes_advance_and_drop_frames(timecode, rate, start_s, wanted):
     assert shifted_timecode(timecode, Fraction(rate), start_s) == wanted
 
 
@@ -108,14 +108,14 @@ def spatial(path):
 
 
 @pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv", "a.webm"])
-def test_only_the_track_that_nothing_decodes_is_dropped(tmp_path, name):
+def test_only_the_undecodable_track_is_dropped(tmp_path, name):
     source = spatial(tmp_path / "in.mov")
     film = write(tmp_path / name, sound=source, original=source)
     assert len(probe(tmp_path / name).sound) == 1
     assert "written without sound track 2 (apple_apac), which ffmpeg cannot decode" in film.damage
 
 
-def test_a_track_of_a_known_codec_that_is_garbage_is_dropped_alone(tmp_path):
+def test_only_the_damaged_track_is_dropped(tmp_path):
     plain = render(tmp_path / "plain.mkv", "-c:a", "flac", seconds=1, sound=True)
     ffmpeg("-i", plain, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", "-c:a:1", "ac3",
            tmp_path / "two.mkv")  # fmt: skip

@@ -103,7 +103,7 @@ def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
     assert error[:, 48:, :3].mean() < 2  # where it can be seen
 
 
-def test_players_are_told_about_the_alpha_and_the_colours(tmp_path):
+def test_alpha_and_colours_are_tagged_for_players(tmp_path):
     assert "yuva444p" in told(write(tmp_path / "a.mov", channels=4))
     webm = write(tmp_path / "a.webm", channels=4)
     assert b"\x53\xc0\x81\x01" in webm.read_bytes()  # Matroska's AlphaMode
@@ -113,7 +113,7 @@ def test_players_are_told_about_the_alpha_and_the_colours(tmp_path):
     assert 0 < data.index(b"moov") < data.index(b"mdat")  # faststart
 
 
-def test_a_grey_film_keeps_black_and_white(tmp_path):
+def test_a_grey_film_keeps_the_full_range(tmp_path):
     target = tmp_path / "map.mp4"
     grey = np.clip(SLOPE * 2 - 128, 0, 255)  # a quarter black, a quarter white
     with FilmWriter(target, size_wh=(96, 64), rate=RATE) as film:
@@ -130,7 +130,7 @@ TIMES = [0.0, 0.1, 0.15, 0.4, 0.41, 0.8, 1.0, 1.7, 1.75, 2.0, 2.3, 2.31]
 
 @pytest.mark.parametrize(("name", "within"), [("a.mp4", 1e-4), ("a.mov", 1e-4), ("a.mkv", 1e-3),
                                               ("a.webm", 1e-3), ("a.gif", 6e-3)])  # fmt: skip
-def test_frames_are_shown_when_they_are_meant_to_be(tmp_path, name, within):
+def test_frames_keep_their_presentation_times(tmp_path, name, within):
     target = write(tmp_path / name, times=TIMES, rate=Fraction(10))
     assert stamps(target) == pytest.approx(TIMES, abs=within)
     if name in ("a.mkv", "a.webm"):
@@ -139,7 +139,7 @@ def test_frames_are_shown_when_they_are_meant_to_be(tmp_path, name, within):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "b.mp4", "b.mkv", "a.gif"])
 @pytest.mark.parametrize("last_s", [3.0, 0.05])
-def test_the_last_frame_is_shown_as_long_as_it_is_meant_to_be(tmp_path, name, last_s):
+def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
     codec = {"b.mp4": "h265", "b.mkv": "ffv1"}.get(name)
     options = {"size_wh": (96, 64), "rate": Fraction(10), "codec": codec}
     with FilmWriter(tmp_path / name, **options) as film:
@@ -154,7 +154,7 @@ def test_the_last_frame_is_shown_as_long_as_it_is_meant_to_be(tmp_path, name, la
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.PNG", "a.webp"])
-def test_the_last_frame_of_an_animated_picture_too(tmp_path, name):
+def test_the_last_frame_of_an_animated_picture_keeps_its_duration(tmp_path, name):
     times = [1.0, 1.1, 1.3, 1.4]  # it begins with its first frame
     with FilmWriter(tmp_path / name, size_wh=(96, 64), rate=Fraction(10)) as film:
         for time in times:
@@ -180,7 +180,7 @@ def test_a_still_scene_keeps_its_length(tmp_path, name, channels):
     assert sum(picture_lengths(tmp_path / name)) == pytest.approx(1.2, abs=0.011)
 
 
-def test_without_a_word_the_last_frame_is_shown_for_one_frame(tmp_path):
+def test_by_default_the_last_frame_lasts_for_one_frame(tmp_path):
     assert lengths(write(tmp_path / "a.mp4", times=TIMES, rate=Fraction(4)))[-1] == 0.25
     with opened(tmp_path / "b.mp4") as film:
         film.write(picture(0))
@@ -204,7 +204,7 @@ def probe_length(path):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
-def test_a_picture_that_begins_after_its_sound_does_so_in_the_output(tmp_path, name):
+def test_a_picture_that_starts_after_its_sound_starts_late_in_the_output(tmp_path, name):
     source = render(tmp_path / "in.mp4", sound=True, seconds=4)
     times = [1 + time for time in TIMES]
     target = write(tmp_path / name, times=times, rate=Fraction(10), sound=source)
@@ -213,7 +213,7 @@ def test_a_picture_that_begins_after_its_sound_does_so_in_the_output(tmp_path, n
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif"])
-def test_without_sound_a_film_begins_with_its_first_frame(tmp_path, name):
+def test_without_sound_a_film_starts_with_its_first_frame(tmp_path, name):
     target = write(tmp_path / name, times=[1 + time for time in TIMES], rate=Fraction(10))
     assert stamps(target) == pytest.approx(TIMES, abs=6e-3)
 
@@ -224,7 +224,7 @@ def test_a_pause_before_the_last_frame_counts_in_the_length_of_an_mp4(tmp_path):
     assert info.duration_s == pytest.approx(5.1, abs=0.02)
 
 
-def test_alpha_with_times_keeps_both(tmp_path):
+def test_alpha_and_presentation_times_are_kept_together(tmp_path):
     target = write(tmp_path / "a.mov", channels=4, times=TIMES, rate=Fraction(10))
     assert stamps(target) == pytest.approx(TIMES, abs=1e-4)
     assert np.abs(pixels(target, 4)[5, ..., 3].astype(int) - SLOPE).max() <= 4
@@ -250,7 +250,7 @@ def test_alpha_with_times_keeps_both(tmp_path):
         ("libopus", "a.mov", "aac"),
     ],
 )
-def test_sound_is_copied_or_brought_to_what_the_container_takes(tmp_path, sound, target, codec):
+def test_sound_is_copied_or_converted_for_the_container(tmp_path, sound, target, codec):
     source = render(tmp_path / "in.mkv", "-c:a", sound, sound=True, seconds=2)
     out = write(tmp_path / target, count=30, sound=source)
     assert probe(out).sound == (codec,)
@@ -282,19 +282,19 @@ def test_sound_stays_in_step(tmp_path, name, start):
     assert np.abs(heard - (np.array([1, 2]) - start)).max() <= 1 / 25
 
 
-def test_several_tracks_all_come_along(tmp_path):
+def test_all_sound_tracks_are_kept(tmp_path):
     one = render(tmp_path / "one.mp4", sound=True)
     two = tmp_path / "two.mkv"
     ffmpeg("-i", one, "-map", "0:a", "-map", "0:a", "-c", "copy", two)
     assert probe(write(tmp_path / "a.mp4", sound=two)).sound == ("aac", "aac")
 
 
-def test_a_film_without_sound_gives_none(tmp_path):
+def test_a_film_without_sound_gives_a_film_without_sound(tmp_path):
     silent = render(tmp_path / "silent.mp4")
     assert probe(write(tmp_path / "a.mp4", sound=silent)).sound == ()
 
 
-def test_one_frame_is_a_film(tmp_path):
+def test_a_film_of_one_frame_is_written(tmp_path):
     for name, channels in (("a.mp4", 3), ("a.mov", 4), ("a.webm", 4), ("a.gif", 3)):
         assert len(pixels(write(tmp_path / name, count=1, channels=channels))) == 1
 
@@ -315,8 +315,9 @@ def test_one_frame_is_a_film(tmp_path):
         ("a.mov", False, "h263", "--codec h263: no such codec. Did you mean 'h265'? "),
     ],
 )  # fmt: skip
-def test_what_cannot_be_written_is_said_before_any_work(name, alpha, codec, message, monkeypatch,
-                                                        tmp_path):  # fmt: skip
+def test_impossible_outputs_are_refused_before_the_first_frame(
+    name, alpha, codec, message, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         FilmWriter(Path(name), size_wh=(8, 8), rate=RATE, alpha=alpha, codec=codec)
@@ -324,7 +325,7 @@ def test_what_cannot_be_written_is_said_before_any_work(name, alpha, codec, mess
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_of_another_kind_are_a_mistake_of_the_caller(tmp_path):
+def test_wrong_frames_are_value_errors(tmp_path):
     with pytest.raises(ValueError, match="frame is"):
         write(tmp_path / "a.mp4", channels=4, alpha=False)
     for wrong in (np.zeros((64, 95, 3), np.uint8), np.zeros((64, 96, 3), np.float32)):
@@ -344,7 +345,7 @@ class BoomError(Exception):
 
 @pytest.mark.parametrize("failure", [BoomError, SinkError])
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "frames"])
-def test_a_failure_leaves_what_was_there_before(tmp_path, failure, name):
+def test_a_failure_leaves_the_old_file(tmp_path, failure, name):
     target = tmp_path / name
     if target.suffix:
         target.write_bytes(b"old")
@@ -382,7 +383,7 @@ def test_an_interrupted_film_can_be_played(tmp_path, name, kept):
         assert info.duration_s == pytest.approx(1.0, abs=0.1)
 
 
-def test_interrupted_before_the_first_frame_nothing_is_left(tmp_path):
+def test_an_interrupt_before_the_first_frame_leaves_no_file(tmp_path):
     for target in (tmp_path / "a.mp4", tmp_path / "frames"):
         with pytest.raises(KeyboardInterrupt), opened(target) as film:
             raise KeyboardInterrupt
@@ -390,7 +391,7 @@ def test_interrupted_before_the_first_frame_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_interrupt_ends_at_once_and_cleans_up(tmp_path, monkeypatch):
+def test_a_second_interrupt_stops_at_once_and_cleans_up(tmp_path, monkeypatch):
     def again(*args):
         raise KeyboardInterrupt
 
@@ -401,7 +402,7 @@ def test_a_second_interrupt_ends_at_once_and_cleans_up(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_film_without_frames_is_none(tmp_path):
+def test_a_film_without_frames_is_not_written(tmp_path):
     with pytest.raises(SinkError, match=r"a.mp4: the film has no frame$"):
         with opened(tmp_path / "a.mp4"):
             pass
@@ -417,7 +418,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="no limit of file sizes on Windows")
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "frames"])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
+def test_a_full_disk_is_an_error_of_one_line_and_leaves_no_file(tmp_path, name):
     """A child whose files may not grow beyond 40 kB: for it and its ffmpeg the disk is full."""
     script = f"""
 import numpy as np, resource, sys
@@ -448,7 +449,7 @@ except SinkError as error:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_swept_and_a_living_one_is_spared(tmp_path):
+def test_files_of_a_killed_run_are_removed_and_those_of_a_running_one_kept(tmp_path):
     script = f"""
 from pathlib import Path
 import os, signal
@@ -489,7 +490,7 @@ def test_interrupted_frames_are_kept_apart(tmp_path):
     assert [path.name for path in film.partial.iterdir()] == ["00000.png"]
 
 
-def test_sound_that_cannot_be_taken_along_does_not_cost_the_film(tmp_path):
+def test_a_film_is_written_even_if_its_sound_cannot_be_kept(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no sound")
     target = tmp_path / "a.mp4"
     with opened(target, sound=tmp_path / "broken.mp4") as film:
@@ -498,7 +499,7 @@ def test_sound_that_cannot_be_taken_along_does_not_cost_the_film(tmp_path):
     assert len(pixels(target)) == 1
 
 
-def test_an_interrupt_while_finishing_keeps_the_film(tmp_path, monkeypatch):
+def test_an_interrupt_while_closing_keeps_the_film(tmp_path, monkeypatch):
     run, calls = film_write.run, []
 
     def interrupted_once(args):
@@ -525,7 +526,7 @@ def test_a_target_that_cannot_be_replaced_is_reported(tmp_path):
             film.write(picture(0))
 
 
-def test_a_size_that_no_encoder_can_do_is_reported(tmp_path):
+def test_a_size_that_no_encoder_supports_is_reported(tmp_path):
     with pytest.raises(SinkError, match=r"^cannot write .*a.mp4: "):
         write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)
 

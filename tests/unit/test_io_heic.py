@@ -36,7 +36,7 @@ def test_a_photo_is_read():
     assert np.abs(frame.rgb.astype(int) - drawn).mean() < 5
 
 
-def test_it_is_turned_upright_once():
+def test_a_heic_is_rotated_upright_once():
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6
     data, drawn = photo(exif=turned.tobytes())
@@ -60,13 +60,13 @@ def test_too_many_pixels_and_damage_are_reported():
             decode_picture(data[:cut], name="x")
 
 
-def test_a_folder_gives_them_as_pictures(tmp_path):
+def test_heic_files_in_a_folder_are_pictures(tmp_path):
     (tmp_path / "IMG_1.HEIC").write_bytes(photo()[0])
     (found,) = find_inputs([str(tmp_path)], recursive=False)
     assert found.kind == "picture"
 
 
-def test_without_the_package_it_says_which(tmp_path, without_package):
+def test_without_the_package_the_error_names_it(tmp_path, without_package):
     path = tmp_path / "IMG_1.HEIC"
     path.write_bytes(photo()[0])
     with pytest.raises(SourceError, match=r"without pillow-heif; run: pip install pillow-heif"):

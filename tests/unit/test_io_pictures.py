@@ -118,7 +118,7 @@ def test_every_format_is_known_by_its_content(tmp_path, form):
     ],
 )
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_comes_out_upright(form, options, orientation):
+def test_every_exif_orientation_is_read_upright(form, options, orientation):
     stored = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -138,7 +138,7 @@ def test_every_orientation_comes_out_upright(form, options, orientation):
 
 
 @pytest.mark.parametrize("rotation", [1, 6])
-def test_the_rotation_box_of_avif_decides_and_its_exif_does_not(rotation):
+def test_avif_is_rotated_by_its_box_and_not_by_exif(rotation):
     exif = Image.Exif()
     exif[0x0112] = rotation  # Pillow writes this as a rotation box, and not as EXIF
     exif[0x0115] = 8
@@ -152,7 +152,7 @@ def test_the_rotation_box_of_avif_decides_and_its_exif_does_not(rotation):
     assert (turned.shape == slopes().shape) == (rotation == 1)
 
 
-def test_transparency_turns_with_the_picture():
+def test_alpha_is_rotated_with_the_picture():
     rgba = np.dstack([slopes(), slopes()[..., 0]])
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -161,14 +161,14 @@ def test_transparency_turns_with_the_picture():
 
 
 @pytest.mark.parametrize("exif", [b"MM\0*\xff\xff\xff\xffrubbish", b"rubbish", b"II*\0\x08"])
-def test_damaged_exif_counts_as_none(exif):
+def test_damaged_exif_is_ignored(exif):
     data = saved(Image.fromarray(slopes()), "PNG", exif=b"Exif\0\0" + exif)
     assert np.array_equal(read(data).rgb, slopes())
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
-def test_an_alpha_channel_is_kept_apart(mode, form):
+def test_an_alpha_channel_is_separate_from_rgb(mode, form):
     channels = [slopes()[..., i] for i in range(len(mode) - 1)]
     alpha = slopes()[..., 2] + 7
     picture = Image.fromarray(np.dstack([*channels, alpha]))
@@ -177,7 +177,7 @@ def test_an_alpha_channel_is_kept_apart(mode, form):
     assert np.array_equal(frame.rgb, np.dstack(channels * (3 if mode == "LA" else 1)))
 
 
-def test_alpha_that_hides_nothing_is_none():
+def test_opaque_alpha_is_dropped():
     opaque = np.dstack([slopes(), np.full(slopes().shape[:2], 255, np.uint8)])
     assert read(saved(Image.fromarray(opaque), "PNG")).alpha is None
 
@@ -202,7 +202,7 @@ def test_a_key_colour_is_transparent(mode, key):
     assert np.array_equal(frame.alpha == 0, hidden)
 
 
-def test_one_bit_is_black_and_white():
+def test_one_bit_pictures_are_black_and_white():
     bits = slopes()[..., 0] > 100
     for form, options in (("PNG", {}), ("TIFF", {"compression": "group4"}), ("BMP", {})):
         frame = read(saved(Image.fromarray(bits), form, **options))
@@ -210,7 +210,7 @@ def test_one_bit_is_black_and_white():
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_sixteen_bit_grey_is_scaled_not_cut(form):
+def test_sixteen_bit_grey_is_scaled_to_eight_bits(form):
     deep = np.arange(0, 65536, 97, dtype=np.uint16).reshape(26, 26)
     frame = read(saved(Image.fromarray(deep), form))
     assert np.array_equal(frame.rgb, np.repeat(np.rint(deep / 257)[..., None], 3, 2))
@@ -244,7 +244,7 @@ def test_the_transparent_colour_of_a_png_is_found_at_every_depth(depth, colour_t
 
 
 @pytest.mark.parametrize("brightest", [1.3, 4.0, 300.0, 2e5])
-def test_float_grey_beyond_a_usual_white_uses_all_levels(brightest):
+def test_float_grey_above_the_usual_white_levels_is_scaled_to_its_maximum(brightest):
     grey = np.linspace(0, brightest, 60, dtype=np.float32).reshape(6, 10)
     want = np.linspace(0, 255, 60).reshape(6, 10)
     assert abs(read(saved(Image.fromarray(grey), "TIFF")).rgb[..., 0] - want).max() <= 0.51
@@ -266,7 +266,7 @@ def test_pages_of_a_tiff_are_counted_without_thumbnails():
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP"])
-def test_the_resolution_is_read_and_turned_with_the_picture(form):
+def test_the_resolution_is_read_and_rotated_with_the_picture(form):
     data = saved(Image.fromarray(slopes()), form, dpi=(300, 150))
     assert read(data).dpi == pytest.approx((300, 150), abs=0.5)
     assert read(saved(Image.fromarray(slopes()), "PNG")).dpi is None
@@ -284,7 +284,7 @@ def test_the_resolution_of_exif_is_read(form, unit):
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 9e5])
-def test_float_and_integer_grey_find_their_white(white):
+def test_the_white_level_of_float_and_integer_grey_is_detected(white):
     grey = np.linspace(0, white, 60, dtype=np.float32).reshape(6, 10)
     want = np.linspace(0, 255, 60).reshape(6, 10)
     assert abs(read(saved(Image.fromarray(grey), "TIFF")).rgb[..., 0] - want).max() <= 0.51
@@ -293,7 +293,7 @@ def test_float_and_integer_grey_find_their_white(white):
         assert abs(read(saved(whole, "TIFF")).rgb[..., 0] - want).max() <= 1.5
 
 
-def test_what_is_no_number_is_black():
+def test_nan_becomes_black():
     grey = np.array([[np.nan, np.inf, -np.inf, -3.0, 0.5, 1.0]], np.float32)
     assert read(saved(Image.fromarray(grey), "TIFF")).rgb[0, :, 0].tolist() == [
         0,
@@ -322,7 +322,7 @@ def test_an_rgb_profile_stays_with_the_pixels(form):
 
 
 @pytest.mark.parametrize("icc", [b"rubbish", fake_profile(b"GRAY"), fake_profile(b"CMYK")])
-def test_a_profile_that_describes_something_else_is_dropped(icc):
+def test_a_profile_for_another_colour_space_is_dropped(icc):
     frame = read(saved(Image.fromarray(slopes()), "PNG", icc_profile=icc))
     assert frame.icc is None
     assert np.array_equal(frame.rgb, slopes())
@@ -354,7 +354,7 @@ def test_cmyk_is_read_with_its_own_profile():
     assert 100 < grey[0] < 220
 
 
-def test_lab_goes_through_its_own_white():
+def test_lab_is_converted_with_its_own_white_point():
     to_lab = ImageCms.createProfile("LAB")
     lab = ImageCms.profileToProfile(
         Image.fromarray(slopes()), ImageCms.createProfile("sRGB"), to_lab, outputMode="LAB"
@@ -365,12 +365,12 @@ def test_lab_goes_through_its_own_white():
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (300, 1)])
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"])
-def test_thin_pictures_pass(form, size_hw):
+def test_thin_pictures_are_accepted(form, size_hw):
     frame = read(saved(Image.fromarray(slopes(*size_hw)), form))
     assert frame.size_hw == size_hw
 
 
-def test_a_moving_picture_gives_its_first_frame():
+def test_an_animation_gives_its_first_frame():
     first, second = Image.fromarray(slopes()), Image.fromarray(255 - slopes())
     for form in ("PNG", "WEBP", "TIFF", "MPO"):
         options = {"lossless": True} if form == "WEBP" else {}
@@ -390,7 +390,7 @@ def test_names_are_shown_on_one_printable_line():
     assert display_name("猫 🐈.png") == "猫 🐈.png"
 
 
-def test_the_importing_programs_limits_are_neither_used_nor_changed(monkeypatch):
+def test_pillow_limits_of_the_importing_program_are_neither_used_nor_changed(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert np.array_equal(read(saved(Image.fromarray(slopes()), "PNG")).rgb, slopes())
     assert Image.MAX_IMAGE_PIXELS == 10

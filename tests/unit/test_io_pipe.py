@@ -43,7 +43,7 @@ class Trickle(io.BytesIO):
 
 @pytest.mark.parametrize("kind", [io.BytesIO, Trickle])
 @pytest.mark.parametrize(("form", "encoder", "pixels"), FORMATS)
-def test_pictures_one_after_another_are_all_found(form, encoder, pixels, kind):
+def test_concatenated_pictures_are_all_found(form, encoder, pixels, kind):
     data = piped(encoder, pixels)
     pipe = Pipe(kind(data))
     assert (pipe.kind(), pipe.several) == ("film", True)
@@ -68,7 +68,7 @@ def with_previews(jpeg):
 
 
 @pytest.mark.parametrize("case", ["alone", "motion photo", "gain map", "comment", "tiff"])
-def test_one_picture_stays_one(case):
+def test_a_single_picture_is_not_split(case):
     jpeg, extra = piped("mjpeg", "yuvj420p", 1), b""
     if case == "motion photo":
         extra = b"\0\0\0\x18ftypmp42" + bytes(300)
@@ -90,7 +90,7 @@ NAMES = ("mp4", "mkv", "avi", "ts", "nut", "y4m", "mpg", "gif", "webp", "apng")
 
 
 @pytest.mark.parametrize("name", [f"a.{suffix}" for suffix in NAMES])
-def test_films_are_known_by_their_bytes(tmp_path, name):
+def test_films_are_recognised_by_their_bytes(tmp_path, name):
     words = ["-f", "apng"] if name == "a.apng" else []
     data = render(tmp_path / name, *words, seconds=0.4).read_bytes()
     pipe = Pipe(io.BytesIO(data))
@@ -114,7 +114,7 @@ def test_a_still_picture_of_a_format_that_can_move(form):
         (b"no picture at all, but a long line of text that goes on and on", "stdin: not a picture"),
     ],
 )
-def test_what_is_no_picture_is_told_when_it_is_read(data, message):
+def test_bytes_that_are_not_a_picture_are_reported_when_read(data, message):
     pipe = Pipe(io.BytesIO(data))
     assert pipe.kind() == "picture"
     with pytest.raises(SourceError, match=message):
@@ -122,7 +122,7 @@ def test_what_is_no_picture_is_told_when_it_is_read(data, message):
 
 
 @pytest.mark.parametrize(("form", "encoder", "pixels"), FORMATS)
-def test_a_series_that_is_cut_off_anywhere_ends(form, encoder, pixels):
+def test_a_truncated_series_of_pictures_ends(form, encoder, pixels):
     data = piped(encoder, pixels, 2)
     for end in range(9, len(data), 61):
         pipe = Pipe(io.BytesIO(data[:end]))
@@ -130,7 +130,7 @@ def test_a_series_that_is_cut_off_anywhere_ends(form, encoder, pixels):
         assert b"".join(pipe.pictures()) == data[:end]
 
 
-def test_a_film_that_cannot_be_copied_is_told(tmp_path):
+def test_a_film_that_cannot_be_stored_is_reported(tmp_path):
     pipe = Pipe(io.BytesIO(render(tmp_path / "a.mkv", seconds=0.2).read_bytes()))
     pipe.kind()
     with pytest.raises(SourceError, match=r"stdin: copying it to .*: No such file"):

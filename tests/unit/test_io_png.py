@@ -17,7 +17,7 @@ from tests.conftest import draw_photo
     st.integers(1, 40),
     st.integers(0, 2**32 - 1),
 )
-def test_two_other_readers_see_the_same_pixels(channels, height, width, seed):
+def test_opencv_and_pillow_read_the_same_pixels(channels, height, width, seed):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (height, width, *channels), dtype=np.uint8)
     data = encode_png(pixels)
@@ -29,24 +29,24 @@ def test_two_other_readers_see_the_same_pixels(channels, height, width, seed):
     assert np.array_equal(other[..., order] if channels else other, pixels)
 
 
-def test_pixels_may_lie_anyhow_in_memory():
+def test_any_memory_layout_is_accepted():
     pixels = draw_photo()[0][::-1, ::2]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(pixels)))), pixels)
 
 
-def test_the_profile_comes_along():
+def test_the_profile_is_written():
     data = encode_png(draw_photo()[0], b"a profile")
     assert Image.open(io.BytesIO(data)).info["icc_profile"] == b"a profile"
 
 
 @pytest.mark.parametrize("kind", ["rgb", "grey"])
-def test_it_packs(kind):
+def test_png_compresses(kind):
     rgb, disc = draw_photo(size_hw=(300, 400))
     pixels = rgb if kind == "rgb" else disc.astype(np.uint8) * 255
     assert len(encode_png(pixels)) < pixels.size * (0.75 if kind == "rgb" else 0.05)
 
 
-def test_the_level_trades_time_for_size():
+def test_a_higher_level_gives_a_smaller_png():
     photo = cv2.GaussianBlur(draw_photo(size_hw=(300, 400))[0], (0, 0), 3)
     sizes = [len(encode_picture(photo, ".png", compress=level)) for level in (0, 1, 9)]
     assert sizes[0] > photo.size
@@ -56,6 +56,6 @@ def test_the_level_trades_time_for_size():
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), photo)
 
 
-def test_other_formats_take_no_notice_of_the_level():
+def test_other_formats_ignore_the_level():
     photo = draw_photo()[0]
     assert encode_picture(photo, ".jpg", compress=9) == encode_picture(photo, ".jpg")

@@ -46,7 +46,7 @@ def targets(inputs, out=None, tag="rgba", **options):
     return [job.target and job.target.as_posix() for job in jobs]
 
 
-def test_a_picture_gets_its_result_beside_it():
+def test_the_result_of_a_picture_is_beside_it():
     assert targets(files("photo.jpg", "deep/er/p.q.webp")) == [
         "photo_rgba.png",
         "deep/er/p.q_rgba.png",
@@ -61,7 +61,7 @@ def test_a_folder_is_mirrored_beside_itself(here):
     assert targets(inputs, "out") == ["out/a_rgba.png", "out/sub/b_rgba.png"]
 
 
-def test_this_folder_and_the_one_above_have_names_too(here, monkeypatch):
+def test_the_current_and_the_parent_folder_are_named_after_their_real_names(here, monkeypatch):
     touch("box/in/a.jpg")
     monkeypatch.chdir("box/in")
     for root in (".", "../in/."):
@@ -107,17 +107,17 @@ def test_standard_output(names, out):
         (["a.jpg", "-"], None, "standard output takes one result, not 2"),
     ],
 )
-def test_what_cannot_be_is_said_before_any_work(names, out, message):
+def test_impossible_outputs_are_refused_before_any_work(names, out, message):
     with pytest.raises(UsageError) as caught:
         targets(files(*names), out)
     assert str(caught.value).startswith(message)
 
 
-def test_without_alpha_a_jpeg_is_fine():
+def test_jpeg_is_accepted_without_alpha():
     assert targets(files("a.jpg"), "x.jpg", tag="green") == ["x.jpg"]
 
 
-def test_pictures_get_the_format_that_is_asked_for_and_films_their_own():
+def test_format_applies_to_pictures_and_not_to_films():
     inputs = [*files("a.png", "b.jpg"), Input(Path("c.mp4"), kind="film")]
     asked = {"tag": "white", "form": "jpg"}
     assert targets(inputs, **asked) == ["a_white.jpg", "b_white.jpg", "c_white.mp4"]
@@ -136,14 +136,14 @@ def test_pictures_get_the_format_that_is_asked_for_and_films_their_own():
         ("a.mp4", None, "png", "--format is for pictures; films take --codec, or -o with"),
     ],
 )
-def test_a_format_that_cannot_be_is_refused(name, out, form, message):
+def test_an_impossible_format_is_refused(name, out, form, message):
     inputs = [Input(Path(name), kind="film" if name.endswith("mp4") else "picture")]
     with pytest.raises(UsageError) as caught:
         targets(inputs, out, form=form)
     assert str(caught.value).startswith(message)
 
 
-def test_on_a_stem_clash_the_old_extension_stays():
+def test_results_with_the_same_stem_keep_the_extension_of_their_input():
     assert targets(files("a.jpg", "b.jpg", "a.png")) == [
         "a.jpg_rgba.png",
         "b_rgba.png",
@@ -159,7 +159,7 @@ def test_the_plan_does_not_depend_on_the_order():
     assert plans[0]["a.jpg.png"] == "a.jpg.png_rgba.png"
 
 
-def test_two_results_of_one_name_are_refused():
+def test_two_results_with_the_same_path_are_refused():
     with pytest.raises(
         UsageError, match=r"x/a.jpg and y/a.jpg would both be written to out.a.jpg_"
     ):
@@ -167,7 +167,7 @@ def test_two_results_of_one_name_are_refused():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that differ by capitals only")
-def test_names_that_differ_by_capitals_are_kept_where_they_can_be():
+def test_names_that_differ_in_case_only_are_kept_where_possible():
     assert targets(files("a.jpg", "A.jpg")) == ["a.jpg_rgba.png", "A.jpg_rgba.png"]
 
 
@@ -186,7 +186,7 @@ def test_an_input_is_never_replaced_by_the_result_of_another():
         targets(files("a.jpg", "a_rgba.png"), overwrite=True)
 
 
-def test_a_job_knows_its_names_and_whether_it_is_done():
+def test_a_job_has_display_names_and_is_done_if_its_output_exists():
     touch("done.png")
     job = Job(Input(Path("a.jpg")), Path("done.png"))
     assert (job.source, job.output, job.exists()) == ("a.jpg", "done.png", True)
@@ -195,7 +195,7 @@ def test_a_job_knows_its_names_and_whether_it_is_done():
     assert not Job(Input(None), Path("n" * 300)).exists()
 
 
-def test_a_picture_is_saved_whole_in_a_new_folder():
+def test_a_picture_is_saved_in_a_new_folder():
     save_picture(RGB, Path("new/er/x.png"))
     assert np.array_equal(np.asarray(Image.open("new/er/x.png")), RGB)
     assert list(Path("new/er").iterdir()) == [Path("new/er/x.png")]
@@ -208,7 +208,7 @@ def test_a_picture_goes_to_standard_output(monkeypatch):
     assert np.array_equal(np.asarray(Image.open(pipe)), RGB)
 
 
-def test_what_cannot_be_written_is_one_line():
+def test_a_failed_write_is_an_error_of_one_line():
     touch("file")
     with pytest.raises(SinkError, match=r"^cannot write file.x\.png: "):
         save_picture(RGB, Path("file/x.png"))
@@ -216,7 +216,7 @@ def test_what_cannot_be_written_is_one_line():
         save_picture(RGB, Path("n" * 300 + ".png"))
 
 
-def test_a_full_disk_leaves_nothing(monkeypatch):
+def test_a_full_disk_leaves_no_file(monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_nothing(monkeypatch):
     assert Path("x.png").read_bytes() == b"before"
 
 
-def test_a_closed_pipe_is_one_line(monkeypatch):
+def test_a_closed_pipe_is_an_error_of_one_line(monkeypatch):
     class Closed(io.RawIOBase):
         def write(self, data):
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")

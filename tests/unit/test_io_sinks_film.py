@@ -54,7 +54,7 @@ def test_frames_go_into_the_folder_that_is_named_or_into_one_each(tmp_path):
     assert plan(two, "out") == [("out/a_rgba.mov", False), ("out/b_rgba.mov", False)]
 
 
-def test_names_that_clash_keep_their_old_suffix():
+def test_films_with_the_same_stem_keep_the_extension_of_their_input():
     assert plan(films("a.mp4", "a.mkv"), tag="map") == [
         ("a.mp4_map.mp4", False), ("a.mkv_map.mp4", False)]  # fmt: skip
     mixed = [*films("a.mp4"), Input(Path("a.png"))]
@@ -73,18 +73,18 @@ def test_names_that_clash_keep_their_old_suffix():
         (["a.mp4"], None, {"codec": "mpeg"}, "--codec mpeg: no such codec. Known: auto"),
     ],
 )
-def test_what_cannot_be_is_said_before_any_work(names, out, options, message):
+def test_impossible_outputs_are_refused_before_any_work(names, out, options, message):
     with pytest.raises(UsageError) as caught:
         plan(films(*names), out, **options)
     assert str(caught.value).startswith(message)
 
 
-def test_a_picture_is_no_film():
+def test_a_picture_as_output_of_a_film_is_refused():
     with pytest.raises(UsageError, match=r"x.mp4: no picture format has this suffix"):
         plan([Input(Path("a.png"))], "x.mp4", tag="map")
 
 
-def test_a_film_does_not_replace_itself_unasked(tmp_path):
+def test_a_film_does_not_replace_itself_without_overwrite(tmp_path):
     film = tmp_path / "a.mp4"
     film.touch()
     with pytest.raises(UsageError, match="is the input itself; --overwrite replaces it"):

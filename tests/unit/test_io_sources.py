@@ -48,7 +48,7 @@ def test_odd_digits_in_names_can_be_sorted(here):
     assert paths("in")[0] == "in/3.jpg"
 
 
-def test_a_folder_without_pictures_is_said(here):
+def test_a_folder_without_pictures_is_an_error(here):
     touch("in/notes.txt", "in/sub/a.jpg")
     with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder; -r looks"):
         find_inputs(["in"], recursive=False)
@@ -58,7 +58,7 @@ def test_a_folder_without_pictures_is_said(here):
 
 
 @links
-def test_a_loop_of_links_ends(here):
+def test_a_cycle_of_links_ends(here):
     touch("in/a.jpg", "in/sub/b.jpg")
     Path("in/sub/up").symlink_to("..")
     Path("self").symlink_to("self")
@@ -80,7 +80,7 @@ def test_links_to_files_are_pictures_of_their_own(here):
 @pytest.mark.skipif(
     os.name == "nt" or getattr(os, "geteuid", lambda: 0)() == 0, reason="this user may list all"
 )
-def test_a_folder_one_may_not_list(here):
+def test_a_folder_without_read_permission_is_an_error(here):
     Path("in").mkdir(mode=0)
     with pytest.raises(SourceError, match=r"^in: permission denied"):
         find_inputs(["in"], recursive=False)
@@ -116,7 +116,7 @@ def test_a_file_that_looks_like_a_glob_is_taken_literally(here):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_strange_names_pass(here):
+def test_unusual_names_are_accepted(here):
     odd = [
         "-dash.jpg",
         "new\nline.jpg",
@@ -134,7 +134,7 @@ def test_a_missing_file_stays_in_the_list(here):
     assert paths("no.jpg", "a.jpg", "n" * 300) == ["no.jpg", "a.jpg", "n" * 300]
 
 
-def test_each_input_comes_once_where_it_was_first_named(here):
+def test_each_input_is_listed_once_in_the_order_given(here):
     touch("in/a.jpg", "in/b.jpg")
     found = find_inputs(
         ["in/b.jpg", "-", "./in", "in/a.jpg", "-", "in/../in/*.jpg"], recursive=False
@@ -166,7 +166,7 @@ def test_an_input_is_read_from_where_it_is(here, monkeypatch):
         read_input(Input(Path("a.png")), max_pixels=29)
 
 
-def test_results_beside_their_source_are_no_sources(here):
+def test_results_beside_their_inputs_are_not_inputs(here):
     touch("in/p.jpg", "in/p_map.png", "in/p_map_rgba.png", "in/p.jpg_green.png", "in/film.mp4")
     touch("in/film_blur.mp4", "in/sky_blur.jpg", "in/p_view.png", "in/q_rgba.png", "in/q.txt")
     told = []

@@ -24,7 +24,7 @@ GT[1:3, 1:4] = 255
         (np.zeros((4, 5), np.uint8), GT.astype(np.float32), "float32"),
     ],
 )
-def test_what_is_no_pair_is_refused(pred, gt, complaint):
+def test_invalid_pairs_are_refused(pred, gt, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure(pred, gt)
 
@@ -50,14 +50,14 @@ def test_a_boolean_ground_truth_is_the_grey_one_cut_above_128():
     assert measure(pred, gt > 128).as_dict() == measure(pred, gt).as_dict()
 
 
-def test_views_that_lie_backwards_in_memory_score_as_copies_do():
+def test_views_with_negative_strides_score_as_copies_do():
     rng = np.random.default_rng(1)
     pred, gt = rng.integers(0, 256, (2, 40, 31)).astype(np.uint8)
     turned = measure(pred[::-1, ::2], gt[::-1, ::2])
     assert turned.as_dict() == measure(pred[::-1, ::2].copy(), gt[::-1, ::2].copy()).as_dict()
 
 
-def test_the_arguments_stay_as_they_were():
+def test_the_arguments_are_not_modified():
     rng = np.random.default_rng(2)
     pred, gt = rng.integers(0, 256, (2, 20, 30)).astype(np.uint8)
     kept = pred.copy(), gt.copy()
@@ -74,7 +74,7 @@ def test_quadrants_meet_after_the_centroid():
     assert counts[0, 1, 6] == 1
 
 
-def test_an_image_of_more_pixels_than_float32_can_count_is_counted_exactly():
+def test_more_pixels_than_float32_can_count_are_counted_exactly():
     side = 4099  # an odd number of pixels, over 2 ** 24
     counts = joint_histogram(
         make_comparison(np.zeros((side, side), np.uint8), np.zeros((side, side), bool))

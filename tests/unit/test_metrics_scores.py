@@ -17,7 +17,7 @@ PAIRS = [
 ]
 
 
-def test_the_order_of_the_images_changes_no_digit():
+def test_means_do_not_depend_on_the_order_of_the_images():
     scores = [measure(*pair) for pair in PAIRS * 3]
     first = summarise(scores)
     for seed in range(5):
@@ -36,7 +36,7 @@ def test_the_best_value_is_that_of_the_mean_curve():
     assert whole.f.mean == pytest.approx(curves.mean(), abs=1e-12)
 
 
-def test_names_and_order_are_the_fields_usual_ones():
+def test_scores_have_the_usual_names_and_order():
     names = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
     assert list(measure(*PAIRS[0]).as_dict()) == names
     whole = score_pairs(PAIRS)
@@ -44,7 +44,7 @@ def test_names_and_order_are_the_fields_usual_ones():
     assert json.loads(json.dumps(whole.as_dict())) == whole.as_dict()
 
 
-def test_only_what_was_asked_for_is_there():
+def test_only_requested_scores_are_returned():
     light = score_pairs(PAIRS, which={"mae", "f"})
     everything = score_pairs(PAIRS, which=USUAL)
     assert light.as_dict() == {
@@ -73,14 +73,14 @@ def test_an_empty_quadrant_is_counted_and_scored():
     assert whole.s == pytest.approx(sum(measure(*p).s for p in [(PAIRS[0][0], gt), PAIRS[0]]) / 2)
 
 
-def test_no_image_and_unlike_images_have_no_mean():
+def test_no_images_or_different_measures_have_no_mean():
     with pytest.raises(ValueError, match="no images"):
         summarise([])
     with pytest.raises(ValueError, match="same measures"):
         summarise([measure(*PAIRS[0]), measure(*PAIRS[1], which={"mae"})])
 
 
-def test_scores_travel_between_processes():
+def test_scores_can_be_pickled():
     scores = [measure(*pair) for pair in PAIRS]
     travelled = pickle.loads(pickle.dumps(scores))
     assert summarise(travelled).as_dict() == summarise(scores).as_dict()

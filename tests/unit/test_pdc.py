@@ -61,7 +61,7 @@ def test_each_operator_equals_its_definition(make, operator):
     torch.testing.assert_close(conv(x), expected, rtol=0, atol=1e-12)
 
 
-def test_an_unknown_operator_is_named():
+def test_an_unknown_operator_is_refused():
     with pytest.raises(ValueError, match="'xd'"):
         tap_map("xd")
 
@@ -82,7 +82,7 @@ def test_one_convolution_gives_the_values_and_gradients_of_all_branches(make, op
 
 @pytest.mark.parametrize("operators", [("cv", "cd", "ad"), OPERATORS])
 @pytest.mark.parametrize("norm", ["none", "operator", "sum"])
-def test_folding_is_exact_at_the_border_too(make, operators, norm):
+def test_folding_is_exact_at_the_border(make, operators, norm):
     conv = make(operators, groups=4, norm=norm)
     folded = conv.folded()
     x = torch.randn(2, 4, 11, 8, dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_a_channel_without_gamma_folds_too(make):
     torch.testing.assert_close(conv.folded()(x), conv(x), rtol=0, atol=1e-4)
 
 
-def test_reparameterise_leaves_the_original_alone(make):
+def test_reparameterise_does_not_change_the_original(make):
     net = torch.nn.Sequential(make(("cv", "cd", "ad"), groups=4, norm="operator"))
     before = {key: value.clone() for key, value in net.state_dict().items()}
     x = torch.randn(1, 4, 8, 8, dtype=torch.float64)

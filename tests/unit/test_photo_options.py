@@ -50,7 +50,7 @@ def test_margins_are_of_the_subject_or_in_pixels():
     assert placed(photo(), Framing(0, square=True)) == ((60, 60), (0, 10, 60, 50))
 
 
-def test_what_lies_beyond_the_photo_is_what_is_put_behind_the_subject():
+def test_the_canvas_beyond_the_photo_is_the_background():
     frame = photo((0, 0, 60, 40))
     out = framed(frame, Framing(20, in_px=True), subject_box(frame.saliency))
     assert (compose("rgba", out)[:10, :, 3] == 0).all()
@@ -58,7 +58,7 @@ def test_what_lies_beyond_the_photo_is_what_is_put_behind_the_subject():
     assert np.array_equal(out.rgb[20:60, 20:80], frame.rgb[:40, :60])
 
 
-def test_a_photo_without_a_subject_stays_whole():
+def test_a_photo_without_a_subject_is_not_cropped():
     assert framed(photo(None), Framing(0.1), None).size_hw == (120, 160)
     on_canvas = framed(photo(None), Framing(0.1, canvas_wh=(320, 320)), None)
     assert on_canvas.size_hw == (320, 320)
@@ -74,7 +74,7 @@ def test_a_photo_without_a_subject_stays_whole():
         (("500px", "100x100"), "leaves no room"),
     ],
 )
-def test_sizes_that_make_no_sense_are_refused(words, message):
+def test_impossible_sizes_are_refused(words, message):
     with pytest.raises(UsageError, match=message):
         read_framing(True, *words)
     assert read_framing(False, None, None) is None
@@ -106,7 +106,7 @@ def test_cleaning_removes_specks_fills_pinholes_and_keeps_thin_parts():
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_cleaning_leaves_what_is_empty_or_full(value):
+def test_cleaning_keeps_empty_and_full_mattes(value):
     flat_map = np.full((30, 40), value, np.float32)
     assert np.array_equal(clean(flat_map), flat_map)
 

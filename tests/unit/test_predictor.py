@@ -48,7 +48,7 @@ def _palette():
 @pytest.mark.parametrize(
     "image", [Image.new("I;16L", (9, 9)), Image.new("RGB", (0, 9)), Image.new("L", (9, 0))]
 )
-def test_a_picture_that_pillow_cannot_write_is_of_the_wrong_type(predictor, image):
+def test_images_that_pillow_cannot_write_are_type_errors(predictor, image):
     with pytest.raises(TypeError, match=rf"PIL.Image {image.mode} .*cannot write"):
         predictor(image)
 
@@ -142,7 +142,7 @@ def test_the_smallest_pictures_have_maps_of_their_size(predictor, shape):
     assert predictor(np.full(shape, 200, np.uint8)).shape == shape[:2]
 
 
-def test_many_pictures_come_in_order_and_one_that_fails_costs_itself_only(predictor, tmp_path):
+def test_pictures_come_in_order_and_a_failing_one_does_not_stop_the_others(predictor, tmp_path):
     (tmp_path / "broken.png").write_bytes(as_file(RGB).getvalue()[:50])
     images = [draw_photo(n, (20 + n, 30))[0] for n in range(64)]
     images[40] = tmp_path / "broken.png"
@@ -160,7 +160,7 @@ def test_many_pictures_come_in_order_and_one_that_fails_costs_itself_only(predic
 @pytest.mark.parametrize(
     "kind", ["rgba", "map", "green", "blur", "overlay", "reverse", "white", "#204060"]
 )
-def test_a_cut_out_is_the_file_of_infer(sod, tmp_path, kind, threshold):
+def test_a_cut_out_equals_the_file_of_sod_infer(sod, tmp_path, kind, threshold):
     photo, target = tmp_path / "photo.png", tmp_path / "out.png"
     photo.write_bytes(as_file(draw_photo(4, (90, 120))[0]).getvalue())
     hard = () if threshold is None else ("--threshold", threshold)

@@ -61,7 +61,7 @@ def backend(request):
 
 
 @pytest.mark.slow
-def test_threads_get_the_map_of_their_own_picture(backend):
+def test_each_thread_gets_the_map_of_its_own_picture(backend):
     """In a process of its own, which then starts another program, as films do."""
     done = subprocess.run(
         [sys.executable, "-c", THREADS, backend], capture_output=True, text=True, timeout=180

@@ -31,7 +31,7 @@ def test_a_plain_protocol_is_sigmoid_and_bilinear(registry, logits):
     np.testing.assert_array_equal(found, to_saliency(logits, (31, 57)))
 
 
-def test_inspyrenet_stretches_and_puts_corners_on_corners(registry, logits):
+def test_inspyrenet_normalises_maps_and_aligns_corners(registry, logits):
     found = published_map(logits - 5, (31, 57), registry.model("inspyrenet"))
     p = torch.from_numpy(logits - 5).sigmoid()
     p = (p - p.min()) / (p.max() - p.min() + 1e-8)
@@ -40,12 +40,12 @@ def test_inspyrenet_stretches_and_puts_corners_on_corners(registry, logits):
     np.testing.assert_allclose(found[[0, -1], [0, -1]], p.numpy()[[0, -1], [0, -1]], atol=1e-6)
 
 
-def test_an_even_map_stays_black_when_it_is_stretched(registry):
+def test_normalising_a_constant_map_gives_black(registry):
     even = np.full((8, 8), 3, np.float32)
     assert not published_map(even, (5, 5), registry.model("inspyrenet")).any()
 
 
-def test_minet_takes_grey_levels_before_it_grows_the_map(registry, logits):
+def test_minet_rounds_to_grey_levels_before_enlarging_the_map(registry, logits):
     grey = (torch.from_numpy(logits).sigmoid().numpy() * 255).astype(np.uint8)
     wanted = np.asarray(Image.fromarray(grey).resize((57, 31), Image.Resampling.NEAREST))
     found = published_map(logits, (31, 57), registry.model("minet"))
@@ -61,7 +61,7 @@ class Echo(Backend):
 
 
 @pytest.mark.parametrize("name", ["sdnet", "minet"])
-def test_pictures_shrink_as_published(registry, name):
+def test_pictures_are_scaled_down_as_published(registry, name):
     rgb, _ = draw_photo(3, (200, 330))
     spec, echo = registry.model(name), Echo()
     inner = Predictor(spec, torch.nn.Identity(), echo, size=64)

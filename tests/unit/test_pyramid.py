@@ -32,7 +32,7 @@ def close(found, key, atol=1e-5):
     torch.testing.assert_close(found.squeeze(), stored(key), rtol=0, atol=atol)
 
 
-def test_the_kernel():
+def test_the_kernel_equals_the_published_one():
     close(gaussian_kernel(), "kernel", atol=1e-8)
 
 
@@ -51,7 +51,7 @@ def test_levels_equal_the_published_ones(size_hw):
     close(reconstruct(x, other), f"recon_mis_{name}")
 
 
-def test_what_a_pyramid_takes_apart_it_puts_together():
+def test_a_pyramid_reconstructs_its_image():
     x = torch.randn(2, 1, 24, 32)
     coarse = reduce(x)
     torch.testing.assert_close(reconstruct(coarse, x - expand(coarse)), x)
@@ -74,7 +74,7 @@ def test_the_disc_is_the_published_one(size):
     assert torch.equal(disc, disc.flip(1))
 
 
-def test_a_transition_is_where_the_disc_meets_both_sides():
+def test_a_transition_lies_within_the_disc_radius_of_an_edge():
     x = torch.full((1, 1, 20, 20), -9.0)
     x[..., 10:] = 9
     columns = transition(x, 5).squeeze().mean(0)
@@ -101,7 +101,7 @@ def test_blending_adds_nothing_where_nothing_changes():
     assert torch.equal(blend(coarse, laplacians), blend(coarse, without))
 
 
-def test_padding_appends_only():
+def test_padding_is_added_at_the_bottom_and_right_only():
     x = torch.randn(1, 3, 33, 64)
     padded = pad_to(x, 32)
     assert padded.shape == (1, 3, 64, 64)

@@ -115,7 +115,7 @@ def test_a_wrong_value_is_refused_with_its_key(tmp_path, line, says):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_right_is_taken(tmp_path):
+def test_valid_entries_are_accepted(tmp_path):
     """Defaults that come later in the file; whole numbers where any will do."""
     lines = 'weights = "toy-1"\nrecipe = "late"\nstd = [1, 1, 1]\nargs = { sides = [1, 2] }'
     text = GOOD.replace(TOY, f"{TOY}\n{lines}") + "\n[recipes.late]\nepochs = 1\n"
@@ -130,7 +130,7 @@ def test_a_missing_key_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[models", "[other]\nx = 1", "models = 3"])
-def test_what_is_not_a_register_is_refused(tmp_path, text):
+def test_files_that_are_not_a_registry_are_refused(tmp_path, text):
     with pytest.raises(RegistryError, match=r"models\.toml"):
         read(tmp_path, text)
 

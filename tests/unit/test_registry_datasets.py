@@ -46,7 +46,7 @@ def test_the_sets_of_the_papers_are_there(registry):
     assert films == {"DAVIS", "DAVSOD", "VOS", "FBMS"}
 
 
-def test_no_folder_belongs_to_two_sets(registry):
+def test_no_folder_name_belongs_to_two_sets(registry):
     for spec in registry.datasets.values():
         for name in (spec.name, *spec.folders):
             owners = [one.name for one in registry.datasets.values() if one.is_called(name)]

@@ -21,7 +21,7 @@ def spec(request, registry):
 
 
 @pytest.mark.slow
-def test_restored_networks_hold_what_the_file_and_the_build_gave(spec, registry):
+def test_restored_networks_have_the_values_of_the_file_and_of_build(spec, registry):
     with skip_init():
         built = build_model(spec).eval()
     for place, parameter in enumerate(built.parameters()):
@@ -38,14 +38,14 @@ def test_restored_networks_hold_what_the_file_and_the_build_gave(spec, registry)
     assert all(parameter.requires_grad for parameter in restored.parameters())
 
 
-def test_a_file_is_known_by_its_keys_without_drawing(registry):
+def test_a_file_is_identified_by_its_keys_without_random_numbers(registry):
     state = layout("sdnet").to_published(build_model(registry.model("sdnet-a")).state_dict())
     before = torch.get_rng_state()
     assert identify(RawWeights(Path("w.pth"), state), registry) is registry.model("sdnet-a")
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_only_random_fills_are_left_out():
+def test_only_random_initialisation_is_skipped():
     with skip_init():
         blank = torch.nn.init.uniform_(tensor=torch.full((2,), 7.0))
         assert blank.normal_().tolist() == [7, 7]
@@ -56,7 +56,7 @@ def test_only_random_fills_are_left_out():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ours", "published", "backbone alone"])
-def test_the_generator_starts_from_weights_for_pictures(registry, kind):
+def test_the_generator_can_start_from_weights_of_picture_models(registry, kind):
     spec, image = registry.model("fgplg"), registry.model("rcrnet-image")
     with skip_init():
         given, module = build_model(image), build_model(spec)
@@ -77,7 +77,7 @@ def test_the_generator_starts_from_weights_for_pictures(registry, kind):
     assert torch.equal(learnt[:, 3:], fresh[:, 3:])
 
 
-def test_other_shapes_are_no_start(registry):
+def test_weights_of_other_shapes_cannot_initialise(registry):
     with torch.device("meta"):
         module = build_model(registry.model("fgplg"))
     for shape in ((64, 4, 7, 7), (64, 3, 5, 5)):

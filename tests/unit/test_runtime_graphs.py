@@ -73,7 +73,7 @@ def test_one_graph_serves_every_size_and_every_engine(small_weights, exports):
     ("name", "damage"),
     [("onnx", b""), ("onnx", b"no graph at all"), ("onnx", None), ("openvino", None)],
 )
-def test_a_damaged_graph_is_made_anew(small_weights, exports, name, damage):
+def test_a_damaged_graph_is_made_again(small_weights, exports, name, damage):
     backend = engine(name).name
     good = answer(small_weights, backend)
     (path,) = folder().glob("*.onnx")
@@ -85,7 +85,7 @@ def test_a_damaged_graph_is_made_anew(small_weights, exports, name, damage):
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written_does_no_harm(small_weights, exports, backend):
+def test_a_cache_that_cannot_be_written_is_not_needed(small_weights, exports, backend):
     home = folder().parent
     home.mkdir(parents=True, exist_ok=True)
     folder().write_text("a file where the folder should be")
@@ -122,7 +122,7 @@ def test_clip_models_run_clip_by_clip_and_film_frames_as_a_whole(registry, tmp_p
 
 
 @pytest.mark.slow
-def test_the_network_itself_is_still_there(small_weights, backend):
+def test_the_pytorch_module_is_available(small_weights, backend):
     predictor = sodcli.load(weights=small_weights, backend=backend)
     assert sum(p.numel() for p in predictor.module.parameters()) == 705_725
     assert predictor.module is predictor.module
@@ -136,7 +136,7 @@ def test_damaged_weights_are_reported_when_the_graph_is_made(tmp_path, small_wei
 
 
 @pytest.mark.parametrize("name", ["torch", *ENGINES])
-def test_weights_that_are_not_finite_are_told_on_every_backend(small_weights, name):
+def test_weights_that_are_not_finite_are_reported_by_every_backend(small_weights, name):
     """OpenVINO's clamps turn NaN into numbers, so that the answer alone does not show them."""
     state = dict(read_weights(small_weights).state)
     key = next(key for key, tensor in state.items() if tensor.ndim == 4)
@@ -148,7 +148,7 @@ def test_weights_that_are_not_finite_are_told_on_every_backend(small_weights, na
 
 
 @pytest.mark.parametrize("name", ["torch", *ENGINES])
-def test_weights_that_fold_to_nan_are_told_on_every_backend(tmp_path, registry, name):
+def test_weights_that_fold_to_nan_are_reported_by_every_backend(tmp_path, registry, name):
     module = build_model(registry.model("lite"))
     norms = [one for one in module.modules() if isinstance(one, torch.nn.BatchNorm2d)]
     norms[0].running_var.fill_(-1)

@@ -34,11 +34,11 @@ def test_the_large_size_is_the_published_one(picture_wh, expected_wh):
 
 
 @pytest.mark.parametrize("picture_hw", [(512, 4000), (4000, 512), (10, 10), (1, 100_000)])
-def test_a_picture_that_is_small_one_way_is_seen_once(picture_hw):
+def test_a_picture_with_one_short_side_gets_one_pass(picture_hw):
     assert LargePass(1280, 512, 32).size_hw(picture_hw) is None
 
 
-def test_a_panorama_stays_within_bounds():
+def test_a_panorama_stays_within_the_pixel_limit():
     height, width = LargePass(1280, 512, 32).size_hw((4000, 40_000))
     assert height * width <= 3.1 * 1280**2
     assert width / height == pytest.approx(10, rel=0.05)
@@ -50,7 +50,7 @@ def chosen(registry, name="inspyrenet", size=None, trained=None):
     return sizes.base_hw, large
 
 
-def test_sizes_come_from_the_register_the_weights_and_the_user(registry):
+def test_sizes_come_from_the_registry_the_weights_and_the_user(registry):
     assert chosen(registry) == ((384, 384), (1280, 512))
     assert chosen(registry, size=320) == ((320, 320), None)
     assert chosen(registry, size=800) == ((384, 384), (800, 512))
@@ -61,13 +61,13 @@ def test_sizes_come_from_the_register_the_weights_and_the_user(registry):
     assert chosen(registry, "inspyrenet-res2net50") == ((384, 384), None)
 
 
-def test_weights_of_1024_pixels_see_every_picture_once(registry):
+def test_weights_of_1024_pixels_need_one_pass(registry):
     sizes = Sizes.of(registry.model("inspyrenet"), size=None, trained=1024)
     assert sizes.base_hw == (1024, 1024)
     assert sizes.large.size_hw((4000, 6000)) is None
 
 
-def test_the_register_takes_no_sizes_below_1():
+def test_the_registry_refuses_sizes_below_1():
     with pytest.raises(UsageError, match="above must be at least 1, not 0"):
         read_table(HighRes, {"short_side": 1280, "above": 0, "multiple": 32})
 
@@ -112,7 +112,7 @@ def test_a_batch_of_mixed_sizes_keeps_its_order(registry, kind):
     assert [one.saliency.shape for one in found] == [one.size_hw for one in frames]
 
 
-def test_a_backend_that_cannot_blend_sees_every_picture_once(registry):
+def test_a_backend_that_cannot_blend_makes_one_pass(registry):
     class Other(Backend):
         def run(self, batch):
             return batch[:, :1]

@@ -117,7 +117,7 @@ def test_every_frame_comes_back_once_in_order_whatever_the_batch(predictor, coun
     assert count == 1 or np.ptp(answers[0], axis=0).max() > 0.01
 
 
-def test_nothing_comes_of_nothing(predictor):
+def test_no_frames_give_no_maps(predictor):
     assert list(saliency_stream(predictor(), [], batch=2)) == []
 
 
@@ -159,7 +159,7 @@ def test_live_computes_each_frame_once(predictor, networks):
     assert seen == [1] * 10
 
 
-def test_live_begins_anew_when_the_size_changes(predictor):
+def test_live_starts_again_when_the_size_changes(predictor):
     live = live_predictor(predictor())
     for frame in film(5):
         live(frame)
@@ -168,7 +168,7 @@ def test_live_begins_anew_when_the_size_changes(predictor):
     np.testing.assert_array_equal(live(wider).saliency, fresh.saliency)
 
 
-def test_a_still_picture_is_a_clip_in_which_nothing_moves(predictor):
+def test_a_still_picture_is_processed_as_a_clip_of_equal_frames(predictor):
     prepared = predictor()
     frame = film(1)[0]
     clip = np.stack([prepared.prepare(frame)] * 8)[None]
@@ -176,7 +176,7 @@ def test_a_still_picture_is_a_clip_in_which_nothing_moves(predictor):
     np.testing.assert_allclose(prepared.predict([frame])[0].saliency, whole, atol=1e-5)
 
 
-def test_clips_fade_into_one_another(predictor):
+def test_overlapping_clips_are_blended(predictor):
     """The worst clip model jumps by all it has at each border; blended it saws far less."""
     frames = film(64)
     seams = {}
@@ -197,7 +197,7 @@ def test_clips_are_halved_until_they_fit(predictor, networks, room):
     assert backend.largest == 8 * room
 
 
-def test_too_little_memory_for_one_clip_says_so(predictor, networks):
+def test_too_little_memory_for_one_clip_is_an_error(predictor, networks):
     with pytest.raises(DeviceError, match="out of memory"):
         list(
             saliency_stream(predictor(backend=SmallCard(networks["stdnet"]["folded"], 0)), film(9))
@@ -205,7 +205,7 @@ def test_too_little_memory_for_one_clip_says_so(predictor, networks):
 
 
 @pytest.mark.parametrize("count", [5, 11])
-def test_what_cannot_part_the_network_gives_the_same(predictor, networks, count):
+def test_a_backend_without_splitting_gives_the_same_maps(predictor, networks, count):
     frames = film(count)
     backend = Plain(networks["stdnet"]["folded"])
     whole = predictor(backend=backend)

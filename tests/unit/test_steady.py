@@ -55,7 +55,7 @@ def test_it_does_not_lag_behind_motion(speed, way):
 
 
 @pytest.mark.parametrize("way", [causal, steadied])
-def test_nothing_is_carried_over_a_cut(way):
+def test_maps_are_not_carried_over_a_cut(way):
     first = [frame for frame, _ in scene(6)]
     second = [replace(frame, rgb=255 - frame.rgb[::-1]) for frame, _ in scene(1, seed=5)]
     alone = list(way(first))
@@ -65,7 +65,7 @@ def test_nothing_is_carried_over_a_cut(way):
 
 
 @pytest.mark.parametrize("way", [causal, steadied])
-def test_a_flash_of_one_frame_goes_and_a_soft_edge_stays(way):
+def test_a_flash_of_one_frame_is_removed_and_a_soft_edge_kept(way):
     frames = [frame for frame, _ in scene(12, flicker=0)]
     soft = [replace(frame, saliency=cv2.blur(frame.saliency, (25, 25))) for frame in frames]
     flash = soft[8].saliency.copy()
@@ -76,12 +76,12 @@ def test_a_flash_of_one_frame_goes_and_a_soft_edge_stays(way):
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 16, 17, 41])
-def test_every_frame_comes_once_and_in_order(count):
+def test_every_frame_is_returned_once_in_order(count):
     frames = (frame for frame, _ in scene(count))
     assert [frame.index for frame in steadied(frames)] == list(range(count))
 
 
-def test_large_frames_are_not_held_for_long(monkeypatch):
+def test_few_large_frames_are_held(monkeypatch):
     monkeypatch.setattr(steady, "_HELD_BYTES", 3 * 8 * SIZE[0] * SIZE[1])
     taken = []
 
@@ -94,7 +94,7 @@ def test_large_frames_are_not_held_for_long(monkeypatch):
         assert len(taken) - frame.index <= 3
 
 
-def test_a_frame_of_another_size_begins_anew():
+def test_a_frame_of_another_size_restarts_the_filter():
     hold = SteadyFilter()
     for frame, _ in scene(3):
         hold(frame)
@@ -105,7 +105,7 @@ def test_a_frame_of_another_size_begins_anew():
 
 
 @pytest.mark.slow
-def test_films_and_cameras_are_steadied_where_it_is_asked_for(registry):
+def test_steady_applies_to_films_and_cameras(registry):
     predictor = echo_predictor(registry)
     frames = [replace(frame, saliency=None) for frame, _ in scene(4)]
     plain = [f.saliency for f in saliency_stream(predictor, frames)]

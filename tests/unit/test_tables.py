@@ -34,7 +34,7 @@ class Outer:
     file: Annotated[str | None, Pattern(r"[^/]+", "be a bare name")] = None
 
 
-def test_nested_tables_become_dataclasses_and_whole_numbers_floats():
+def test_nested_tables_become_dataclasses_and_integers_floats():
     table = {
         "name": "x",
         "pair": [1, 2],
@@ -85,19 +85,19 @@ def test_wrong_tables_are_refused_by_name(table, message):
     assert str(caught.value).startswith(message)
 
 
-def test_fields_given_beside_the_table_are_no_keys():
+def test_fields_set_by_the_caller_are_not_keys():
     assert read_table(Outer, {"count": 2}, name="x") == Outer("x", 2)
     with pytest.raises(UsageError, match=r"^unknown key 'name'\."):
         read_table(Outer, {"name": "y"}, name="x")
 
 
-def test_a_value_made_without_a_table_is_checked_the_same():
+def test_values_without_a_table_get_the_same_checks():
     check_fields(Outer("x", groups=(Inner(),)))
     with pytest.raises(UsageError, match=r"^here: share must be at least 0 and below 1, not 1\.5$"):
         check_fields(Outer("x", share=1.5), "here")
 
 
-def test_merge_goes_deep_unless_the_name_changes():
+def test_merge_is_recursive_unless_the_name_changes():
     below = {"lr": 1, "schedule": {"name": "poly", "power": 2}, "augment": {"flip_lr": 0.5}}
     above = {"schedule": {"name": "cosine"}, "augment": {"rotate": 10}}
     assert merge(below, above) == {
@@ -128,5 +128,5 @@ def test_toml_reads_back_equal(table):
     assert tomllib.loads(to_toml(table)) == table
 
 
-def test_what_toml_does_not_have_is_left_out_or_replaced():
+def test_values_that_toml_lacks_are_left_out_or_replaced():
     assert to_toml({"a": None, "b": {"c": None, "d": "\udce9"}}) == '\n[b]\nd = "?"\n'

@@ -19,7 +19,7 @@ def test_a_checkpoint_reads_back(tmp_path):
     assert read["average"] is None
 
 
-def test_a_checkpoint_of_other_pictures_is_refused(tmp_path):
+def test_a_checkpoint_for_other_pictures_is_refused(tmp_path):
     path = tmp_path / "last.pth"
     save_checkpoint(path, {}, Progress(), digest(["a", "b"]))
     with pytest.raises(UsageError, match="pictures are not those"):
@@ -34,7 +34,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
         load_checkpoint(path, "")
 
 
-def test_weights_are_no_checkpoint(tmp_path):
+def test_weights_are_refused_as_a_checkpoint(tmp_path):
     path = tmp_path / "last.pth"
     torch.save({"weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="not a checkpoint"):
@@ -42,7 +42,7 @@ def test_weights_are_no_checkpoint(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file-size limits are a thing of POSIX")
-def test_a_disk_that_is_full_leaves_the_checkpoint_before(tmp_path):
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     import resource
 
     path = tmp_path / "last.pth"
@@ -74,7 +74,7 @@ def test_the_average_follows_weights_and_copies_statistics():
     assert not average.training
 
 
-def test_the_average_soon_forgets_the_first_weights():
+def test_the_first_weights_lose_their_influence_on_the_average():
     module = torch.nn.Linear(1, 1, bias=False)
     average = average_of(module)
     torch.nn.init.constant_(average.weight, 0.0)

@@ -42,7 +42,7 @@ def small(pairs):
     return ("-m", "sdnet", "--data", pairs, "--epochs", 1, "--size", 32, "--batch", 8)
 
 
-def test_it_prints_the_best_weights_and_tells_the_rest_on_stderr(sod, small, tmp_path):
+def test_it_prints_the_best_weights_on_stdout_and_progress_on_stderr(sod, small, tmp_path):
     run = tmp_path / "run"
     code, out, err = sod(*small, "-o", run)
     assert code == 0
@@ -89,14 +89,14 @@ def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
         (["-o", "RUN", "--device", "tpu"], 2, "no device called 'tpu'"),
     ],
 )
-def test_mistakes_end_in_one_line(sod, tmp_path, words, code, message):
+def test_usage_errors_are_one_line(sod, tmp_path, words, code, message):
     got, out, err = sod(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
     assert (got, out, len(err)) == (code, "", 1)
     assert err[0].startswith(f"error: {message}")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_interrupted_run_says_how_to_go_on(sod, small, tmp_path, monkeypatch):
+def test_an_interrupted_run_prints_how_to_resume(sod, small, tmp_path, monkeypatch):
     run = tmp_path / "run"
 
     def press(self, report):
@@ -123,7 +123,7 @@ def test_a_bad_photo_is_reported_once(sod, tmp_path):
     assert err[-1].endswith("4 pictures skipped")
 
 
-def test_other_processes_than_the_first_keep_silent(sod, tmp_path, monkeypatch):
+def test_only_the_first_process_prints(sod, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     (tmp_path / "x").touch()

@@ -41,7 +41,7 @@ def clip_settings(*folders, **changes):
 
 
 @pytest.mark.parametrize("kinds", [("photos",), ("films",), ("photos", "films")])
-def test_it_learns_from_photos_films_and_both(kinds, tmp_path, request, registry):
+def test_clip_models_train_on_photos_films_and_both(kinds, tmp_path, request, registry):
     folders = [request.getfixturevalue(kind) for kind in kinds]
     listener = Listener()
     folder = run(clip_settings(*folders), tmp_path / "run", listener)
@@ -54,7 +54,7 @@ def test_it_learns_from_photos_films_and_both(kinds, tmp_path, request, registry
     assert module(torch.zeros(1, 8, 3, 32, 32)).logits.shape == (1, 8, 1, 32, 32)
 
 
-def test_stopped_and_resumed_it_ends_bitwise_the_same(photos, films, tmp_path):
+def test_a_stopped_and_resumed_run_ends_bitwise_the_same(photos, films, tmp_path):
     config = clip_settings(photos, films, ema=0.9, sample_every=1)
     whole = run(config, tmp_path / "whole")
     stop = Listener(lambda step: signal.raise_signal(signal.SIGINT) if step == 2 else None)
@@ -73,7 +73,7 @@ def test_the_loss_falls(photos, tmp_path):
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
 
 
-def test_the_backbone_of_an_sdnet_is_a_start(photos, tmp_path, registry):
+def test_the_backbone_of_an_sdnet_can_initialise_stdnet(photos, tmp_path, registry):
     spec, args = registry.model("sdnet"), {"backbone": "sdnet", "norm": "sum"}
     image_model = build_model(spec, args)
     path = tmp_path / "image.safetensors"
@@ -86,7 +86,7 @@ def test_the_backbone_of_an_sdnet_is_a_start(photos, tmp_path, registry):
             torch.testing.assert_close(learnt[name], tensor, rtol=0, atol=1e-20)
 
 
-def test_an_sdnet_of_other_norms_is_no_start(photos, tmp_path, registry):
+def test_an_sdnet_with_other_norms_cannot_initialise_stdnet(photos, tmp_path, registry):
     spec = registry.model("sdnet")
     image_model = build_model(spec)
     path = tmp_path / "image.safetensors"
@@ -95,7 +95,7 @@ def test_an_sdnet_of_other_norms_is_no_start(photos, tmp_path, registry):
         run(clip_settings(photos, init=str(path)), tmp_path / "run")
 
 
-def test_the_clip_length_is_the_models_unless_told_otherwise(registry):
+def test_the_clip_length_comes_from_the_model_or_the_recipe(registry):
     def clip_len(model, **changes):
         return resolve(registry, {"model": model, "data": ["x"], **changes}).clip_len
 
@@ -117,13 +117,13 @@ def test_wrong_settings_are_named(photos, wrong, message):
         clip_settings(photos, **wrong)
 
 
-def test_films_to_validate_on_are_cut_as_the_paper_tests(photos, films, registry):
+def test_validation_films_are_cut_into_the_clips_of_the_paper(photos, films, registry):
     data = find_training_data(clip_settings(photos, val=[str(films)]), registry)
     assert {len(clip.pairs) for clip in data.held} == {3}
     assert len(data.train) == 8
 
 
-def test_two_orders_of_frames_are_two_runs(films, registry):
+def test_other_gaps_are_other_training_data(films, registry):
     plans = (clip_settings(films, gaps=gaps) for gaps in ([1], [2]))
     names = [list(find_training_data(plan, registry).names()) for plan in plans]
     assert names[0] != names[1]

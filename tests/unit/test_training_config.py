@@ -33,7 +33,7 @@ def test_every_recipe_of_the_register_is_valid(registry, plain):
         assert config.resolve(registry, plain, wanted).recipe == name
 
 
-def test_the_paper_s_recipe_is_the_default(registry, plain):
+def test_the_recipe_of_the_paper_is_the_default(registry, plain):
     resolved = config.resolve(registry, plain)
     assert (resolved.recipe, resolved.epochs, resolved.batch, resolved.lr) == (
         "sdnet",
@@ -45,7 +45,7 @@ def test_the_paper_s_recipe_is_the_default(registry, plain):
     assert resolved.augmentation().border_crop == 14
 
 
-def test_flags_win_over_the_file_and_the_file_over_the_recipe(registry, plain, tmp_path):
+def test_options_override_the_file_and_the_file_the_recipe(registry, plain, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('epochs = 7\nlr = 1\n[schedule]\nname = "cosine"\n[augment]\nflip_ud = 0.0\n')
     resolved = config.resolve(registry, config.read_toml(path), {**plain, "lr": 0.5})
@@ -63,7 +63,7 @@ def test_scales_give_multiples_of_sixteen(tmp_path, size, sizes):
     assert settings(tmp_path, size=size, scales=[1.5, 1.25, 0.75, 1.0]).sizes == sizes
 
 
-def test_folders_do_not_depend_on_where_the_program_starts(registry, plain, tmp_path, monkeypatch):
+def test_folders_do_not_depend_on_the_working_folder(registry, plain, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     (tmp_path / "mine.pth").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_a_model_must_be_named_and_known(registry, tmp_path):
         config.resolve(registry, {"model": "sdnt"})
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path):
+def test_a_file_that_is_not_toml_is_refused(tmp_path):
     path = tmp_path / "mine.toml"
     with pytest.raises(UsageError, match="No such file"):
         config.read_toml(path)
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
         config.read_toml(path)
 
 
-def test_a_recipe_stands_on_its_base(registry, plain):
+def test_a_recipe_extends_its_base(registry, plain):
     mine = with_recipes(
         registry,
         short={"base": "sdnet", "epochs": 3},
@@ -144,7 +144,7 @@ def test_a_recipe_stands_on_its_base(registry, plain):
         config.resolve(mine, plain, {"recipe": "round"})
 
 
-def test_resuming_takes_the_same_settings_and_names_others(tmp_path):
+def test_resuming_accepts_the_same_settings_and_names_others(tmp_path):
     saved = settings(tmp_path)
     assert config.resume(saved) == (saved, ())
     same = {"model": "sdnet", "data": [str(tmp_path)], "recipe": "sdnet", "epochs": 2}
@@ -157,7 +157,7 @@ def test_resuming_takes_the_same_settings_and_names_others(tmp_path):
         config.resume(saved, {"epochs": 1})
 
 
-def test_a_run_goes_on_for_longer_and_names_what_that_changes(tmp_path):
+def test_resuming_for_more_epochs_names_the_changes(tmp_path):
     saved = settings(tmp_path, schedule={"name": "cosine"})
     longer, remarks = config.resume(saved, {"epochs": 4, "validate_every": 2})
     assert (longer.epochs, longer.validate_every) == (4, 2)

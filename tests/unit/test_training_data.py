@@ -58,13 +58,13 @@ def test_the_generator_learns_from_every_fifth_annotation_of_films(films, regist
     assert len(names) == 3 * len(data.train)
 
 
-def test_films_to_validate_on_can_be_named(films, others, registry):
+def test_validation_films_can_be_named(films, others, registry):
     data = find_training_data(settings(films, model="fgplg", val=[str(others)]), registry)
     assert {item.image.parents[1].name for item in data.train} == {"a", "b"}
     assert [places(item) for item in data.held] == [[0, 5, 10], [10, 15, 20]]
 
 
-def test_triples_to_validate_on_are_read_beforehand(films, others, registry):
+def test_validation_triples_are_read_before_training(films, others, registry):
     (others / "d" / "GT" / "00015.png").write_bytes(b"no mask")
     data = find_training_data(settings(films, model="fgplg", val=[str(others)]), registry)
     assert [places(item) for item in data.held] == [[0, 5, 10]]
@@ -84,7 +84,7 @@ def clip_settings(folder, **changes):
     return settings(folder, **table)
 
 
-def test_film_models_learn_from_pseudo_labels_alone(films, labels, registry):
+def test_film_models_train_on_pseudo_labels_alone(films, labels, registry):
     config = clip_settings(films, pseudo_labels=str(labels))
     data = find_training_data(config, registry)
     assert {pair.mask.parents[2] for item in data.train for pair in item.pairs} == {labels}
@@ -94,7 +94,7 @@ def test_film_models_learn_from_pseudo_labels_alone(films, labels, registry):
     assert any("--val DIR would name ground truth" in problem for problem in data.problems)
 
 
-def test_validation_on_named_ground_truth_is_cut_as_the_paper_tests(films, labels, registry):
+def test_named_validation_ground_truth_is_cut_into_the_clips_of_the_paper(films, labels, registry):
     config = clip_settings(films, pseudo_labels=str(labels), val=[str(films / "c")])
     data = find_training_data(config, registry)
     assert [places(item) for item in data.held] == [[0, 1, 2, 3], [2, 3, 4, 5]]
@@ -106,14 +106,14 @@ def test_pictures_can_have_pseudo_labels_too(films, labels, registry):
     assert len(find_training_data(config, registry).train) == 14
 
 
-def test_sparse_ground_truth_alone_is_a_choice(films, registry):
+def test_training_on_sparse_ground_truth_alone_is_possible(films, registry):
     config = clip_settings(films / "a", label_interval=5, val=[str(films / "c")])
     data = find_training_data(config, registry)
     assert all(isinstance(item, Clip) for item in data.train)
     assert [places(item) for item in data.train] == [[0, 5, 10, 15], [15, 20, 25, 30]]
 
 
-def test_labels_that_are_not_there_are_reported(films, tmp_path, registry):
+def test_missing_labels_are_reported(films, tmp_path, registry):
     with pytest.raises(MissingError, match="sod pseudo-label makes it"):
         find_training_data(clip_settings(films, pseudo_labels=str(tmp_path / "none")), registry)
 
@@ -130,12 +130,12 @@ def test_labels_that_are_not_there_are_reported(films, tmp_path, registry):
         ({"model": "raft-small"}, "'raft-small' finds optical flow"),
     ],
 )
-def test_settings_that_would_do_nothing_are_refused(tmp_path, changes, message):
+def test_settings_without_effect_are_refused(tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         settings(tmp_path, **changes)
 
 
-def test_the_paper_s_recipes(tmp_path):
+def test_the_recipes_of_the_paper(tmp_path):
     film, generator = (settings(tmp_path, model=name) for name in ("rcrnet", "fgplg"))
     assert (film.clip_len, film.gaps, film.overlap, film.label_interval) == (4, (1,), True, 1)
     assert (generator.clip_len, generator.label_interval) == (1, 5)
@@ -144,7 +144,7 @@ def test_the_paper_s_recipes(tmp_path):
     assert settings(tmp_path, model="rcrnet-image").augmentation().reverse == 0
 
 
-def test_pictures_to_validate_on_and_backgrounds_can_be_named(films, others, tmp_path, registry):
+def test_validation_pictures_and_backgrounds_can_be_named(films, others, tmp_path, registry):
     backgrounds = str(films / "a" / "images")
     config = settings(films, val=[str(others)], backgrounds=[backgrounds])
     data = find_training_data(config, registry)

@@ -50,7 +50,7 @@ sys.exit(max(os.waitpid(pid, 0)[1] for pid in children) != 0)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="fork is a thing of POSIX")
-def test_two_processes_share_sums_names_and_gradients_and_leave(tmp_path):
+def test_two_processes_share_sums_names_and_gradients(tmp_path):
     port = 20_000 + os.getpid() % 20_000
     env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     done = subprocess.run(
@@ -69,7 +69,7 @@ def test_two_processes_share_sums_names_and_gradients_and_leave(tmp_path):
         assert one["left"]
 
 
-def test_alone_nothing_is_shared(monkeypatch):
+def test_a_single_process_shares_nothing(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     module = nn.Linear(1, 1)
     with join_processes(CPU) as (group, device):
@@ -89,7 +89,7 @@ def test_devices_that_cannot_be_shared_are_refused(monkeypatch, device, message)
         pass
 
 
-def test_every_picture_weighs_the_same_wherever_it_lies():
+def test_every_picture_has_the_same_weight_in_any_process():
     two = ProcessGroup(0, 2)
     shares = [mean_weight(torch.empty(n, 1), 8, two) for n in (4, 3, 1)]
     assert shares == [1.0, 0.75, 0.25]

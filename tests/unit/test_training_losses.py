@@ -63,7 +63,7 @@ def test_minet_terms_equal_the_published_values():
     assert cel(logits, 0 * target + 1) == pytest.approx(golden["cel_full_gt"], abs=1e-6)
 
 
-def test_balanced_bce_weighs_each_picture_by_its_own_areas():
+def test_balanced_bce_weights_each_picture_by_its_own_areas():
     target = torch.zeros(2, 1, 4, 4)
     target[0, 0, 0, :] = 1  # 4 salient, 12 empty
     target[1, 0, 0, 0], target[1, 0, 0, 1] = 0.9, 0.5  # 1 salient, 14 empty, 1 between
@@ -97,14 +97,14 @@ def test_ssim_follows_its_definition_at_a_pixel():
     assert losses.ssim(a, b)[0, 0, 10, 10] == pytest.approx(float(expected))
 
 
-def test_stdnet_terms_vanish_for_a_perfect_map():
+def test_stdnet_terms_are_zero_for_a_perfect_map():
     target = truth()
     sure = Prediction((2 * target - 1) * 50)
     assert get_loss("bce-ssim-iou")(sure, target) == pytest.approx(0, abs=1e-4)
     assert losses.soft_iou_loss(1 - target, target) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_clip_counts_as_its_frames():
+def test_the_loss_of_a_clip_is_that_of_its_frames():
     logits, target = rule_input((2, 3, 1, 16, 16)), truth(6, 16).view(2, 3, 1, 16, 16)
     frames = Prediction(logits.flatten(0, 1)), target.flatten(0, 1)
     as_clip = get_loss("bce-ssim-iou")(Prediction(logits), target)
@@ -114,7 +114,7 @@ def test_a_clip_counts_as_its_frames():
     )
 
 
-def test_pyramid_judges_every_level_against_the_blurred_truth():
+def test_pyramid_compares_every_level_with_the_blurred_mask():
     prediction, logits = guess()
     target = truth()
     total = get_loss("pyramid")(prediction, target).detach()
@@ -129,7 +129,7 @@ def test_pyramid_judges_every_level_against_the_blurred_truth():
     assert total == pytest.approx(float(expected.detach()), rel=1e-6)
 
 
-def test_consistency_does_not_pull_on_the_finer_level():
+def test_consistency_has_no_gradient_for_the_finer_level():
     coarse, fine = (rule_input((1, 1, s, s), seed=s).requires_grad_() for s in (24, 48))
     empty = torch.zeros(1, 1, 48, 48)
     get_loss("pyramid")(Prediction(fine, {"saliency": (coarse,)}), empty).backward()
@@ -169,7 +169,7 @@ def test_saturated_logits_keep_finite_losses_and_gradients(name):
     assert value > 100
 
 
-def test_names_have_one_owner_and_suggestions():
+def test_loss_names_are_unique_and_unknown_ones_get_a_suggestion():
     with pytest.raises(ValueError, match="'bce' exists already"):
         loss("bce")(losses.bce)
     with pytest.raises(UsageError, match=r"no loss named 'bce-cell'. Did you mean 'bce-cel'\?"):

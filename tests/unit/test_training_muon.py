@@ -30,7 +30,7 @@ def muon(net, lr=0.01, weight_decay=0.0):
 
 @pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_every_direction_counts_the_same(shape, scale):
+def test_all_singular_values_become_similar(shape, scale):
     matrix = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(1)) * scale)
     values = torch.linalg.svdvals(matrix)
     assert matrix.shape == shape
@@ -48,7 +48,7 @@ def test_a_step_is_as_long_as_one_of_adamw():
     assert rms == pytest.approx(0.01 * 0.2, rel=0.3)
 
 
-def test_what_is_no_matrix_steps_as_adamw_does():
+def test_parameters_that_are_not_matrices_get_the_step_of_adamw():
     ours, theirs = network(), network()
     learn(ours, muon(ours), 1)
     learn(
@@ -59,7 +59,7 @@ def test_what_is_no_matrix_steps_as_adamw_does():
     assert not torch.allclose(ours[1].weight, theirs[1].weight)
 
 
-def test_decay_pulls_towards_zero_apart_from_the_gradient():
+def test_decay_is_independent_of_the_gradient():
     plain, decayed = network(), network()
     start = plain[1].weight.detach().clone()
     learn(plain, muon(plain), 1)
@@ -67,7 +67,7 @@ def test_decay_pulls_towards_zero_apart_from_the_gradient():
     assert torch.allclose(plain[1].weight - decayed[1].weight, start * 0.01 * 0.5, atol=1e-7)
 
 
-def test_a_run_goes_on_from_its_state_bit_by_bit():
+def test_a_restored_state_continues_bitwise():
     whole, halves = network(), network()
     learn(whole, muon(whole), 4)
     first = muon(halves)
@@ -83,7 +83,7 @@ def test_a_run_goes_on_from_its_state_bit_by_bit():
         assert torch.equal(one, other)
 
 
-def test_gradients_are_left_as_they_were():
+def test_gradients_are_not_modified():
     net = network()
     optimizer = muon(net)
     learn(net, optimizer, 1)

@@ -25,7 +25,7 @@ def test_sdnet_s_groups_follow_the_paper(registry, tmp_path):
     assert decays["decoder.conv_reduces.0.bias"] == 1e-4
 
 
-def test_scales_stand_still_through_the_warm_up_unless_preloaded(registry, tmp_path):
+def test_scales_are_frozen_during_warm_up_unless_preloaded(registry, tmp_path):
     module = build_model(registry.model("sdnet"))
     rules = settings(tmp_path).optimizer
 
@@ -44,7 +44,7 @@ def test_scales_stand_still_through_the_warm_up_unless_preloaded(registry, tmp_p
     assert rates(True, 0) == (5e-4, 5e-4, 5e-4)
 
 
-def test_the_first_matching_rule_counts_and_the_rest_gets_no_decay():
+def test_the_first_matching_rule_applies_and_other_parameters_have_no_decay():
     module = torch.nn.ModuleDict({"backbone": torch.nn.Linear(1, 1), "head": torch.nn.Linear(1, 1)})
     rules = (GroupRule(match="backbone", lr=0.1), GroupRule(match="weight", weight_decay=1.0))
     config = OptimizerConfig(name="sgd", momentum=0.5, groups=rules)
@@ -71,7 +71,7 @@ def test_a_rate_of_zero_freezes_parameters():
     assert module["head"].weight.grad is not None
 
 
-def test_something_must_learn():
+def test_at_least_one_parameter_must_be_trained():
     config = OptimizerConfig(groups=(GroupRule(lr=0),))
     with pytest.raises(UsageError, match="every parameter has lr = 0"):
         build_optimizer(torch.nn.Linear(1, 1), config, 1.0, preloaded=True)

@@ -39,7 +39,7 @@ def interrupt_at(*steps):
     return Listener(lambda step: signal.raise_signal(signal.SIGINT) if step in steps else None)
 
 
-def test_a_run_leaves_weights_metrics_and_its_settings(finished, pairs):
+def test_a_run_writes_weights_metrics_and_settings(finished, pairs):
     folder, listener = finished
     assert [row["epoch"] for row in folder.rows()] == [1, 2]
     assert folder.rows() == listener.rows
@@ -70,7 +70,7 @@ def test_the_reporter_gets_the_plan_and_every_step(finished):
     assert listener.rows[0]["loss"] == pytest.approx(np.mean(losses))
 
 
-def test_kept_weights_fit_the_network_and_say_where_they_come_from(finished, registry):
+def test_written_weights_load_and_have_metadata(finished, registry):
     folder, _ = finished
     with safe_open(folder.best, framework="pt") as file:
         about = file.metadata()
@@ -81,7 +81,7 @@ def test_kept_weights_fit_the_network_and_say_where_they_come_from(finished, reg
     assert module(torch.zeros(1, 3, 32, 32)).logits.shape == (1, 1, 32, 32)
 
 
-def test_sample_sheets_show_photo_truth_and_map(finished):
+def test_sample_sheets_show_photo_mask_and_map(finished):
     folder, _ = finished
     assert not folder.sheet(1).exists()
     sheet = np.asarray(Image.open(folder.sheet(2)))
@@ -119,7 +119,7 @@ def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path):
     assert same_weights(folder.last, whole.last)
 
 
-def test_average_sizes_and_pieces_survive_a_resume(pairs, tmp_path):
+def test_a_resume_keeps_weight_average_scales_and_accumulation(pairs, tmp_path):
     config = settings(pairs, epochs=1, ema=0.9, scales=[1.0, 1.5], accumulate=2)
     whole = run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -127,7 +127,7 @@ def test_average_sizes_and_pieces_survive_a_resume(pairs, tmp_path):
     assert same_weights(run(config, tmp_path / "cut", resume=True).last, whole.last)
 
 
-def test_the_scaler_of_fp16_survives_a_resume(tmp_path):
+def test_a_resume_keeps_the_scaler_of_fp16(tmp_path):
     few = draw_pairs(tmp_path / "pairs", count=3)  # the CPU is slow at this format
     config = settings(few, epochs=1, batch=1, holdout=0.0, amp="fp16")
     whole = run(config, tmp_path / "whole")
@@ -170,7 +170,7 @@ def test_a_folder_in_use_is_refused(finished, pairs):
     assert sorted(folder.root.iterdir()) == before
 
 
-def test_there_must_be_something_to_resume(tmp_path):
+def test_resuming_without_a_checkpoint_is_an_error(tmp_path):
     from sodcli.training.run_folder import RunFolder
 
     with pytest.raises(UsageError, match=r"nothing to resume .* no config\.toml"):
@@ -193,9 +193,7 @@ def test_a_run_whose_pictures_changed_is_not_resumed(tmp_path):
         (1e38, "a weight became NaN or infinite by step 1, on "),
     ],
 )
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
-    pairs, tmp_path, lr, message
-):
+def test_a_nan_loss_stops_the_run_and_keeps_the_checkpoint(pairs, tmp_path, lr, message):
     small = settings(pairs, epochs=1, optimizer=PLAIN_SGD, lr=1e-8)
     big = settings(pairs, optimizer=PLAIN_SGD, lr=lr)
     folder = run(small, tmp_path / "run")
@@ -208,7 +206,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     assert folder.checkpoint.read_bytes() == before
 
 
-def test_weights_that_broke_in_an_epoch_s_last_step_are_not_kept(pairs, tmp_path):
+def test_weights_that_became_nan_in_the_last_step_are_not_kept(pairs, tmp_path):
     with pytest.raises(TrainingError, match="a weight became NaN or infinite by step 1"):
         run(settings(pairs, optimizer=PLAIN_SGD, lr=1e38, batch=6), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.toml"]
@@ -264,14 +262,14 @@ def test_unmatched_and_unreadable_validation_pairs_are_reported(tmp_path, pairs)
     assert any("left out" in note for note in listener.notes)
 
 
-def test_without_validation_the_last_weights_are_what_there_is(pairs, tmp_path):
+def test_without_validation_only_the_last_weights_are_written(pairs, tmp_path):
     folder = run(settings(pairs, holdout=0.0, epochs=1), tmp_path / "run")
     assert not folder.best.exists()
     assert folder.last.exists()
     assert "MAE" not in folder.rows()[0]
 
 
-def test_validation_comes_when_due_and_at_the_end(pairs, tmp_path):
+def test_validation_runs_at_its_interval_and_at_the_end(pairs, tmp_path):
     folder = run(settings(pairs, epochs=3, validate_every=2, monitor="MAE"), tmp_path / "run")
     assert ["MAE" in row for row in folder.rows()] == [False, True, True]
     best = min(row["MAE"] for row in folder.rows()[1:])
@@ -279,7 +277,7 @@ def test_validation_comes_when_due_and_at_the_end(pairs, tmp_path):
     assert same_weights(folder.best, folder.last) == last_is_best
 
 
-def test_pieces_of_a_batch_give_the_gradient_of_the_whole(pairs, tmp_path):
+def test_accumulated_gradients_equal_those_of_the_whole_batch(pairs, tmp_path):
     common = {"optimizer": PLAIN_SGD, "lr": 1e-5, "epochs": 1, "batch": 6}
     whole = run(settings(pairs, **common), tmp_path / "whole")
     cut = run(settings(pairs, accumulate=4, **common), tmp_path / "cut")
@@ -291,7 +289,7 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(pairs, tmp_path):
     assert apart < 1e-6
 
 
-def test_the_kept_weights_are_the_average_s(pairs, tmp_path):
+def test_the_written_weights_are_the_average(pairs, tmp_path):
     common = {"optimizer": PLAIN_SGD, "lr": 1e-6, "epochs": 1}
     plain = run(settings(pairs, **common), tmp_path / "plain")
     averaged = run(settings(pairs, ema=0.5, **common), tmp_path / "averaged")
@@ -323,7 +321,7 @@ def test_weights_to_start_from_must_be_there_and_fit(pairs, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_no_pairs_leave_no_run_folder(tmp_path):
+def test_without_pairs_no_run_folder_is_created(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingError, match="no pair of picture and mask"):
         run(settings(tmp_path / "empty"), tmp_path / "run")
@@ -337,7 +335,7 @@ def test_training_lowers_the_loss(pairs, tmp_path, changes):
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
 
 
-def test_seeds_decide_everything(pairs, tmp_path):
+def test_equal_seeds_give_equal_weights(pairs, tmp_path):
     folders = [
         run(settings(pairs, epochs=1, seed=seed), tmp_path / str(number))
         for number, seed in enumerate((1, 1, 2))
@@ -347,7 +345,7 @@ def test_seeds_decide_everything(pairs, tmp_path):
 
 
 @pytest.mark.parametrize("schedule_end", [0, 2])
-def test_a_finished_run_goes_on_for_more_epochs(pairs, tmp_path, schedule_end):
+def test_a_finished_run_can_be_continued_for_more_epochs(pairs, tmp_path, schedule_end):
     """With a constant or kept schedule it is, to the bit, the longer run from the start."""
     rates = {"schedule": {"name": "cosine" if schedule_end else "constant"}}
     once = run(settings(pairs, epochs=3, schedule_end=schedule_end, **rates), tmp_path / "once")
@@ -361,7 +359,7 @@ def test_a_finished_run_goes_on_for_more_epochs(pairs, tmp_path, schedule_end):
     assert [row["lr"] for row in twice.rows()] == [row["lr"] for row in once.rows()]
 
 
-def test_another_rate_holds_from_the_resume_on(pairs, tmp_path):
+def test_another_learning_rate_applies_from_the_resume(pairs, tmp_path):
     first = settings(pairs, epochs=1)
     run(first, tmp_path / "run")
     slower, _ = resume_config(first, {"epochs": 2, "lr": first.lr / 10})
@@ -376,7 +374,7 @@ def test_the_loss_is_reported_per_pixel_too(finished):
     assert 0 < reporter.rows[-1]["loss_per_pixel"] < 2
 
 
-def test_metrics_are_a_table_too(finished):
+def test_metrics_are_written_as_csv(finished):
     folder = finished[0]
     with folder.metrics.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -388,7 +386,7 @@ def test_few_validation_photos_are_reported(finished):
     assert any("best.safetensors is a guess" in note for note in finished[1].notes)
 
 
-def test_masks_are_all_looked_at_before_the_first_step(tmp_path):
+def test_all_masks_are_checked_before_the_first_step(tmp_path):
     root = draw_pairs(tmp_path / "pairs")
     for mask in (root / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(mask)) // 255 * 7).save(mask)

@@ -44,11 +44,11 @@ def test_cosine_ends_near_its_floor():
     assert 0.1 < values[-1] < 0.101
 
 
-def test_triangle_peaks_in_the_middle():
+def test_triangle_has_its_maximum_in_the_middle():
     assert rates(3, name="triangle") == pytest.approx([0.5, 1, 0.5])
 
 
-def test_a_warm_up_longer_than_training_only_climbs():
+def test_a_warm_up_longer_than_training_only_increases():
     assert rates(2, name="cosine", warmup=10) == pytest.approx([0.1, 0.2])
 
 

@@ -58,7 +58,7 @@ def test_a_hostile_pickle_does_not_run(tmp_path):
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{broken header", "damaged safetensors"),
     ],
 )
-def test_what_is_not_weights_is_refused(tmp_path, content, reason):
+def test_files_that_are_not_weights_are_refused(tmp_path, content, reason):
     path = tmp_path / "x.pth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=reason):
@@ -111,7 +111,7 @@ def test_a_checkpoint_in_any_usual_wrapping_is_the_plain_file(tmp_path, name):
     assert raw.averaged is ("ema" in name or "averaged" in name)
 
 
-def test_that_an_average_was_taken_is_said(tmp_path, small_weights, registry):
+def test_using_averaged_weights_is_reported(tmp_path, small_weights, registry):
     plain = read_weights(small_weights).state
     other = {key: value + 1 for key, value in plain.items()}
     torch.save({"model": other, "model_ema": plain}, tmp_path / "x.pth")
@@ -158,7 +158,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, small_weights):
             read_weights(path)
 
 
-def test_a_header_may_have_the_length_that_pickles_begin_with(tmp_path):
+def test_a_header_length_that_looks_like_a_pickle_is_read(tmp_path):
     path = tmp_path / "x.safetensors"
     for spare in range(0, 257, 8):
         save_weights(path, {"a": torch.ones(2)}, {"model": "sdnet", "data": "x" * spare})
@@ -182,7 +182,7 @@ def test_a_pickle_without_a_state_dict_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {"model": s}])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_published_wrappings_are_taken_off(tmp_path, registry, wrap, prefix):
+def test_published_wrappers_are_removed(tmp_path, registry, wrap, prefix):
     weights = rule_weights(manifest("stdnet/manifest_sdnet.json")["training"])
     torch.save(wrap({prefix + k: v for k, v in weights.items()}), tmp_path / "x.pth")
     raw = read_weights(tmp_path / "x.pth")
@@ -199,7 +199,7 @@ def test_keys_go_to_the_published_layout_and_back(model):
 
 
 @pytest.mark.slow
-def test_the_model_is_recognised(tmp_path, registry):
+def test_the_model_of_a_file_is_recognised(tmp_path, registry):
     for model, name in (("sdnet", "sdnet"), ("sdneta", "sdnet-a")):
         torch.save(
             rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"]), tmp_path / "x.pth"
@@ -230,7 +230,7 @@ def test_a_value_that_is_not_finite_is_refused(tmp_path, small_weights, value):
         read_weights(tmp_path / "x.pth")
 
 
-def test_a_backbone_alone_serves_as_a_start_only(tmp_path, registry, small_weights):
+def test_a_backbone_file_can_only_initialise(tmp_path, registry, small_weights):
     whole = read_pickle(small_weights)
     torch.save({k: v for k, v in whole.items() if "block" in k}, tmp_path / "backbone.pth")
     raw, spec = read_weights(tmp_path / "backbone.pth"), registry.model("sdnet")
@@ -245,7 +245,7 @@ def test_a_backbone_alone_serves_as_a_start_only(tmp_path, registry, small_weigh
     assert not net.decoder.conv_reduces[0].weight.any()
 
 
-def test_our_own_file_says_what_it_is(tmp_path, registry, small_weights):
+def test_our_files_have_metadata(tmp_path, registry, small_weights):
     spec = registry.model("sdnet")
     net = restore(spec, read_weights(small_weights), registry)
     path = tmp_path / "ours.safetensors"
@@ -267,7 +267,7 @@ def test_damaged_metadata_is_an_error_of_the_file(tmp_path, registry, about):
         restore(registry.model("sdnet"), read_weights(tmp_path / "x.safetensors"), registry)
 
 
-def test_nothing_is_left_where_writing_fails(tmp_path):
+def test_a_failed_write_leaves_no_file(tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(SinkError, match="cannot write"):
         save_weights(tmp_path / "taken" / "x.safetensors", {"a": torch.zeros(1)}, {"model": "x"})

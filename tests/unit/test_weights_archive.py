@@ -44,7 +44,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
-def test_a_good_archive_appears_without_its_top_folder(tmp_path, kind):
+def test_a_valid_archive_is_unpacked_without_its_top_folder(tmp_path, kind):
     archive = tmp_path / "x"
     zipped(archive, GOOD) if kind == "zip" else tarred(archive, GOOD, kind)
     unpack(archive, tmp_path / "data" / "X")
@@ -54,7 +54,7 @@ def test_a_good_archive_appears_without_its_top_folder(tmp_path, kind):
     assert (tmp_path / "data/X/images/2.jpg").read_bytes() == b"two"
 
 
-def test_several_things_at_the_top_stay_as_they_are(tmp_path):
+def test_an_archive_with_several_top_entries_is_unpacked_unchanged(tmp_path):
     unpack(zipped(tmp_path / "x", {"a/1": b"1", "b/": b"", "c": b"3"}), tmp_path / "X")
     assert everything(tmp_path / "X") == ["a", "a/1", "b", "c"]
 
@@ -67,7 +67,7 @@ NAMES = [
 
 @pytest.mark.parametrize("pack", PACKERS)
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_leaves_the_folder(tmp_path, pack, name):
+def test_no_member_is_written_outside_the_folder(tmp_path, pack, name):
     room = tmp_path / "deep" / "room"
     archive = pack(tmp_path / "x", {"good": b"1", name: b"bad"})
     before = everything(tmp_path)
@@ -77,7 +77,7 @@ def test_nothing_leaves_the_folder(tmp_path, pack, name):
     assert not Path("/escaped").exists()
 
 
-def test_absolute_names_are_not_written_to(tmp_path):
+def test_absolute_member_names_are_refused(tmp_path):
     outside = tmp_path / "outside"
     for pack in PACKERS:
         with pytest.raises(MissingError, match="would leave the folder"):
@@ -107,7 +107,7 @@ def test_links_and_devices_of_a_zip_are_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("pack", PACKERS)
-def test_a_bomb_is_stopped(tmp_path, pack):
+def test_a_decompression_bomb_is_stopped(tmp_path, pack):
     archive = pack(tmp_path / "x", {"zeros": bytes(5_000_000)})
     assert archive.stat().st_size < 50_000
     with pytest.raises(MissingError, match="holds more than 10 files or 1,000,000 bytes"):
@@ -118,7 +118,7 @@ def test_a_bomb_is_stopped(tmp_path, pack):
     assert everything(tmp_path) == ["x"]
 
 
-def test_a_zip_that_lies_about_sizes_is_refused(tmp_path):
+def test_a_zip_with_wrong_sizes_is_refused(tmp_path):
     archive = zipped(tmp_path / "x", {"zeros": bytes(5_000_000)})
     packed = archive.read_bytes().replace((5_000_000).to_bytes(4, "little"), b"\x10\0\0\0")
     archive.write_bytes(packed)
@@ -129,7 +129,7 @@ def test_a_zip_that_lies_about_sizes_is_refused(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("pack", PACKERS)
-def test_two_files_of_one_name_are_refused(tmp_path, pack):
+def test_two_members_with_the_same_name_are_refused(tmp_path, pack):
     archive = pack(tmp_path / "x", {"a": b"1", "./a": b"2"})
     with pytest.raises(MissingError, match="comes twice"):
         unpack(archive, tmp_path / "X")
@@ -167,14 +167,14 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, pack):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"\x1f\x8b\x08"])
-def test_what_is_no_archive_is_refused(tmp_path, content):
+def test_files_that_are_not_archives_are_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(MissingError, match=r"neither a zip nor a tar file|damaged archive"):
         unpack(tmp_path / "x", tmp_path / "X")
     assert everything(tmp_path) == ["x"]
 
 
-def test_what_is_there_is_not_touched(tmp_path):
+def test_existing_files_are_not_changed(tmp_path):
     (tmp_path / "X").mkdir()
     (tmp_path / "X" / "mine").write_text("1")
     with pytest.raises(OSError):  # noqa: PT011 - the text is the system's

@@ -71,7 +71,7 @@ def ranges(site):
     return [headers.get("Range") for _, headers in site.asked]
 
 
-def test_a_file_comes_whole(desk, site):
+def test_a_file_is_downloaded(desk, site):
     site.pages["/x"] = BODY
     delivery = desk.order("/x")
     assert desk.has()
@@ -83,7 +83,7 @@ def test_a_file_comes_whole(desk, site):
 
 
 @pytest.mark.parametrize("expected", [EXPECTED, NOTHING])
-def test_a_cut_connection_is_gone_on_with(desk, site, expected):
+def test_an_interrupted_connection_is_resumed(desk, site, expected):
     site.pages["/x"] = in_turn(breaking_off(BODY, 100_000), breaking_off(BODY, 200_000), BODY)
     desk.order("/x", expected=expected)
     assert desk.has()
@@ -93,7 +93,7 @@ def test_a_cut_connection_is_gone_on_with(desk, site, expected):
     assert "breaks off after 100,000 of 300,000 bytes; trying again in 1 s" in desk.notes[0]
 
 
-def test_a_killed_download_is_gone_on_with_next_time(desk, site):
+def test_a_killed_download_is_resumed_next_time(desk, site):
     site.pages["/x"] = breaking_off(BODY, 120_000)
     with pytest.raises(MissingError, match="breaks off after 120,000 of 300,000 bytes"):
         desk.order("/x")
@@ -103,7 +103,7 @@ def test_a_killed_download_is_gone_on_with_next_time(desk, site):
     assert ranges(site) == ["bytes=120000-"]
 
 
-def test_what_is_complete_is_not_asked_for_again(desk, site):
+def test_a_complete_part_is_not_requested_again(desk, site):
     site.pages["/x"] = BODY
     desk.order("/x")
     desk.order("/x")
@@ -133,7 +133,7 @@ def test_a_server_without_ranges_starts_over(desk, site):
     assert desk.has()
 
 
-def test_without_a_validator_and_a_hash_nothing_is_pieced_together(desk, site):
+def test_without_validator_and_hash_a_download_starts_again(desk, site):
     def nameless(handler, upto=None):
         handler.announce(200, len(BODY))
         handler.wfile.write(BODY[:upto])
@@ -144,7 +144,7 @@ def test_without_a_validator_and_a_hash_nothing_is_pieced_together(desk, site):
     assert ranges(site) == [None, None]
 
 
-def test_a_file_changed_in_between_comes_whole(desk, site):
+def test_a_file_that_changes_between_attempts_is_downloaded_again(desk, site):
     site.pages["/x"] = in_turn(breaking_off(OTHER, 100_000), BODY)
     desk.order("/x", expected=NOTHING)
     assert desk.has()
@@ -163,14 +163,14 @@ def stubborn(body, name, upto=None):
     return page
 
 
-def test_a_change_that_the_server_admits_restarts_the_download(desk, site):
+def test_a_changed_validator_restarts_the_download(desk, site):
     site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"2"'))
     desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert ranges(site) == [None, "bytes=100000-", None]
 
 
-def test_pieces_of_two_files_are_noticed_by_the_hash(desk, site):
+def test_parts_of_two_files_are_detected_by_the_hash(desk, site):
     site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"1"'))
     desk.order("/x")
     assert desk.has()
@@ -190,7 +190,7 @@ def stubborn_416(handler):
     handler.reply(416, b"", Content_Range=f"bytes */{len(BODY)}")
 
 
-def test_a_web_page_is_not_weights(desk, site):
+def test_a_web_page_is_refused_as_weights(desk, site):
     page = b"<!DOCTYPE html><title>log in</title>"
     site.pages["/told"] = lambda h: h.reply(200, page, Content_Type="text/html; charset=utf-8")
     site.pages["/hidden"] = lambda h: h.reply(200, page, Content_Type="application/octet-stream")
@@ -218,7 +218,7 @@ def test_a_wrong_file_is_refused(desk, site, body, expected, text):
     assert len(site.asked) == 1
 
 
-def test_an_md5_alone_is_enough(desk, site):
+def test_an_md5_alone_is_checked(desk, site):
     site.pages["/x"] = BODY
     desk.order("/x", expected=ExpectedFile(None, None, hashlib.md5(BODY).hexdigest()))
     assert desk.has()
@@ -230,7 +230,7 @@ def unlimited(handler):
         handler.wfile.write(OTHER)
 
 
-def test_a_file_without_end_is_stopped(desk, site, monkeypatch):
+def test_an_endless_file_is_stopped(desk, site, monkeypatch):
     site.pages["/x"] = unlimited
     with pytest.raises(MissingError, match="sends more than 300,000 bytes"):
         desk.order("/x")
@@ -247,21 +247,21 @@ def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
     handler.wfile.write(end)
 
 
-def test_chunks_will_do(desk, site):
+def test_chunked_encoding_is_accepted(desk, site):
     site.pages["/x"] = chunked
     desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert desk.seen[-1] == (len(BODY), None)
 
 
-def test_chunks_that_break_off_are_noticed(desk, site):
+def test_truncated_chunks_are_detected(desk, site):
     site.pages["/x"] = in_turn(lambda h: chunked(h, BODY[:140_000], b""), chunked)
     desk.order("/x", expected=NOTHING)
     assert desk.has()
     assert "breaks off" in desk.notes[0]
 
 
-def test_a_length_that_lies(desk, site):
+def test_a_wrong_length_is_detected(desk, site):
     def short(handler):
         handler.announce(200, len(BODY) - 1000)
         handler.wfile.write(BODY)
@@ -280,7 +280,7 @@ def test_a_length_that_lies(desk, site):
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_busy_server_is_given_the_time_it_asks_for(desk, site, code):
+def test_retry_after_is_respected(desk, site, code):
     site.pages["/x"] = in_turn(status(code, Retry_After=7), status(code), BODY)
     desk.order("/x")
     assert desk.has()
@@ -288,7 +288,7 @@ def test_a_busy_server_is_given_the_time_it_asks_for(desk, site, code):
     assert f"answers {code}" in desk.notes[0]
 
 
-def test_a_date_to_come_back_at_is_understood(desk, site):
+def test_retry_after_may_be_a_date(desk, site):
     later = email.utils.formatdate(time.time() + 20, usegmt=True)
     site.pages["/x"] = in_turn(
         status(503, Retry_After=later), status(503, Retry_After="soon"), BODY
@@ -305,14 +305,14 @@ def test_a_wait_of_hours_is_refused(desk, site):
     assert not desk.slept
 
 
-def test_a_server_that_stays_busy_is_given_up(desk, site):
+def test_a_server_that_stays_busy_is_an_error(desk, site):
     site.pages["/x"] = status(503)
     with pytest.raises(MissingError, match=r"localhost:\d+: answers 503"):
         desk.order("/x")
     assert desk.slept == [1.0, 2.0, 4.0]
 
 
-def test_what_is_not_there_is_not_asked_for_twice(desk, site):
+def test_a_missing_file_is_not_requested_again(desk, site):
     with pytest.raises(MissingError, match=r"answers 404 \(Not Found\)"):
         desk.order("/x")
     assert len(site.asked) == 1
@@ -365,13 +365,13 @@ def test_an_address_that_is_not_https_is_refused(desk):
         assert not plain.asked
 
 
-def test_a_redirect_to_nonsense_is_an_error(desk, site):
+def test_a_redirect_to_an_invalid_address_is_an_error(desk, site):
     site.pages["/x"] = redirect("https://[nonsense/x")
     with pytest.raises(MissingError, match="nonsense"):
         desk.order("/x")
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(desk, site, monkeypatch):
+def test_an_untrusted_certificate_is_refused(desk, site, monkeypatch):
     site.pages["/x"] = BODY
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(MissingError, match=r"certificate cannot be checked .*SSL_CERT_FILE"):
@@ -380,27 +380,27 @@ def test_a_server_that_nobody_vouches_for_is_refused(desk, site, monkeypatch):
     assert not site.asked
 
 
-def test_a_trickle_is_stopped(desk, site):
+def test_a_very_slow_download_is_stopped(desk, site):
     site.pages["/x"] = trickling(BODY)
     with pytest.raises(MissingError, match="sends too slowly"):
         desk.order("/x", window=0.15, slowest=100, attempts=1)
 
 
-def test_a_trickle_is_gone_on_with(desk, site):
+def test_a_stopped_slow_download_is_resumed(desk, site):
     site.pages["/x"] = in_turn(trickling(BODY), BODY)
     desk.order("/x", window=0.1, slowest=100)
     assert desk.has()
     assert "sends too slowly" in desk.notes[0]
 
 
-def test_a_slow_line_is_not_a_trickle(desk, site):
+def test_a_slow_but_steady_download_is_not_stopped(desk, site):
     site.pages["/x"] = trickling(BODY[:60], pause=0.01)
     desk.order("/x", expected=NOTHING, window=0.1, slowest=1)
     assert desk.has(BODY[:60])
 
 
 @pytest.mark.parametrize("after", [0, 1000])
-def test_a_silent_server_is_given_up(desk, site, after):
+def test_a_silent_server_is_an_error(desk, site, after):
     silent = threading.Event()
 
     def page(handler):
@@ -416,7 +416,7 @@ def test_a_silent_server_is_given_up(desk, site, after):
     assert desk.slept == [1.0]
 
 
-def test_a_server_that_leaves_the_line_open_is_no_reason_to_wait(desk, site):
+def test_a_connection_left_open_does_not_delay_the_end(desk, site):
     done = threading.Event()
 
     def page(handler):
@@ -429,7 +429,7 @@ def test_a_server_that_leaves_the_line_open_is_no_reason_to_wait(desk, site):
     assert desk.has()
 
 
-def test_a_server_that_talks_nonsense_is_an_error(desk, site):
+def test_an_invalid_answer_is_an_error(desk, site):
     def page(handler):
         handler.wfile.write(b"hello, this is not HTTP\r\n\r\n")
         handler.close_connection = True
@@ -439,7 +439,7 @@ def test_a_server_that_talks_nonsense_is_an_error(desk, site):
         desk.order("/x", attempts=1)
 
 
-def test_a_refused_connection(desk):
+def test_a_refused_connection_is_an_error(desk):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -448,7 +448,7 @@ def test_a_refused_connection(desk):
     assert desk.slept == [1.0, 2.0, 4.0]
 
 
-def test_a_full_disk_is_reported_before_it_is_full(desk, site, monkeypatch):
+def test_too_little_disk_space_is_reported_before_the_download(desk, site, monkeypatch):
     site.pages["/x"] = BODY
     room = type("Room", (), {"free": 1000})
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: room)
@@ -492,13 +492,13 @@ def test_a_large_file_on_drive_is_confirmed(desk, google):
     assert google.asked[3][1]["Range"] == "bytes=100000-"
 
 
-def test_a_small_file_on_drive_comes_at_once(desk, google):
+def test_a_small_file_on_drive_needs_no_confirmation(desk, google):
     google.pages["/uc"] = BODY
     desk.order(ADDRESS)
     assert desk.has()
 
 
-def test_what_drive_complains_of_is_reported(desk, google):
+def test_error_messages_of_drive_are_reported(desk, google):
     quota = (
         b'<html><title>Quota exceeded</title><p class="uc-error-caption">Sorry, you can\'t '
         b"view\n or download this file at this time.</p></html>"
@@ -512,7 +512,7 @@ def test_what_drive_complains_of_is_reported(desk, google):
         desk.order(ADDRESS)
 
 
-def test_a_folder_on_drive_is_no_file(desk, google):
+def test_a_folder_on_drive_is_refused(desk, google):
     folder = b"<html><title>MINet - Google Drive</title><body></body></html>"
     google.pages["/drive/folders/16yTcf"] = lambda h: h.reply(200, folder, Content_Type="text/html")
     with pytest.raises(MissingError, match="sends a web page instead of the file"):
@@ -520,7 +520,7 @@ def test_a_folder_on_drive_is_no_file(desk, google):
     assert desk.is_empty()
 
 
-def test_a_share_that_asks_for_a_login_is_reported_and_the_next_mirror_taken(desk, site):
+def test_a_share_behind_a_login_is_reported_and_the_next_mirror_used(desk, site):
     site.pages["/share"] = redirect("/login")
     site.pages["/login"] = lambda h: h.reply(200, b"<html>Sign in</html>", Content_Type="text/html")
     site.pages["/x"] = BODY
@@ -530,7 +530,7 @@ def test_a_share_that_asks_for_a_login_is_reported_and_the_next_mirror_taken(des
         desk.order("/share")
 
 
-def test_a_button_that_leads_elsewhere_is_not_pressed(desk, google):
+def test_a_confirmation_form_without_https_is_not_submitted(desk, google):
     with serving({"/sent": BODY}) as plain:
         page = drive_page(plain.url)
         google.pages["/uc"] = lambda h: h.reply(200, page, Content_Type="text/html")
@@ -539,13 +539,13 @@ def test_a_button_that_leads_elsewhere_is_not_pressed(desk, google):
         assert not plain.asked
 
 
-def test_a_button_that_leads_to_a_page_again_is_an_error(desk, google):
+def test_a_second_confirmation_page_is_an_error(desk, google):
     google.pages["/sent"] = google.pages["/uc"]
     with pytest.raises(MissingError, match="sends a web page instead of the file"):
         desk.order(ADDRESS)
 
 
-def test_a_page_that_does_not_come_is_asked_for_again(desk, google):
+def test_a_confirmation_page_that_fails_is_requested_again(desk, google):
     whole, silent = google.pages["/uc"], threading.Event()
 
     def half(handler):

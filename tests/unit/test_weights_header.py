@@ -21,7 +21,7 @@ def test_the_metadata_of_our_files(tmp_path):
     assert read_metadata(path) == {}
 
 
-def test_other_files_say_nothing(tmp_path, small_weights):
+def test_other_files_have_no_metadata(tmp_path, small_weights):
     assert read_metadata(small_weights) == {}
     (tmp_path / "empty").write_bytes(b"")
     assert read_metadata(tmp_path / "empty") == {}
@@ -50,7 +50,7 @@ def test_a_key_that_comes_twice_is_refused(tmp_path, key):
             read(path)
 
 
-def test_what_is_no_file(tmp_path):
+def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(MissingError, match="no such weights file"):
         read_metadata(tmp_path / "nowhere")
     with pytest.raises(WeightsError, match="not a file"):

@@ -35,7 +35,7 @@ def holder(path):
     return process
 
 
-def test_two_processes_take_turns(tmp_path):
+def test_two_processes_exclude_each_other(tmp_path):
     waited, entered = threading.Event(), threading.Event()
 
     def second():
@@ -84,7 +84,7 @@ def test_an_interrupted_part_is_kept(tmp_path):
 RECORD = Record("https://host/x.pth", 3, "a" * 64, 2, "b" * 64)
 
 
-def test_what_was_written_down_reads_back(tmp_path):
+def test_records_read_back(tmp_path):
     lockfile = Lockfile(tmp_path / "home")
     assert lockfile.records() == {}
     unpacked = Record("DUTS-TE.zip", 5, "c" * 64)
@@ -97,14 +97,14 @@ def test_what_was_written_down_reads_back(tmp_path):
 
 
 @given(source=st.text())
-def test_a_source_of_any_name_keeps_the_record_readable(tmp_path_factory, source):
+def test_any_source_name_can_be_recorded(tmp_path_factory, source):
     lockfile = Lockfile(tmp_path_factory.mktemp("home"))
     lockfile.add("x", Record(source, 1, "a" * 64))
     found = tomllib.loads(lockfile.path.read_text(encoding="utf-8"))["x"]
     assert found["source"] == source.encode(errors="replace").decode()
 
 
-def test_many_writers_lose_nothing(tmp_path):
+def test_concurrent_writers_lose_no_record(tmp_path):
     lockfile = Lockfile(tmp_path)
     threads = [
         threading.Thread(target=lockfile.add, args=(f"x{n}", RECORD), daemon=True) for n in range(8)
@@ -123,7 +123,7 @@ def test_a_damaged_record_is_reported(tmp_path, text):
         Lockfile(tmp_path).records()
 
 
-def test_a_file_is_what_was_promised_or_refused(tmp_path):
+def test_size_and_digests_are_checked(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -145,7 +145,7 @@ def test_offline_is_read_from_the_environment(monkeypatch, value, expected):
     assert offline() is expected
 
 
-def test_a_mirror_of_ones_own_is_the_only_one_asked(monkeypatch, registry):
+def test_sod_mirror_replaces_all_mirrors(monkeypatch, registry):
     entry = registry.weights["sdnet-duts"]
     assert mirrors("sdnet-duts", entry.mirrors) == entry.mirrors
     monkeypatch.setenv("SOD_MIRROR", "https://mirror.example.org/sod/")
@@ -157,7 +157,7 @@ def test_a_mirror_of_ones_own_is_the_only_one_asked(monkeypatch, registry):
         mirrors("sdnet-duts", ())
 
 
-def test_what_to_do_by_hand_is_reported(registry):
+def test_manual_download_steps_are_reported(registry):
     text = by_hand(registry.weights["fgplg"])
     assert "Baidu" in text
     assert text.endswith("then run: sod fetch fgplg --from FILE")
