@@ -1,4 +1,4 @@
-"""A camera for machines that have none, and a display for machines without a screen."""
+"""A stand-in camera, and a virtual display."""
 
 import ctypes
 import math
@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 RATE = 25.0
-_SERVERS = []  # they end after this process, which must not miss them before
+_SERVERS = []  # not terminated here: they end by themselves after this process
 
 
 class StandIn:
-    """Does what ``cv2.VideoCapture`` does, with drawn pictures in the time a camera takes.
+    """Behaves like ``cv2.VideoCapture``, with drawn pictures at the rate of a camera.
 
     Each picture is grey all over, its level the number of the picture modulo 200.
     """
@@ -46,7 +46,7 @@ class StandIn:
         due = self._start + at / self.rate if 1 <= self.rate <= 1000 else 0
         time.sleep(max(0.0, due - time.monotonic()))
         picture = np.full((*self.size_wh[::-1], 3), at % 200, np.uint8)
-        picture[:, :, 0] = 255  # blue, in the order OpenCV has it
+        picture[:, :, 0] = 255  # blue: OpenCV's channel order is BGR
         return True, picture
 
     def release(self):
@@ -54,7 +54,7 @@ class StandIn:
 
 
 class Stepped(StandIn):
-    """Takes its first picture at once, and each further one only when ``take`` allows it.
+    """Delivers the first picture at once, and each further one only when ``take`` allows it.
 
     Attributes:
         taken_s: When each picture was taken, in seconds of ``time.monotonic``.
@@ -66,14 +66,14 @@ class Stepped(StandIn):
         self._changed = threading.Condition()
 
     def take(self, count):
-        """Take ``count`` pictures; returns when the reader has all of them and asks for more."""
+        """Deliver ``count`` pictures; return when the reader has read all and requests the next."""
         with self._changed:
             self._allowed += count
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._asked_for > self._allowed)
 
     def take_all(self):
-        """Take every picture that is asked for from now on."""
+        """Deliver every picture that is requested from now on."""
         with self._changed:
             self._allowed = math.inf
             self._changed.notify_all()
@@ -89,10 +89,10 @@ class Stepped(StandIn):
 
 
 class Screen:
-    """A running Xvfb: a real X server that draws into memory, with keyboard and windows.
+    """A running Xvfb, an X server that draws into memory, with keyboard and windows.
 
-    Once Qt is connected to it, it must outlive this process: Qt ends a program whose display goes.
-    So it is told to end by itself when its last client has gone.
+    It must outlive this process, because Qt exits the program when its display closes. It
+    therefore runs with an option to exit after its last client.
     """
 
     def __init__(self, folder):
@@ -108,14 +108,14 @@ class Screen:
         self._x, self._test = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXtst.so.6")
         self._x.XOpenDisplay.restype = ctypes.c_void_p
         self._calm = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: 0)
-        self._x.XSetErrorHandler(self._calm)  # a window may go while one looks at it
+        self._x.XSetErrorHandler(self._calm)  # a window may close while it is inspected
         self._x.XInternAtom.restype = ctypes.c_ulong
         self._x.XDefaultRootWindow.restype = ctypes.c_ulong
         self._display = ctypes.c_void_p(self._x.XOpenDisplay(self.name.encode()))
         self._root = ctypes.c_ulong(self._x.XDefaultRootWindow(self._display))
 
     def pixels(self):
-        """Return what the screen shows, ``(H, W, 3)`` uint8 RGB, from the server's memory."""
+        """Return the content of the screen, ``(H, W, 3)`` uint8 RGB."""
         dump = self._memory.read_bytes()
         header = np.frombuffer(dump, ">u4", 25)
         width, height, line, colours = header[4], header[5], header[12], header[19]
@@ -135,7 +135,7 @@ class Screen:
         self._x.XFlush(self._display)
 
     def reopen(self, title):
-        """Hide a window and have it appear again."""
+        """Hide a window and show it again."""
         window = ctypes.c_ulong(self.windows()[title])
         for change in (self._x.XUnmapWindow, self._x.XMapWindow):
             change(self._display, window)
@@ -153,7 +153,7 @@ class Screen:
         return found
 
     def close_window(self, title):
-        """Do what the cross in the corner of a window does."""
+        """Close a window as its close button does."""
         atom = [
             self._x.XInternAtom(self._display, n, 0) for n in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")
         ]

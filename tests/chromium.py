@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by the DevTools protocol; no further package needed."""
+"""A headless Chromium, controlled over a pipe with the DevTools protocol."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run")
-# The protocol speaks through the file descriptors 3 and 4, which Python cannot hand down by number.
+# The protocol uses the file descriptors 3 and 4, which subprocess cannot pass on by number.
 LAUNCH = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]]
@@ -28,7 +28,7 @@ def find_chromium():
 
 
 class Page:
-    """One page; keeps what the console said and what went wrong."""
+    """One page; records console messages and errors."""
 
     def __init__(self, to_browser, from_browser):
         self._to, self._from, self._ids = to_browser, from_browser, itertools.count(1)
@@ -51,7 +51,7 @@ class Page:
         return answer["result"]
 
     def open(self, place):
-        """Open a file or an address."""
+        """Open a file or a URL."""
         self("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         while (event := self._next()).get("method") != "Page.loadEventFired":
             self._note(event)

@@ -1,4 +1,4 @@
-"""Pictures in Display P3, films in PQ and HLG, and what their numbers mean in sRGB."""
+"""Pictures in Display P3 and films in PQ and HLG, with conversions to sRGB."""
 
 import struct
 import subprocess
@@ -9,7 +9,7 @@ from PIL import ImageCms
 
 from tests.film_kit import executable
 
-# Red, green and blue of Display P3 in XYZ, adapted to D50 as profiles want it.
+# Red, green and blue of Display P3 in XYZ, adapted to D50 as ICC profiles require.
 _PRIMARIES = {
     b"rXYZ": (0.51512, 0.24120, -0.00105),
     b"gXYZ": (0.29198, 0.69225, 0.04189),
@@ -25,9 +25,9 @@ def srgb_profile():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-@cache  # a profile carries the second it was made in
+@cache  # a profile contains the time of its creation
 def p3_profile():
-    """The profile of sRGB with the primaries of Display P3; their tone curve is the same."""
+    """Return the sRGB profile with the primaries of Display P3; both have the same tone curve."""
     icc = bytearray(srgb_profile())
     (count,) = struct.unpack_from(">I", icc, 128)
     for entry in range(132, 132 + 12 * count, 12):
@@ -38,7 +38,7 @@ def p3_profile():
 
 
 def p3_in_srgb(rgb):
-    """Return the sRGB numbers of Display P3 colours, ``(..., 3)``, cut off at 0 and 255."""
+    """Return Display P3 colours ``(..., 3)`` in sRGB, clipped to 0 and 255."""
     x = np.asarray(rgb) / 255
     linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) @ _TO_SRGB.T
     linear = linear.clip(0, 1)
@@ -52,7 +52,7 @@ _TRANSFERS = {"PQ": "smpte2084", "HLG": "arib-std-b67", "SDR": "bt709"}
 
 
 def linear(rgb):
-    """Return the linear light of sRGB numbers."""
+    """Return the linear light of sRGB values."""
     x = np.asarray(rgb) / 255
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
@@ -62,7 +62,7 @@ def _signal(nits, kind):
     if kind == "PQ":
         y = (nits / 10000) ** 0.1593017578125
         return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
-    if kind == "HLG":  # the light of the scene: the system gamma of 1.2 taken off each channel
+    if kind == "HLG":  # scene light: each channel without the system gamma of 1.2
         e = (nits / 1000).clip(0, 1) ** (1 / 1.2)
         upper = 0.17883277 * np.log(np.maximum(12 * e - 0.28466892, 1e-9)) + 0.55991073
         return np.where(e <= 1 / 12, np.sqrt(3 * e), upper)
@@ -73,7 +73,7 @@ def _signal(nits, kind):
 def hdr_film(path, rgb=None, kind="PQ", nits=None):
     """Write one frame as a 10-bit BT.2020 film in ``PQ``, ``HLG`` or ``SDR``.
 
-    The frame is given by sRGB numbers, whose white becomes 203 nits, or by its light.
+    The frame is given in sRGB, whose white becomes 203 nits, or as light in nits.
     """
     light = linear(rgb) * 203 if nits is None else nits
     coded = np.rint(_signal((light @ _TO_2020.T).clip(0), kind).clip(0, 1) * 65535)

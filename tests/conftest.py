@@ -1,4 +1,4 @@
-"""What all tests share: the development data, if it is there, and weights made by a rule."""
+"""Fixtures of all tests: development data, if present, and generated weights."""
 
 import json
 import os
@@ -7,11 +7,11 @@ import signal
 import zlib
 from pathlib import Path
 
-# Before torch: test processes side by side take a core each, or their threads wait for each other.
+# Set before torch is imported: parallel test processes use one core each.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Such processes, and those in the background of a shell, ignore Ctrl-C, as would every program that
-# a test starts and interrupts.
+# Test workers and background jobs of a shell ignore SIGINT, and child processes inherit that; tests
+# interrupt children.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -29,7 +29,7 @@ SHARED = Path(os.environ.get("SOD_SHARED", Path(__file__).parents[2] / "shared")
 
 
 def pytest_configure(config):
-    """Let hypothesis draw fewer examples where the slow tests are left out."""
+    """Reduce the examples of hypothesis if the slow tests are deselected."""
     settings.register_profile("all", deadline=None)  # the machine may be busy
     settings.register_profile("fast", deadline=None, max_examples=20)
     settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
-    """Mark whole commands, goldens and torture as slow, whatever a single one takes."""
+    """Mark all of ``e2e``, ``numeric`` and ``torture`` as slow."""
     for item in items:
         if {"e2e", "numeric", "torture"} & set(item.path.relative_to(DATA.parent).parts):
             item.add_marker(pytest.mark.slow)
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path_factory, monkeypatch):
-    """Keep every test away from the user's cache and settings."""
+    """Isolate every test from the user's cache and settings."""
     monkeypatch.setenv("SOD_HOME", str(tmp_path_factory.mktemp("home")))
     for name in ("SOD_DEVICE", "SOD_OFFLINE", "SOD_DEBUG"):
         monkeypatch.delenv(name, raising=False)
@@ -58,14 +58,14 @@ def registry():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The photos, films and published weights, which are never part of the repository."""
+    """The folder of photos, films and published weights, which are not in the repository."""
     if not (SHARED / "data").is_dir():
         pytest.skip("the development data is not on this machine")
     return SHARED / "data"
 
 
 def rule_weights(entries, seed=0):
-    """Fill ``[key, shape, ...]`` entries by the rule of the stored goldens."""
+    """Generate tensors for ``[key, shape, ...]`` entries by the rule of the stored goldens."""
     return {entry[0]: _rule(entry[0], entry[1], seed) for entry in entries}
 
 
@@ -105,13 +105,13 @@ def _small_weights(tmp_path_factory):
 
 @pytest.fixture
 def small_weights(tmp_path, _small_weights):
-    """A published-layout file of SDNet, filled by the rule."""
+    """An SDNet file in the published layout with generated weights."""
     return Path(shutil.copyfile(_small_weights, tmp_path / "sdnet.pth"))
 
 
 @pytest.fixture
 def sod():
-    """Run the program in this process; gives exit_code, stdout, stderr."""
+    """Return a function that runs the program in this process; see ``CliRunner.invoke``."""
 
     def run(*words, stdin=None):
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin)

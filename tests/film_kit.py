@@ -1,4 +1,4 @@
-"""Films for tests, rendered and read back by ffmpeg itself."""
+"""Films for tests, rendered and decoded by ffmpeg."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from sodcli.io.films.ffmpeg import executable
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
 
-FLASH = "between(mod({t}\\,1)\\,0\\,0.2)*gte({t}\\,0.9)"  # from 1.0 s and 2.0 s on, 0.2 s long
+FLASH = "between(mod({t}\\,1)\\,0\\,0.2)*gte({t}\\,0.9)"  # 0.2 s each, from 1.0 s and 2.0 s
 FLASHES = (
     "color=black:s=64x48:r={rate},geq=lum='if(" + FLASH.format(t="T") + ",235,16)':cb=128:cr=128"
 )
@@ -23,7 +23,7 @@ BEEPS = "aevalsrc='if(" + FLASH.format(t="t") + ",0.8*sin(2*PI*1000*t),0)':s=480
 
 
 def ffmpeg(*words):
-    """Run ffmpeg; it must have nothing to complain of. Returns its standard output."""
+    """Run ffmpeg without errors or warnings; return its standard output."""
     command = [executable(), "-v", "error", "-y", *map(str, words)]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -32,7 +32,7 @@ def ffmpeg(*words):
 
 @cache
 def _made(suffix, words):
-    """Return the bytes of the file that ffmpeg writes: one run for all tests that want it."""
+    """Return the bytes of the file that ffmpeg writes; cached for all tests."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"film{suffix}"
         ffmpeg(*words, path)
@@ -40,13 +40,13 @@ def _made(suffix, words):
 
 
 def make(path, *words):
-    """Write ``path`` with ffmpeg; ``words`` are all its arguments but the last."""
+    """Write ``path`` with ffmpeg; ``words`` are its arguments without the output file."""
     path.write_bytes(_made(path.suffix, tuple(map(str, words))))
     return path
 
 
 def render(path, *words, rate="25", size="64x48", seconds=1.0, sound=False):
-    """Write a moving test picture, and a tone with ``sound``; ``words`` are output options."""
+    """Write a moving test pattern, with a tone if ``sound``; ``words`` are output options."""
     args = ["-f", "lavfi", "-i", f"testsrc=s={size}:r={rate}"]
     args += ["-f", "lavfi", "-i", "sine=440"] if sound else []
     pixels = [] if "-pix_fmt" in words or path.suffix == ".gif" else ["-pix_fmt", "yuv420p"]
@@ -65,7 +65,7 @@ def size_of(path):
 
 
 def told(path):
-    """Return what ffmpeg says of a file."""
+    """Return ffmpeg's description of a file."""
     done = subprocess.run([executable(), "-i", path], capture_output=True, text=True, check=False)
     return done.stderr
 
@@ -82,7 +82,7 @@ def pixels(path, channels=3, *words):
 
 
 def stamps(path):
-    """Return the time of every frame in seconds, on the clock that the sound runs by."""
+    """Return the time of every frame in seconds, on the clock of the sound."""
     told = ffmpeg(
         "-copyts", "-i", path, "-map", "0:v:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "-"
     ).decode()
@@ -92,21 +92,21 @@ def stamps(path):
 
 
 def lengths(path):
-    """Return for how long each frame is shown, in seconds, as ffmpeg's decoder tells it."""
+    """Return the duration of each frame in seconds, as reported by ffmpeg's decoder."""
     words = ["-nostats", "-i", path, "-vf", "showinfo=checksum=0", "-f", "null", "-"]
     done = subprocess.run([executable(), *words], capture_output=True, text=True, check=False)
     return [float(length) for length in re.findall(r" duration_time:(\S+)", done.stderr)]
 
 
 def picture_lengths(path):
-    """Return for how long each frame of an animated picture is shown, in seconds."""
+    """Return the duration of each frame of an animated picture in seconds."""
     with Image.open(path) as image:
         frames = ImageSequence.Iterator(image)
         return [frame.load() and frame.info["duration"] / 1000 for frame in frames]
 
 
 def paused_picture(path, last_s=3.0):
-    """Write ten frames, a tenth of a second each but the last one."""
+    """Write ten frames of a tenth of a second each; the last one lasts longer."""
     shades = [Image.fromarray(np.full((48, 64, 3), 20 * n, np.uint8)) for n in range(10)]
     each = [100] * 9 + [round(last_s * 1000)]
     shades[0].save(path, save_all=True, append_images=shades[1:], duration=each, loop=0)
@@ -114,7 +114,7 @@ def paused_picture(path, last_s=3.0):
 
 
 def late_film(path):
-    """Write sound from 0 to 4 s, and a picture of variable rate that begins at 1 s."""
+    """Write sound from 0 to 4 s, and video of variable rate that starts at 1 s."""
     chosen = "select='not(between(n,15,24))',setpts=PTS+1/TB"
     args = ["-f", "lavfi", "-i", "sine=440", "-f", "lavfi", "-i", "testsrc=s=64x48:r=10"]
     args += ["-map", "0", "-map", "1", "-t", 4, "-vf", chosen, "-fps_mode", "passthrough"]
@@ -122,7 +122,7 @@ def late_film(path):
 
 
 def onsets(path):
-    """Return when flashes and beeps begin, in seconds: two arrays."""
+    """Return the start times of flashes and of beeps in seconds: two arrays."""
     bright = pixels(path, 1).mean((1, 2, 3)) > 120
     seen = np.array(stamps(path))[1:][bright[1:] & ~bright[:-1]]
     raw = ffmpeg(
@@ -138,7 +138,7 @@ def _starts(times, pause=0.4):
 
 
 class Echo(Backend):
-    """A backend whose saliency is the red of the picture: what comes out can be foretold."""
+    """A backend whose saliency is the red channel of the picture."""
 
     def __init__(self, before=lambda batch: None):
         self.before = before

@@ -1,4 +1,4 @@
-"""What the tests of graphs share: the engines, as far as they are installed."""
+"""The installed engines, for tests of graphs."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ENGINES = ("onnx", "openvino")
 
 
 def engine(name, threads=1, **settings):
-    """Return the engine of that name; skips where it is not installed."""
+    """Return the engine called ``name``; skip the test if it is not installed."""
     if not installed(name):
         pytest.skip(f"the extra [{name}] is not installed")
     return make_engine(name, threads, **settings)

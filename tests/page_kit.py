@@ -21,7 +21,7 @@ class Server:
         self.url = process.stdout.readline().strip()
 
     def ask(self, path, data=None, method=None, **headers):
-        """Return status and body of the answer; the headers too, as the attribute of a dict."""
+        """Return status and body of the response, and its headers."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
@@ -40,7 +40,7 @@ class Server:
         return self.ask(f"{address}/result?{urlencode({'type': kind, 'model': model})}")
 
     def interrupt(self):
-        """Press Ctrl-C; returns the exit code and what was printed to stderr."""
+        """Send Ctrl-C; return the exit code and stderr."""
         self.process.send_signal(signal.SIGINT)
         _, err = self.process.communicate(timeout=60)
         return self.process.returncode, err
@@ -48,7 +48,7 @@ class Server:
 
 @contextmanager
 def page_server(temporary, *words):
-    """Run the page on a free port; skips the test where its packages are missing."""
+    """Run the page on a free port; skip the test if its packages are missing."""
     if os.name == "nt":
         pytest.skip("no SIGINT to a child on Windows")
     for package in ("starlette", "uvicorn"):

@@ -27,7 +27,7 @@ def score(predictor, images):
 
 
 def _one(predictor, photo):
-    """Squash to the input size without anti-aliasing; round the map, as a PNG would."""
+    """Return the map for bilinear input without antialiasing, rounded to 8 bits."""
     spec = predictor.spec
     rgb = cv2.imread(str(photo))[..., ::-1]
     truth = cv2.imread(str(photo.parents[1] / "GT" / f"{photo.stem}.png"), 0)

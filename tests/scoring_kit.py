@@ -1,4 +1,4 @@
-"""What the tests of scoring share: drawn sets of ground truth and maps."""
+"""Drawn sets of ground truth and maps for tests of scoring."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ def save(path, pixels):
 
 
 def draw_truth(seed, size_hw=(40, 56)):
-    """Draw a white ellipse on black, somewhere."""
+    """Draw a white ellipse on black at a random place."""
     rng = np.random.default_rng(seed)
     truth = np.zeros(size_hw, np.uint8)
     centre = [int(rng.uniform(0.35, 0.65) * side) for side in size_hw[::-1]]
@@ -20,7 +20,7 @@ def draw_truth(seed, size_hw=(40, 56)):
 
 
 def draw_map(truth, seed, noise=40):
-    """Draw what a network might make of it: soft, and noisy."""
+    """Draw a soft and noisy map of ``truth``, like a network's."""
     rng = np.random.default_rng(1000 + seed)
     soft = cv2.GaussianBlur(truth, (0, 0), 2).astype(np.float64)
     return np.clip(soft + rng.normal(0, noise, truth.shape), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What starts fast imports little. The layers are import-linter's: see pyproject.toml."""
+"""Modules that must start fast import little. import-linter checks the layers."""
 
 import subprocess
 import sys

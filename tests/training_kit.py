@@ -1,4 +1,4 @@
-"""What the tests of training share: drawn pictures and settings for runs of seconds."""
+"""Drawn pictures and settings for training runs of seconds."""
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def settings(folder, **changes):
 
 
 class Listener(Reporter):
-    """Keeps everything it is told; can act at a step."""
+    """A reporter that records every call; can act at a step."""
 
     def __init__(self, at_step=None):
         self.plan, self.steps, self.rows, self.notes, self.skipped = None, [], [], [], []
@@ -85,6 +85,6 @@ def run(config, root, reporter=None, *, resume=False, save_every=300.0):
 
 
 def same_weights(a, b):
-    """Say whether two files hold bitwise the same tensors."""
+    """Return True if two files contain bitwise the same tensors."""
     left, right = load_file(a), load_file(b)
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)

@@ -1,4 +1,4 @@
-"""Fixtures around ``web_kit``; a test module asks for them with ``pytest_plugins``."""
+"""Fixtures around ``web_kit``, loaded with ``pytest_plugins``."""
 
 import pytest
 

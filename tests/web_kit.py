@@ -1,4 +1,4 @@
-"""A real HTTPS server on this machine that misbehaves on request."""
+"""An HTTPS server on this machine that can misbehave."""
 
 import hashlib
 import ssl
@@ -12,7 +12,7 @@ import pytest
 
 
 def make_certificate(folder):
-    """Make a certificate for localhost with the openssl program; skips where there is none."""
+    """Make a certificate for localhost with openssl; skip the test if it is not installed."""
     key, cert = folder / "key.pem", folder / "cert.pem"
     words = [
         "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -27,7 +27,7 @@ def make_certificate(folder):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``pages``: a path gives bytes, or a function that answers by itself."""
+    """Serves ``pages``: for a path, bytes or a function that handles the request."""
 
     daemon_threads = True
 
@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
         self.pages, self.asked = pages, []
 
     def handle_error(self, request, client_address):
-        """Clients that go away are what many tests are about."""
+        """Ignore errors: many tests close connections early."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,12 +76,12 @@ def tag(body):
 
 
 def offset(handler):
-    """Return the byte that the client wants to start from."""
+    """Return the offset of the first byte that the client requests."""
     return int(handler.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
 
 
 def serve(handler, body, upto=None):
-    """Answer as a good server does; with ``upto``, break off before that byte of the file."""
+    """Answer correctly; with ``upto``, close the connection before that byte of the file."""
     start = offset(handler)
     known = handler.headers.get("If-Range") in (None, tag(body))
     if "Range" in handler.headers and known:
@@ -97,7 +97,7 @@ def serve(handler, body, upto=None):
 
 
 def in_turn(*answers):
-    """Give the first answer to the first request, and so on; the last one stays."""
+    """Use one answer for each request in turn; the last one repeats."""
     left = list(answers)
 
     def page(handler):
@@ -134,7 +134,7 @@ def trickling(body, pause=0.02):
 
 @contextmanager
 def serving(pages, certificate=None):
-    """Run a server for ``pages``; gives it with its ``url``. Without a certificate: plain http."""
+    """Run a server for ``pages``; yield it with its ``url``. Without a certificate: plain HTTP."""
     server = Server(pages)
     scheme = "http"
     if certificate is not None:

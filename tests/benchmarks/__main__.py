@@ -2,9 +2,9 @@
 
 Run ``python -m tests.benchmarks [NAME...] [--quick] [--python PYTHON] [--old OLD --new NEW]
 [--json results.json]``; nothing else should run beside it. Everything is drawn by code, so that it
-works in any checkout. PYTHON is the interpreter of a side environment with transparent-background,
-pysodmetrics and rembg, OLD and NEW those of two plain installs; what needs them is left out without
-them, and said so. ``python -m tests.benchmarks.tables results.json`` puts the ratios into the
+works in any checkout. PYTHON is the interpreter of another environment with transparent-background,
+pysodmetrics and rembg; OLD and NEW are those of two plain installs. Benchmarks that lack one are
+skipped with a message. ``python -m tests.benchmarks.tables results.json`` puts the ratios into the
 README.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.benchmarks.kit import RESULTS
 
-OURS = {  # the words of each in full, and with --quick
+OURS = {  # arguments of each, in full and with --quick
     "start": ([], ["--rounds", "2"]),
     "networks": ([], []),
     "backends": ([], []),
@@ -79,7 +79,7 @@ def run(python, name, words):
 
 
 def compare(name, package, chosen):
-    """Run what needs a package of others: inside its environment, or with its interpreter."""
+    """Run the benchmarks that need another package, in its environment or with its interpreter."""
     if name == "plain_install":
         words = [
             chosen.old,

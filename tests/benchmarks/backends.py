@@ -2,7 +2,7 @@
 
 Run ``python -m tests.benchmarks.backends [--compile]``, on one thread unless ``OMP_NUM_THREADS``
 says otherwise. Weights are the built-in ones of SDNet. Backends whose packages are not installed
-are left out.
+are skipped.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Fit what ``imaging.matte.certainty`` judges by, on photos with true masks.
+"""Fit the constants of ``imaging.matte.certainty`` on photos with true masks.
 
 Run ``python -m tests.benchmarks.certainty FOLDER... [--test FOLDER] [--count 200]``, each folder
 with photos in ``images`` and masks of the same stems in ``masks`` or ``GT``. Prints the constants
@@ -22,7 +22,7 @@ def overlap(saliency, mask):
 
 
 def judged(predictor, folder, count):
-    """Return traits, certainty by the constants of today, and the true overlap of each photo."""
+    """Return features, certainty by the current constants, and true overlap of each photo."""
     masks = next(folder / name for name in ("masks", "GT") if (folder / name).is_dir())
     photos = sorted((folder / "images").iterdir())
     rows = []

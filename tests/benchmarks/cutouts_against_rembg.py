@@ -2,9 +2,9 @@
 
 Run ``python -m tests.benchmarks.cutouts_against_rembg PYTHON``: the interpreter of an environment
 with ``rembg[cpu]``. It gets a network of the size and shape of u2netp (X. Qin et al., U^2-Net,
-Pattern Recognition 2020, the small one) with random weights, which says nothing of quality and
-everything of time. Two things are timed, in turn: the whole process for one photo, and the photos
-after the first in a process that goes on. Ours is the built-in model with ``--backend onnx``.
+Pattern Recognition 2020, the small one) with random weights: its maps are useless, its time is
+real. Two things are timed, in turn: the whole process for one photo, and further photos in a
+running process. Ours is the built-in model with ``--backend onnx``.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def conv(c_in, c_out, dilation=1):
 
 
 class UBlock(nn.Module):
-    """A small U-Net in a residual block; ``flat`` ones dilate where the others pool."""
+    """A small U-Net in a residual block; ``flat`` ones use dilation instead of pooling."""
 
     def __init__(self, depth, c_in, c_out, *, flat=False, middle=16):
         super().__init__()
@@ -72,7 +72,7 @@ class UBlock(nn.Module):
 
 
 class SmallU2Net(nn.Module):
-    """Six blocks down, five up, a side output of each level, and what they are fused to."""
+    """Six blocks down, five up, a side output of each level, and their fusion."""
 
     def __init__(self):
         super().__init__()
@@ -144,7 +144,7 @@ def report(programs):
     for turn in range(ROUNDS + 1):
         for (name, count), values in taken.items():
             took = programs[name](count)
-            if turn:  # the first reads everything from the disk
+            if turn:  # the first one reads all files from the disk
                 values.append(took)
     one = {name: statistics.median(taken[name, 1]) for name in programs}
     more = {

@@ -1,11 +1,11 @@
-"""How close a film comes to the speed of its slowest stage, and whether memory stays flat.
+"""Throughput of a film relative to its slowest stage, and memory growth.
 
 Run ``python -m tests.benchmarks.film_throughput [--frames 2000] [--size 128] [--batch 4]``.
 
-Renders a film of 640x360, then times decoding, network and encoding alone in turn with the whole
-way through, in rounds, and prints medians. The stages share the machine's cores, so two bounds are
+Renders a film of 640x360, then times decoding, network, encoding and the whole pipeline in turn,
+in rounds, and prints medians. The stages share the machine's cores, so two bounds are
 printed: the slowest stage alone, and the frames per second that the processor seconds of all
-stages together leave room for. Then the whole film is done once, and resident memory is compared
+stages together allow. Then the whole film is done once, and resident memory is compared
 at frame 200 and at the last.
 """
 
@@ -37,7 +37,7 @@ SIZE, ROUNDS, WARM = "640x360", 3, 200
 
 @dataclass
 class Taken:
-    """Seconds on the wall and on all processors, own and children's, for a number of frames."""
+    """Wall and processor seconds, including child processes, for a number of frames."""
 
     frames: int
     wall_s: float
@@ -49,7 +49,7 @@ class Taken:
 
 
 def timed(work):
-    """Call ``work``, which returns how many frames it did."""
+    """Call ``work``, which returns the number of frames it processed."""
     cpu, wall = _cpu_s(), time.perf_counter()
     frames = work()
     return Taken(frames, time.perf_counter() - wall, _cpu_s() - cpu)

@@ -2,8 +2,8 @@
 
 Run ``python -m tests.benchmarks.inspyrenet_against_transparent_background PYTHON``: the interpreter
 of an environment with that package and the same PyTorch. Both networks get the same random weights
-and the same input, each in a process of its own, in turn; the table gives ratios of medians. The
-peak of the memory is that of the whole process, weights included, while it answers.
+and the same input, each in its own process, in turn; the table gives ratios of medians. Peak
+memory is that of the whole process during inference, weights included.
 """
 
 import argparse
@@ -23,7 +23,7 @@ BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, ARM
 
 
 def ours(weights, side):
-    """Return the network as ``sod infer`` runs it: logits, then stretched as the package does."""
+    """Return the network as ``sod infer`` runs it, with the package's min-max normalisation."""
     from sodcli.models import build_model
     from sodcli.models.pdc import reparameterise
     from sodcli.models.restore import skip_init
@@ -63,7 +63,7 @@ def theirs(weights, side):
 
 
 def peak_mb(*, forget=False):
-    """Return the most memory this process held, in MB; on Linux only since the last ``forget``."""
+    """Return the peak memory of this process in MB; on Linux since the last ``forget``."""
     if forget:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text().splitlines()
@@ -90,7 +90,7 @@ def serve(which, weights, side, threads, clock):
 
 
 def read(path):
-    return torch.load(path, weights_only=True)  # noqa: TID251 - theirs has no reader of its own
+    return torch.load(path, weights_only=True)  # noqa: TID251 - runs where sodcli is not installed
 
 
 class Side:
@@ -120,7 +120,7 @@ class Side:
 
 
 def make_weights(path, side):
-    """Write random weights in the published layout, tamed for pictures of ``side`` pixels."""
+    """Write random weights in the published layout, scaled for pictures of ``side`` pixels."""
     from tests.conftest import manifest, rule_weights
 
     weights = rule_weights(manifest("inspyrenet/manifest_swinb.json"))

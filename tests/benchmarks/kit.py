@@ -1,4 +1,4 @@
-"""What all benchmarks share: times taken in turn, their ratios with spread, and one JSON file."""
+"""Shared by all benchmarks: timing in turn, ratios with spread, and the JSON file of results."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-RESULTS = "SOD_BENCHMARK_RESULTS"  # variable that names the file; each line is one row
+RESULTS = "SOD_BENCHMARK_RESULTS"  # environment variable with the file's name; each line is one row
 PHOTO_HW = (400, 600)
 _LAUNCHER = """
 import json, resource, subprocess, sys, time
@@ -26,7 +26,7 @@ def seconds(work, clock=time.perf_counter):
 
 
 def in_turn(works, rounds, measure=seconds):
-    """Measure each of ``works`` once a round, after one round that warms up; lists by name."""
+    """Measure each of ``works`` once a round, after one warm-up round; return lists by name."""
     taken = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
@@ -40,7 +40,7 @@ def report(table, taken, *, engine=None, unit="ms"):
     """Print and record each median, and its ratio to the first as the median of the rounds.
 
     Args:
-        table: What was measured: the name of the rows in the file of results.
+        table: Name of the benchmark in the file of results.
         taken: Seconds by name, one for each round.
         engine: Goes into each row.
         unit: ``ms`` or ``s``, for the screen.
@@ -80,8 +80,8 @@ def draw_photos(folder, count):
 def run_process(words):
     """Run a whole program; return its seconds, processor seconds and peak memory in MiB.
 
-    A small process starts it, because the peak begins at that of the process that starts it. It may
-    keep compiled code on the disk, as an installed package has it.
+    A small process starts it, because the peak starts at that of the parent. It may write compiled
+    code to the disk, as an installed package has.
     """
     command = [sys.executable, "-ISc", _LAUNCHER, *map(str, words)]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}

@@ -1,4 +1,4 @@
-"""What a camera's new frame costs a clip model, against running its whole clip again.
+"""Time of a clip model for a new camera frame, relative to running its whole clip.
 
 Run ``python -m tests.benchmarks.live_cost``. On one
 thread unless ``OMP_NUM_THREADS`` says otherwise; weights are fresh, the networks folded.
@@ -34,7 +34,7 @@ def main():
         predictor = Predictor(spec, module, backend, size=SIZE)
         live = live_predictor(predictor)
         clip = np.stack([predictor.prepare(frame) for frame in frames])[None]
-        for frame in frames:  # the window is full from here on
+        for frame in frames:  # the clip is full from here on
             live(frame)
         works = {"whole clip": partial(backend.run, clip), "new frame": partial(live, frames[-1])}
         report(f"{name} at {SIZE} px", in_turn(works, ROUNDS))

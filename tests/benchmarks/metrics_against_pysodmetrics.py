@@ -1,4 +1,4 @@
-"""How many times as fast as pysodmetrics the metrics are, and two processes as one.
+"""Speed of the metrics relative to pysodmetrics, and of two processes relative to one.
 
 Needs a Python that has sodcli's metrics, numpy, opencv and pysodmetrics 1.6.2. All are timed in
 turn, in one run, on the same PNG files, reading included; rounds are interleaved, and the ratio is
@@ -33,7 +33,7 @@ BATCH = {400: 160, 1920: 24}  # pictures per round when processes are compared
 
 
 def picture(width: int, height: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a wavy blob, ``radius`` being its share of the height, and a soft, noisy map of it."""
+    """Draw a wavy blob of ``radius`` as a share of the height, and a soft, noisy map of it."""
     y, x = np.mgrid[:height, :width]
     angle = np.arctan2(y - height / 2, x - width / 2)
     reach = height * radius * (1 + 0.2 * np.sin(7 * angle))
@@ -55,7 +55,7 @@ def drawn(folder: Path, width: int, height: int) -> list[tuple[Path, Path]]:
 
 
 def theirs(pairs: list[tuple[Path, Path]]) -> None:
-    """Read the pairs and take what COMMON names with pysodmetrics."""
+    """Read the pairs and compute the measures in COMMON with pysodmetrics."""
     import py_sod_metrics
 
     for pred, gt in pairs:
@@ -78,7 +78,7 @@ def seconds(function, *words) -> float:
 
 
 def compare(pairs: list[tuple[Path, Path]], name: str) -> str:
-    """Time both libraries on the same files and put the result in words."""
+    """Time both libraries on the same files and return a line of results."""
     rounds = [
         (seconds(theirs, pairs), seconds(ours, pairs), seconds(ours, pairs, USUAL))
         for _ in range(ROUNDS)
@@ -105,7 +105,7 @@ def processes(pairs: list[tuple[Path, Path]], width: int) -> str:
     context = multiprocessing.get_context("spawn")
     pools = [ProcessPoolExecutor(n, mp_context=context, initializer=_single) for n in (1, 2)]
     try:
-        for pool in pools:  # begun before the clock
+        for pool in pools:  # started before timing
             list(pool.map(work, jobs[:8]))
         rounds = [
             tuple(

@@ -1,10 +1,10 @@
-"""How close ``sod infer`` over a folder of photos comes to the speed of its slowest stage.
+"""Throughput of ``sod infer`` on a folder of photos relative to its slowest stage.
 
 Run ``python -m tests.benchmarks.photos [FOLDER] [--count 200] [--type rgba] [--backend torch]``.
 
 Times reading, network and encoding alone, each with the threads it has in the whole run, in turn
-with the whole run, in rounds, and prints medians. Drawing the results (edges, blur) belongs to none
-of the three and is listed for itself. All of them share the machine's cores, so two bounds are
+with the whole run, in rounds, and prints medians. Drawing the results (edges, blur) is a fourth
+part and is listed separately. All of them share the machine's cores, so two bounds are
 printed: the slowest stage alone, and the time in which the processors could do all of it.
 """
 
@@ -30,7 +30,7 @@ ALONE = ("decode", "network", "encode")
 
 
 class Run:
-    """The whole run and its parts; each call returns how many photos it did."""
+    """The whole run and its parts; each call returns the number of photos it processed."""
 
     def __init__(self, folder, count, predictor, settings, hands):
         self.predictor, self.settings, self.hands = predictor, settings, hands

@@ -1,4 +1,4 @@
-"""A photo and a film with a plain install of today against one of an earlier version.
+"""A photo and a film with the current plain install against an earlier version.
 
 Run ``python -m tests.benchmarks.plain_install OLD NEW [--rounds 5] [--frames 150]``: the
 interpreters of two environments, each made by ``pip install`` of a checkout or a wheel and nothing

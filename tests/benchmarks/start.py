@@ -1,4 +1,4 @@
-"""What ``sod infer photo.jpg`` costs as a whole process with each engine that is installed.
+"""Time of ``sod infer photo.jpg`` as a whole process with each installed engine.
 
 Run ``python -m tests.benchmarks.start [--rounds 5]``. The photo is drawn, the model is built in.
 """

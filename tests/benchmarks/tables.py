@@ -1,4 +1,4 @@
-"""Put the ratios of a run of ``python -m tests.benchmarks`` into the README.
+"""Write the ratios of a run of ``python -m tests.benchmarks`` into the README.
 
 Run ``python -m tests.benchmarks.tables benchmarks.json``. The table replaces what stands between
 ``<!-- speed -->`` and ``<!-- end -->``. Of whole processes it shows the processor seconds, which

@@ -1,4 +1,4 @@
-"""What Tab offers, asked as each shell asks."""
+"""Completions, requested in the way of each shell."""
 
 import inspect
 import os

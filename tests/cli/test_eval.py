@@ -1,4 +1,4 @@
-"""``sod eval``: what it prints, and how it ends."""
+"""``sod eval``: output and exit codes."""
 
 import errno
 import json
@@ -64,7 +64,7 @@ def test_reports_go_to_the_given_files(sod, data):
 
 
 def test_the_table_is_printed_even_if_a_report_fails(sod, data, monkeypatch):
-    """What was scored for minutes is not lost by a disk that fills up meanwhile."""
+    """A disk that is full at the end does not lose the scores."""
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -90,7 +90,7 @@ def test_reports_are_written_even_if_stdout_is_closed(sod, data, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
 def test_an_unwritable_report_is_refused_before_scoring(sod, data, monkeypatch):
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: pytest.fail("was scored"))
-    for place in ("/proc/x.csv", "/proc/new/x.csv"):  # where even root cannot write
+    for place in ("/proc/x.csv", "/proc/new/x.csv"):  # not writable, even for root
         result = sod("eval", data / "a", data / "S", "-o", place)
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.fullmatch(rf"error: cannot write {place}: .+\n", result.stderr)
@@ -195,7 +195,7 @@ def test_overlap_measures_on_request(sod, data):
 
 
 def test_perfect_maps_against_masks_with_a_palette(sod, tmp_path):
-    """Two sequences annotated as in DAVIS 2017: perfect maps are perfect."""
+    """Two sequences annotated as in DAVIS 2017; perfect maps get perfect scores."""
     for at, film in enumerate(("bear", "goat")):
         for frame in range(4):
             truth = draw_truth(10 * at + frame)

@@ -1,4 +1,4 @@
-"""Every command of the README runs, in order, on files of those names; CONTRIBUTING is true."""
+"""Every command of the README runs, in order; names in CONTRIBUTING exist."""
 
 import re
 import shlex
@@ -26,7 +26,7 @@ COMMANDS = [line for line in re.findall(r"^\$ (.+)$", README, re.MULTILINE) if l
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with the files that the README speaks of."""
+    """A folder with the files that the README names."""
     folder = tmp_path_factory.mktemp("desk")
     for name in ("photo.jpg", "beach.jpg", "shop/mug.jpg", "shop/hats/cap.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,9 @@ def _draw_pairs(folder, seeds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line != "sod ui"])  # runs on
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line != "sod ui"]
+)  # does not end by itself
 def test_a_command_of_the_readme_runs(sod, desk, monkeypatch, line):
     monkeypatch.chdir(desk)
     result = sod(*shlex.split(line)[1:])
@@ -66,7 +68,7 @@ def test_python_of_the_readme_runs(sod, desk, monkeypatch, code):
         pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
         assert sod("export", "sdnet", "--uint8", "-o", "sdnet.onnx").exit_code == 0
     found = {}
-    exec(code, found)  # it is ours
+    exec(code, found)  # the README's own code
     assert found["saliency"].shape == np.asarray(Image.open("photo.jpg")).shape[:2]
     assert 0 <= found["saliency"].min() < found["saliency"].max() <= 255
 

@@ -1,4 +1,4 @@
-"""What every command shows, and how wrong usage ends."""
+"""Help of every command, and exit codes of wrong usage."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from sodcli.cli.app import app
 from sodcli.errors import SodError
 
 COMMANDS = sorted(get_command(app).commands)
-RUNNING = ("speed", "models", "ui")  # without any words
+RUNNING = ("speed", "models", "ui")  # commands that run without arguments
 
 
 def program(*words, **options):
@@ -46,7 +46,7 @@ def test_the_version_is_that_of_the_package(sod):
 
 
 def modules_after(code):
-    """Return the names of the modules that a new Python has loaded after ``code``."""
+    """Return the names of the modules that a new Python process has loaded after ``code``."""
     code = f"import contextlib, sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

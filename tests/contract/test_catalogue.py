@@ -1,4 +1,4 @@
-"""Every entry of models.toml that can be fetched: its addresses, its model, its keys."""
+"""Entries of models.toml that can be fetched: addresses, models and keys."""
 
 import re
 from collections import Counter
@@ -71,7 +71,7 @@ def test_every_model_has_weights_of_its_own():
 
 
 def test_names_are_unique():
-    """Weights may be called as the model whose default they are; nothing else is shared."""
+    """Only the default weights of a model may have its name."""
     for name in REGISTRY.weights.keys() & REGISTRY.models.keys():
         assert REGISTRY.models[name].weights == name
     sets = {name.casefold() for name in REGISTRY.datasets}
@@ -99,7 +99,7 @@ def test_published_keys_are_exactly_those_of_the_network(model):
         with skip_init():
             network = build_model(spec, {**converted.args, **args})
         assert shapes(converted.state) == shapes(network.state_dict())
-    if "inspyrenet" in model:  # its backbone alone is published as well
+    if "inspyrenet" in model:  # its backbone is also published separately
         alone = {k.removeprefix("backbone."): v for k, v in keys.items() if is_of_backbone(k)}
         started = shapes(layout(spec.layout).to_ours(alone).state)
         assert started.items() <= shapes(network.state_dict()).items()
@@ -111,7 +111,7 @@ def is_of_backbone(key):
 
 
 def test_published_keys_of_every_saliency_model_are_checked():
-    """But for our own, which nobody else has published."""
+    """Except our own model, which has no published keys."""
     salient = {entry.model for entry in REGISTRY.weights.values()} - {"lite"}
     assert {name for name in salient if REGISTRY.models[name].task != "flow"} == MANIFESTS.keys()
 

@@ -1,4 +1,4 @@
-"""The pseudo-label generator keeps the promises of the other models, for its five inputs."""
+"""The pseudo-label generator fulfils the contract of the other models, with its five inputs."""
 
 import pytest
 import torch

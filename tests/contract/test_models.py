@@ -1,4 +1,4 @@
-"""Every model of models.toml keeps the contract that the rest of the program relies on."""
+"""Every model of models.toml fulfils the contract of models."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from sodcli.registry import default_registry
 
 MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
 LARGE = {"inspyrenet", "inspyrenet-res2net50", "minet", "minet-vgg16", "rcrnet", "rcrnet-image"}
-CLIP = 3  # frames; film models take any number
+CLIP = 3  # frames; film models accept any number
 
 
 @pytest.fixture(
@@ -54,7 +54,7 @@ def test_an_item_in_a_batch_gets_the_same_logits_as_alone(spec, net):
     with torch.inference_mode():
         together = net.eval()(x).logits
         alone = torch.cat([net(item[None]).logits for item in x])
-    # InSPyReNet sums over all pixels, so its logits from fresh weights are huge.
+    # InSPyReNet sums over all pixels, so its logits with fresh weights are huge.
     scale = max(1.0, float(alone.abs().max()))
     torch.testing.assert_close(together, alone, rtol=0, atol=2e-5 * scale)
 
@@ -86,5 +86,5 @@ def test_folding_changes_no_logits(spec, net):
     with torch.inference_mode():
         before, after = spelled_out(net)(x).logits, folded(x).logits
     assert is_folded(folded)
-    scale = max(1.0, float(before.abs().max()))  # see above
+    scale = max(1.0, float(before.abs().max()))  # as above
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5 * scale)

@@ -1,4 +1,4 @@
-"""Draw the beach that stands behind the duck in the README.
+"""Draw the beach behind the duck in the README.
 
 Run ``python tests/data/draw_beach.py beach.jpg``.
 """

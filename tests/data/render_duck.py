@@ -48,7 +48,7 @@ def march(origin, direction, far, steps=44):
 
 
 def meets_ball(direction, centre=(-0.1, 0.2, 0.0), radius=1.4):
-    """Say which rays from the eye come near enough to the duck to be followed."""
+    """Return which rays from the eye may hit the duck."""
     toward = np.float32(centre) - EYE
     along = direction @ toward
     return toward @ toward - along**2 < radius**2
@@ -84,7 +84,7 @@ def noise(shape, scales, seed):
 
 
 def wood(points):
-    """Planks along x with grain, in linear RGB."""
+    """Return planks along x with grain, in linear RGB."""
     u, v = points[..., 0] * 0.8 + 7, points[..., 2] * 0.8 + 7
     field = noise((1024, 1024), [(180, 6), (420, 12), (30, 4)], 5)
     column = (np.clip(u / 16, 0, 0.999) * 1024).astype(int)
@@ -97,7 +97,7 @@ def wood(points):
 
 
 def room(direction):
-    """A wall out of focus behind the table, with a window's light from the left."""
+    """Return an out-of-focus wall behind the table, lit by a window on the left."""
     x, y = direction[..., 0], direction[..., 1]
     glow = np.exp(-((x + 0.45) ** 2 / 0.05 + (y - 0.1) ** 2 / 0.06))
     lamp = np.exp(-((x - 0.32) ** 2 + (y - 0.06) ** 2) / 0.012)
@@ -168,7 +168,7 @@ def render():
 
 
 def developed(linear):
-    """Tone, vignette and grain, as a camera would give them; 8-bit RGB."""
+    """Apply tone curve, vignette and grain of a camera; return 8-bit RGB."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
     linear = linear * (1 - 0.22 * (x**2 + y**2))[..., None] * 1.25
     toned = (linear * (2.2 * linear + 0.03)) / (linear * (2.0 * linear + 0.59) + 0.14)

@@ -1,4 +1,4 @@
-"""``sod infer 0``: a real window on a real X server, real keys; only the camera is a stand-in."""
+"""``sod infer 0`` with a window and keys on an X server; only the camera is simulated."""
 
 import itertools
 import json
@@ -53,7 +53,7 @@ def no_display(monkeypatch):
 
 
 def until(true, limit_s=20):
-    """Wait until something is true; returns what it is, or ``None`` after ``limit_s``."""
+    """Wait until the function returns a true value; return it, or ``None`` after ``limit_s``."""
     end = time.monotonic() + limit_s
     while not (found := true()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -61,7 +61,7 @@ def until(true, limit_s=20):
 
 
 class Person(threading.Thread):
-    """Waits for a window with a title, and then does something with it."""
+    """A simulated user who waits for a window with a title and then acts."""
 
     def __init__(self, screen, title, act):
         super().__init__()
@@ -74,22 +74,22 @@ class Person(threading.Thread):
 
     def run(self):
         if until(lambda: self.title in self.screen.windows()):
-            until(lambda: lit(self.look()), limit_s=2)  # without a window manager it may stay dark
+            until(lambda: lit(self.look()), limit_s=2)  # without a window manager it may stay black
             self.act()
 
 
 def lit(seen):
-    """Say whether more than a mouse pointer is on the screen."""
+    """Return True if the screen shows more than a mouse pointer."""
     return seen.any(axis=-1).sum() > 1000
 
 
 def shown(screen, window, pixels, hoped, note=""):
-    """Show ``pixels`` until the window is as hoped, for the server draws when it likes.
+    """Show ``pixels`` until the window has the expected content; the server draws asynchronously.
 
-    Without a window manager Qt now and then misses that a new window can be seen, and leaves it
-    dark until it appears again.
+    Without a window manager Qt sometimes does not notice that a new window is visible, and leaves
+    it black until it is shown again.
 
-    Returns what stands in the window; where it stands is Qt's affair.
+    Returns the content of the window, wherever Qt placed it.
     """
     turns = itertools.count(1)
 
@@ -302,7 +302,7 @@ def test_ctrl_c_ends_a_recording_without_a_window(sod, monkeypatch, tmp_path):
         struck = False
 
         def read(self):
-            if not self.struck and any(tmp_path.iterdir()):  # the first picture is recorded
+            if not self.struck and any(tmp_path.iterdir()):  # the first frame has been recorded
                 self.struck = True
                 signal.raise_signal(signal.SIGINT)
             return super().read()

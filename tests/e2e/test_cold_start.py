@@ -1,4 +1,4 @@
-"""What a command imports: PyTorch only where it is needed, timm hardly ever."""
+"""Imports of commands: PyTorch only where needed, timm rarely."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def test_a_cached_graph_needs_no_torch(photo, small_weights):
     words = ("infer", photo, "-m", "sdnet", "-w", small_weights, "--size", 64, "--overwrite")
     first = run_without(set(), *words, "--backend", "onnx")
     assert "making the graph of sdnet, once" in first.stderr
-    again = run_without({"torch", "timm"}, *words)  # auto finds it
+    again = run_without({"torch", "timm"}, *words)  # auto finds the cached graph
     assert "onnx" in again.stderr or "openvino" in again.stderr
     assert "making" not in again.stderr
 
@@ -116,7 +116,7 @@ def run_hidden(hidden, *words):
 @pytest.mark.parametrize(
     ("hidden", "engine_"),
     [
-        (("onnx",), "onnx"),  # what making graphs needs, not running them
+        (("onnx",), "onnx"),  # needed to make graphs, not to run them
         (("onnxruntime",), "openvino"),
         (("onnxruntime", "onnx"), "openvino"),
         (("openvino", "onnx"), "onnx"),

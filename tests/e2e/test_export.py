@@ -1,4 +1,4 @@
-"""``sod export``: files that other programs can use, or one line why not."""
+"""``sod export``: files for other programs, or an error of one line."""
 
 import json
 import pickle
@@ -175,7 +175,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory, _small_weights):
-    """Export the SDNet of the rule, once for each set of options; returns the file."""
+    """Return a function that exports the generated SDNet, once for each set of options."""
     made = {}
 
     def make(**options):

@@ -1,4 +1,4 @@
-"""``sod fetch`` as people use it: the whole way from a server or a file to a picture."""
+"""``sod fetch`` from a server or a file to a cut-out."""
 
 import hashlib
 import io
@@ -35,12 +35,12 @@ from tests.web_kit import breaking_off, in_turn, serve
 
 pytest_plugins = ["tests.web_fixtures"]
 
-NAME = "stdnet-davis"  # no hash of it is published
+NAME = "stdnet-davis"  # no hash is published
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The bytes of a file in the published layout of STDNet."""
+    """Return an STDNet file in the published layout, as bytes."""
     path = tmp_path_factory.mktemp("published") / "stdnet.pth"
     entries = manifest("stdnet/manifest_stdnet.json")["training"]
     torch.save({f"module.{k}": v for k, v in rule_weights(entries).items()}, path)
@@ -354,7 +354,7 @@ def test_verify_hashes_the_cached_files(sod, mirror, published):
     assert "SHA-256 mismatch" in json.loads(result.stdout)["results"][0]["problem"]
     (home() / "lock.toml").unlink()
     assert "nobody wrote down what it was" in sod("fetch", "--verify").stderr
-    assert sod("fetch", NAME).exit_code == 0  # what nobody vouches for is fetched anew
+    assert sod("fetch", NAME).exit_code == 0  # a file without a record is fetched again
     assert sod("fetch", "--verify").exit_code == 0
 
 
@@ -393,7 +393,7 @@ def test_the_list_shows_everything(sod, registry):
 
 
 def pack_sets(path, names):
-    """Write an archive as InSPyReNet's authors do: folders of sets below one folder."""
+    """Write an archive like that of InSPyReNet's authors: folders of sets below one folder."""
     with zipfile.ZipFile(path, "w") as packed:
         for name in names:
             packed.writestr(f"Train_Dataset/{name}/images/1.jpg", name.encode())
@@ -412,7 +412,7 @@ def test_an_archive_with_several_sets_is_downloaded_once(sod, mirror, tmp_path, 
     result = sod("fetch", "inspyrenet-training-sets")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{home() / 'data'}\n"
-    assert mine.is_dir()  # a set that is there stays as it is
+    assert mine.is_dir()  # an existing set is not changed
     assert not (mine.parent / "images").exists()
     for name in names[1:]:
         assert (home() / "data" / name / "images" / "1.jpg").read_bytes() == name.encode()
@@ -433,7 +433,7 @@ def test_an_archive_without_its_sets_is_refused(sod, mirror, tmp_path):
 
 
 def test_fetching_a_set_downloads_its_archive(site, tmp_path, registry):
-    """Without SOD_MIRROR, from a host like OneDrive: a cookie, a redirect, resumable bytes."""
+    """Without SOD_MIRROR, from a host like OneDrive: a cookie, a redirect, byte ranges."""
     packed = pack_sets(tmp_path / "sets.zip", ["HRSOD-TR-LR", "UHRSD-TR-LR"]).read_bytes()
     share = f"{site.url}/:u:/g/x?e=abc&download=1"
     archive = replace(registry.archives["inspyrenet-training-sets"], mirrors=(share,))

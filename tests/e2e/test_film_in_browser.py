@@ -1,4 +1,4 @@
-"""A real browser shows our films in the colours that were written."""
+"""A browser shows written films in the right colours."""
 
 from base64 import b64encode
 from fractions import Fraction

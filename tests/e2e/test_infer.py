@@ -1,4 +1,4 @@
-"""``sod infer`` on real files: what is written, printed and left alone."""
+"""``sod infer`` on files: outputs, messages and files that must not change."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from tests.conftest import draw_photo
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of three photos, one of them one level down."""
+    """A folder of three photos, one of them in a sub-folder."""
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.jpg", "b.png", "sub/c.webp"]):

@@ -1,4 +1,4 @@
-"""``sod infer`` on films: what is written, printed, kept and swept away."""
+"""``sod infer`` on films: outputs, messages, interrupted runs and their leftovers."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_a_film_becomes_a_film_beside_it(sod, film, small_weights, kind):
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{target}\n"
     *first, head, line = result.stderr.splitlines()
-    assert first in ([], ["making the graph of sdnet, once"])  # with an extra installed
+    assert first in ([], ["making the graph of sdnet, once"])  # if an engine is installed
     assert head.startswith("device: cpu")
     assert re.fullmatch(
         rf"15 frames in \d+\.\d s, \d+\.\d frames/s: {re.escape(str(target))}", line
@@ -62,7 +62,7 @@ def test_a_cut_out_film_is_a_mov_with_alpha(sod, film, small_weights):
     maps = pixels(film.with_name("clip_map.mp4"), 1)[..., 0].astype(int)
     alpha = pixels(target, 4)[..., 3]
     assert alpha.shape == maps.shape
-    assert np.abs(alpha - maps).mean() < 3  # the map went through H.264, the alpha did not
+    assert np.abs(alpha - maps).mean() < 3  # the map was compressed by H.264, the alpha was not
     assert np.ptp(alpha) > 20
 
 
@@ -215,7 +215,7 @@ def test_a_film_with_late_picture_stays_in_sync(sod, tmp_path, small_weights):
 
 
 def start(film, small_weights, *words):
-    """Start a run in a process of its own and wait until its encoder has something."""
+    """Start a run in a separate process and wait until its encoder has written something."""
     command = [sys.executable, "-m", "sodcli", "infer", film, "-t", "map", *words]
     command += options(small_weights)
     process = subprocess.Popen(

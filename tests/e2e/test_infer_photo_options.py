@@ -1,4 +1,4 @@
-"""``sod infer`` for a shop's photos: crops, canvases, own masks, several types, other settings."""
+"""Photo options of ``sod infer``: crops, canvases, own masks, several types, changed settings."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.conftest import draw_photo
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of two photos, with a resolution."""
+    """A folder of two photos with dpi metadata."""
     folder = tmp_path / "in"
     folder.mkdir()
     for seed, name in enumerate(["a.jpg", "b.png"]):
@@ -93,7 +93,7 @@ def test_contradicting_photo_options_are_refused(sod, photos, words, message):
 
 
 def masked(sod, photos, *words):
-    """Do the photos with masks of their own: no network, the same result on every machine."""
+    """Process the photos with given masks: no network, so equal results on every machine."""
     masks = photos.with_name("masks")
     masks.mkdir(exist_ok=True)
     for name in ("a", "b"):

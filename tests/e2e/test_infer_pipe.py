@@ -1,4 +1,4 @@
-"""``sod infer`` between pipes: films and pictures one after another, in and out."""
+"""``sod infer`` with pipes: films and series of pictures, in and out."""
 
 import io
 import json
@@ -19,7 +19,7 @@ OPTIONS = ("--size", 64, "--device", "cpu", "--threads", 1)  # of the built-in n
 
 
 def series(path, encoder="png"):
-    """Return the frames of a film as pictures one after another."""
+    """Return the frames of a film as concatenated pictures."""
     return ffmpeg("-i", path, "-f", "image2pipe", "-c:v", encoder, "-")
 
 

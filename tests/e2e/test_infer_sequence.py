@@ -1,4 +1,4 @@
-"""Numbered pictures become a film."""
+"""A sequence of numbered pictures is a film."""
 
 from fractions import Fraction
 

@@ -49,14 +49,14 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
     assert both.returncode == 0, both.stderr
     assert written(tmp_path / "two") == written(tmp_path / "one")
     assert sorted(both.stdout.split()) == sorted(alone.stdout.replace("one", "two").split())
-    assert both.stderr.count("device:") == 1  # one process tells
+    assert both.stderr.count("device:") == 1  # one process prints
     assert re.search(r"^7 pictures in [\d.]+ s: 7 done$", both.stderr, re.MULTILINE)
     (photos / "bad.jpg").write_bytes(b"broken")
     again = torchrun(*words, "--json")
     document = json.loads(again.stdout)
     assert (document["skipped"], document["failed"], document["done"]) == (7, 1, 0)
     assert len(document["results"]) == 8
-    assert again.returncode != 0  # the launcher's own code for any failure
+    assert again.returncode != 0  # torchrun's own exit code for any failure
     assert " s: 7 skipped, 1 failed; --overwrite" in again.stderr
 
 
@@ -88,6 +88,8 @@ def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
     assert first.returncode == 1
     assert b"error: another process of this run was lost" in told
     assert b"Traceback" not in told
-    assert 30 <= len(list((tmp_path / "out").glob("*.png"))) < 60  # its own half is done
+    assert (
+        30 <= len(list((tmp_path / "out").glob("*.png"))) < 60
+    )  # the other process finished its half
     assert sod(*words).exit_code == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 60

@@ -1,4 +1,4 @@
-"""A picture of 24 megapixels goes through InSPyReNet's two passes in bounded memory."""
+"""InSPyReNet processes a picture of 24 megapixels in two passes with bounded memory."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from PIL import Image
 from tests.conftest import draw_photo, manifest, rule_weights
 
 GIB = 2**30
-# Runs the command and prints the most memory its process ever held, in bytes.
+# Runs the command and prints the peak memory of its process in bytes.
 WATCH = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
@@ -26,7 +26,7 @@ sys.exit(code)
 def test_24_megapixels_need_less_than_6_gib(tmp_path):
     entries = manifest("inspyrenet/manifest_swinb.json")
     weights = rule_weights([entry for entry in entries if entry[3] == "rule"])
-    for n in range(3):  # tamed, as in the stored numbers: the sums over all pixels would explode
+    for n in range(3):  # scaled down as in the goldens: sums over all pixels would overflow
         for what in ("key", "value"):
             weights[f"attention{n}.conv_{what}.0.bn.running_var"] *= float((384 >> n) ** 4)
     torch.save(weights, tmp_path / "random.pth")

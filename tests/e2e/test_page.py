@@ -1,4 +1,4 @@
-"""``sod ui``: the page in a real browser, and its server."""
+"""``sod ui``: the page in a browser, and its server."""
 
 import base64
 import json
@@ -85,11 +85,11 @@ def drop(page, *paths):
 
 
 def downloaded(page, folder):
-    """Click on Download; returns name and bytes of the file."""
+    """Click on Download; return name and bytes of the file."""
     page("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.run("document.querySelector('.get').click()")
     for _ in range(600):
-        for path in folder.glob("*.png"):  # it has another suffix until it is whole
+        for path in folder.glob("*.png"):  # it has another suffix until it is complete
             data = path.read_bytes()
             path.unlink()
             return path.name, data

@@ -1,4 +1,4 @@
-"""Where nothing stands out, the built-in weights find nothing."""
+"""The built-in weights find nothing in scenes without a salient object."""
 
 import cv2
 import numpy as np

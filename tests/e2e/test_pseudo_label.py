@@ -1,4 +1,4 @@
-"""``sod pseudo-label`` from a film with sparse ground truth to its dense labels."""
+"""``sod pseudo-label``: dense labels for films with sparse ground truth."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def label(sod, root, tmp_path):
-    """Run the command on the toy film, without a network unless told otherwise."""
+    """Return a function that runs the command on the toy film, by default without a network."""
 
     def run(*words, interval=5, between=1, network=()):
         how = network or ("--warp-only",)
@@ -215,7 +215,7 @@ def test_raft_is_used_when_its_weights_are_cached(label, registry, tmp_path, mon
 
 @pytest.mark.slow
 def test_warped_labels_alone_match_real_films(sod, shared_data, tmp_path):
-    """Ground truth every 5th frame; the flow and the warp are right if the rest is met."""
+    """Ground truth for every 5th frame; correct flow and warping predict the other frames."""
     where = ("--data", shared_data, "--sets", "DAVIS-dev", "-o", tmp_path)
     result = sod("pseudo-label", *where, "--label-interval", 5, "--between", 1, "--warp-only")
     assert result.exit_code == 0, result.stderr

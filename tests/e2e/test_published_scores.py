@@ -1,4 +1,4 @@
-"""The authors' own weights score as published, and ours at least as the model card says."""
+"""The authors' weights reach their scores, and ours those of the model card."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PUBLISHED = {
     "sdnet_from_scratch": (0.8958, 0.9067, 0.8571, 0.8428, 0.0524),
     "sdneta_from_pretrained": (0.9153, 0.9299, 0.8828, 0.8791, 0.0388),
 }
-# The larger one on the faster engine: the gate has 20 minutes.
+# The larger one runs on the faster engine, because CI has 20 minutes.
 BACKENDS = {"sdnet_from_scratch": "torch", "sdneta_from_pretrained": "openvino"}
 
 

@@ -1,4 +1,4 @@
-"""The report of ``sod eval``, opened from the disk in a real browser."""
+"""The HTML report of ``sod eval``, opened from disk in a browser."""
 
 import base64
 import os
@@ -41,7 +41,7 @@ def test_it_opens_without_errors_or_requests(page):
     assert page.run("document.querySelectorAll('.means tr').length") == 4
     assert page.run("document.querySelectorAll('svg.chart').length") == 3
     assert page.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert page.run("document.images.length") >= 9 * 4  # the hostile name may miss its map
+    assert page.run("document.images.length") >= 9 * 4  # the hostile name may lack its map
     assert page.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""``sod test`` on real files: what is written, where, and what happens when it goes wrong."""
+"""``sod test`` on files: outputs, messages and failures."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def test_maps_of_two_models_are_never_mixed(sod, root, tmp_path, small_weights):
     assert "choose another -o, or --overwrite" in mixed.stderr
     (root / "Toys" / "images" / "toy_0.jpg").write_bytes(b"broken")
     assert sod(*words, "-w", other, "--overwrite").exit_code == 3
-    assert sorted(files(out)) == ["Toys/toy_1.png", "Toys/toy_2.png"]  # none of the first maker
+    assert sorted(files(out)) == ["Toys/toy_1.png", "Toys/toy_2.png"]  # none of the first weights
     (out / "Toys.json").unlink()
     assert sod(*words, "-w", other, "--resume").exit_code == 2
 
@@ -212,7 +212,7 @@ def test_a_rotated_photo_is_oriented_like_its_mask(sod, tmp_path, small_weights)
 
 
 def test_a_jpeg_with_one_channel_is_a_grey_photo(sod, tmp_path, small_weights):
-    """ECSSD holds one such file, and six photos without colour."""
+    """ECSSD contains one such file, and six photos without colour."""
     folder = tmp_path / "Grey"
     for name, mode in {"0": "L", "1": "RGB"}.items():
         draw_pair(folder, name, 0)
@@ -296,7 +296,7 @@ def test_scores_follow_on_request(sod, root, tmp_path, small_weights):
 
 @pytest.fixture
 def twins(tmp_path):
-    """Two sets of one name, with other pictures under the same names."""
+    """Two sets with the same name and different pictures of the same names."""
     for seed, name in enumerate("ab"):
         for at in range(2):
             draw_pair(tmp_path / "dup" / name / "TE", f"{at}", 10 * seed + at, (60 + at, 80))
@@ -368,7 +368,7 @@ def test_two_processes_write_the_same_maps_as_one(sod, root, tmp_path, film_weig
     command = [*torchrun, "-m", "sodcli", "test", *words, "-o", tmp_path / "two", "--json"]
     both = subprocess.run(list(map(str, command)), env=ENV, capture_output=True, text=True)
     assert files(tmp_path / "two") == files(tmp_path / "one")
-    assert both.returncode != 0  # the launcher's own code: one picture failed
+    assert both.returncode != 0  # torchrun's own exit code: one picture failed
     document = json.loads(both.stdout)
     assert [(one["done"], one["failed"]) for one in document["sets"]] == [(20, 0), (2, 1)]
     assert "warning: 1 of 23 pictures failed" in both.stderr

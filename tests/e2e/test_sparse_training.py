@@ -1,4 +1,4 @@
-"""From sparse ground truth of real films to a film model, by the commands alone."""
+"""A film model from sparse ground truth of real films, with commands only."""
 
 import json
 import shutil
@@ -32,14 +32,14 @@ def films(shared_data, tmp_path):
 
 @pytest.fixture
 def runs(tmp_path):
-    """A folder for runs, gone after the test: each run leaves 0.9 GB."""
+    """A folder for runs, removed after the test: each run leaves 0.9 GB."""
     yield tmp_path / "runs"
     shutil.rmtree(tmp_path / "runs")
 
 
 @pytest.fixture
 def done(sod):
-    """Run a command that must end well; returns what it printed."""
+    """Run a command that must succeed; return its output."""
 
     def run(*words):
         result = sod(*words)

@@ -1,4 +1,4 @@
-"""``sod reparam`` and ``sod speed`` on real files."""
+"""``sod reparam`` and ``sod speed``."""
 
 import json
 import re
@@ -98,7 +98,7 @@ def test_a_difference_above_the_tolerance_is_an_error(sod, tmp_path):
 
 
 def test_a_wrong_kernel_is_detected(sod, tmp_path, monkeypatch, small_weights):
-    """The network as it is trained computes with that kernel, too: both would be wrong alike."""
+    """The training form uses the same kernel; comparing it with the folded form shows nothing."""
     right = PixelDifferenceConv.mixed_kernel
 
     def wrong(mix):
@@ -140,7 +140,7 @@ def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops)
     report = json.loads(sod("speed", *words, "--json").stdout)
     assert report["scope"] == "network only"
     assert report["parameters"] == parameters
-    if folded:  # the training form runs through one convolution per block here
+    if folded:  # the training form also runs one convolution per block here
         assert report["gflops"] == pytest.approx(gflops, rel=0.01)
     assert 0 < report["median_ms"] <= report["p90_ms"]
     frames = 8 if model == "stdnet" else 1
@@ -188,7 +188,7 @@ def test_the_pipeline_is_timed_from_file_to_file(sod):
 
 
 def test_the_pipeline_counts_the_photos_of_a_batch(sod, monkeypatch):
-    """One photo warms up and three are timed: in twos, that is one batch and two."""
+    """One photo of warm-up and three timed ones, in batches of two: one batch, then two."""
     ticks = (at // 2 + at % 2 / 1000 for at in count())  # a batch a second
     clock = SimpleNamespace(perf_counter=lambda: next(ticks))
     monkeypatch.setattr("sodcli.infer.speed.time", clock)
@@ -201,7 +201,7 @@ def test_the_pipeline_counts_the_photos_of_a_batch(sod, monkeypatch):
 
 
 def test_the_pipeline_runs_like_sod_infer(sod, tmp_path):
-    """With the engine that is taken for so many photos, at the size of the built-in weights."""
+    """With the engine chosen for that number of photos, at the size of the built-in weights."""
     cv2.imwrite(str(tmp_path / "a.png"), draw_photo(5)[0])
     cv2.imwrite(str(tmp_path / "b.png"), draw_photo(6)[0])
     seen = sod("infer", tmp_path, "-v").stderr
@@ -255,7 +255,7 @@ def test_models_by_engines_make_one_table(sod):
 
 
 def test_a_measurement_ends_by_time_after_three_runs_or_more(sod, monkeypatch):
-    """Each look at the clock is a second later."""
+    """Each reading of the simulated clock is a second later."""
     clock = SimpleNamespace(perf_counter=partial(next, count()))
     monkeypatch.setattr("sodcli.runtime.speed.time", clock)
     words = ["--size", 32, "--warmup", 0, "--device", "cpu", "--json"]

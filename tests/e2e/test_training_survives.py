@@ -24,7 +24,7 @@ holdout = 0.25
 sample_every = 0
 scales = [1.0]
 """
-# Forks, because importing torch anew for every attempt would take most of the time.
+# Forks, because importing torch for every attempt would take most of the time.
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path

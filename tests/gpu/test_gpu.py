@@ -1,4 +1,4 @@
-"""What only a GPU shows: parity, formats, speed, memory, training. Ten minutes on one card.
+"""Checks on a GPU: parity, formats, speed, memory, training. Ten minutes on one card.
 
 Run ``python -m tests.gpu.test_gpu [--json FILE] [--minutes 9]`` where PyTorch sees a GPU. Every
 section prints its table as it goes and reports its own failure. ``--device cpu --small`` runs all
@@ -61,7 +61,7 @@ class Run:
         print(f"  {name:34} {'   '.join(shown)}", flush=True)
 
     def ms(self, work):
-        """Return the mean time of ``work`` in ms after two calls that warm up."""
+        """Return the mean time of ``work`` in ms after two warm-up calls."""
         work(), work()
         self.wait()
         start = time.perf_counter()
@@ -75,7 +75,7 @@ class Run:
             torch.cuda.synchronize(self.device)
 
     def mib(self):
-        """Return the most memory since the last call; not known on a CPU."""
+        """Return the peak memory in MiB since the last call; unknown on a CPU."""
         if not self.on_gpu:
             return float("nan")
         peak = torch.cuda.max_memory_allocated(self.device) / 2**20
@@ -97,7 +97,7 @@ def use_tf32(on):
 def parity(run):
     """Difference of the saliency from the CPU's float32, in each format."""
     formats = {"float32": (False, None), "tf32": (True, None)}
-    if run.on_gpu:  # CPUs without such units take a minute
+    if run.on_gpu:  # CPUs without such units need a minute
         formats |= {"bfloat16": (False, torch.bfloat16), "float16": (False, torch.float16)}
     for name in run.models:
         spec, module = network(name)
@@ -117,7 +117,7 @@ def parity(run):
 
 
 def scores(run):
-    """Scores of the built-in model on 60 photos that are drawn: device and formats against CPU."""
+    """Scores of the built-in model on 60 drawn photos: device and formats against the CPU."""
     photos = [draw_photo(seed, (120, 160)) for seed in range(4 if run.small else 60)]
     for label, device, half in (
         ("cpu float32", "cpu", False),

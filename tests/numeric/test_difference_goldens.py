@@ -20,7 +20,7 @@ CASES = [
 
 
 def published_file(tmp_path, model, form):
-    """Write a file as the authors publish it, filled by the rule, in either form."""
+    """Write a file in the published layout with generated weights, in either form."""
     path = tmp_path / f"{model}.pth"
     entries = manifest(f"stdnet/manifest_{STORED[model]}.json")
     torch.save(rule_weights(entries["training"]), path)
@@ -44,7 +44,7 @@ def stored_numbers(model, size_hw, form):
 
 
 def answers(net, model, size_hw):
-    """Return features, logits before the last resize, and the saliency, as they are stored."""
+    """Return features, logits before the last resize, and the saliency, like the goldens."""
     if not model.startswith("stdnet"):
         x = rule_input((1, 3, *size_hw))
         features = net.backbone(x)

@@ -1,4 +1,4 @@
-"""Every model answers the same on every backend, whatever the batch and the size."""
+"""Every model gives the same maps on every backend, for any batch and size."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ LARGE_HW, SMALL_HW = (72, 104), (64, 64)
 
 
 class OneGraph:
-    """Stands for the cache: one file."""
+    """A graph cache with one file."""
 
     def __init__(self, path):
         self.path = path
@@ -50,7 +50,7 @@ def made(request, tmp_path_factory):
 
 
 def compare(theirs, ours):
-    """Demand maps within 1/255, and logits as near as float32 lets them be."""
+    """Assert that maps agree within 1/255, and logits within float32 rounding."""
     assert theirs.shape == ours.shape
     assert theirs.dtype == np.float32
     assert np.abs(sigmoid(theirs) - sigmoid(ours)).max() <= 1 / 255
@@ -71,7 +71,7 @@ def test_the_graph_gives_the_maps_of_the_network(made, name):
 
 @pytest.fixture(scope="module")
 def blended(tmp_path_factory):
-    """The graph of the second look; both backbones go the same way from there."""
+    """The graph of pyramid blending, which is the same for both backbones."""
     spec = SPECS["inspyrenet-res2net50"]
     module = network(spec)
     path = tmp_path_factory.mktemp("graph") / "x.onnx"

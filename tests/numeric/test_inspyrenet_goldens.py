@@ -1,4 +1,4 @@
-"""InSPyReNet equals the published network, unit by unit and whole, with either backbone."""
+"""InSPyReNet equals the published network, per unit and as a whole, with either backbone."""
 
 import copy
 
@@ -31,7 +31,7 @@ def stored(name):
 
 
 def published(backbone):
-    """Return weights by the rule, tamed: the sums over all pixels would explode."""
+    """Return generated weights, scaled down: sums over all pixels would overflow."""
     entries = manifest(f"inspyrenet/manifest_{backbone}.json")
     weights = rule_weights([entry for entry in entries if entry[3] == "rule"])
     for n in range(3):
@@ -52,7 +52,7 @@ def weights(backbone):
 
 @pytest.fixture(scope="module")
 def loaded(backbone, weights, tmp_path_factory):
-    """What a user gets for the published file: everything that can be is folded."""
+    """The network that users get for the published file, folded."""
     path = tmp_path_factory.mktemp("weights") / "latest.pth"
     torch.save(weights, path)
     yield path, sodcli.load(NAMES[backbone], weights=path, device="cpu")
@@ -66,10 +66,10 @@ def folded(loaded):
 
 @pytest.fixture(scope="module")
 def net(backbone, loaded):
-    """The same as it is trained, row-major as the stored gradients were computed.
+    """The training form, in row-major memory like the goldens.
 
-    Gradients of the thresholds on batch statistics are sums that nearly cancel: channels last, one
-    of them is rounded 1.5 % away.
+    Gradients of the thresholds on batch statistics are sums that nearly cancel: in channels-last
+    memory one of them differs by 1.5 % through rounding.
     """
     module = sodcli.load(NAMES[backbone], weights=loaded[0], device="cpu", reparam=False).module
     return module.to(memory_format=torch.contiguous_format)
@@ -89,7 +89,7 @@ def assert_levels(levels, file, atol=None, rtol=None):
 
 
 def stretched(logits):
-    """The paper's last step, over the whole batch; the commands do it, not the network."""
+    """Apply the paper's last step, min-max over the whole batch; it is not part of the network."""
     saliency = logits.sigmoid()
     low, high = saliency.min(), saliency.max()
     return (saliency - low) / (high - low + 1e-8)
@@ -111,7 +111,7 @@ def test_levels_and_features_equal_the_published_ones(folded, backbone):
         hooks.append(module.register_forward_hook(lambda m, args, out: asked.update({m: args})))
     with torch.inference_mode():
         levels = net.pyramid(rule_input((1, 3, 384, 384)))
-        for i, module in enumerate(net.attentions):  # the last one's features are not kept
+        for i, module in enumerate(net.attentions):  # the features of the last one are not returned
             seen[f"attention{i}_x"] = module.forward(*asked[module])[0]
     for hook in hooks:
         hook.remove()
@@ -231,7 +231,7 @@ def test_a_step_on_running_statistics_of_swinb(net):
 @pytest.mark.parametrize("backbone", ["res2net50"], indirect=True)
 @pytest.mark.parametrize(("variant", "rtol"), [("eval_bn_tamed", 1e-4), ("train_bn", 5e-3)])
 def test_a_step_of_res2net50(net, variant, rtol):
-    """On batch statistics in float64: in float32 one threshold's gradient is 2 to 5 % noise."""
+    """On batch statistics in float64; in float32 the gradient of one threshold is 5 % noise."""
     stepped = copy.deepcopy(net)
     if variant == "train_bn":
         stepped.double()
@@ -257,7 +257,7 @@ UNITS = manifest("inspyrenet/manifest_units.json")
 
 
 def unit(name, module):
-    """Fill a unit by the rule under its published keys."""
+    """Build a unit with generated weights under its published keys."""
     weights = {
         key.replace("Hattn", "attention.height").replace("Wattn", "attention.width"): value
         for key, value in rule_weights(UNITS[name]).items()

@@ -17,7 +17,7 @@ SPEC = default_registry().model("lite")
 
 @pytest.fixture(scope="module")
 def theirs():
-    """EfficientNet-Lite0 of timm, whose batch norms have statistics of their own."""
+    """EfficientNet-Lite0 of timm with random batch norm statistics."""
     torch.manual_seed(0)
     net = timm.create_model("tf_efficientnet_lite0").eval()
     for module in net.modules():
@@ -33,7 +33,7 @@ def raw(state, tmp_path):
 
 
 def renamed(state):
-    """Give timm's tensors the names of EfficientNet-PyTorch."""
+    """Rename timm's tensors to the keys of EfficientNet-PyTorch."""
     blocks = sorted({key.split(".")[1:3] and tuple(map(int, key.split(".")[1:3]))
                      for key in state if key.startswith("blocks.")})  # fmt: skip
     first = {"conv_dw": "depthwise", "conv_pw": "project", "bn1": "bn1", "bn2": "bn2"}

@@ -1,4 +1,4 @@
-"""Scores of stored pairs against the numbers that published implementations gave for them."""
+"""Scores of stored pairs against those of published implementations."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""MINet equals the published network with either backbone, side by side and whole."""
+"""MINet equals the published network with either backbone, per unit and as a whole."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.golden
 NAMES = {"resnet50": "minet", "vgg16": "minet-vgg16"}
 ATOL = 2e-4
 FILES = {"resnet50": "res50", "vgg16": "vgg16"}
-# The published ResNet also takes sides of 32 k - 1, and then answers a pixel more: the padding.
+# The published ResNet also accepts sides of 32 k - 1, with an output one pixel larger.
 SIZES = {"resnet50": [(320, 320), (352, 288), (287, 351)], "vgg16": [(320, 320), (336, 304)]}
 
 

@@ -79,7 +79,7 @@ def test_the_image_model_equals_the_published_one(image_net, size_hw, step):
 
 
 def film_answer(net, frames, size_hw):
-    """Return the logits ``(T, H, W)`` and what the two non-local blocks gave."""
+    """Return the logits ``(T, H, W)`` and the outputs of the two non-local blocks."""
     seen = []
     blocks = (net.recurrent.before, net.recurrent.after)
     hooks = [b.register_forward_hook(lambda _, args, out: seen.append(out[0])) for b in blocks]
@@ -109,7 +109,7 @@ def test_the_film_model_equals_the_published_one_with_unscaled_weights(folder):
     net = loaded("rcrnet", published("rcrnet"), folder)
     file = stored("video_T4_128x192_raw")
     after = compare_film(net, file, 4, (128, 192), RAW_ATOL)
-    # In float64 it lies 0.3 from what is stored: there the numbers are huge before the last tanh.
+    # Even float64 differs by 0.3 from the goldens: values before the last tanh are huge.
     check(after, file["nl2"], "second non-local block", 0.02 * abs(file["nl2"]).max())
 
 

@@ -1,6 +1,6 @@
-"""Output types show what those of the published tool show, but for what is better done otherwise.
+"""Output types equal those of transparent-background, except for intended differences.
 
-The tool cuts values off where ours are rounded, so all differ by up to one grey level.
+That tool truncates values and ours rounds, so all differ by up to one grey level.
 """
 
 import cv2
@@ -29,7 +29,7 @@ def stored():
 
 @pytest.fixture(scope="module")
 def saliency(stored):
-    """The network's answer as a map of the picture's size, its corners on the picture's."""
+    """The network's output resized to the picture with aligned corners."""
     p = np.clip(stored["pred96"].astype(np.float64), 1e-12, 1 - 1e-12)
     logits = np.log(p / (1 - p)).astype(np.float32)
     return published_map(logits, SIZE_HW, default_registry().model("inspyrenet"))
@@ -66,7 +66,7 @@ def test_flat_backgrounds(stored, saliency):
 
 
 def test_reversed_maps(stored, saliency):
-    """There is no option for them; a reversed map is composed like any other."""
+    """There is no option for them; a reversed map is composed like any other map."""
     rest = 1 - binarise(saliency, 0.5)
     within(composed("green", stored, rest), stored["out_green_thr05_reverse"])
     alpha = composed("rgba", stored, 1 - saliency)[..., 3]
@@ -78,7 +78,7 @@ def test_overlay(stored, saliency):
 
 
 def test_rgba_removes_colours_far_from_the_subject(stored, saliency):
-    """Theirs still holds the background that its owner wanted gone, under alpha 0."""
+    """Theirs still contains the removed background under alpha 0."""
     found, expected = composed("rgba", stored, saliency), stored["out_rgba"]
     near = near_subject(saliency)
     within(found[..., 3], expected[..., 3])
@@ -87,14 +87,14 @@ def test_rgba_removes_colours_far_from_the_subject(stored, saliency):
 
 
 def test_a_background_picture_keeps_its_aspect_ratio(stored, saliency):
-    """Theirs is stretched; one that has the frame's shape looks the same in both."""
+    """Theirs is stretched; a background of the frame's shape is the same in both."""
     stretched = cv2.resize(stored["background"], SIZE_HW[::-1])
     look = Look(background=stretched, refine=False)
     within(composed("picture", stored, saliency, look), stored["out_bgimage"])
 
 
 def test_the_blur_scales_with_the_picture(stored, saliency):
-    """Theirs has 15 px in every picture; ours in one that is 1280 px wide."""
+    """Theirs has a radius of 15 px in every picture; ours has it at a width of 1280 px."""
     theirs = blur(stored["image"], 15)
     within(mix(stored["image"], theirs, saliency).astype(int), stored["out_blur"], levels=4)
     ours = mix(stored["image"], blur(stored["image"], 15 / 1280 * SIZE_HW[1]), saliency)

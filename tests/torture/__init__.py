@@ -1,4 +1,4 @@
-"""Trial by fire: hostile inputs, kills at random moments, long runs.
+"""Hostile inputs, kills at random moments, and long runs.
 
 Short forms of all run with the tests.
 """

@@ -1,4 +1,4 @@
-"""All of the torture in its long form: ``python -m tests.torture [WORDS OF PYTEST...]``."""
+"""All torture tests in their long form: ``python -m tests.torture [WORDS OF PYTEST...]``."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Broken and hostile inputs, all made by code: bytes that claim to be pictures, and odd names."""
+"""Damaged and hostile pictures, and unusual file names, all made by code."""
 
 import struct
 import zlib
@@ -23,12 +23,12 @@ ODD_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A file and what a reader has to make of it.
+    """A file and its expected result.
 
     Attributes:
-        name: File name, its suffix included.
-        data: What is in it.
-        fate: ``WHOLE``: it must be read; ``DAMAGED``: it must be refused; ``EITHER``.
+        name: File name with suffix.
+        data: Content.
+        fate: ``WHOLE`` must be read, ``DAMAGED`` must be refused, ``EITHER`` may be either.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Case:
 
 
 def photo(size_hw: tuple[int, int] = (40, 48), mode: str = "RGB") -> Image.Image:
-    """Return a drawn photo as Pillow has it."""
+    """Return a drawn photo as a Pillow image."""
     return Image.fromarray(draw_photo(size_hw=size_hw)[0]).convert(mode)
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """Return a picture as the bytes of a file."""
+    """Return a picture encoded as a file."""
     file = BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
 
 
 def pictures() -> Iterator[Case]:
-    """Yield pictures of every kind that people meet, and some that attackers make."""
+    """Yield pictures of common kinds, and malicious ones."""
     yield from _sound()
     yield from _moving()
     yield from _lying()
@@ -57,14 +57,14 @@ def pictures() -> Iterator[Case]:
 
 
 def cut(case: Case, step: int = 10) -> Iterator[Case]:
-    """Yield ``case`` cut off at every ``step``-th byte."""
+    """Yield ``case`` truncated at every ``step``-th byte."""
     stem, _, suffix = case.name.rpartition(".")
     for end in range(0, len(case.data), step):
         yield Case(f"{stem}-{end:05d}.{suffix}", case.data[:end])
 
 
 def write(cases: Iterator[Case] | list[Case], folder: Path) -> list[Case]:
-    """Write ``cases`` into ``folder``; returns them."""
+    """Write ``cases`` into ``folder``; return them."""
     folder.mkdir(parents=True, exist_ok=True)
     made = list(cases)
     for case in made:
@@ -102,7 +102,7 @@ def _sound() -> Iterator[Case]:
 
 
 def _moving() -> Iterator[Case]:
-    """Animations; GIF and APNG are films to sod, the others pictures."""
+    """Yield animations; GIF and APNG are films for sod, the others pictures."""
     frames = [photo().rotate(angle) for angle in (0, 90, 180)]
     more = {"save_all": True, "append_images": frames[1:], "duration": 40}
     yield Case("moving.webp", encoded(frames[0], "WEBP", **more), WHOLE)
@@ -110,7 +110,7 @@ def _moving() -> Iterator[Case]:
 
 
 def _lying() -> Iterator[Case]:
-    """Files whose beginning, name or length says something that is not so."""
+    """Yield files whose header, name or length is wrong."""
     jpg = encoded(photo(), "JPEG")
     whole = encoded(photo(), "PNG")
     yield Case("empty.jpg", b"", DAMAGED)
@@ -137,7 +137,7 @@ def _lying() -> Iterator[Case]:
 
 
 def _bombs() -> Iterator[Case]:
-    """Small files that unfold into gigabytes."""
+    """Yield small files that decompress to gigabytes."""
     yield Case("bomb-20000.png", png(20000, 20000, depth=1, colour=0), DAMAGED)
     yield Case("bomb-head.png", png(2**31 - 1, 2**31 - 1, rows=1), DAMAGED)
     jpg = bytearray(encoded(photo(), "JPEG"))

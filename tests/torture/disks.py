@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: small ones of our own, or limits where none can be mounted."""
+"""Full and read-only disks: small mounted ones, or limits where mounting is not possible."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ _PAGE = 4096
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[Path]:
-    """Give a folder on a disk without a free byte; skips where none can be made."""
+    """Yield a folder on a full disk; skip the test where none can be made."""
     with _mounted(folder, f"size={_PAGE}") as disk:
         (disk / "filler").write_bytes(bytes(_PAGE))
         yield disk
@@ -22,7 +22,7 @@ def full_disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[Path]:
-    """Give a folder that nobody may write to, not even root."""
+    """Yield a folder that is read-only even for root."""
     with _mounted(folder, f"ro,size={_PAGE}") as disk:
         yield disk
 

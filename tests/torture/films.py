@@ -1,4 +1,4 @@
-"""Films that are broken, odd or hostile, all rendered by code."""
+"""Damaged, unusual and hostile films, all rendered by code."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.film_kit import ffmpeg, render
 from tests.torture.corpus import DAMAGED, EITHER, WHOLE, Case, encoded, photo
 
-PLAYLISTS = {  # each wants "secret.mp4" or the network opened
+PLAYLISTS = {  # each refers to "secret.mp4" or to the network
     "concat.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
     "concat-any.mkv": "ffconcat version 1.0\nfile 'file:/etc/passwd'\nfile http://127.0.0.1:9/x.mp4\n",
     "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n",
@@ -28,7 +28,7 @@ def small(path: Path, *words: str, seconds: float = 0.16, **how: object) -> Path
 
 
 def films(folder: Path) -> Iterator[Case]:
-    """Yield films; ``folder`` is for making them in."""
+    """Yield films; ``folder`` is a temporary folder."""
     for suffix in ("mp4", "mkv", "avi", "gif", "ts"):
         path = small(folder / f"plain.{suffix}")
         yield Case(path.name, path.read_bytes(), WHOLE)
@@ -57,7 +57,7 @@ def films(folder: Path) -> Iterator[Case]:
 
 
 def _changing(folder: Path) -> bytes:
-    """Return a stream whose picture changes its size on the way."""
+    """Return a film whose frame size changes."""
     first = small(folder / "a.ts")
     second = small(folder / "b.ts", size="96x80")
     return first.read_bytes() + second.read_bytes()

@@ -1,9 +1,9 @@
 """Kill ``sod`` at random moments: ``python -m tests.torture.kill --times 200``.
 
-Every time a command is started in a folder of its own and killed with SIGKILL, three times at
-most; then every file under its final name must be whole, and the same command, started again, must
-finish the job and leave nothing unfinished behind. Children are forked from a process that has
-imported everything, since that takes most of the time of a run this small.
+Each time, a command is started in its own folder and killed with SIGKILL, up to three times. Then
+every file under its final name must be complete, and the same command, started again, must finish
+the job and leave no temporary files. Children are forked from a process that has imported
+everything, because imports take most of the time of such small runs.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from tests.training_kit import draw_pairs
 cv2.setNumThreads(0)  # before its first use: a pool of threads does not survive a fork
 
 _LIMIT_S = 120.0
-_FEW = 20  # times; the first run of a command, which warms caches up, is then timed as it is
+_FEW = 20  # times; with fewer, the first run of a command is timed although caches are cold
 Words = tuple[object, ...]
 
 
@@ -48,8 +48,8 @@ class Scene:
 
     Attributes:
         words: The command, for a folder of inputs and one of outputs.
-        results: How many files it leaves under the outputs.
-        again: The command that goes on with it, where it is another one.
+        results: Number of files that it writes under the outputs.
+        again: The command that continues it, if it is a different one.
     """
 
     words: Callable[[Path, Path], Words]
@@ -107,7 +107,7 @@ SCENES = {
 
 @dataclass
 class Tally:
-    """What happened in a run of kills."""
+    """Counts of outcomes."""
 
     killed: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
@@ -115,7 +115,7 @@ class Tally:
 
 
 def make_inputs(folder: Path) -> Path:
-    """Draw and render what the commands work on."""
+    """Draw and render the inputs of the commands."""
     (folder / "photos").mkdir(parents=True)
     for number in range(10):
         picture = Image.fromarray(draw_photo(seed=number, size_hw=(64, 80))[0])
@@ -133,7 +133,7 @@ def make_inputs(folder: Path) -> Path:
 
 
 def _import_all() -> None:
-    """Import what a child would need, so that children spend their time at work."""
+    """Import everything that children need."""
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(sodcli.__path__, "sodcli."):
         if not module.name.endswith(("_backend", "__main__")):
@@ -141,7 +141,7 @@ def _import_all() -> None:
 
 
 def start(words: Words, out: Path, log: Path) -> int:
-    """Fork a process that runs ``sod`` with ``words``; return its number."""
+    """Fork a process that runs ``sod`` with ``words``; return its process id."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -159,7 +159,7 @@ def start(words: Words, out: Path, log: Path) -> int:
         app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - a forked child must not go on with the parent's work
+    except BaseException:  # noqa: BLE001 - a forked child must not continue in the parent's code
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -168,10 +168,10 @@ def start(words: Words, out: Path, log: Path) -> int:
 
 
 def wait(child: int, seconds: float, sign: Callable[[], object] | None = None) -> int | None:
-    """Wait for the end of a process, or past ``seconds`` for a sign.
+    """Wait for the end of a process for at most ``seconds``.
 
     Returns:
-        Its exit code (minus the signal), or nothing if it still runs.
+        Its exit code (negative for a signal), or ``None`` if it still runs.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end or (sign is not None and not sign()):
@@ -182,13 +182,13 @@ def wait(child: int, seconds: float, sign: Callable[[], object] | None = None) -
 
 
 def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
-    """Run a scene to its end and look at what it left; returns the seconds it took."""
+    """Run a scene to its end and check its files; return the seconds it took."""
     words, log = scene.next(source, out, begun=begun), out.with_suffix(".log")
     began = time.monotonic()
     child = start(words, out, log)
     code = wait(child, _LIMIT_S)
     if code is None:
-        os.kill(child, signal.SIGABRT)  # which makes it say where it stands
+        os.kill(child, signal.SIGABRT)  # faulthandler then prints its stack
         os.waitpid(child, 0)
         raise AssertionError(f"{words}: hangs\n{log.read_text()}")
     run = Run(tuple(map(str, words)), code, "", log.read_text())
@@ -200,12 +200,12 @@ def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
 
 
 def kill_once(scene: Scene, source: Path, out: Path, seconds: float, chance: random.Random) -> str:
-    """Start a scene, kill it at a random moment, and look at what is there; says what happened."""
+    """Start a scene, kill it at a random moment and check its files; return the outcome."""
     log = out.with_suffix(".log")
     begun = out.exists() and any(out.iterdir())
     out.mkdir(exist_ok=True)
     child = start(scene.next(source, out, begun=begun), out, log)
-    at_work = chance.random() < 0.5  # while a file is being written, or at any moment
+    at_work = chance.random() < 0.5  # while a file is written, otherwise at any moment
     code = wait(child, chance.uniform(0, seconds), (lambda: leftovers(out)) if at_work else None)
     if code is None:
         os.kill(child, signal.SIGKILL)
@@ -218,7 +218,7 @@ def kill_once(scene: Scene, source: Path, out: Path, seconds: float, chance: ran
 
 
 def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool = False) -> Tally:
-    """Kill the scenes in turn, ``times`` times in all; every one of them is finished afterwards."""
+    """Kill the scenes in turn, ``times`` times in total, and finish each afterwards."""
     chance, tally = random.Random(seed), Tally()
     if times > _FEW:
         _import_all()
@@ -250,7 +250,7 @@ def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool =
 
 
 def main() -> None:
-    """Kill as often as the command line says, and print a table."""
+    """Run the kills that the command line requests, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.kill")
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
 """Long runs in flat memory: ``python -m tests.torture.soak [--pictures 5000] [--frames 10000]``.
 
-Pictures and film are drawn by code. The memory is that of the whole process, children included,
-sampled while ``sod infer`` works; the middle of the samples after the first fifth, when all is
-warm, is compared with the middle of those of the last fifth.
+Pictures and film are drawn by code. The memory of the process and its children is sampled while
+``sod infer`` works; the median of the samples after the first fifth is compared with the median
+of the last fifth.
 """
 
 import argparse
@@ -26,15 +26,15 @@ ALLOWED = 1.05
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a long run took.
+    """Time and memory of a long run.
 
     Attributes:
-        name: What was worked on.
+        name: Name of the run.
         early: MiB after the start.
         late: MiB at the end.
-        peak: MiB at most.
-        seconds: How long it took.
-        samples: How many looks these figures come from.
+        peak: Maximum in MiB.
+        seconds: Duration.
+        samples: Number of samples.
     """
 
     name: str
@@ -65,7 +65,7 @@ def draw_pictures(folder: Path, count: int) -> Path:
 
 
 def render_film(path: Path, frames: int) -> Path:
-    """Render ``frames`` moving pictures of 64x48."""
+    """Render a film of ``frames`` frames of 64x48."""
     ffmpeg(
         "-f",
         "lavfi",
@@ -81,7 +81,7 @@ def render_film(path: Path, frames: int) -> Path:
 
 
 def memory_of(process: int) -> float:
-    """Return the MiB that a process and its children hold; ``/proc`` knows."""
+    """Return the memory of a process and its children in MiB, from ``/proc``."""
     total, todo = 0, [process]
     while todo:
         number = todo.pop()
@@ -89,14 +89,14 @@ def memory_of(process: int) -> float:
             pages = int(Path(f"/proc/{number}/statm").read_text().split()[1])
             for task in Path(f"/proc/{number}/task").iterdir():
                 todo += map(int, (task / "children").read_text().split())
-        except (OSError, ValueError):  # it has just ended
+        except (OSError, ValueError):  # the process has just ended
             continue
         total += pages * os.sysconf("SC_PAGE_SIZE")
     return total / 2**20
 
 
 def soak(name: str, *words: object) -> Soaked:
-    """Run ``sod`` and watch its memory until it ends; it must end well."""
+    """Run ``sod`` and sample its memory until it ends; it must succeed."""
     began = time.monotonic()
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(
@@ -113,7 +113,7 @@ def soak(name: str, *words: object) -> Soaked:
 
 
 def judge(name: str, held: list[float], seconds: float) -> Soaked:
-    """Compare early with late samples; those of the start, while libraries load, do not count."""
+    """Compare early with late samples, without those while libraries load."""
     warm = [amount for amount in held if amount > 0.7 * max(held)]
     fifth = max(1, len(warm) // 5)
     early, late = (
@@ -138,7 +138,7 @@ def soak_film(folder: Path, frames: int) -> Soaked:
 
 
 def main() -> None:
-    """Soak in what the command line says, and print a table; fails if memory grows."""
+    """Run what the command line requests, and print a table; fail if memory grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.soak")
     parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--frames", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""Damaged pictures and ground truth, through what scores, tests, trains and labels."""
+"""Damaged pictures and ground truth in eval, test, train and pseudo-label."""
 
 import io
 from pathlib import Path
@@ -26,7 +26,7 @@ def truth():
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A set where each case is once the picture and once the ground truth, and maps likewise."""
+    """A set with each case once as picture and once as ground truth, and maps of the cases."""
     monkeypatch.chdir(tmp_path)
     for name in ("set/images", "set/masks", "maps"):
         Path(name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""``sod infer`` on films that are odd, broken or hostile."""
+"""``sod infer`` on unusual, damaged and hostile films."""
 
 from pathlib import Path
 

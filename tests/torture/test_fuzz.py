@@ -1,4 +1,4 @@
-"""Whatever bytes come, every reader gives a result or an error meant for people."""
+"""For any bytes, every reader gives a result or an error of sodcli."""
 
 import io
 import os
@@ -90,7 +90,7 @@ ARCHIVES = [packed("zip"), packed(""), packed(":gz"), packed(":xz"), packed(":bz
 
 @st.composite
 def damaged(draw, wholes):
-    """Return one of ``wholes`` with bytes changed, cut out, doubled or put in; or any bytes."""
+    """Return one of ``wholes`` with bytes changed, cut, doubled or inserted; or random bytes."""
     data = bytearray(draw(st.sampled_from(wholes)))
     for _ in range(draw(st.integers(0, 5))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
@@ -117,7 +117,7 @@ def scratch(tmp_path_factory):
 
 
 def result_or_error(call, *words):
-    """Call it; an error must be one of ours. Returns the result, or nothing."""
+    """Call it; an error must be a ``SodError``. Return the result or ``None``."""
     try:
         return call(*words)
     except SodError:
@@ -265,7 +265,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=12)
 
 @st.composite
 def mangled(draw, text):
-    """Return a text with a piece replaced by another, of digits mostly."""
+    """Return a text with a part replaced, mostly by digits."""
     at = draw(st.integers(0, len(text)))
     piece = draw(texts | st.text("0123456789./:-", max_size=9))
     return text[:at] + piece + text[at + draw(st.integers(0, 6)) :]
@@ -325,7 +325,7 @@ def test_displayed_names_are_one_printable_line(text):
 
 
 def test_undamaged_inputs_are_read(scratch):
-    """What is not damaged is read: else the tests above would prove nothing."""
+    """Undamaged inputs are read; otherwise the tests above would show nothing."""
     for data in PICTURES:
         assert decode(data, "x", 10**6).rgb.shape[2] == 3
         assert Image.open(io.BytesIO(data))

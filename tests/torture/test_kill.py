@@ -1,4 +1,4 @@
-"""A few kills at random moments; ``python -m tests.torture.kill`` makes hundreds."""
+"""A few kills at random moments; ``python -m tests.torture.kill`` runs hundreds."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = [
 
 
 def test_after_a_kill_files_are_complete_and_the_job_can_be_finished():
-    """In a process of its own: a process that runs threads must not fork."""
+    """In a separate process, because a process with threads must not fork."""
     words = ["--times", "200"] if LONG else ["--times", "3", "--only", "photos", "film"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

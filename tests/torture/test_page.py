@@ -1,4 +1,4 @@
-"""``sod ui`` gets damaged and hostile files."""
+"""``sod ui`` with damaged and hostile files."""
 
 import json
 from itertools import chain

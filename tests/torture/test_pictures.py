@@ -1,4 +1,4 @@
-"""``sod infer`` on pictures that are odd, broken or hostile."""
+"""``sod infer`` on unusual, damaged and hostile pictures."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ _PER_RUN = 2000
 
 
 def infer_all(folder, cases):
-    """Infer a folder of cases; every one gives a picture or one line, and never both."""
+    """Process a folder of cases; each must give either a picture or one line of error."""
     run = sod("infer", folder, *quick("-t", "map", "--overwrite"), limit=600)
     made = [Path(line) for line in run.out.splitlines()]
     assert run.code == (3 if run.errors else 0), run
@@ -39,7 +39,7 @@ def infer_all(folder, cases):
 
 
 def fate(case, made):
-    """Say what became of a case: names that would clash keep the old extension.
+    """Return the result of a case; names that would clash keep the old extension.
 
     An animated picture is a film, whose map has another suffix.
     """

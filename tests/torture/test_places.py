@@ -1,4 +1,4 @@
-"""Files that are none, folders in circles, disks without room: through every command."""
+"""Paths that are not files, cyclic folders and full disks, with every command."""
 
 import os
 import zipfile
@@ -97,7 +97,7 @@ def test_files_that_are_not_settings_are_refused(here, text):
 
 
 def commands(place: Path) -> dict[str, tuple[object, ...]]:
-    """Return what writes where: each command once, into ``place``."""
+    """Return each command once, with ``place`` as its output."""
     base = ("--epochs", "1", "--batch", "2", "--size", "32")
     frames = f"{place}/frames{os.sep}"
     return {
@@ -136,7 +136,7 @@ def test_a_full_or_read_only_disk_is_an_error(here, disk, capfd):
 
 @pytest.mark.slow
 def test_on_a_disk_that_fills_up_written_files_are_complete(here):
-    """With room for some, those are there, and whole."""
+    """Files that fit are written, and they are complete."""
     for number in range(6):
         picture = Image.fromarray(draw_photo(seed=number, size_hw=(80, 80))[0])
         picture.save(f"folder/{number}.png")

@@ -1,4 +1,4 @@
-"""What README's section on security promises."""
+"""The statements of the README's section on security."""
 
 import ast
 import json
@@ -91,8 +91,8 @@ def _is_true(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
 
 
-# Notes every attempt to reach a network and every file that is opened to be written, made, renamed
-# or removed; and lets no network through. ffmpeg is a process of its own: it is noted as it starts.
+# Records and refuses network access, and records every file that is opened for writing, created,
+# renamed or removed. ffmpeg is a separate process; its start is recorded.
 WATCHED = """
 import json, os, sys
 log = open(os.environ["AUDIT_LOG"], "a", encoding="utf-8")
@@ -138,7 +138,7 @@ for words in json.loads(sys.argv[1]):
 
 @pytest.fixture
 def watched(tmp_path, monkeypatch):
-    """Run commands in one process that notes what they do; gives the notes."""
+    """Run commands in one process that records their actions; return the records."""
     monkeypatch.chdir(tmp_path)
 
     def run(*commands):
@@ -189,14 +189,14 @@ def test_local_commands_use_no_network_and_write_only_their_outputs(watched, tmp
     assert before == {p for p in tmp_path.rglob("*") if p.is_file() and out not in p.parents}
     started = [json.loads(note[1]) for note in notes if note[0] == "start"]
     programs = {Path(words[0]).name.split("-")[0] for words in started}
-    assert programs - {"ldconfig"} == {"ffmpeg"}  # with that one Python looks libraries up
+    assert programs - {"ldconfig"} == {"ffmpeg"}  # Python runs it to find libraries
     assert all("-protocol_whitelist" in words for words in started if "file:in/film.mp4" in words)
 
 
 def _is_machinery(place: Path) -> bool:
-    """Say whether Python or PyTorch writes there for itself, wherever the results go."""
+    """Return True if Python or PyTorch writes there by itself, whatever the outputs are."""
     scratch = place.parent == Path(tempfile.gettempdir())
-    probe = re.fullmatch(r"[a-z0-9_]{8}", place.name) and not place.exists()  # of tempfile
+    probe = re.fullmatch(r"[a-z0-9_]{8}", place.name) and not place.exists()  # created by tempfile
     return place == Path(os.devnull) or (
         scratch and bool(probe or place.name.startswith("torchinductor"))
     )
@@ -225,7 +225,7 @@ def test_an_address_is_not_an_input(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux'")
 def test_a_decompression_bomb_needs_little_memory(tmp_path):
-    """A picture of 400 million pixels is refused in less memory than its pixels would take."""
+    """A picture of 400 million pixels is refused with less memory than its pixels need."""
     import resource
 
     (tmp_path / "bomb.png").write_bytes(png(20000, 20000, depth=1, colour=0))

@@ -1,4 +1,4 @@
-"""A short long run; ``python -m tests.torture.soak`` makes a real one."""
+"""Short runs; ``python -m tests.torture.soak`` makes long ones."""
 
 import sys
 
@@ -19,7 +19,7 @@ def test_memory_stays_flat_over_pictures(tmp_path):
 
 
 def test_memory_stays_flat_over_a_film(tmp_path):
-    # So many that finishing, when one more ffmpeg runs, is a small part of it.
+    # Enough frames that the end, when a second ffmpeg runs, is a small part.
     found = soak_film(tmp_path, 10_000 if LONG else 1500)
     assert found.growth <= (ALLOWED if LONG else 1.3), found
 

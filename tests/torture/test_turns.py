@@ -1,4 +1,4 @@
-"""What several threads and processes do at the same time."""
+"""Several threads and processes at the same time."""
 
 import subprocess
 import sys
@@ -20,9 +20,9 @@ print(len(opened), "openvino_telemetry" in sys.modules and sys.modules["openvino
 
 @pytest.mark.slow
 def test_graphs_are_opened_one_at_a_time():
-    """OpenVINO maps its cache into memory: were it written meanwhile, the process would die.
+    """OpenVINO maps its cache into memory; a write in the meantime would kill the process.
 
-    And nobody hears of it: the library would tell its makers of every import.
+    Its telemetry, which reports every import, is off.
     """
     pytest.importorskip("openvino")
     done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=300)

@@ -1,4 +1,4 @@
-"""Weights files and archives that are broken or hostile, through the commands that read them."""
+"""Damaged and hostile weights files and archives, with the commands that read them."""
 
 import functools
 import io
@@ -24,7 +24,7 @@ from tests.torture.trial import quick, refused, sod
 
 
 class Evil:
-    """Unpickling it would run a command."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, call, *args):
         self.call, self.args = call, args
@@ -50,7 +50,9 @@ def tensor(dtype="F32", shape=(4,), offsets=(0, 16)):
 
 @functools.cache
 def hostile(owned: Path) -> dict[str, bytes]:
-    """Return files that would run code, lie, or unfold; running code would touch ``owned``."""
+    """Return files that try to run code, have wrong lengths, or decompress to gigabytes.
+
+    Code that runs would create the file ``owned``."""
     touch = f"open({str(owned)!r}, 'w').close()"
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -113,7 +115,7 @@ def test_hostile_weights_are_refused_in_one_line(name, tmp_path, monkeypatch):
 
 
 def cuts(size: int, dense: int, steps: int) -> list[int]:
-    """Return where to cut a file: densely at its head, and ``steps`` times in all of it."""
+    """Return lengths to truncate a file to: many in its header, and ``steps`` in all of it."""
     return sorted({*range(0, min(size, dense), 10), *range(0, size, size // steps), size - 1})
 
 
@@ -143,7 +145,7 @@ def test_undamaged_weights_are_read(tmp_path):
 
 
 def archives(owned: str) -> dict[str, bytes]:
-    """Return archives that would write elsewhere, unfold, or confuse."""
+    """Return archives that try to write elsewhere, decompress to gigabytes, or are malformed."""
     made: dict[str, bytes] = {}
     for name in ("../owned", "{owned}", "a/../../owned", "..\\owned", "C:\\owned"):
         place = name.format(owned=owned)
@@ -182,7 +184,7 @@ def test_hostile_archives_write_no_files(name, tmp_path):
 
 
 def test_the_leftover_folder_of_a_killed_run_is_removed(tmp_path):
-    """What a killed run left of its own neither stops the next one nor stays."""
+    """The leftovers of a killed run do not stop the next run, and are removed."""
     (tmp_path / "sets" / ".sod-unpack-x").mkdir(parents=True)
     archive = tmp_path / "set.tar"
     archive.write_bytes(_tar((tarfile.TarInfo("ECSSD/a.txt"), b"all")))

@@ -1,4 +1,4 @@
-"""Run ``sod`` on something nasty, and judge how it behaved and what it left."""
+"""Run ``sod`` on hostile input and check its behaviour and its files."""
 
 import json
 import os
@@ -24,12 +24,12 @@ _BASE = ("--threads", "1")
 
 
 class HangError(BaseException):
-    """Nothing may catch it."""
+    """Raised on a timeout; not an ``Exception``, so that nothing catches it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a command did."""
+    """The result of a command."""
 
     words: tuple[str, ...]
     code: int
@@ -45,10 +45,10 @@ class Run:
 
 
 def sod(*words: object, stdin: bytes | None = None, limit: float = 60) -> Run:
-    """Run a command in this process, for ``limit`` seconds at most, and hold it to the rules.
+    """Run a command in this process, for at most ``limit`` seconds, and check the rules.
 
-    Whatever the input: no traceback, no mistake of ours, no control characters, a known exit code,
-    and an ``error:`` or ``warning:`` line whenever that code is not 0.
+    For any input: no traceback, no internal error, no control characters, a known exit code, and
+    an ``error:`` or ``warning:`` line if the code is not 0.
     """
     text = tuple(str(word) for word in words)
     with time_limit(limit):
@@ -60,7 +60,7 @@ def sod(*words: object, stdin: bytes | None = None, limit: float = 60) -> Run:
 
 
 def hold(run: Run) -> None:
-    """Hold a run to the rules."""
+    """Check the rules of :func:`sod` for a run."""
     assert run.code in CODES, run
     assert "Traceback" not in run.err, run
     assert "internal error" not in run.err, run
@@ -97,12 +97,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Return what unfinished work lies under ``folder``."""
+    """Return temporary files of unfinished work under ``folder``."""
     return sorted(folder.rglob(".sod-*"))
 
 
 def all_whole(folder: Path) -> int:
-    """Open every file under ``folder`` that has a final name, to its last byte; count them."""
+    """Read every file under ``folder`` with a final name completely; return their number."""
     count = 0
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".sod-") for part in path.relative_to(folder).parts)
@@ -113,7 +113,7 @@ def all_whole(folder: Path) -> int:
 
 
 def open_whole(path: Path) -> None:
-    """Read a file as what its name says it is; raises whatever goes wrong."""
+    """Read a file in the format of its suffix; any error is raised."""
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         with Image.open(path) as picture:
@@ -138,5 +138,5 @@ def quick(*words: object) -> tuple[object, ...]:
 
 
 def is_root() -> bool:
-    """Say whether permissions mean nothing to us."""
+    """Return True if permissions do not apply to this process."""
     return not hasattr(os, "geteuid") or os.geteuid() == 0

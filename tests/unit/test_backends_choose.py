@@ -1,4 +1,4 @@
-"""Which backend is chosen, on simulated machines."""
+"""Choice of the backend, on simulated machines."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from sodcli.runtime.backends.choose import BackendRequest, check_request, decide
 
 
 class Store:
-    """Graphs of which one exists, or none."""
+    """A graph cache that contains the graph or does not."""
 
     def __init__(self, here):
         self._here = here
@@ -22,7 +22,7 @@ class Store:
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Say what is installed, whether there is a GPU and whether the CPU knows bfloat16."""
+    """Simulate installed engines, a GPU, and a CPU with or without bfloat16."""
 
     def play(packages=("onnx", "openvino"), gpu=False, bfloat16=False):
         monkeypatch.setattr(choose, "installed", lambda name: name == "torch" or name in packages)
@@ -42,7 +42,7 @@ def machine(monkeypatch):
         (("onnx", "openvino"), 1, True, "onnx"),  # starts faster
         (("onnx", "openvino"), 1000, True, "openvino"),
         (("onnx", "openvino"), None, True, "openvino"),
-        (("onnx", "openvino"), 1, False, "torch"),  # it would be needed to make the graph
+        (("onnx", "openvino"), 1, False, "torch"),  # PyTorch is needed to make the graph
         (("onnx", "openvino"), 9, False, "torch"),
         (("onnx",), None, False, "onnx"),
         (("onnx", "openvino"), 10, False, "onnx"),
@@ -67,7 +67,7 @@ def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
         ("sdnet", {"half": True}, {}, "torch"),
         ("sdnet", {"half": True}, {"bfloat16": True}, "openvino"),
         ("stdnet", {}, {}, "torch"),  # computes each frame once
-        ("inspyrenet", {}, {}, "torch"),  # takes large pictures in strips
+        ("inspyrenet", {}, {}, "torch"),  # processes large pictures in strips
         ("raft-small", {}, {}, "torch"),
         ("stdnet", {"backend": "onnx"}, {}, "onnx"),
         ("sdnet", {"backend": "torch"}, {}, "torch"),
@@ -155,7 +155,7 @@ def test_threads_come_from_the_option_then_the_environment(monkeypatch, given, c
 
 @pytest.fixture
 def cores(monkeypatch, tmp_path):
-    """Simulate a machine of eight cores, of which this process may use six; writes its files."""
+    """Simulate a machine of eight cores, six of them available; write its /proc and /sys files."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(device.os, "cpu_count", lambda: 8)
     monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
@@ -197,7 +197,7 @@ def test_a_container_quota_limits_the_cores(cores, files, expected):
 
 @pytest.fixture
 def torch_threads():
-    """Four threads, as a program that uses the API may have set them."""
+    """Set four threads, as a program that uses the API may do."""
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield

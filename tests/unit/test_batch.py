@@ -1,4 +1,4 @@
-"""Photos are cut out in data engines: batch by batch, in processes that may die."""
+"""``CutOut`` for data engines: in batches, and in processes that may be killed."""
 
 import io
 import os
@@ -66,7 +66,7 @@ def test_paths_urls_and_arrays_are_accepted(tmp_path):
 
 def test_a_batch_that_fails_is_repeated_photo_by_photo(monkeypatch):
     class Small:
-        """A network with memory for one photo, if it is not the highest."""
+        """A network with memory for one photo of any height but 45."""
 
         def predict(self, frames):
             if len(frames) > 1 or frames[0].size_hw[0] == 45:
@@ -156,7 +156,7 @@ print("whole")
 def test_a_ray_worker_that_is_killed_loses_nothing(tmp_path):
     for n in range(12):
         (tmp_path / f"{n:02}.png").write_bytes(encoded(PHOTOS[n % 6])[: None if n != 7 else 50])
-    # Ray's workers yield to all other programs, and start over if they do not start in a minute.
+    # Ray's workers have low priority, and are restarted if they do not start within a minute.
     patient = {"RAY_worker_niceness": "0", "RAY_worker_register_timeout_seconds": "300"}
     done = subprocess.run(
         [sys.executable, "-c", RAY, str(tmp_path)],

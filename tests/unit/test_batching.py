@@ -20,7 +20,7 @@ from sodcli.runtime.stream import saliency_stream
 
 
 class Parallel(Backend):
-    """A backend with three workers, which records the threads that started as one."""
+    """A backend with three workers that records which threads started as a worker."""
 
     workers = 3
 
@@ -35,7 +35,7 @@ class Parallel(Backend):
 
 
 class Clock:
-    """Time that passes in sleep alone, however busy the machine is."""
+    """A clock that only ``sleep`` advances, independent of the load of the machine."""
 
     def __init__(self):
         self.now = 0.0
@@ -116,7 +116,7 @@ def test_batch_sizes_are_tried_within_the_free_memory(monkeypatch):
 
 
 def test_memory_is_estimated_from_the_items_processed(monkeypatch):
-    """33 GiB are free at first; a call takes 4 for each item, and a quarter of the rest is ours."""
+    """33 GiB are free at first; a call takes 4 GiB an item; a quarter of the rest may be used."""
     taken = [0]
 
     class Hungry(Work):
@@ -187,7 +187,7 @@ def test_a_failure_is_raised_in_order_and_ends_the_workers():
 
 
 class Threads(torch.nn.Module):
-    """Answers with the number of threads that PyTorch gives the caller."""
+    """Returns the number of threads that PyTorch uses in the calling thread."""
 
     def forward(self, x):
         level = torch.full((len(x), 1, *x.shape[2:]), float(torch.get_num_threads()))

@@ -1,4 +1,4 @@
-"""The loop of ``sod test``, where the network or the machine itself must be played."""
+"""The loop of ``sod test``, with a simulated network or machine."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.conftest import draw_photo
 
 
 class Certain(Backend):
-    """A backend that answers ``probability`` everywhere, and whose memory holds ``room``."""
+    """A backend that returns ``probability`` everywhere and has memory for ``room`` pictures."""
 
     def __init__(self, probability=0.999, room=8):
         self.logit, self.room = np.float32(np.log(probability / (1 - probability))), room
@@ -93,7 +93,7 @@ def test_shares_of_processes_are_disjoint_and_complete(sets, registry, tmp_path)
 
 
 class Watching(Backend):
-    """A backend that notes which frames, each of its own grey, make a clip."""
+    """A backend that records the frames of each clip; each frame has its own grey level."""
 
     def __init__(self):
         self.clips = []
@@ -105,7 +105,7 @@ class Watching(Backend):
 
 
 def draw_grey_film(root, count, every=1):
-    """Draw frames of a grey each, 0 to ``count - 1``; their numbers are ``every`` apart."""
+    """Draw frames of grey levels 0 to ``count - 1``, numbered in steps of ``every``."""
     for at in range(count):
         for part in ("images", "GT"):
             folder = root / "Movie" / "bear" / part
@@ -118,7 +118,7 @@ def draw_grey_film(root, count, every=1):
     ("model", "every", "clip"),
     [
         ("stdnet", 1, list(range(0, 32, 4))),  # every fourth frame
-        ("stdnet", 2, list(range(0, 16, 2))),  # that is every second one that has a ground truth
+        ("stdnet", 2, list(range(0, 16, 2))),  # every second frame with ground truth
         ("stdnet", 15, list(range(8))),
         ("rcrnet", 1, list(range(4))),
     ],
@@ -136,7 +136,7 @@ def test_clips_are_cut_as_in_the_papers(registry, tmp_path, model, every, clip):
     ("model", "count", "clips"),
     [
         ("stdnet", 3, [[0, 1, 2, 1, 0, 1, 2, 1]]),
-        ("rcrnet", 3, [[0, 1, 2, 2]]),  # as many as FBMS has ground truth of some films
+        ("rcrnet", 3, [[0, 1, 2, 2]]),  # some films of FBMS have as few
         ("rcrnet", 10, [list(clip) for clip in windows(range(10), 4, training=False)]),
     ],
 )

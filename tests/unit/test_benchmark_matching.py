@@ -1,4 +1,4 @@
-"""Ground truth found in every layout, and each map with the truth it belongs to."""
+"""Ground truth in every layout, and the maps that match it."""
 
 import numpy as np
 import pytest

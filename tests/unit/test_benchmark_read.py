@@ -1,4 +1,4 @@
-"""Maps and ground truth of every kind of file, and what is said about them."""
+"""Maps and ground truth in every kind of file, and the oddities that are reported."""
 
 import cv2
 import numpy as np

@@ -34,7 +34,7 @@ NAMES = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mB
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """A fine and a rough method on two sets; the rough one misses a map and has a damaged one."""
+    """A good and a poor method on two sets; the poor one lacks a map and has a damaged one."""
     root = tmp_path_factory.mktemp("found")
     methods = {"fine": root / "fine", "rough": root / "rough"}
     for name, count in (("ECSSD", 12), ("Own", 3)):
@@ -169,7 +169,7 @@ def test_a_report_appears_whole_and_replaces_the_old_one(found, tmp_path):
 
 
 def test_a_method_with_missing_maps_is_never_the_best(found):
-    """On ECSSD the rough one misses two images: neither of the two is compared."""
+    """On ECSSD the poor method lacks two images, so the two methods are not compared."""
     fine, rough = found.of("ECSSD")
     assert fine.complete
     assert not rough.complete

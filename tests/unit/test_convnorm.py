@@ -1,4 +1,4 @@
-"""Convolutions with their norms: folded, of mixtures, point by point; and maps in strips."""
+"""Convolution with norm: folding, mixtures, pointwise; attention in strips."""
 
 import pytest
 import torch
@@ -74,6 +74,6 @@ def test_regions_are_gathered_the_same_in_both_memory_formats():
     module = ContextAttention(16, (8, 8), edges=False)
     x, regions = torch.randn(2, 16, 8, 8), torch.rand(2, 3, 8, 8)
     found = module.gather(x.contiguous(memory_format=torch.channels_last), regions)
-    rows = x.reshape(2, -1, 16)  # memory re-read as one row per pixel
+    rows = x.reshape(2, -1, 16)  # the same memory, one row per pixel
     close(found.squeeze(-1), (regions.flatten(2) @ rows).mT)
     close(module.gather(x, regions), found)

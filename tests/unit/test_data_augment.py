@@ -1,4 +1,4 @@
-"""Augmentation: every change moves picture and mask alike, and only as far as it says."""
+"""Augmentation: picture and mask change together, within the stated limits."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def run(image, mask, plan: Augment, size_hw=None, seed: int = 0, background=None
 
 
 def bilinear(plane: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Half-pixel bilinear resize in float64, edges repeated: the published one, written apart."""
+    """Resize bilinearly with half-pixel centres in float64: an independent implementation."""
     weights = []
     for old, new in zip(plane.shape[:2], size_hw, strict=True):
         at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
@@ -103,7 +103,7 @@ def test_zoom_keeps_most_of_the_subject() -> None:
     plan = Augment(zoom=(0.3, 0.9))
     zoomed = 0
     for seed in range(100):
-        # The subject's share of the window tells how much of it was kept at most.
+        # The subject's share of the window is an upper limit for the part that was kept.
         changed, cropped = run(image, mask, plan, seed=seed)
         np.testing.assert_allclose(changed[..., 0], cropped, atol=1e-5)
         zoomed += cropped.mean() > 1.1 * mask.mean()
@@ -201,7 +201,7 @@ def test_enhance_only_increases_saturation_and_sharpness() -> None:
     assert max(change.max() for change in changes) < 0.1
     peaks = [float(change[4, 4, 0] - change[0, 0, 0]) for change in changes]
     assert min(peaks) > -1e-6
-    assert max(peaks) > 0.01  # brighter or stronger alone would give at most 0.1 * 0.1 each
+    assert max(peaks) > 0.01  # one change alone would give at most 0.1 * 0.1 each
 
 
 def test_grey_removes_the_colour() -> None:

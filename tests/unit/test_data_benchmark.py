@@ -1,4 +1,4 @@
-"""Benchmark sets are found in the folder layouts that they are published in."""
+"""Benchmark sets are found in their published folder layouts."""
 
 import os
 from pathlib import Path
@@ -194,7 +194,7 @@ def test_remarks_use_the_path_of_a_set_that_is_identified_by_it(tmp_path):
         (f"{name}: 2 pictures with ground truth, TOY was published with 3",)
         for name in ("a/TOY", "b/TOY")
     ]
-    assert KNOWN["TOY"].is_called("b/toy-2k")  # as the films to learn from are told
+    assert KNOWN["TOY"].is_called("b/toy-2k")  # as training films are named
 
 
 def test_sets_whose_paths_differ_by_capitals_only_are_refused(tmp_path):

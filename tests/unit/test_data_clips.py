@@ -1,4 +1,4 @@
-"""Clips out of film folders: every frame is in one, films are told from photos, all is seeded."""
+"""Clips from film folders: every frame is used, films are recognised, sampling is seeded."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ PLAN = Augment(flip_lr=0.5, zoom=(0.6, 1.0), rotate=10, jitter=(0.3, 0.3, 0.3), 
 
 
 def draw_film(images, masks, count, seed=0, step=1):
-    """Write frames of a disc that drifts over a smooth ground; every ``step``-th number."""
+    """Write frames of a disc that drifts over a smooth background; every ``step``-th number."""
     rng = np.random.default_rng(seed)
     ground = cv2.resize(rng.integers(0, 120, (4, 5, 3), np.uint8), (60, 48))
     for folder in (images, masks):
@@ -32,7 +32,7 @@ def draw_film(images, masks, count, seed=0, step=1):
 
 @pytest.fixture
 def films(tmp_path):
-    """Two sequences as DAVIS is usually unpacked for saliency."""
+    """Two sequences in the usual layout of DAVIS for saliency."""
     for seed, (name, count) in enumerate([("bird", 20), ("car", 11)]):
         folder = tmp_path / "films" / name
         draw_film(folder / "images", folder / "GT", count, seed)
@@ -64,7 +64,9 @@ def test_disjoint_clips_cover_every_frame(count, step):
 def test_disjoint_clips_are_those_of_the_paper():
     assert disjoint_clips(5, 8, 4) == [(0, 1, 2, 3, 4, 3, 2, 1)]
     assert extended(3, 8) == (0, 1, 2, 1, 0, 1, 2, 1)
-    assert disjoint_clips(17, 8, 4) == [  # step 2 is all there is room for; the rest aligns
+    assert disjoint_clips(
+        17, 8, 4
+    ) == [  # step 2 is the largest that fits; the last clips end at the last frame
         (0, 2, 4, 6, 8, 10, 12, 14),
         (1, 3, 5, 7, 9, 11, 13, 15),
         (1, 3, 5, 7, 9, 11, 13, 15),
@@ -93,7 +95,7 @@ def test_each_gap_gives_its_own_clips(films):
     one, all_gaps = found.clips(4, [1]), found.clips(4, [1, 4, 8])
     assert [int(pair.image.stem) for pair in one[0].pairs] == [0, 1, 2, 3]
     apart = {int(c.pairs[1].image.stem) - int(c.pairs[0].image.stem) for c in all_gaps}
-    assert apart == {1, 4, 5}  # 20 frames have no room for 8
+    assert apart == {1, 4, 5}  # 20 frames are too few for a gap of 8
     assert len(set(all_gaps)) == len(all_gaps)
 
 
@@ -149,7 +151,7 @@ def test_batches_do_not_depend_on_the_workers(films, photos):
 
 
 def test_all_frames_of_a_clip_get_the_same_augmentation(films):
-    """A film that stands still stays so, whatever is drawn."""
+    """A still film stays still with any random numbers."""
     film = find_footage(find_pairs([str(films)]).pairs).films[0]
     for pair in film[1:]:
         pair.image.write_bytes(film[0].image.read_bytes())

@@ -1,4 +1,4 @@
-"""Films with all their frames are found in the layouts that their data sets come in."""
+"""Films with all their frames are found in the layouts of their data sets."""
 
 import pytest
 

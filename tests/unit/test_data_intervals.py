@@ -1,4 +1,4 @@
-"""Which frames of a sparsely annotated film count, against tables of the published program."""
+"""Selection of frames of sparsely annotated films, against tables of the published program."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Batches: the same whatever the workers, processes and interruptions; no bad photo stops them."""
+"""Batches do not depend on workers, processes or interruptions; bad photos are skipped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_a_resumed_epoch_continues_exactly(pairs: list[Pair], start: int) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # one core will do
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # one core suffices
 def test_batches_do_not_depend_on_the_number_of_workers(pairs: list[Pair]) -> None:
     pairs[3].image.write_bytes(b"")
     assert same(list(loader(pairs, workers=2).epoch(1, 2)), list(loader(pairs).epoch(1, 2)))

@@ -1,4 +1,4 @@
-"""What mask files mean: palettes, colours, faint masks and masks of another size."""
+"""Mask files: palettes, colours, faint masks and masks of another size."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ HIGH, WIDE = 40, 60
 
 
 def voc_colours() -> list[int]:
-    """Return the colours that VOC and DAVIS give to the numbers of classes and objects."""
+    """Return the colours of VOC and DAVIS for class and object numbers."""
     colours = []
     for number in range(256):
         red = green = blue = 0

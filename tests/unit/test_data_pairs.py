@@ -1,4 +1,4 @@
-"""Pairs by stem over the folder layouts that data sets come in."""
+"""Pairs by file stem in the folder layouts of data sets."""
 
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def test_photos_and_masks_of_one_format_side_by_side(tmp_path: Path) -> None:
 
 
 def test_of_several_photo_folders_the_plainest_name_is_used(tmp_path: Path) -> None:
-    """P3M-500-NP: the photos, and the same with blurred faces."""
+    """As in P3M-500-NP: photos, and the same photos with blurred faces."""
     touch(tmp_path, "original_image/a.jpg", "blurred_image/a.jpg", "mask/a.png", "trimap/a.png")
     assert stems(tmp_path, find_pairs([str(tmp_path)])) == [("original_image/a.jpg", "mask/a.png")]
 

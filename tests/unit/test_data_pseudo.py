@@ -1,4 +1,4 @@
-"""Frames and the pseudo labels that were made for them become pairs to train on."""
+"""Frames and their pseudo labels become training pairs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pictures and masks of every kind, and those that are none."""
+"""Pictures and masks of every kind, and files that are neither."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ HIGH, WIDE = 20, 30
 
 
 def half() -> np.ndarray:
-    """A subject in the left half: 0 and 1."""
+    """Return a mask of 0 and 1 with the subject in the left half."""
     mask = np.zeros((HIGH, WIDE), np.uint8)
     mask[:, : WIDE // 2] = 1
     return mask
@@ -29,7 +29,7 @@ def photo(size_wh: tuple[int, int] = (WIDE, HIGH)) -> Image.Image:
 
 def turned() -> Image.Exif:
     exif = Image.Exif()
-    exif[0x112] = 6  # to be shown turned by a quarter
+    exif[0x112] = 6  # orientation: rotate by 90 degrees for display
     return exif
 
 

@@ -1,4 +1,4 @@
-"""The held-out share: whole runs of neighbours, from every set."""
+"""The held-out share consists of runs of neighbours, from every set."""
 
 from itertools import pairwise
 from pathlib import Path

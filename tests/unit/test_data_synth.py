@@ -1,4 +1,4 @@
-"""Motion made from stills: smooth, seeded, and the mask is where the subject is."""
+"""Motion synthesised from stills: smooth, seeded, with a mask that follows the subject."""
 
 import cv2
 import numpy as np
@@ -96,7 +96,7 @@ def test_another_picture_can_be_the_background():
 
 
 def test_the_filled_hole_looks_like_its_surroundings():
-    """A striped ground stays striped where the subject was, and keeps nothing of its colour."""
+    """A striped background stays striped where the subject was, without its colour."""
     _, mask = still(5)
     stripes = np.where((np.arange(120) // 6 % 2)[None, :, None], 40, 120) * np.ones((90, 120, 3))
     photo = np.where(mask[..., None] > 0, RED, stripes).astype(np.uint8)
@@ -105,7 +105,7 @@ def test_the_filled_hole_looks_like_its_surroundings():
     np.testing.assert_array_equal(filled[far], photo[far])
     inside = filled[mask > 0].astype(int)
     assert np.abs(inside[:, 0] - inside[:, 2]).max() < 40  # grey, not red
-    assert inside[:, 0].std() > 8  # not flat either
+    assert inside[:, 0].std() > 8  # stripes, not a flat area
 
 
 @pytest.mark.parametrize("motion", [0.0, 1.0])

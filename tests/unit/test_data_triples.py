@@ -1,4 +1,4 @@
-"""A labelled frame between two others: what the pseudo-label generator learns from."""
+"""Triples of labelled frames, the training data of the pseudo-label generator."""
 
 import json
 

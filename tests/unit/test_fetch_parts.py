@@ -1,4 +1,4 @@
-"""Entries of models.toml that tell more than a file's address, and what is made of them."""
+"""Entries of models.toml with more than a file's address, and how they are used."""
 
 import json
 from dataclasses import replace
@@ -58,7 +58,7 @@ def test_settings_of_an_entry_are_written_into_the_weights_file(tmp_path, regist
 
 
 def test_entries_trained_at_1024_pixels_carry_that_size(registry):
-    """Weights trained at 1024 carry it, and so does the pyramid they were trained with."""
+    """Their entries set the input size, and the base size of the pyramid."""
     large = [e for e in registry.weights.values() if e.input_size == 1024]
     assert len(large) == 6
     assert all(entry.args == {"base_hw": [1024, 1024]} for entry in large)

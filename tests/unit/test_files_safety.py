@@ -1,4 +1,4 @@
-"""What is swept and what is not, locks, and files that are read only so far."""
+"""Removal of leftovers, locks, and reading with a size limit."""
 
 import os
 import subprocess

@@ -41,7 +41,7 @@ def test_blur_equals_the_gaussian_within_two_grey_levels(sigma, size_hw):
     difference = abs(blur(rgb, sigma).astype(int) - cv2.GaussianBlur(rgb, (0, 0), sigma))
     assert difference.mean() < 0.4
     assert np.quantile(difference, 0.99) <= 2
-    assert difference.max() <= 6  # noise to the rim, where no photo is this restless
+    assert difference.max() <= 6  # white noise up to the border, stronger than in any photo
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 400, 3), (400, 1, 3)])
@@ -55,7 +55,7 @@ def test_cover_keeps_aspect_ratio_and_centre(size_hw):
     disc = ((rows - 60) ** 2 + (columns - 100) ** 2 < 40**2).astype(np.uint8) * 255
     out = cover(np.repeat(disc[..., None], 3, axis=2), size_hw)
     assert out.shape == (*size_hw, 3)
-    if min(size_hw) >= 40:  # the disc is still as wide as it is high
+    if min(size_hw) >= 40:  # the disc is still round
         seen = out[..., 0] > 127
         high, wide = seen[:, size_hw[1] // 2].sum(), seen[size_hw[0] // 2].sum()
         want = 79 * max(size_hw[0] / 120, size_hw[1] / 200)

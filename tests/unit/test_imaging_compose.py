@@ -96,7 +96,7 @@ def test_colours_under_transparent_pixels_are_never_shown(kind):
 
 
 def halo(kind, frame, background):
-    """How far a soft red edge over black is from red over ``background``."""
+    """Return the error of a soft red edge, cut out of black and put over ``background``."""
     alpha = frame.saliency[..., None]
     want = np.float32([200, 40, 20]) * alpha + np.float32(background) * (1 - alpha)
     for refine in (True, False):

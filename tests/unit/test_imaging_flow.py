@@ -1,4 +1,4 @@
-"""Optical flow of pictures whose motion is known."""
+"""Optical flow of pictures with known motion."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from sodcli.models.raft import RaftFlow, build
 
 
 def cloth(size_hw=(96, 128), seed=0):
-    """Draw a texture that is smooth enough to follow."""
+    """Draw a texture that is smooth enough for optical flow."""
     noise = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
 

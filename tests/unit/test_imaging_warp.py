@@ -1,4 +1,4 @@
-"""Warping and the length of flow, on flows made by hand."""
+"""Warping and the length of flow, on flows written by hand."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def flow_of(dx, dy, size_hw=(5, 7)):
 
 @pytest.fixture
 def ramp():
-    """Every pixel has a value of its own."""
+    """A picture whose pixels all differ."""
     return np.arange(35, dtype=np.float32).reshape(5, 7)
 
 

@@ -1,4 +1,4 @@
-"""The loop of a camera: newest picture first, recordings in real time, every end in order."""
+"""The camera loop: newest frame first, recordings in real time, clean shutdown."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ GREEN = InferSettings(styles=(Style("green", "green", Look(refine=False)),))
 
 
 def answered(frame):
-    """Find everything salient, so that outputs show the camera's own pictures."""
+    """Return the frame with saliency 1 everywhere, so that outputs show the camera's pictures."""
     return frame.with_saliency(np.ones(frame.size_hw, np.float32))
 
 
@@ -33,7 +33,7 @@ def recording_to(path, *, kind="green", **options):
 
 
 def film_frames(path):
-    """Return mean level and time in seconds of each frame, by another reader than ours."""
+    """Return mean level and time in seconds of each frame, decoded by ffmpeg."""
     film, frames = cv2.VideoCapture(str(path)), []
     while True:
         at = film.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -45,7 +45,7 @@ def film_frames(path):
 
 
 class Ending:
-    """A window that the user has enough of after some pictures."""
+    """A window that the user closes after some frames."""
 
     def __init__(self, after):
         self.after, self.shown, self.left = after, [], False
@@ -162,7 +162,7 @@ def test_a_recording_plays_in_real_time_however_slow_the_network(tmp_path):
         live(camera, uneven, replace(GREEN, frames=8), recording=recording)
     assert indices == [0, 1, 9, 10, 14, 16, 17, 23]
     for index, given, begun in zip(indices, given_s, begun_s, strict=True):
-        assert device.taken_s[index] <= given <= begun  # when it was taken, not when it was done
+        assert device.taken_s[index] <= given <= begun  # the time of capture, not of inference
     frames = film_frames(out)
     assert recording.done
     assert recording.frames == 8
@@ -308,7 +308,7 @@ def test_a_hanging_driver_counts_as_an_unplugged_camera():
 def test_an_internal_error_names_the_stage():
     class Odd(StandIn):
         def read(self):
-            return True, np.zeros((4, 4, 9), np.uint8)  # no camera delivers nine channels
+            return True, np.zeros((4, 4, 9), np.uint8)  # not a possible picture
 
     with open_camera(0, opener=Odd(rate=0)) as camera, Capture(camera) as capture:
         with pytest.raises(PipelineError, match="reading the camera failed"):

@@ -1,4 +1,4 @@
-"""The loop over films, with a network whose answers can be foretold."""
+"""The loop over films, with a network whose output is known."""
 
 import gc
 import resource
@@ -35,7 +35,7 @@ MAP = Style("map", "map")
 
 
 def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
-    """Write a film that is blue on its left and, salient to the echo, red on its right."""
+    """Write a film whose left half is blue and whose right half is red, salient to ``Echo``."""
     args = ["-f", "lavfi", "-i", f"color=blue:s={size}:r=25,drawbox=x=iw/2:color=red:t=fill"]
     args += ["-f", "lavfi", "-i", "sine=440"] if sound else []
     ffmpeg(*args, "-t", seconds, "-pix_fmt", "yuv444p", *words, path)
@@ -43,7 +43,7 @@ def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
 
 
 def run(registry, film, kind="map", out=None, look=None, before=lambda batch: None, **films):
-    """Do one film; returns its outcome and everything the watcher heard."""
+    """Process one film; return its outcome and all events."""
     style = Style(kind, kind, look or Look(refine=False), films.pop("behind", None))
     settings = InferSettings(
         styles=(style,), out=out and str(out), max_pixels=10**6, overwrite=True, **films
@@ -139,7 +139,9 @@ def test_a_picture_or_a_film_can_be_the_background(registry, tmp_path):
     outcome, _ = run(registry, film, "picture", tmp_path / "b.mp4", Look(yellow), behind=back)
     out = pixels(outcome.job.target)[:, 20, 5].mean(1)
     assert len(out) == 25
-    assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # round and round
+    assert out == pytest.approx(
+        [8 * (n % 10) for n in range(25)], abs=6
+    )  # the background film is looped
 
 
 def test_transparent_pixels_of_a_background_film_are_white(registry, tmp_path):

@@ -1,4 +1,4 @@
-"""The loop of ``sod infer`` and the choice of a device, where the machine itself must be played."""
+"""The loop of ``sod infer`` and the choice of a device, on simulated machines."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ MAP = Style("map", "map")
 
 
 class SmallCard(Backend):
-    """A backend whose memory holds ``room`` pictures, and that answers 'salient everywhere'."""
+    """A backend with memory for ``room`` pictures that finds everything salient."""
 
     def __init__(self, room):
         self.room, self.batches = room, []
@@ -93,7 +93,7 @@ GRASS, SHIRT, BEHIND = (60, 200, 90), (255, 80, 60), (200, 60, 40)
 
 
 def made(tmp_path, registry, kind):
-    """Do a photo in Display P3, a shirt on the right, grass on the left; returns pixels and icc."""
+    """Process a Display P3 photo: a shirt on the right, grass on the left. Return pixels, ICC."""
     rgb = np.where(np.arange(64)[:, None] < 32, GRASS, SHIRT) * np.ones((64, 1, 1))
     Image.fromarray(rgb.astype(np.uint8)).save(tmp_path / "a.png", icc_profile=p3_profile())
     style = Style(kind, kind, Look(flat(BEHIND), refine=False))

@@ -1,4 +1,4 @@
-"""What comes behind the subject, from the word or file after ``--type``."""
+"""The background of the subject, from the value of ``--type``."""
 
 import numpy as np
 import pytest

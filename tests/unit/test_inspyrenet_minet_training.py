@@ -1,4 +1,4 @@
-"""InSPyReNet and MINet under the trainer: their recipes, rates, decays and mixed precision."""
+"""Training of InSPyReNet and MINet: recipes, learning rates, decay and mixed precision."""
 
 import pytest
 import torch
@@ -29,7 +29,8 @@ def groups(module, config):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "decayed"), [("minet", 10), ("minet-vgg16", 18)])
 def test_minet_has_no_decay_on_parameters_named_bias_or_bn(name, decayed, registry, tmp_path):
-    """As published, where 11 (here 10: the stem's has a name) and 18 batch norms are missed."""
+    """As published, where the names of 11 (here 10: the stem's is named) and 18 batch norms
+    do not match."""
     module = built(name, registry)
     config = settings(name, "minet", registry, tmp_path)
     decays = {key: group["weight_decay"] for key, group in groups(module, config).items()}

@@ -1,4 +1,4 @@
-"""The camera as a source: what is a camera, what it delivers, and what ends it."""
+"""The camera as a source: its names, its frames and its end."""
 
 import os
 import threading
@@ -140,7 +140,7 @@ def test_a_program_without_standard_error_can_open_cameras(monkeypatch):
 def test_a_hanging_driver_does_not_hang_the_end():
     device = StandIn(rate=0)
     camera = open_camera(0, opener=device, patience_s=0.05)
-    camera._reading.acquire()  # as a read that never comes back
+    camera._reading.acquire()  # as a read that never returns
     closing = threading.Thread(target=camera.close, daemon=True)
     closing.start()
     closing.join(60)

@@ -1,4 +1,4 @@
-"""Network streams as cameras, from servers on this machine."""
+"""Network streams as cameras, served on this machine."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ GREEN = (40, 200, 90)
 
 @contextmanager
 def served(answer):
-    """Serve ``answer``, a function of the request's handler, at an address of this machine."""
+    """Serve ``answer``, a function of the request handler, on this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -1,4 +1,4 @@
-"""Pictures whose colour is given by code points only: PNG, AVIF and HEIC, in P3, PQ and HLG."""
+"""Pictures with colour code points and no profile: PNG, AVIF and HEIC, in P3, PQ and HLG."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def png(pixels, points, **more):
     data = encode_picture(np.ascontiguousarray(pixels), ".png", **more)
     chunk = b"cICP" + bytes((*points, 0, 1))
     chunk = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return data[:33] + chunk + data[33:]  # behind IHDR
+    return data[:33] + chunk + data[33:]  # after IHDR
 
 
 def avif(pixels, points, tmp_path):
@@ -55,7 +55,7 @@ def patch(rgb):
 
 @pytest.fixture(params=["png", "avif", "heic"])
 def written(request, tmp_path):
-    """A function that writes pixels with code points in one of three formats."""
+    """Return a function that writes pixels with code points in one of three formats."""
     if request.param == "avif":
         return lambda pixels, points: avif(pixels, points, tmp_path)
     return {"png": png, "heic": heic}[request.param]

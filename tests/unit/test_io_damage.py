@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file is said in one line that begins with its name."""
+"""Every fault of a file is reported in one line that begins with its name."""
 
 import io
 import os
@@ -63,7 +63,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_damage_gives_a_picture_or_an_error_of_one_line(name):
-    """Nothing but SourceError comes out, and no warning (they are errors here)."""
+    """Only SourceError is raised, and no warning (warnings are errors in tests)."""
     data, dice = whole(name), random.Random(name)
     refused = 0
     for _ in range(60):

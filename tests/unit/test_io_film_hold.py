@@ -1,4 +1,4 @@
-"""The last frame of an animated picture gets the length that is asked for."""
+"""The last frame of an animated picture gets the requested duration."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_only_the_last_length_changes(tmp_path, name, last_s):
         before = np.asarray(image.convert("RGB"))
     hold_last(path, 0.9 + last_s)
     assert picture_lengths(path) == pytest.approx([0.1] * 9 + [last_s], abs=1e-6)
-    with Image.open(path) as image:  # it would notice a wrong checksum
+    with Image.open(path) as image:  # Pillow checks the checksums
         image.seek(9)
         assert np.array_equal(np.asarray(image.convert("RGB")), before)
 

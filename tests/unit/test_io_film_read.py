@@ -1,4 +1,4 @@
-"""Films in: what a film is like, and its frames."""
+"""Reading films: their properties and frames."""
 
 import os
 import signal
@@ -26,12 +26,12 @@ from tests.film_kit import ffmpeg, late_film, paused_picture, pixels, render, st
 def test_every_container_gives_all_its_frames(tmp_path, suffix):
     reader = FilmReader(render(tmp_path / f"film{suffix}", sound=suffix not in (".gif", ".apng")))
     frames = list(reader)
-    assert len(frames) == pytest.approx(25, abs=1)  # AVI's first is shown one frame late
+    assert len(frames) == pytest.approx(25, abs=1)  # the first frame of AVI is shown one frame late
     assert reader.damage is None
     assert [f.index for f in frames] == list(range(len(frames)))
     assert {f.rgb.shape for f in frames} == {(48, 64, 3)}
     assert frames[0].name == "film"
-    assert frames[0].rgb.std() > 50  # a test picture, not a black one
+    assert frames[0].rgb.std() > 50  # a test pattern, not black
 
 
 @pytest.mark.parametrize("rate", ["30000/1001", "24000/1001", "25", "15", "60000/1001", "7/2"])
@@ -52,7 +52,7 @@ def test_a_rotated_film_is_read_upright(tmp_path, turn, size_wh):
     reader = FilmReader(film)
     assert reader.info.size_wh == size_wh
     assert reader.info.rotation % 360 == turn
-    upright = np.rot90(pixels(flat)[0], turn // 90)  # -display_rotation counts against the clock
+    upright = np.rot90(pixels(flat)[0], turn // 90)  # -display_rotation is counter-clockwise
     assert np.abs(next(iter(reader)).rgb.astype(int) - upright).mean() < 1
 
 
@@ -93,7 +93,7 @@ def test_frames_of_variable_rate_carry_their_times(tmp_path):
                                               ("a.webp", 3.0), ("a.mp4", 3.0)])  # fmt: skip
 def test_the_end_of_the_last_frame_is_known(tmp_path, name, last_s):
     film = paused_picture(tmp_path / ("in.gif" if name == "a.mp4" else name), last_s)
-    if name == "a.mp4":  # with sound that is longer
+    if name == "a.mp4":  # with longer sound
         sound = ["-f", "lavfi", "-t", 6, "-i", "sine=440"]
         ffmpeg("-i", film, *sound, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p",
                tmp_path / name)  # fmt: skip
@@ -104,7 +104,7 @@ def test_the_end_of_the_last_frame_is_known(tmp_path, name, last_s):
 
 
 def test_the_last_frame_is_not_held_longer_than_the_film_lasts(tmp_path):
-    """H.264 with B-frames in MP4: ffmpeg tells the pause of another frame for the last one."""
+    """H.264 with B-frames in MP4: ffmpeg reports the duration of another frame for the last."""
     chosen = "select='lt(n,16)+gt(n,27)'"
     film = render(tmp_path / "film.mp4", "-vf", chosen, "-fps_mode", "passthrough", rate="10",
                   seconds=3.2)  # fmt: skip
@@ -155,7 +155,7 @@ def test_the_separate_alpha_stream_of_vp9_is_read(tmp_path, suffix):
 
 @pytest.fixture
 def started(monkeypatch):
-    """Return a list that every process is put into when it starts."""
+    """Return a list to which every started process is added."""
     processes, start = [], tool.subprocess.Popen
     monkeypatch.setattr(
         tool.subprocess, "Popen", lambda *a, **k: processes.append(start(*a, **k)) or processes[-1]
@@ -191,8 +191,8 @@ def test_a_failure_that_ffmpeg_does_not_explain_is_reported(tmp_path, started):
     reader = FilmReader(render(tmp_path / "film.mkv", seconds=60))
     frames = iter(reader)
     next(frames)
-    os.kill(started[-1].pid, signal.SIGTERM)  # it leaves in good order, with a status of 255
-    time.sleep(1)  # its pipe is full, and it looks for signals twice a second
+    os.kill(started[-1].pid, signal.SIGTERM)  # ffmpeg then exits normally, with status 255
+    time.sleep(1)  # its pipe is full, and it checks for signals twice a second
     count = 1 + len(list(frames))
     assert count < 1400
     assert reader.damage == (
@@ -312,7 +312,7 @@ def test_wide_primaries_are_converted(tmp_path):
 
 
 def combs(grey):
-    """Return how much neighbouring rows differ more than rows of one field do."""
+    """Return how much more neighbouring rows differ than rows of one field."""
     grey = grey.astype(float)
     return np.abs(grey[1:-1] - (grey[:-2] + grey[2:]) / 2).mean()
 

@@ -1,4 +1,4 @@
-"""What films carry besides their picture: colour tags, sound, timecode, titles, subtitles."""
+"""Tracks and tags of films: colour tags, sound, timecode, titles, subtitles."""
 
 import re
 from fractions import Fraction
@@ -99,7 +99,7 @@ def test_timecodes_advance_and_drop_frames(timecode, rate, start_s, wanted):
 
 
 def spatial(path):
-    """Write a film whose second sound track is of a codec that nothing knows."""
+    """Write a film whose second sound track has an unknown codec."""
     plain = render(path.with_name("two.mov"), seconds=1, sound=True)
     maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a"]
     ffmpeg("-i", plain, *maps, "-c", "copy", "-c:a:1", "pcm_s16le", path)

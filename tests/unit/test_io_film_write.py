@@ -1,4 +1,4 @@
-"""Films out: every container, with sound and alpha, whole or not at all."""
+"""Writing films: every container, with sound and alpha, completely or not at all."""
 
 import os
 import re
@@ -35,7 +35,7 @@ SLOPE = np.arange(96)[None] * 255 // 95 * np.ones((64, 1), int)  # 0 on the left
 
 
 def picture(index, channels=3, size_hw=(64, 96)):
-    """Red grows with time, the last channel from left to right."""
+    """Return a frame: red increases with time, the last channel from left to right."""
     height, width = size_hw
     out = np.full((height, width, channels), 60 + index * 4 % 120, np.uint8)
     out[..., -1] = SLOPE[:1, :width] if width <= 96 else 128
@@ -60,7 +60,7 @@ OPAQUE = [("a.mp4", "h264"), ("a.m4v", "h264"), ("a.mov", "h264"), ("a.mkv", "h2
 @pytest.mark.parametrize("size_hw", [(64, 96), (65, 97)])
 def test_opaque_films_of_every_kind_decode_to_what_was_written(tmp_path, name, codec, size_hw):
     target = write(tmp_path / name, size_hw=size_hw, codec=codec)
-    if codec == "webp":  # not every ffmpeg reads what it wrote
+    if codec == "webp":  # not every ffmpeg decodes the WebP that it wrote
         with Image.open(target) as image:
             assert image.n_frames == 12
         return
@@ -100,7 +100,7 @@ def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
     error = np.abs(film[-1].astype(int) - picture(11, 4, size_hw))
     assert error[..., 3].mean() < 1
     assert error[..., 3].max() <= 4
-    assert error[:, 48:, :3].mean() < 2  # where it can be seen
+    assert error[:, 48:, :3].mean() < 2  # where alpha is high
 
 
 def test_alpha_and_colours_are_tagged_for_players(tmp_path):
@@ -115,7 +115,7 @@ def test_alpha_and_colours_are_tagged_for_players(tmp_path):
 
 def test_a_grey_film_keeps_the_full_range(tmp_path):
     target = tmp_path / "map.mp4"
-    grey = np.clip(SLOPE * 2 - 128, 0, 255)  # a quarter black, a quarter white
+    grey = np.clip(SLOPE * 2 - 128, 0, 255)  # one quarter is black, one white
     with FilmWriter(target, size_wh=(96, 64), rate=RATE) as film:
         for _ in range(5):
             film.write(grey.astype(np.uint8))
@@ -148,17 +148,17 @@ def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
         film.hold_until(TIMES[-1] + last_s)
     assert film.seconds == pytest.approx(TIMES[-1] + last_s)
     assert lengths(tmp_path / name)[-1] == pytest.approx(last_s, abs=2e-3)
-    assert len(pixels(tmp_path / name)) == len(TIMES)  # nothing is added
+    assert len(pixels(tmp_path / name)) == len(TIMES)  # no frame is added
     assert stamps(tmp_path / name) == pytest.approx(TIMES, abs=6e-3)
     assert probe(tmp_path / name).duration_s == pytest.approx(TIMES[-1] + last_s, abs=0.03)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.PNG", "a.webp"])
 def test_the_last_frame_of_an_animated_picture_keeps_its_duration(tmp_path, name):
-    times = [1.0, 1.1, 1.3, 1.4]  # it begins with its first frame
+    times = [1.0, 1.1, 1.3, 1.4]  # the output starts at its first frame
     with FilmWriter(tmp_path / name, size_wh=(96, 64), rate=Fraction(10)) as film:
         for time in times:
-            film.write(picture(0), time)  # equal frames may be put together
+            film.write(picture(0), time)  # encoders may merge equal frames
         film.write(picture(20), 1.5)
         film.hold_until(4.5)
     each = picture_lengths(tmp_path / name)
@@ -184,7 +184,7 @@ def test_by_default_the_last_frame_lasts_for_one_frame(tmp_path):
     assert lengths(write(tmp_path / "a.mp4", times=TIMES, rate=Fraction(4)))[-1] == 0.25
     with opened(tmp_path / "b.mp4") as film:
         film.write(picture(0))
-        film.hold_until(9.0)  # frames without times last as long as the rate says
+        film.hold_until(9.0)  # the duration of frames without times follows the rate
     assert film.seconds == pytest.approx(1.001 / 30)
 
 
@@ -267,7 +267,7 @@ def test_sound_of_six_channels_goes_into_webm(tmp_path):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
 @pytest.mark.parametrize("start", [0.0, 0.72])
 def test_sound_stays_in_step(tmp_path, name, start):
-    """Frames that flash when the source beeps; within one frame of 25 a second."""
+    """Flashes of the output are within one frame (25 a second) of the beeps of the source."""
     source = flash_film(tmp_path / "in.mp4", "-c:a", "aac")
     flashes = pixels(source)[round(start * 25) :]
     size_wh = (64, 48)
@@ -419,7 +419,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="no limit of file sizes on Windows")
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "frames"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_no_file(tmp_path, name):
-    """A child whose files may not grow beyond 40 kB: for it and its ffmpeg the disk is full."""
+    """Run a child process with a file size limit of 40 kB, like a full disk."""
     script = f"""
 import numpy as np, resource, sys
 from fractions import Fraction

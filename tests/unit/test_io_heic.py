@@ -1,4 +1,4 @@
-"""Photos of iPhones, with the package that reads them and without it."""
+"""HEIC photos, with pillow-heif and without it."""
 
 from io import BytesIO
 
@@ -15,7 +15,7 @@ from tests.conftest import draw_photo
 
 
 def photo(alpha=None, **more):
-    """Return a HEIC file, and what it shows."""
+    """Return a HEIC file and its picture."""
     drawn = Image.fromarray(draw_photo(size_hw=(96, 128))[0])
     if alpha is not None:
         drawn.putalpha(Image.fromarray(alpha))

@@ -1,4 +1,4 @@
-"""Every kind of picture people have, drawn and saved here, comes out as 8-bit RGB, upright."""
+"""Pictures of every format and mode are read as upright 8-bit RGB."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from sodcli.text import display_name
 
 
 def slopes(height=24, width=36):
-    """Smooth and without symmetry: any turn, flip or swap of channels shows."""
+    """Draw smooth slopes without symmetry, so that rotations, flips and channel swaps show."""
     rows, columns = np.indices((height, width))
     planes = columns * 200 // width + 20, rows * 150 // height + 60, (rows + columns) * 2
     return np.stack(planes, -1).astype(np.uint8)
@@ -32,18 +32,18 @@ def read(data):
     return decode_picture(data, name="x")
 
 
-@cache  # a profile holds the time at which it is made
+@cache  # a profile contains the time of its creation
 def profile(space="sRGB"):
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 
 
 def fake_profile(space):
-    """A header that claims a colour space, over nothing of use."""
+    """Return a profile header for a colour space without usable content."""
     return profile()[:16] + space + profile()[20:]
 
 
 def made_profile(device, space, pcs, tag, table):
-    """The smallest ICC profile that means something: a header, the white point, one table."""
+    """Return a minimal valid ICC profile: a header, the white point, one table."""
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     at = 128 + 4 + 2 * 12
     tags = struct.pack(">I4s2I", 2, b"wtpt", at, len(white))
@@ -59,7 +59,7 @@ def linear_grey_profile():
 
 
 def grey_ink_profile():
-    """Four inks, all of them grey: each takes its share of the lightness."""
+    """Return a CMYK profile of four grey inks: each reduces the lightness by its share."""
     identity = bytes(range(256))
     light = [255 * (1 - k) * (3 - c - m - y) // 3 for c, m, y, k in np.ndindex(2, 2, 2, 2)]
     nodes = b"".join(bytes((level, 128, 128)) for level in light)
@@ -69,7 +69,7 @@ def grey_ink_profile():
 
 
 def packed_bits(row, depth):
-    """Pack samples of fewer than 8 bits, the first one into the highest bits."""
+    """Pack samples of fewer than 8 bits, most significant bits first."""
     bits = (row[:, None] >> np.arange(depth)[::-1]) & 1
     return np.packbits(bits.astype(np.uint8)).tobytes()
 
@@ -276,7 +276,9 @@ def test_the_resolution_is_read_and_rotated_with_the_picture(form):
 @pytest.mark.parametrize("form", ["JPEG", "WEBP", "AVIF"])
 def test_the_resolution_of_exif_is_read(form, unit):
     exif = Image.Exif()
-    down = 100.0 if form == "JPEG" else 200.0  # of JPEG's EXIF Pillow reads one number for both
+    down = (
+        100.0 if form == "JPEG" else 200.0
+    )  # Pillow reads one value for both from the EXIF of JPEG
     exif[282], exif[283], exif[296], exif[274] = 100.0, down, unit, 6
     factor = 1 if unit == 2 else 2.54
     frame = read(saved(Image.fromarray(slopes()), form, exif=exif.tobytes()))

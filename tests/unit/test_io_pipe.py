@@ -1,4 +1,4 @@
-"""Standard input is taken apart by its bytes: one picture, several, or a film."""
+"""Standard input is split by its bytes: one picture, several, or a film."""
 
 import io
 
@@ -35,7 +35,7 @@ def piped(encoder, pixels, count=12):
 
 
 class Trickle(io.BytesIO):
-    """A pipe that gives few bytes at a time."""
+    """A pipe that returns few bytes at a time."""
 
     def read1(self, size=-1):
         return super().read1(7)
@@ -62,7 +62,7 @@ def test_pictures_of_several_kinds_and_sizes():
 
 
 def with_previews(jpeg):
-    """Return a JPEG that says, as phones do, that another one follows."""
+    """Return a JPEG with embedded previews, as phones write them."""
     index = b"MPF\0" + bytes(40)
     return jpeg[:2] + b"\xff\xe2" + (len(index) + 2).to_bytes(2, "big") + index + jpeg[2:]
 

@@ -181,7 +181,7 @@ def test_an_input_is_replaced_only_when_asked(out):
 
 def test_an_input_is_never_replaced_by_the_result_of_another():
     touch("a.jpg", "a_rgba.png")
-    assert targets(files("a.jpg", "a_rgba.png"))[0] == "a_rgba.png"  # there already: skipped
+    assert targets(files("a.jpg", "a_rgba.png"))[0] == "a_rgba.png"  # exists: skipped
     with pytest.raises(UsageError, match=r"a_rgba.png is an input, and the output of a.jpg"):
         targets(files("a.jpg", "a_rgba.png"), overwrite=True)
 

@@ -1,4 +1,4 @@
-"""Where the results of films go, decided before any work is done."""
+"""Output paths of films, planned before any work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a pair may be, and how its histogram is taken."""
+"""Valid pairs, and their histograms."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every measure against its formula, written down as plainly as it can be, on small pictures."""
+"""Every measure against a naive implementation of its formula, on small pictures."""
 
 from fractions import Fraction
 from math import exp, log, sqrt
@@ -17,7 +17,7 @@ CLOSE = 1e-6
 
 @st.composite
 def small_pairs(draw):
-    """Draw a map (any, of few levels, or constant) and a mask (any, black or white)."""
+    """Generate a map (random, of few levels, or constant) and a mask (random, black or white)."""
     shape = draw(array_shapes(min_dims=2, max_dims=2, max_side=8))
     grey = st.integers(0, 255)
     levels = draw(st.sampled_from([grey, st.sampled_from([0, 90, 128, 129, 255]), None]))
@@ -49,7 +49,7 @@ def exactly_plain(pred):
 
 
 def cut_maps(pred):
-    """Cut the map at 255 ... 0 of 255, then at twice its mean: ``(257, H, W)`` bool."""
+    """Threshold the map at 255 ... 0 of 255, then at twice its mean: ``(257, H, W)`` bool."""
     p = stretched(pred)
     floor = np.floor(p * 255).astype(int)
     exact = exactly_stretched(pred)
@@ -88,7 +88,7 @@ def object_term(values):
 
 
 def similarity(cells):
-    """Structural similarity of (saliency, truth) cells; an empty quadrant is worth nothing."""
+    """Return the structural similarity of (saliency, truth) cells; 0 for an empty quadrant."""
     if not cells:
         return 0.0
     x, y = mean_of([p for p, _ in cells]), mean_of([g for _, g in cells])

@@ -1,4 +1,4 @@
-"""Measures that look around the foreground only must see all that counts."""
+"""Measures that process only the surroundings of the foreground omit nothing."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def noisy_map(gt, seed):
 
 
 def distance_to(gt):
-    """Distance of every pixel to the foreground, by comparing it with every outline pixel."""
+    """Return the distance of every pixel to the foreground by exhaustive search."""
     outline = np.argwhere(gt & (cv2.erode(gt.view(np.uint8), np.ones((3, 3))) == 0))
     y, x = np.mgrid[: gt.shape[0], : gt.shape[1]]
     squared = np.min([(y - v) ** 2 + (x - u) ** 2 for v, u in outline], axis=0)
@@ -39,8 +39,10 @@ def test_weighted_f_counts_the_background_far_from_the_object(centre):
 
 
 def recall_of(p, gt):
-    """Weighted recall, with the nearest foreground pixel found by comparing with all of them."""
-    inside = sorted((x, y) for y, x in np.argwhere(gt))  # the leftmost, then the upper one
+    """Return the weighted recall; the nearest foreground pixel is found by exhaustive search."""
+    inside = sorted(
+        (x, y) for y, x in np.argwhere(gt)
+    )  # of equally near ones, the leftmost, then the upper one
     spread = np.abs(p - gt)
     for y, x in np.argwhere(~gt & (cv2.dilate(gt.view(np.uint8), np.ones((9, 9))) > 0)):
         u, v = min(inside, key=lambda at: (at[1] - y) ** 2 + (at[0] - x) ** 2)

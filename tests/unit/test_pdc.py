@@ -1,4 +1,4 @@
-"""The difference operators against their definitions, and every way of folding them."""
+"""The difference operators against their definitions, and their folding."""
 
 import pytest
 import torch
@@ -12,14 +12,14 @@ def central(x, w):
 
 
 def angular(x, w):
-    """Each tap weighs its pixel minus the next pixel around the centre."""
+    """Each weight applies to its pixel minus the next pixel around the centre."""
     neighbour = [3, 0, 1, 6, 4, 2, 7, 8, 5]
     flat = w.flatten(2)
     return F.conv2d(x, (flat - flat[..., neighbour]).view_as(w), padding=1)
 
 
 def radial(x, w):
-    """Taps 1..8 weigh the outer ring minus the inner ring, each read off by hand."""
+    """Weights 1 to 8 apply to the outer ring minus the inner ring, indexed by hand."""
     outer = [(0, 0), (0, 2), (0, 4), (2, 0), (2, 4), (4, 0), (4, 2), (4, 4)]
     inner = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (3, 3)]
     kernel = torch.zeros(*w.shape[:2], 5, 5, dtype=w.dtype)

@@ -1,4 +1,4 @@
-"""Cropping, cleaning, certainty and masks of photos: what ``sod infer`` does after the network."""
+"""Cropping, cleaning, certainty and masks of photos."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def photo(box=BOX, size_hw=(120, 160)):
 
 
 def placed(frame, framing):
-    """Return the result's size, and the subject's box in it."""
+    """Return the size of the result and the subject's box in it."""
     out = framed(frame, framing, subject_box(frame.saliency))
     assert out.rgb.shape[:2] == out.saliency.shape
     assert out.icc == frame.icc

@@ -1,4 +1,4 @@
-"""What the Python API takes, with a network that answers how red each pixel is."""
+"""Inputs of the Python API, with a network that returns the red channel."""
 
 import io
 

@@ -62,7 +62,7 @@ def backend(request):
 
 @pytest.mark.slow
 def test_each_thread_gets_the_map_of_its_own_picture(backend):
-    """In a process of its own, which then starts another program, as films do."""
+    """In a separate process that then starts another program, as films do."""
     done = subprocess.run(
         [sys.executable, "-c", THREADS, backend], capture_output=True, text=True, timeout=180
     )
@@ -86,7 +86,7 @@ def test_a_pickled_predictor_gives_the_same_maps(backend):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_forked_process_computes_maps(backend, when):
-    """Servers load first and fork then; whether a picture was computed before does not matter."""
+    """As in servers that load before they fork, with and without a picture computed before."""
     done = subprocess.run(
         [sys.executable, "-c", FORK, backend, when], capture_output=True, text=True, timeout=180
     )

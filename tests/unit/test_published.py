@@ -1,4 +1,4 @@
-"""The published protocols, against what the published programs are built from."""
+"""The published protocols, against PyTorch and Pillow functions of the published programs."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_minet_rounds_to_grey_levels_before_enlarging_the_map(registry, logits):
 
 
 class Echo(Backend):
-    """A backend that keeps what it was shown and finds nothing."""
+    """A backend that records its inputs and finds nothing."""
 
     def run(self, batch):
         self.seen = batch

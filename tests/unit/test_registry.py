@@ -1,4 +1,4 @@
-"""models.toml is checked at the door."""
+"""models.toml is validated when it is read."""
 
 import pytest
 
@@ -116,7 +116,7 @@ def test_a_wrong_value_is_refused_with_its_key(tmp_path, line, says):
 
 
 def test_valid_entries_are_accepted(tmp_path):
-    """Defaults that come later in the file; whole numbers where any will do."""
+    """References to later entries, and integers in place of floats."""
     lines = 'weights = "toy-1"\nrecipe = "late"\nstd = [1, 1, 1]\nargs = { sides = [1, 2] }'
     text = GOOD.replace(TOY, f"{TOY}\n{lines}") + "\n[recipes.late]\nepochs = 1\n"
     spec = read(tmp_path, text).model("toy")

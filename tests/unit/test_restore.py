@@ -1,4 +1,4 @@
-"""Weights come back into their network without a random number being drawn for it."""
+"""Networks are restored from files without random initialisation."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_restored_networks_have_the_values_of_the_file_and_of_build(spec, regist
     before = torch.get_rng_state()
     restored = restore(spec, raw, registry)
     assert torch.equal(torch.get_rng_state(), before)
-    for kind in ("named_parameters", "named_buffers"):  # buffers that no file holds, too
+    for kind in ("named_parameters", "named_buffers"):  # including buffers that are not in files
         given, found = dict(getattr(built, kind)()), dict(getattr(restored, kind)())
         assert given.keys() == found.keys()
         assert all(torch.equal(value, found[key]) for key, value in given.items()), kind

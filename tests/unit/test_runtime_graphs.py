@@ -1,4 +1,4 @@
-"""Graphs are made once, kept whole, and made anew when they are damaged."""
+"""Graphs are made once, cached, and made again when they are damaged."""
 
 import hashlib
 
@@ -27,7 +27,7 @@ PHOTO = draw_photo(3, (60, 80))[0]
 
 @pytest.fixture
 def exports(monkeypatch):
-    """Count how often a graph is made."""
+    """Return a list that grows each time a graph is made."""
     from sodcli.runtime.onnx import trace as export
 
     made, write = [], export.write_graph
@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_not_needed(small_weights, exports, ba
     folder().write_text("a file where the folder should be")
     assert answer(small_weights, backend).shape == PHOTO.shape[:2]
     assert folder().is_file()
-    assert len(exports) == 2  # tried there, made elsewhere
+    assert len(exports) == 2  # one failed attempt in the cache, one in a temporary folder
 
 
 def test_other_weights_have_another_graph(small_weights, registry, tmp_path):
@@ -137,7 +137,7 @@ def test_damaged_weights_are_reported_when_the_graph_is_made(tmp_path, small_wei
 
 @pytest.mark.parametrize("name", ["torch", *ENGINES])
 def test_weights_that_are_not_finite_are_reported_by_every_backend(small_weights, name):
-    """OpenVINO's clamps turn NaN into numbers, so that the answer alone does not show them."""
+    """OpenVINO's clamp turns NaN into numbers, so the output alone does not show them."""
     state = dict(read_weights(small_weights).state)
     key = next(key for key, tensor in state.items() if tensor.ndim == 4)
     state[key][0, 0, 0, 0] = torch.nan
@@ -160,14 +160,14 @@ def test_weights_that_fold_to_nan_are_reported_by_every_backend(tmp_path, regist
 
 
 class NoFiles:
-    """A source of graphs without files."""
+    """A graph cache without files."""
 
     def opened(self, kind, shape, open_graph):
         return open_graph(None)
 
 
 class FixedEngine(Engine):
-    """An engine with three workers whose graphs are made by a function of the threads."""
+    """An engine with three workers; ``make`` returns its graph for a number of threads."""
 
     name = "fixed"
     workers = 3
@@ -255,7 +255,7 @@ def test_each_worker_runs_a_graph_on_its_share_of_the_threads():
         batched(lambda items: [backend.run(items[0])], [item] * 30, backend=backend, batch=None)
     )
     assert len(answers) == 30
-    assert answers[0].max() == 1  # the first one, too, was processed by a worker
+    assert answers[0].max() == 1  # the first one was also processed by a worker
     assert backend.run(item).max() == 3  # other threads use all threads
     assert opened == [1, 3]
 

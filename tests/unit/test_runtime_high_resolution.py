@@ -1,4 +1,4 @@
-"""Large pictures are seen twice where the network can blend, small ones and others once."""
+"""Large pictures get a second pass if the network can blend; others get one pass."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_the_registry_refuses_sizes_below_1():
 
 
 class Echo(torch.nn.Module):
-    """Answers the red channel; a blend says -9 where the small picture is dark."""
+    """Returns the red channel; ``blend`` returns -9 where the small picture is dark."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Films of every length come back whole and in order, without seams; the camera's answer is now."""
+"""Films of every length give all frames in order, without seams; cameras without latency."""
 
 import itertools
 
@@ -23,7 +23,7 @@ SIZE = 32
 
 
 class Plain(Backend):
-    """Runs a network as a whole and nothing else, as other runtimes do."""
+    """A backend that can only run the whole network, as graph engines do."""
 
     def __init__(self, module):
         self._inner = TorchBackend(module, torch.device("cpu"), half=False)
@@ -35,7 +35,7 @@ class Plain(Backend):
 
 
 class Ramp(Backend):
-    """A clip model whose answer is the place in the clip: it jumps as much as one can."""
+    """A clip model that returns the position in the clip: it jumps most between clips."""
 
     def __init__(self):
         self.batches = []
@@ -47,7 +47,7 @@ class Ramp(Backend):
 
 
 class SmallCard(TorchBackend):
-    """Memory for ``room`` clips of eight frames, or as many frames."""
+    """A backend with memory for ``room`` clips of eight frames, or as many frames."""
 
     def __init__(self, module, room):
         super().__init__(module, torch.device("cpu"), half=False)
@@ -69,7 +69,7 @@ class SmallCard(TorchBackend):
 
 @pytest.fixture(scope="module")
 def networks(registry):
-    """STDNet and STDNet-A as trained and folded, with weights under which frames differ."""
+    """STDNet and STDNet-A, trained form and folded, with weights that make frames differ."""
     made = {}
     for name, stored in (("stdnet", "stdnet"), ("stdnet-a", "stdneta")):
         entries = manifest(f"stdnet/manifest_{stored}.json")["training"]
@@ -90,7 +90,7 @@ def predictor(networks, registry):
 
 
 def film(count, size_hw=(24, 30), seed=0):
-    """Noise that drifts, so that every frame has an answer of its own."""
+    """Return frames of drifting noise, so that every frame has a different map."""
     rng = np.random.default_rng(seed)
     wide = rng.integers(0, 256, (size_hw[0], size_hw[1] + count, 3), np.uint8)
     return [
@@ -129,7 +129,11 @@ def test_live_equals_running_the_whole_clip(predictor, name, form):
     frames = film(10)
     for place, frame in enumerate(frames):
         answer = live(frame).saliency
-        if place not in (0, 3, 9):  # the clip is one frame, grows, and has lost its first frames
+        if place not in (
+            0,
+            3,
+            9,
+        ):  # the clip is one frame, then grows, then has dropped its first frames
             continue
         clip = [prepared.prepare(one) for one in frames[max(0, place - 7) : place + 1]]
         whole = prepared.backend.run(np.stack(clip)[None])[0, -1, 0]
@@ -177,7 +181,7 @@ def test_a_still_picture_is_processed_as_a_clip_of_equal_frames(predictor):
 
 
 def test_overlapping_clips_are_blended(predictor):
-    """The worst clip model jumps by all it has at each border; blended it saws far less."""
+    """``Ramp`` jumps by its full range at each border; blending reduces the jumps."""
     frames = film(64)
     seams = {}
     for paper in (False, True):
@@ -228,7 +232,7 @@ def test_a_change_of_size_starts_a_new_clip(predictor):
 
 @pytest.mark.parametrize("paper", [False, True])
 def test_the_film_is_read_lazily(predictor, paper):
-    """A film without an end gives answers, and no more of it is read than a few clips."""
+    """An endless film gives maps while at most a few clips are read."""
     read = []
 
     def endless():

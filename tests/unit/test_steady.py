@@ -1,4 +1,4 @@
-"""The temporal filter: less flicker, no lag behind motion, nothing carried over a cut."""
+"""The temporal filter: less flicker, no lag behind motion, nothing kept across a cut."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -18,7 +18,7 @@ SIZE = (120, 200)
 
 
 def scene(count=12, speed=0, seed=0, flicker=0.3):
-    """Yield frames with a disc that moves, flickering maps, and what the maps should be."""
+    """Yield frames of a moving disc with flickering maps, and the true maps."""
     rng = np.random.default_rng(seed)
     ground = draw_photo(seed + 3, SIZE)[0]
     rows, columns = np.indices(SIZE)

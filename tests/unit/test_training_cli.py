@@ -25,7 +25,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def sod(capsys):
-    """Run a command line; gives exit code, stdout and the lines of stderr."""
+    """Return a function that runs a command; it returns exit code, stdout and lines of stderr."""
 
     def call(*words):
         with pytest.raises(SystemExit) as end:
@@ -38,7 +38,7 @@ def sod(capsys):
 
 @pytest.fixture
 def small(pairs):
-    """Options of a run of two steps."""
+    """Options for a run of two steps."""
     return ("-m", "sdnet", "--data", pairs, "--epochs", 1, "--size", 32, "--batch", 8)
 
 

@@ -1,4 +1,4 @@
-"""Clip models learn from films, photos and both; a stopped run ends as if it had never been."""
+"""Clip models train on films, photos and both; a stopped and resumed run ends the same."""
 
 import signal
 
@@ -45,7 +45,7 @@ def test_clip_models_train_on_photos_films_and_both(kinds, tmp_path, request, re
     folders = [request.getfixturevalue(kind) for kind in kinds]
     listener = Listener()
     folder = run(clip_settings(*folders), tmp_path / "run", listener)
-    # a film of six frames gives two clips in a row and two of every other frame
+    # six frames give two clips of consecutive frames and two of every other frame
     assert listener.plan.train == 6 * ("photos" in kinds) + 8 * ("films" in kinds)
     assert listener.plan.held == 2 * ("photos" in kinds) + 2 * ("films" in kinds)
     assert np.isfinite([report.loss for report in listener.steps]).all()

@@ -20,7 +20,7 @@ def with_recipes(registry, **tables):
 
 
 def model_for(name):
-    """Return a model that takes what the recipe feeds it: clips, triples or pictures."""
+    """Return a model for the data of the recipe: clips, triples or pictures."""
     if name == "fgplg":
         return name
     return "stdnet" if name.startswith("stdnet") else "sdnet"

@@ -1,4 +1,4 @@
-"""What a run learns from and is validated on: films, sparse ones, and their pseudo labels."""
+"""Training and validation data: films, sparsely annotated films and pseudo labels."""
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ def others(tmp_path):
 
 @pytest.fixture
 def labels(films, tmp_path):
-    """Every third frame of two films has a label, as different as can be."""
+    """Labels for every third frame of two films, each with its own grey level."""
     folder = tmp_path / "labels" / "1_5"
     for film in ("a", "b"):
         (folder / "toys" / film).mkdir(parents=True)

@@ -12,7 +12,7 @@ from sodcli.process import ProcessGroup, join_processes
 from sodcli.training.distributed import mean_weight, parallel, splits_statistics
 
 CPU = torch.device("cpu")
-# Two forks of one process, because importing torch takes longest.
+# Forks of one process, because importing torch takes most of the time.
 TWO = """
 import json, os, sys, torch
 from torch import distributed as dist, nn

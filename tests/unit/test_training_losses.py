@@ -23,7 +23,7 @@ def disc(high, wide):
 
 
 def guess(n=2, side=48, seed=0):
-    """A prediction with the side outputs of a pyramid, that wants gradients."""
+    """Return a prediction with the side outputs of a pyramid, with gradients enabled."""
     sides = (side // 8, side // 4, side // 2, side)
     logits = [rule_input((n, 1, s, s), seed=seed + s).requires_grad_() for s in sides]
     return Prediction(logits[-1], {"saliency": tuple(logits[:-1])}), logits
@@ -139,7 +139,9 @@ def test_consistency_has_no_gradient_for_the_finer_level():
     assert coarse.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n != "bce-cel"])  # one ratio for a batch
+@pytest.mark.parametrize(
+    "name", [n for n in ALL if n != "bce-cel"]
+)  # computes one ratio for the whole batch
 def test_a_batch_is_the_mean_of_its_pieces(name):
     prediction, _ = guess(n=4)
     target = truth(4)

@@ -98,7 +98,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bitwise_the_same(finished, pairs
         listener = interrupt_at(step)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", listener, resume=resume)
-        assert listener.steps[-1].step == step + 1  # the stop is heard with the next step
+        assert listener.steps[-1].step == step + 1  # the stop takes effect at the next step
     folder = run(config, tmp_path / "run", resume=True)
     assert same_weights(folder.last, whole.last)
     assert same_weights(folder.best, whole.best)
@@ -113,7 +113,7 @@ def test_interrupting_a_validation_loses_nothing(finished, pairs, tmp_path):
     listener = Listener(lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None)
     with pytest.raises(KeyboardInterrupt):
         run(config, tmp_path / "run", listener)
-    assert not listener.rows  # the epoch's steps are done, its validation is not
+    assert not listener.rows  # the steps of the epoch are complete, its validation is not
     folder = run(config, tmp_path / "run", listener := Listener(), resume=True)
     assert listener.plan.done == 3
     assert same_weights(folder.last, whole.last)
@@ -128,7 +128,7 @@ def test_a_resume_keeps_weight_average_scales_and_accumulation(pairs, tmp_path):
 
 
 def test_a_resume_keeps_the_scaler_of_fp16(tmp_path):
-    few = draw_pairs(tmp_path / "pairs", count=3)  # the CPU is slow at this format
+    few = draw_pairs(tmp_path / "pairs", count=3)  # float16 is slow on the CPU
     config = settings(few, epochs=1, batch=1, holdout=0.0, amp="fp16")
     whole = run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -202,7 +202,9 @@ def test_a_nan_loss_stops_the_run_and_keeps_the_checkpoint(pairs, tmp_path, lr, 
         run(big, tmp_path / "other", save_every=0)
     assert ".png" in str(caught.value)
     other = tmp_path / "other" / "last.pth"
-    assert other.exists() == (lr == 1e20)  # the one after step 1 was good, or is not written
+    assert other.exists() == (
+        lr == 1e20
+    )  # the checkpoint after step 1 was good, or none was written
     assert folder.checkpoint.read_bytes() == before
 
 
@@ -346,7 +348,7 @@ def test_equal_seeds_give_equal_weights(pairs, tmp_path):
 
 @pytest.mark.parametrize("schedule_end", [0, 2])
 def test_a_finished_run_can_be_continued_for_more_epochs(pairs, tmp_path, schedule_end):
-    """With a constant or kept schedule it is, to the bit, the longer run from the start."""
+    """With a constant or restored schedule it equals, bitwise, a run of that length."""
     rates = {"schedule": {"name": "cosine" if schedule_end else "constant"}}
     once = run(settings(pairs, epochs=3, schedule_end=schedule_end, **rates), tmp_path / "once")
     first = settings(pairs, epochs=2, **rates)
@@ -423,7 +425,7 @@ def test_tensorboard_gets_losses_scores_and_pictures(pairs, tmp_path):
 
 
 def test_films_annotated_with_a_palette_are_trained_on(tmp_path):
-    """As in DAVIS 2017: two objects, numbered, in red and green."""
+    """As in DAVIS 2017: two numbered objects, in red and green."""
     for film in ("bear", "goat"):
         for folder in ("JPEGImages/480p", "Annotations/480p"):
             (tmp_path / "DAVIS" / folder / film).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Weights files: safe, strict, and refused in one line when they are anything else."""
+"""Weights files: safe and strict reading; everything else is refused in one line."""
 
 import pickle
 import re
@@ -23,7 +23,7 @@ from tests.conftest import manifest, rule_weights
 
 
 class Hostile:
-    """Leaves a trace if anybody unpickles it."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

@@ -1,4 +1,4 @@
-"""Archives of strangers: nothing gets out of the folder, nothing half done stays."""
+"""Untrusted archives: no file outside the folder, no partial results."""
 
 import io
 import os
@@ -177,6 +177,6 @@ def test_files_that_are_not_archives_are_refused(tmp_path, content):
 def test_existing_files_are_not_changed(tmp_path):
     (tmp_path / "X").mkdir()
     (tmp_path / "X" / "mine").write_text("1")
-    with pytest.raises(OSError):  # noqa: PT011 - the text is the system's
+    with pytest.raises(OSError):  # noqa: PT011 - the message is the system's
         unpack(zipped(tmp_path / "x", GOOD), tmp_path / "X")
     assert everything(tmp_path) == ["X", "X/mine", "x"]

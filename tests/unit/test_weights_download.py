@@ -1,4 +1,4 @@
-"""Downloads from a real HTTPS server that misbehaves: the right file, or one clear error."""
+"""Downloads from a misbehaving HTTPS server: the right file, or one clear error."""
 
 import email.utils
 import hashlib
@@ -39,7 +39,7 @@ NOTHING = ExpectedFile()
 
 
 class Desk:
-    """Orders from the site and keeps what it heard meanwhile."""
+    """Downloads from the site and records all events."""
 
     def __init__(self, site, folder):
         self.site, self.part = site, Part(folder / "downloads" / "x.part")
@@ -151,7 +151,7 @@ def test_a_file_that_changes_between_attempts_is_downloaded_again(desk, site):
 
 
 def stubborn(body, name, upto=None):
-    """Send the rest of ``body`` whatever If-Range says."""
+    """Send the rest of ``body`` and ignore If-Range."""
 
     def page(handler):
         start = offset(handler)
@@ -560,7 +560,7 @@ def test_a_confirmation_page_that_fails_is_requested_again(desk, google):
 
 
 def proxy(server, connected):
-    """Splice one CONNECT request through to where it wants to go."""
+    """Run a proxy that handles one CONNECT request."""
     client, _ = server.accept()
     with client:
         head = b""

@@ -1,4 +1,4 @@
-"""What a weights file says of itself, without PyTorch."""
+"""Metadata of weights files, read without PyTorch."""
 
 import json
 import os
