@@ -64,9 +64,8 @@ def test_disjoint_clips_cover_every_frame(count, step):
 def test_disjoint_clips_are_those_of_the_paper():
     assert disjoint_clips(5, 8, 4) == [(0, 1, 2, 3, 4, 3, 2, 1)]
     assert extended(3, 8) == (0, 1, 2, 1, 0, 1, 2, 1)
-    assert disjoint_clips(
-        17, 8, 4
-    ) == [  # step 2 is the largest that fits; the last clips end at the last frame
+    # Step 2 is the largest that fits; the last clips end at the last frame.
+    assert disjoint_clips(17, 8, 4) == [
         (0, 2, 4, 6, 8, 10, 12, 14),
         (1, 3, 5, 7, 9, 11, 13, 15),
         (1, 3, 5, 7, 9, 11, 13, 15),

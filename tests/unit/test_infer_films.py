@@ -139,9 +139,7 @@ def test_a_picture_or_a_film_can_be_the_background(registry, tmp_path):
     outcome, _ = run(registry, film, "picture", tmp_path / "b.mp4", Look(yellow), behind=back)
     out = pixels(outcome.job.target)[:, 20, 5].mean(1)
     assert len(out) == 25
-    assert out == pytest.approx(
-        [8 * (n % 10) for n in range(25)], abs=6
-    )  # the background film is looped
+    assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # it is looped
 
 
 def test_transparent_pixels_of_a_background_film_are_white(registry, tmp_path):

@@ -276,9 +276,8 @@ def test_the_resolution_is_read_and_rotated_with_the_picture(form):
 @pytest.mark.parametrize("form", ["JPEG", "WEBP", "AVIF"])
 def test_the_resolution_of_exif_is_read(form, unit):
     exif = Image.Exif()
-    down = (
-        100.0 if form == "JPEG" else 200.0
-    )  # Pillow reads one value for both from the EXIF of JPEG
+    # Pillow reads one value for both directions from the EXIF of JPEG.
+    down = 100.0 if form == "JPEG" else 200.0
     exif[282], exif[283], exif[296], exif[274] = 100.0, down, unit, 6
     factor = 1 if unit == 2 else 2.54
     frame = read(saved(Image.fromarray(slopes()), form, exif=exif.tobytes()))

@@ -40,9 +40,8 @@ def test_weighted_f_counts_the_background_far_from_the_object(centre):
 
 def recall_of(p, gt):
     """Return the weighted recall; the nearest foreground pixel is found by exhaustive search."""
-    inside = sorted(
-        (x, y) for y, x in np.argwhere(gt)
-    )  # of equally near ones, the leftmost, then the upper one
+    # Of equally near pixels the leftmost is used, then the upper one.
+    inside = sorted((x, y) for y, x in np.argwhere(gt))
     spread = np.abs(p - gt)
     for y, x in np.argwhere(~gt & (cv2.dilate(gt.view(np.uint8), np.ones((9, 9))) > 0)):
         u, v = min(inside, key=lambda at: (at[1] - y) ** 2 + (at[0] - x) ** 2)

@@ -91,9 +91,7 @@ def test_the_same_pair_scores_the_same_to_the_last_bit():
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(40):
-        kept = [
-            np.ones(rng.integers(1, 5000)) for _ in range(10)
-        ]  # different memory addresses each time
+        kept = [np.ones(rng.integers(1, 5000)) for _ in range(10)]  # other memory addresses
         seen.add(str(measure(pred, gt).as_dict()))
         assert kept
     assert len(seen) == 1

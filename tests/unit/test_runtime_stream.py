@@ -129,11 +129,8 @@ def test_live_equals_running_the_whole_clip(predictor, name, form):
     frames = film(10)
     for place, frame in enumerate(frames):
         answer = live(frame).saliency
-        if place not in (
-            0,
-            3,
-            9,
-        ):  # the clip is one frame, then grows, then has dropped its first frames
+        # The clip is one frame, then grows, then has dropped its first frames.
+        if place not in (0, 3, 9):
             continue
         clip = [prepared.prepare(one) for one in frames[max(0, place - 7) : place + 1]]
         whole = prepared.backend.run(np.stack(clip)[None])[0, -1, 0]

@@ -202,9 +202,8 @@ def test_a_nan_loss_stops_the_run_and_keeps_the_checkpoint(pairs, tmp_path, lr, 
         run(big, tmp_path / "other", save_every=0)
     assert ".png" in str(caught.value)
     other = tmp_path / "other" / "last.pth"
-    assert other.exists() == (
-        lr == 1e20
-    )  # the checkpoint after step 1 was good, or none was written
+    # The checkpoint after step 1 was good, or none was written.
+    assert other.exists() == (lr == 1e20)
     assert folder.checkpoint.read_bytes() == before
 
 

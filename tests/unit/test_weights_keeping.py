@@ -129,9 +129,8 @@ def test_size_and_digests_are_checked(tmp_path):
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     md5 = "900150983cd24fb0d6963f7d28e17f72"
     assert check(path, ExpectedFile(), "x") == Checksum(3, sha256)
-    assert (
-        check(path, ExpectedFile(3, sha256, "0" * 32), "x").size == 3
-    )  # only the stronger digest is checked
+    # Only the stronger digest is checked.
+    assert check(path, ExpectedFile(3, sha256, "0" * 32), "x").size == 3
     assert check(path, ExpectedFile(None, None, md5), "x").sha256 == sha256
     for wrong in (ExpectedFile(4), ExpectedFile(3, "0" * 64), ExpectedFile(3, None, "0" * 32)):
         with pytest.raises(ChecksumError, match="x: "):
