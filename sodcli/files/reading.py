@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 MAX_PIXELS: Final = 178_956_970  # Pillow's own limit against decompression bombs
 MAX_BYTES: Final = 2**31  # above the size of any picture of MAX_PIXELS, including 16-bit RGBA
@@ -44,19 +44,28 @@ def read_settings(path: Path) -> str:
     return read_regular(path, _SETTINGS_BYTES).decode("utf-8")
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Return the bytes of a regular file of at most ``most`` bytes.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
 
     Raises:
-        OSError: If it cannot be read, is larger, or is not a regular file: reading a FIFO would
-            block, and a device may never end.
+        OSError: If it cannot be opened, or is not a regular file: reading a FIFO would block, and a
+            device may never end.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    with path.open("rb") as file:
+    return path.open("rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file of at most ``most`` bytes.
+
+    Raises:
+        OSError: As in :func:`open_regular`, or if it cannot be read or is larger.
+    """
+    with open_regular(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))

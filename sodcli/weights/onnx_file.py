@@ -4,15 +4,17 @@ An ONNX file is a protobuf message of the type ``ModelProto`` (onnx.proto). Fiel
 named below are skipped.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.errors import WeightsError
-from sodcli.files import read_regular
+from sodcli.files import open_regular, read_regular
 from sodcli.text import reason_of
 
 _GRAPH, _METADATA = 7, 14  # fields of ModelProto
@@ -27,13 +29,29 @@ _FIXED_BYTES: Final = {1: 8, 5: 4}  # by wire type
 _NONE: Final = memoryview(b"")
 
 
+class _OnDisk:
+    """The bytes of a file; each slice is read when it is taken."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._length = file.seek(0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> memoryview:
+        self._file.seek(part.start)
+        return memoryview(self._file.read(part.stop - part.start))
+
+
 def onnx_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of an ONNX file.
+    """Return the metadata of an ONNX file; its graph, which is nearly all of it, is not read.
 
     Raises:
         WeightsError: If it cannot be read or is not an ONNX file.
     """
-    fields = _read(path)
+    with _explained(path), open_regular(path) as file:
+        fields = list(_fields(_OnDisk(file), skipped=_GRAPH))
     if all(number != _GRAPH for number, _ in fields):
         raise WeightsError(f"{path}: not an ONNX file")
     try:
@@ -49,8 +67,10 @@ def require_finite(path: Path) -> None:
     Raises:
         WeightsError: If a weight is NaN or infinite, or the file is not an ONNX file.
     """
+    with _explained(path):
+        fields = list(_fields(memoryview(read_regular(path, _MOST_BYTES))))
     try:
-        tensors = [one for number, graph in _read(path) if number == _GRAPH for one in _of(graph)]
+        tensors = [one for number, graph in fields if number == _GRAPH for one in _of(graph)]
         damaged = next((name for name, data in map(_values, tensors) if not _finite(data)), None)
     except ValueError as error:
         raise WeightsError(f"{path}: damaged ONNX file") from error
@@ -81,17 +101,24 @@ def _finite(values: NDArray[Any]) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def _read(path: Path) -> list[tuple[int, memoryview]]:
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        return list(_fields(memoryview(read_regular(path, _MOST_BYTES))))
+        yield
     except OSError as error:
         raise WeightsError(f"{path}: {reason_of(error).lower()}") from error
     except ValueError as error:
         raise WeightsError(f"{path}: not an ONNX file, or damaged") from error
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+def _fields(
+    message: memoryview | _OnDisk, skipped: int | None = None
+) -> Iterator[tuple[int, memoryview]]:
     """Yield the number and the bytes of each field; integers as little-endian bytes.
+
+    Args:
+        message: The fields.
+        skipped: The number of a field whose bytes are left unread: it comes without them.
 
     Raises:
         ValueError: If this is not a protobuf message.
@@ -111,11 +138,11 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise ValueError(f"no such wire type: {wire}")
         if length > len(message) - place:
             raise ValueError("ends within a field")
-        yield number, message[place : place + length]
+        yield number, _NONE if number == skipped else message[place : place + length]
         place += length
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _varint(message: memoryview | _OnDisk, place: int) -> tuple[int, int]:
     """Return the number at ``place`` and the place after it."""
     value = 0
     for step, byte in enumerate(message[place : place + _VARINT_BYTES]):
