@@ -222,6 +222,7 @@ def _sink(
         original=film,
         start_s=settings.start_s,
         lasts_s=None if reader.expected is None else float(reader.expected / reader.rate),
+        software=settings.software(job.style, film=True),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from sodcli import __version__
 from sodcli.errors import UsageError
 from sodcli.files import user_path
 from sodcli.files.reading import MAX_PIXELS
@@ -156,20 +157,27 @@ class InferSettings:
     quiet: bool = False
     verbose: bool = False
 
-    def digest(self, style: Style) -> str:
-        """Return 8 hexadecimal digits of all settings on which a photo's pixels depend."""
-        facts = (
-            *(
-                "" if self.mask else self.network,
-                self.threshold,
-                self.framing,
-                self.clean,
-                self.quality,
-            ),
-            *(self.mask, self.box, style.kind, style.look.refine),
-            style.background_checksum,
+    def digest(self, style: Style, *, film: bool = False) -> str:
+        """Return 8 hexadecimal digits of all settings on which a result depends.
+
+        Args:
+            style: The result's.
+            film: The result is a film, not a photo.
+        """
+        facts: tuple[object, ...] = (
+            *("" if self.mask else self.network, self.threshold, self.quality),
+            *(style.kind, style.look.refine, style.background_checksum),
         )
+        if film:
+            facts += (self.start_s, self.duration_s, self.frames, self.rate, self.steady)
+            facts += (self.codec, self.audio, str(self.sound), str(style.film))
+        else:
+            facts += (self.framing, self.clean, self.mask, self.box)
         return f"{zlib.crc32(repr(facts).encode()):08x}"
+
+    def software(self, style: Style, *, film: bool = False) -> str:
+        """Return what results carry in their metadata: sodcli's version and :meth:`digest`."""
+        return f"sodcli {__version__}, settings {self.digest(style, film=film)}"
 
 
 def choose_styles(

@@ -37,6 +37,7 @@ class Job:
         style: The appearance of the result.
         frames: Whether ``target`` is a folder of frames, or standard output takes them one by one.
         piped: The format of pictures on standard output, as a suffix.
+        kept: The target exists and stays; the photo is only looked at, for the report.
     """
 
     input: Input
@@ -44,6 +45,7 @@ class Job:
     style: Style = RGBA
     frames: bool = False
     piped: str = DEFAULT_SUFFIX
+    kept: bool = False
 
     @property
     def source(self) -> str:
@@ -70,14 +72,22 @@ class Job:
         return os.path.exists(target)  # noqa: PTH110 - unlike Path.exists it never raises
 
     def made_otherwise(self, settings: InferSettings) -> bool:
-        """Return True if the target is a picture that sodcli made with other settings.
+        """Return True if the target exists and sodcli made it with other settings.
 
-        Pictures without that information, such as BMP, and films give False.
+        Files without that information give False: formats that cannot hold it (BMP, GIF, animated
+        WebP and APNG, folders of frames), and what other programs made.
         """
-        if self.target is None or self.input.kind == "film":
+        if self.target is None or self.frames:
             return False
-        made = read_software(self.target)
-        return made.startswith("sodcli ") and made.split()[-1] != settings.digest(self.style)
+        if film := self.input.kind == "film":
+            from sodcli.io.films.tracks import read_tracks  # brings ffmpeg
+
+            made = read_tracks(self.target).software
+        else:
+            made = read_software(self.target)
+        return made.startswith("sodcli ") and made.split()[-1] != settings.digest(
+            self.style, film=film
+        )
 
 
 def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:

@@ -66,6 +66,25 @@ def test_a_cut_out_film_is_a_mov_with_alpha(sod, film, small_weights):
     assert np.ptp(alpha) > 20
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "told"),
+    [
+        ("out.mp4", ["--steady", "none"], True),
+        ("out.mov", ["--quality", "50"], True),
+        ("out.webm", ["--frames", "2"], True),
+        ("out.mp4", ["--no-clean"], False),  # for photos only
+        ("out.gif", ["--steady", "none"], False),  # keeps no text
+    ],
+)
+def test_a_film_of_other_settings_is_noticed(sod, film, tmp_path, small_weights, name, other, told):
+    words = ["infer", film, "-t", "green", "--frames", 3, "-o", tmp_path / name]
+    words += options(small_weights)
+    sod(*words)
+    skipped = f"{tmp_path / name}: exists{{}}, skipped (--overwrite replaces)\n"
+    assert sod(*words).stderr == skipped.format("")
+    assert sod(*words, *other).stderr == skipped.format(", made with other settings" * told)
+
+
 def test_a_registered_output_type_has_its_transparency(sod, film, small_weights, monkeypatch):
     monkeypatch.setattr(compose, "_TYPES", dict(compose._TYPES))
 

@@ -59,6 +59,29 @@ def original(path):
 
 
 @pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.m4v", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("source", ["own.mov", "own.mp4", "own.mkv"])
+def test_the_software_tag_of_the_original_is_replaced(tmp_path, name, source):
+    software = "sodcli 0.1.0, settings {}"
+    write(tmp_path / source, seconds=0.1, software=software.format("00000001"))
+    write(tmp_path / name, seconds=0.1, software=software.format("00000002"),
+          original=tmp_path / source)  # fmt: skip
+    assert read_tracks(tmp_path / source).software == software.format("00000001")
+    assert read_tracks(tmp_path / name).software == software.format("00000002")
+    write(tmp_path / name, seconds=0.1, original=tmp_path / source)
+    assert read_tracks(tmp_path / name).software == ""
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv"])
+def test_the_comment_of_the_original_stays(tmp_path, name):
+    source = render(tmp_path / "in.mp4", "-metadata", "comment=Of mine", seconds=0.2)
+    software = "sodcli 0.1.0, settings 00000001"
+    write(tmp_path / name, seconds=0.1, original=source, software=software)
+    assert re.search(r"comment +: Of mine", told(tmp_path / name), re.IGNORECASE)
+    expected = "" if name == "a.mov" else software  # .mov has no other tag
+    assert read_tracks(tmp_path / name).software == expected
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.m4v", "a.mkv", "a.webm"])
 def test_tracks_that_the_container_supports_are_kept(tmp_path, name):
     source = original(tmp_path / "in.mov")
     film = write(tmp_path / name, seconds=2, sound=source, original=source)

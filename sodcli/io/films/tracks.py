@@ -16,6 +16,8 @@ _AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)(?: \((\w+))?")
 _SUBTITLES: Final = re.compile(r"Stream #0:\d+.*: Subtitle: (\w+)")
 _TIMECODE: Final = re.compile(r"^\s*timecode\s*: (\d\d:\d\d:\d\d[:;.]\d\d)\s*$", re.M | re.I)
 _PLACE: Final = re.compile(r"quicktime\.location\.ISO6709\s*: (\S+)")
+_SOFTWARE: Final = re.compile(r"^\s*\w+\s*: (sodcli \S+, settings [0-9a-f]{8})\s*$", re.M)
+_COMMENT: Final = re.compile(r"^    comment\s*: (?!sodcli )", re.M | re.I)
 _COVER: Final = re.compile(r"Video: .*\(attached pic\)")
 
 _OPUS_LAYOUTS: Final = "aformat=channel_layouts=7.1|5.1|stereo|mono"  # libopus takes no other
@@ -37,6 +39,13 @@ _WRITTEN_TEXT: Final = {
     ".webm": "webvtt",
 }
 _TIMECODE_TRACK: Final = (".mov", ".mp4")
+_SOFTWARE_TAGS: Final = {  # by container; .mov keeps no other tag that is free
+    ".mp4": "encoding_tool",
+    ".m4v": "encoding_tool",
+    ".mov": "comment",
+    ".mkv": "software",
+    ".webm": "software",
+}
 _BRANDS: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
 
 
@@ -53,6 +62,8 @@ class Tracks:
         chapters: The file lists chapters.
         cover: It holds a picture of its cover.
         place: Where it was taken (ISO 6709), from the tag that phones write; else empty.
+        software: What sodcli wrote as :func:`software_args`; empty for films made by others.
+        comment: It has a comment by somebody else.
     """
 
     sound: tuple[str, ...] = ()
@@ -62,12 +73,15 @@ class Tracks:
     chapters: bool = False
     cover: bool = False
     place: str = ""
+    software: str = ""
+    comment: bool = False
 
 
 def tracks_of(lines: Sequence[str]) -> Tracks:
     """Return the tracks of a film from what ffmpeg says of its input."""
     text = "\n".join(lines)
     timecode, place = _TIMECODE.search(text), _PLACE.search(text)
+    software = _SOFTWARE.search(text)
     sound = _AUDIO.findall(text)
     return Tracks(
         tuple(tag if codec == "none" else codec for codec, tag in sound),
@@ -77,6 +91,8 @@ def tracks_of(lines: Sequence[str]) -> Tracks:
         "Chapter #0:0" in text,
         bool(_COVER.search(text)),
         place[1] if place else "",
+        software[1] if software else "",
+        _COMMENT.search(text) is not None,
     )
 
 
@@ -159,6 +175,22 @@ def extra_args(
     if kept < len(tracks.subtitles):
         lost.append("subtitles")
     return args, lost
+
+
+def software_args(tracks: Tracks, suffix: str, software: str) -> list[str]:
+    """Return ffmpeg's options that store what made a film; a comment by others stays instead.
+
+    Args:
+        tracks: Of the original film, whose tags are copied.
+        suffix: The container, as ``.mov``.
+        software: One line.
+    """
+    tag = _SOFTWARE_TAGS[suffix]
+    args = ["-metadata", "software="]
+    args += [] if tracks.comment else ["-metadata", "comment="]
+    if software and not (tag == "comment" and tracks.comment):
+        args += ["-metadata", f"{tag}={software}"]
+    return args
 
 
 def shifted_timecode(timecode: str, rate: Fraction, start_s: float) -> str:

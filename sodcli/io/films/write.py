@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,7 +19,14 @@ from sodcli.files import temporary_folder
 from sodcli.io.films.ffmpeg import Ffmpeg, local, run, source_args
 from sodcli.io.films.formats import PIPED_SUFFIX, choose_codec
 from sodcli.io.films.last_frame import hold_last
-from sodcli.io.films.tracks import Tracks, decodable, extra_args, read_tracks, sound_args
+from sodcli.io.films.tracks import (
+    Tracks,
+    decodable,
+    extra_args,
+    read_tracks,
+    software_args,
+    sound_args,
+)
 from sodcli.io.pipe import Copier
 from sodcli.text import display_name, reason_of
 
@@ -59,6 +67,7 @@ class FilmWriter:
         start_s: float = 0.0,
         lasts_s: float | None = None,
         quality: int | None = None,
+        software: str = "",
     ) -> None:
         """Check the arguments; nothing is written before the ``with`` block.
 
@@ -75,6 +84,7 @@ class FilmWriter:
             start_s: Position of the first frame in ``sound`` and ``original``, in seconds.
             lasts_s: Seconds of ``sound`` for standard output; ``None`` is all of it.
             quality: 0 to 100, for codecs with a quality setting; ``None`` is the codec's default.
+            software: What made the film, for its metadata; not in GIF, WebP, APNG and pipes.
 
         Raises:
             UsageError: If the size or rate is invalid, or the container, codec and alpha do not
@@ -88,7 +98,7 @@ class FilmWriter:
         self._target, self._size_wh, self._rate, self._alpha = target, size_wh, rate, alpha
         self._sound, self._original = sound, original
         self._start_s, self._lasts_s = start_s, lasts_s
-        self._quality = quality
+        self._quality, self._software = quality, software
         self._odd = self._codec.even and not alpha
         self._stack = ExitStack()
         self._encoder: Ffmpeg | None = None
@@ -288,6 +298,7 @@ class FilmWriter:
             end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
         end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
         end += self._last_frame() if self._timed else []
+        end += software_args(self._tracks, suffix, self._software)
         why = ""
         for attempt in self._attempts(picture, suffix):
             failed = run([*attempt.args, "-c:v", "copy", *end, "-y", local(packed)])
@@ -373,8 +384,12 @@ class FilmWriter:
     def _extra(self, suffix: str) -> tuple[list[str], list[str]]:
         if self._original is None:
             return [], []
-        tracks = read_tracks(self._original)
+        tracks = self._tracks
         return extra_args(tracks, suffix, source=1, start_s=self._start_s, rate=self._rate)
+
+    @cached_property
+    def _tracks(self) -> Tracks:
+        return read_tracks(self._original) if self._original else Tracks()
 
     def _cannot(self, why: str) -> SinkError:
         return SinkError(f"cannot write {self._name}: {why}")
