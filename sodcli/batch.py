@@ -46,7 +46,8 @@ class CutOut:
         device: See :func:`sodcli.load`.
         backend: See :func:`sodcli.load`.
         size: See :func:`sodcli.load`.
-        threads: CPU threads of each process; give the engine the same number of cores for it.
+        threads: CPU threads of the network in each process, all else runs on one; give the engine
+            the same number of cores for it.
 
     Raises:
         UsageError: If there is no such type or format, the format lacks a needed alpha channel, or
@@ -102,7 +103,7 @@ class CutOut:
 
     def _results(self, photos: Sequence[Any]) -> list[Any]:
         """Return the result of each photo, or the error that it raised."""
-        from sodcli.runtime.threads import ordered
+        from sodcli.runtime.threads import opencv_in_line, ordered
 
         predictor = _predictor(
             self.model, self.weights, self.device, self.backend, self.size, self.threads
@@ -111,8 +112,10 @@ class CutOut:
         readers = _READERS if any(map(_is_url, photos)) else 1
         frames = ordered(partial(_try, _read), photos, readers)
         results: list[Any] = []
-        while some := list(islice(frames, self.batch)):
-            results += [_try(partial(self._drawn, style), one) for one in _seen(predictor, some)]
+        with opencv_in_line():  # its threads would compete with the engine's other workers
+            while some := list(islice(frames, self.batch)):
+                answers = _seen(predictor, some)
+                results += [_try(partial(self._drawn, style), one) for one in answers]
         return results
 
     def _drawn(self, style: "Style", frame: Frame) -> "bytes | NDArray[np.uint8]":

@@ -31,6 +31,7 @@ OURS = {  # arguments of each, in full and with --quick
     "live_cost": ([], []),
     "training_step": ([], []),
     "flicker": ([], []),
+    "ray_against_torchrun": ([], ["--count", "60", "--rounds", "1"]),
 }
 THEIRS = {
     "plain_install": None,
