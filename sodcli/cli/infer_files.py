@@ -16,9 +16,11 @@ from sodcli.errors import BatchError, SodError, UsageError
 from sodcli.files import user_path
 from sodcli.process import ProcessGroup, rank
 from sodcli.registry import default_registry
-from sodcli.text import display_name
+from sodcli.text import display_name, plural
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sodcli.infer.films import FilmOutcome, Position
     from sodcli.infer.photos import Outcome
     from sodcli.io.settings import InferSettings
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sodcli.runtime.predictor import Predictor
 
 _BETTER: Final = "inspyrenet"  # the model to try where the default one fails
+_OTHERWISE: Final = "made with other settings"
 _FRAMES: Final = 1000  # assumed per film before any is opened
 
 
@@ -69,7 +72,7 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
     if group.rank > 0:
         return
     rows = [ResultRow.parse(line) for line in lines]
-    _write_sheet(rows, settings)
+    _write_sheet(rows, jobs, settings)
     if network.model is None and network.weights is None and not network.offline:
         _suggest_weights(rows, quiet=settings.quiet)
     took = time.perf_counter() - begin if settings.verbose or group.world_size > 1 else None
@@ -118,17 +121,34 @@ def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
         page = user_path(settings.report)
         if page.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--report {display_name(page)}: its name must end in .html")
-        if page.exists() and not settings.overwrite:
-            raise UsageError(f"{display_name(page)}: exists; --overwrite replaces it")
+        if page.exists() and not settings.overwrite and not _is_sheet(page):
+            raise UsageError(
+                f"{display_name(page)}: exists and is no page of --report; --overwrite replaces it"
+            )
 
 
-def _write_sheet(rows: "Sequence[ResultRow]", settings: "InferSettings") -> None:
-    """Write the page of ``--report``, if there is one and any photo was done."""
+def _is_sheet(page: "Path") -> bool:
+    from sodcli.infer.sheet import is_sheet  # brings OpenCV
+
+    return is_sheet(page)
+
+
+def _write_sheet(
+    rows: "Sequence[ResultRow]", jobs: "Sequence[Job]", settings: "InferSettings"
+) -> None:
+    """Write the page of ``--report``, if any photo was looked at, and say which were not."""
+    if settings.report is None:
+        return
     pages: dict[str, list[ResultRow]] = {}
     for row in rows:
         if row.preview is not None:
             pages.setdefault(row.about["input"], []).append(row)
-    if settings.report is None or not pages:
+    photos = {job.source for job in jobs if job.input.kind == "picture"} - pages.keys()
+    others = photos & {row.about["input"] for row in rows if "other_settings" in row.about}
+    if others:
+        text = f"not on the page: {plural(len(others), 'photo')} {_OTHERWISE}"
+        ui.note(f"{text} (--overwrite makes them again)", quiet=settings.quiet)
+    if not pages:
         return
     from sodcli.infer.sheet import Entry, Preview, write_sheet
 
@@ -222,14 +242,17 @@ def _film_line(outcome: "FilmOutcome") -> str:
 _WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")
 
 
+def _told_exists(output: str, *, other: bool) -> str:
+    return f"{output}: exists, {_OTHERWISE}" if other else f"{output}: exists"
+
+
 def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> None:
     """Report one outcome as soon as it is known; a skipped one only if ``skips``."""
     if outcome.status == "failed":
         ui.error(str(outcome.error))
     elif outcome.status == "skipped":
-        other = ", made with other settings" if outcome.other_settings else ""
-        text = f"{outcome.job.output}: exists{other}, skipped (--overwrite replaces)"
-        ui.note(text, quiet=quiet or not skips)
+        text = _told_exists(outcome.job.output, other=outcome.other_settings)
+        ui.note(f"{text}, skipped (--overwrite replaces)", quiet=quiet or not skips)
     else:
         if outcome.remark is not None:
             ui.note(outcome.remark, quiet=quiet)
@@ -255,9 +278,8 @@ def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) ->
         return
     for row in rows:
         if row["status"] == "skip":
-            other = ", made with other settings" if "other_settings" in row else ""
-            text = f"{row['output']}: exists{other}, would be skipped"
-            ui.note(text, quiet=settings.quiet or not skips)
+            text = _told_exists(row["output"], other="other_settings" in row)
+            ui.note(f"{text}, would be skipped", quiet=settings.quiet or not skips)
         else:
             ui.print_line(row["output"])
     if len(jobs) > 1:
@@ -373,7 +395,7 @@ def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: 
     )
     skipped = counts["skipped"] + counts["to skip"]
     some = f"{others} of them " if others < skipped else ""
-    notes = dict.fromkeys(("skipped", "to skip"), f" ({some}made with other settings)")
+    notes = dict.fromkeys(("skipped", "to skip"), f" ({some}{_OTHERWISE})")
     parts = ", ".join(
         f"{counts[word]} {word}{notes.get(word, '') if others else ''}"
         for word in _WORDS

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli import __version__
 from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import needs_srgb
@@ -73,7 +72,7 @@ class _Item:
     jobs: tuple[Job, ...]
     frame: Frame | None = None
     error: SodError | None = None
-    results: tuple[bytes | SodError, ...] = ()  # one per job
+    results: tuple[bytes | SodError | None, ...] = ()  # one per job, ``None`` for a kept one
     certainty: float | None = None
     remark: str | None = None
     preview: Preview | None = None
@@ -98,6 +97,8 @@ class Outcomes:
 def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], list[Job]]:
     """Separate the jobs that need no network from the others, because loading one takes seconds.
 
+    A photo whose output exists needs it for the report, unless other settings made that output.
+
     Returns:
         The outcomes, in order, of jobs whose output exists or whose input is missing or not a
         picture; and the remaining jobs, which are none if ``fail_fast`` is set and a job failed.
@@ -107,6 +108,10 @@ def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], l
         outcome = _known_outcome(job, settings)
         if outcome is None:
             todo.append(job)
+            continue
+        stays = outcome.status == "skipped" and not outcome.other_settings
+        if settings.report and stays and job.input.kind == "picture":
+            todo.append(replace(job, kept=True))
             continue
         known.append(outcome)
         if settings.fail_fast and outcome.status == "failed":
@@ -242,7 +247,9 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     sure = None if settings.mask else certainty(frame.saliency)
     matte = clean(frame.saliency) if settings.clean else frame.saliency
     box = subject_box(matte)
-    results = tuple(_encoded(job, frame, matte, box, settings) for job in item.jobs)
+    results = tuple(
+        None if job.kept else _encoded(job, frame, matte, box, settings) for job in item.jobs
+    )
     remarks = [f"{frame.pages} pages, only the first is used"] if frame.pages > 1 else []
     if box is None or (sure is not None and sure < NOTHING):
         whole = ", left whole" if box is None and settings.framing else ""
@@ -273,7 +280,7 @@ def _encoded(
             compress=settings.compress,
             quality=settings.quality,
             dpi=frame.dpi,
-            software=f"sodcli {__version__}, settings {settings.digest(job.style)}",
+            software=settings.software(job.style),
         )
     except SodError as error:
         return error
@@ -282,7 +289,11 @@ def _encoded(
 def _written(item: _Item) -> Iterator[Outcome]:
     """Write the results of one picture; yields each outcome."""
     results = item.results or (item.error,) * len(item.jobs)
+    remark = item.remark
     for job, result in zip(item.jobs, results, strict=True):
+        if result is None:
+            yield Outcome(job, "skipped", None, item.certainty, None, item.preview)
+            continue
         if not isinstance(result, bytes):
             yield Outcome(job, "failed", result)
             continue
@@ -291,5 +302,5 @@ def _written(item: _Item) -> Iterator[Outcome]:
         except SodError as error:
             yield Outcome(job, "failed", error)
         else:
-            remark = item.remark if job is item.jobs[0] else None
             yield Outcome(job, "done", None, item.certainty, remark, item.preview)
+            remark = None  # once for a photo

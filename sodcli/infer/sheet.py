@@ -1,7 +1,9 @@
 """The HTML page of ``sod infer --report``: photos, cut-outs and maps, least certain first."""
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.files import write_whole
+from sodcli.files import open_regular, write_whole
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import compose
@@ -21,6 +23,8 @@ from sodcli.text import plural, render_html
 
 _SIDE: Final = 480  # longer side of a preview in pixels
 _QUALITY: Final = 75
+_HEAD_BYTES: Final = 1024  # the mark is within
+_MARK: Final = re.compile(rb'<meta name="generator" content="sodcli [^"]*, sheet">')
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,13 @@ def write_sheet(target: Path, entries: Sequence[Entry]) -> None:
         limit=DOUBTFUL,
     )
     write_whole(target, html.encode("utf-8", "replace"))
+
+
+def is_sheet(path: Path) -> bool:
+    """Return True if a file is a page that :func:`write_sheet` wrote."""
+    with suppress(OSError), open_regular(path) as file:
+        return _MARK.search(file.read(_HEAD_BYTES)) is not None
+    return False
 
 
 def _url(pixels: NDArray[np.uint8], form: str) -> str:

@@ -61,7 +61,59 @@ def test_photos_with_own_masks_need_no_network(sod, photos, tmp_path):
     assert page.count("data:image/") == 6
     assert page.count("own mask") == 2
     assert not re.search(r"(?:src|href)=.?https?:", page)
-    assert sod("infer", photos / "a.jpg", "--report", tmp_path / "sheet.html").exit_code == 2
+
+
+def shown(page):
+    """Return the names of the photos on a page of ``--report``, and of their results."""
+    text = page.read_text()
+    assert text.count("data:image/") == 3 * text.count("<li")
+    found = re.findall(r'class="name">([^<]*)<', text), re.findall(r"<small>([^<]*)<", text)
+    return [{Path(name).name for one in names for name in one.split(", ")} for names in found]
+
+
+def test_a_second_run_writes_the_page_again_with_all_photos(sod, photos, tmp_path):
+    page = tmp_path / "sheet.html"
+    words = ["-t", "white", "-t", "rgba", "--report", page]
+    masked(sod, photos, "-t", "white")
+    written = Path(f"{photos}_white", "a_white.png").stat().st_mtime_ns
+    first = masked(sod, photos, *words)
+    assert "2 pictures: 2 done, 2 skipped" in first.stderr
+    assert Path(f"{photos}_white", "a_white.png").stat().st_mtime_ns == written
+    everything = [{"a.jpg", "b.png"}, {f"{n}_{tag}.png" for n in "ab" for tag in ("white", "rgba")}]
+    assert shown(page) == everything
+    page.write_text(page.read_text().split("<ol>")[0])
+    second = masked(sod, photos, *words)
+    assert (second.exit_code, "4 skipped" in second.stderr) == (0, True)
+    assert shown(page) == everything
+
+
+def test_the_page_leaves_out_what_other_settings_made_and_says_so(sod, photos, tmp_path):
+    page = tmp_path / "sheet.html"
+    masked(sod, photos, "-t", "white", "--report", page)
+    masked(sod, photos / "b.png", "-t", "white", "--crop", "--overwrite", "-o", f"{photos}_white/")
+    text = "not on the page: {} made with other settings (--overwrite makes them again)\n"
+    result = masked(sod, photos, "-t", "white", "--report", page)
+    assert text.format("1 photo") in result.stderr
+    assert shown(page) == [{"a.jpg"}, {"a_white.png"}]
+    before = page.read_bytes()
+    result = masked(sod, photos, "-t", "white", "--threshold", "0.5", "--report", page)
+    assert text.format("2 photos") in result.stderr
+    assert page.read_bytes() == before
+    (photos / "a.jpg").write_bytes(b"")  # its result stays
+    result = masked(sod, photos, "-t", "white", "--report", page)
+    assert (result.exit_code, "a.jpg: " in result.stderr) == (3, True)
+
+
+def test_a_page_of_another_program_is_only_replaced_on_demand(sod, photos, tmp_path):
+    page = tmp_path / "sheet.html"
+    page.write_text("<!doctype html><meta name=generator content='sodcli'><p>Mine")
+    result = masked(sod, photos, "-t", "white", "--report", page)
+    assert result.exit_code == 2
+    told = f"{page}: exists and is no page of --report; --overwrite replaces it\n"
+    assert result.stderr == f"error: {told}"
+    assert not Path(f"{photos}_white").exists()
+    assert masked(sod, photos, "-t", "white", "--report", page, "--overwrite").exit_code == 0
+    assert shown(page)[0] == {"a.jpg", "b.png"}
 
 
 def test_box_limits_the_region_of_the_network(sod, photos, small_weights):
