@@ -25,6 +25,7 @@ from sodcli.cli.app import app
 from sodcli.registry import default_registry
 
 DATA = Path(__file__).parent / "data"
+SLOW_FOLDERS = {"e2e", "numeric", "torture"}
 SHARED = Path(os.environ.get("SOD_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -35,11 +36,17 @@ def pytest_configure(config):
     settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Import no module of the slow folders if the slow tests are deselected."""
+    if collection_path.name in SLOW_FOLDERS and "not slow" in config.option.markexpr:
+        return True
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
-    """Mark all of ``e2e``, ``numeric`` and ``torture`` as slow."""
+    """Mark all tests of the slow folders as slow."""
     for item in items:
-        if {"e2e", "numeric", "torture"} & set(item.path.relative_to(DATA.parent).parts):
+        if SLOW_FOLDERS & set(item.path.relative_to(DATA.parent).parts):
             item.add_marker(pytest.mark.slow)
 
 
@@ -117,6 +124,15 @@ def sod():
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
 
     return run
+
+
+def rare(*cases):
+    """Return cases of a parametrised test that run with the slow tests only.
+
+    The cases without it cover the same code; each case of ``cases`` is a tuple or a single value.
+    """
+    tuples = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*values, marks=pytest.mark.slow) for values in tuples]
 
 
 def draw_photo(seed=0, size_hw=(90, 120)):

@@ -104,6 +104,7 @@ def test_the_offered_formats_are_those_of_the_help_and_of_the_encoder():
     assert {"png", "jpg", "webp"} <= set(offered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "name"), [("--model", "sdnet"), ("--type", "rgba")])
 def test_completion_is_quick_because_nothing_heavy_is_loaded(option, name):
     program = (

@@ -13,6 +13,7 @@ import sodcli
 from sodcli.cli import ui
 from sodcli.cli.app import app
 from sodcli.errors import SodError
+from tests.conftest import rare
 
 COMMANDS = sorted(get_command(app).commands)
 RUNNING = ("speed", "models", "ui")  # commands that run without arguments
@@ -87,6 +88,7 @@ def test_wrong_usage_is_one_line_and_exit_2(sod, words, text):
     assert not result.stdout
 
 
+@pytest.mark.slow
 def test_hints_use_the_name_the_program_was_started_with():
     result = program("infer", "x.jpg", "--threshold", "3")
     assert result.returncode == 2
@@ -102,14 +104,14 @@ def test_a_command_without_arguments_shows_its_help(sod, name):
     assert "Usage: " in result.stdout
 
 
-def test_paragraphs_of_help_are_one_line_each(sod, monkeypatch):
+def test_paragraphs_of_help_fill_the_lines(sod, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     paragraph = sod("reparam", "--help").stdout.split("\n\n")[2]
     assert all(len(line) > 60 for line in paragraph.splitlines()[:-1])
     assert len(paragraph.splitlines()) > 1
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("columns", [80, *rare(120)])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_the_width_and_shows_no_type_names(sod, monkeypatch, name, columns):
     monkeypatch.setenv("COLUMNS", str(columns))

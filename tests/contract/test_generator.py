@@ -5,8 +5,6 @@ import torch
 
 from sodcli.errors import UsageError
 from sodcli.models import build_model
-from sodcli.models.fgplg import PACKED
-from sodcli.models.raft import build as build_raft
 from sodcli.weights.layouts import layout
 
 pytestmark = pytest.mark.slow
@@ -60,6 +58,8 @@ def test_every_input_matters(net):
 
 
 def test_packed_inputs_give_the_same_logits(net):
+    from sodcli.models.fgplg import PACKED  # slow to import
+
     inputs = random_inputs((64, 64))
     with torch.inference_mode():
         packed = net.eval()(torch.cat(inputs, dim=1)).logits
@@ -77,6 +77,8 @@ def test_a_single_picture_is_refused(net, registry):
 
 
 def test_flow_networks_are_built_by_their_entries(registry):
+    from sodcli.models.raft import build as build_raft
+
     for name, size in (("raft-small", "small"), ("raft-large", "large")):
         with torch.device("meta"):
             found = build_model(registry.model(name)).state_dict()

@@ -8,14 +8,23 @@ from sodcli.models.pdc import is_folded, reparameterise, spelled_out
 from sodcli.registry import default_registry
 
 MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
-LARGE = {"inspyrenet", "inspyrenet-res2net50", "minet", "minet-vgg16", "rcrnet", "rcrnet-image"}
+SLOW = {
+    "sdnet-a",
+    "stdnet-a",
+    "inspyrenet",
+    "inspyrenet-res2net50",
+    "minet",
+    "minet-vgg16",
+    "rcrnet",
+    "rcrnet-image",
+}
 CLIP = 3  # frames; film models accept any number
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in MODELS
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODELS
     ],
 )
 def spec(request, registry):
@@ -32,7 +41,9 @@ def random_input(spec, size_hw, batch=1):
     return torch.randn(input_shape(spec, size_hw, batch=batch, clip=CLIP))
 
 
-@pytest.mark.parametrize("size_hw", [(32, 32), (67, 71), (96, 64), (33, 130)])
+@pytest.mark.parametrize(
+    "size_hw", [(32, 32), (67, 71), (33, 130), pytest.param((96, 64), marks=pytest.mark.slow)]
+)
 def test_logits_have_the_size_of_the_input(spec, net, size_hw):
     x = random_input(spec, size_hw)
     with torch.inference_mode():
@@ -50,7 +61,7 @@ def test_logits_are_not_yet_probabilities(spec, net):
 
 
 def test_an_item_in_a_batch_gets_the_same_logits_as_alone(spec, net):
-    x = random_input(spec, (67, 71), batch=3)
+    x = random_input(spec, (35, 41), batch=3)
     with torch.inference_mode():
         together = net.eval()(x).logits
         alone = torch.cat([net(item[None]).logits for item in x])
@@ -82,7 +93,7 @@ def test_the_state_dict_can_be_loaded_again(spec, net):
 
 def test_folding_changes_no_logits(spec, net):
     folded = reparameterise(net)
-    x = random_input(spec, (67, 71))
+    x = random_input(spec, (35, 41))
     with torch.inference_mode():
         before, after = spelled_out(net)(x).logits, folded(x).logits
     assert is_folded(folded)

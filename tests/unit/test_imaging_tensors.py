@@ -104,6 +104,7 @@ def test_the_threshold_itself_is_salient():
     assert cut.tolist() == [[0, 1, 1]]
 
 
+@pytest.mark.slow
 def test_imaging_does_not_need_torch():
     code = "import sys, sodcli.imaging.compose; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from sodcli.imaging.flow import magnitude, resize_flow, warp
-from sodcli.models import fgplg
 
 
 def flow_of(dx, dy, size_hw=(5, 7)):
@@ -60,8 +59,11 @@ def test_a_resized_flow_is_in_new_pixels():
     assert resize_flow(same, (8, 12)) is same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 9), (33, 41)])
 def test_tensors_are_warped_like_arrays(size_hw):
+    from sodcli.models import fgplg  # slow to import
+
     rng = np.random.default_rng(0)
     values = rng.random(size_hw).astype(np.float32)
     flow = (10 * rng.standard_normal((*size_hw, 2))).astype(np.float32)

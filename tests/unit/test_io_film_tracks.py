@@ -9,6 +9,7 @@ import pytest
 from sodcli.io.films.probe import probe
 from sodcli.io.films.tracks import read_tracks, shifted_timecode
 from sodcli.io.films.write import FilmWriter
+from tests.conftest import rare
 from tests.film_kit import ffmpeg, pixels, render, told
 
 RATE = Fraction(30000, 1001)
@@ -25,8 +26,9 @@ def write(target, seconds=1.0, rate=RATE, **options):
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "h264"), ("a.mov", "h264"), ("a.mkv", "h264"), ("a.mp4", "h265"), ("a.mp4", "av1"),
-     ("a.webm", "vp9"), ("a.mov", "prores")],
+    [("a.mp4", "h264"), ("a.webm", "vp9"),
+     *rare(("a.mov", "h264"), ("a.mkv", "h264"), ("a.mp4", "h265"), ("a.mp4", "av1"),
+           ("a.mov", "prores"))],
 )  # fmt: skip
 def test_all_three_colour_tags_are_written(tmp_path, name, codec):
     write(tmp_path / name, seconds=0.1, codec=codec)
@@ -58,8 +60,8 @@ def original(path):
     return path
 
 
-@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.m4v", "a.mkv", "a.webm"])
-@pytest.mark.parametrize("source", ["own.mov", "own.mp4", "own.mkv"])
+@pytest.mark.parametrize("name", ["a.mov", "a.mkv", *rare("a.mp4", "a.m4v", "a.webm")])
+@pytest.mark.parametrize("source", ["own.mp4", *rare("own.mov", "own.mkv")])
 def test_the_software_tag_of_the_original_is_replaced(tmp_path, name, source):
     software = "sodcli 0.1.0, settings {}"
     write(tmp_path / source, seconds=0.1, software=software.format("00000001"))
@@ -71,7 +73,7 @@ def test_the_software_tag_of_the_original_is_replaced(tmp_path, name, source):
     assert read_tracks(tmp_path / name).software == ""
 
 
-@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv"])
+@pytest.mark.parametrize("name", ["a.mp4", *rare("a.mov", "a.mkv")])
 def test_the_comment_of_the_original_stays(tmp_path, name):
     source = render(tmp_path / "in.mp4", "-metadata", "comment=Of mine", seconds=0.2)
     software = "sodcli 0.1.0, settings 00000001"
@@ -81,7 +83,7 @@ def test_the_comment_of_the_original_stays(tmp_path, name):
     assert read_tracks(tmp_path / name).software == expected
 
 
-@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.m4v", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("name", ["a.mov", "a.webm", *rare("a.mp4", "a.m4v", "a.mkv")])
 def test_tracks_that_the_container_supports_are_kept(tmp_path, name):
     source = original(tmp_path / "in.mov")
     film = write(tmp_path / name, seconds=2, sound=source, original=source)
@@ -130,7 +132,7 @@ def spatial(path):
     return path
 
 
-@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("name", ["a.mov", *rare("a.mp4", "a.mkv", "a.webm")])
 def test_only_the_undecodable_track_is_dropped(tmp_path, name):
     source = spatial(tmp_path / "in.mov")
     film = write(tmp_path / name, sound=source, original=source)

@@ -18,6 +18,7 @@ from sodcli.io.films import write as film_write
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.probe import probe
 from sodcli.io.films.write import FilmWriter
+from tests.conftest import rare
 from tests.film_kit import (
     ffmpeg,
     flash_film,
@@ -50,14 +51,14 @@ def write(target, count=12, channels=3, size_hw=(64, 96), times=None, **options)
     return target
 
 
-OPAQUE = [("a.mp4", "h264"), ("a.m4v", "h264"), ("a.mov", "h264"), ("a.mkv", "h264"),
-          ("a.webm", "vp9"), ("a.mp4", "h265"), ("a.mkv", "vp9"), ("a.mp4", "av1"),
-          ("a.mov", "prores"), ("a.mkv", "ffv1"), ("a.gif", "gif"), ("a.apng", "apng"),
-          ("a.png", "apng"), ("a.webp", "webp")]  # fmt: skip
+OPAQUE = [("a.mp4", "h264"), ("a.webm", "vp9"), ("a.mov", "prores"), ("a.gif", "gif"),
+          *rare(("a.m4v", "h264"), ("a.mov", "h264"), ("a.mkv", "h264"), ("a.mp4", "h265"),
+                ("a.mkv", "vp9"), ("a.mp4", "av1"), ("a.mkv", "ffv1"), ("a.apng", "apng"),
+                ("a.png", "apng"), ("a.webp", "webp"))]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "codec"), OPAQUE)
-@pytest.mark.parametrize("size_hw", [(64, 96), (65, 97)])
+@pytest.mark.parametrize("size_hw", [(65, 97), pytest.param((64, 96), marks=pytest.mark.slow)])
 def test_opaque_films_of_every_kind_decode_to_what_was_written(tmp_path, name, codec, size_hw):
     target = write(tmp_path / name, size_hw=size_hw, codec=codec)
     if codec == "webp":  # not every ffmpeg decodes the WebP that it wrote
@@ -75,17 +76,19 @@ def test_opaque_films_of_every_kind_decode_to_what_was_written(tmp_path, name, c
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
-@pytest.mark.parametrize("rate", [RATE, Fraction(24000, 1001), Fraction(25), Fraction(15, 2)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", *rare("a.mov", "a.mkv")])
+@pytest.mark.parametrize(
+    "rate", [RATE, *rare(Fraction(24000, 1001), Fraction(25), Fraction(15, 2))]
+)
 def test_the_rate_stays_exact(tmp_path, name, rate):
     info = probe(write(tmp_path / name, rate=rate))
     assert (info.rate, info.variable) == (rate, False)
 
 
 @pytest.mark.parametrize(
-    "name", ["a.mov", "a.webm", "a.mkv", "a.apng", "a.png", "vp9.mkv", "a.webp"]
+    "name", ["a.mov", "a.webm", *rare("a.mkv", "a.apng", "a.png", "vp9.mkv", "a.webp")]
 )
-@pytest.mark.parametrize("size_hw", [(64, 96), (63, 95)])
+@pytest.mark.parametrize("size_hw", [(63, 95), pytest.param((64, 96), marks=pytest.mark.slow)])
 def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
     codec = "vp9" if name == "vp9.mkv" else None
     target = write(tmp_path / name, channels=4, size_hw=size_hw, codec=codec)
@@ -128,8 +131,10 @@ def test_a_grey_film_keeps_the_full_range(tmp_path):
 TIMES = [0.0, 0.1, 0.15, 0.4, 0.41, 0.8, 1.0, 1.7, 1.75, 2.0, 2.3, 2.31]
 
 
-@pytest.mark.parametrize(("name", "within"), [("a.mp4", 1e-4), ("a.mov", 1e-4), ("a.mkv", 1e-3),
-                                              ("a.webm", 1e-3), ("a.gif", 6e-3)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [("a.mp4", 1e-4), ("a.webm", 1e-3), *rare(("a.mov", 1e-4), ("a.mkv", 1e-3), ("a.gif", 6e-3))],
+)
 def test_frames_keep_their_presentation_times(tmp_path, name, within):
     target = write(tmp_path / name, times=TIMES, rate=Fraction(10))
     assert stamps(target) == pytest.approx(TIMES, abs=within)
@@ -137,8 +142,10 @@ def test_frames_keep_their_presentation_times(tmp_path, name, within):
         assert "10 fps" in told(target)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "b.mp4", "b.mkv", "a.gif"])
-@pytest.mark.parametrize("last_s", [3.0, 0.05])
+@pytest.mark.parametrize(
+    "name", ["a.mp4", "a.gif", *rare("a.mov", "a.mkv", "a.webm", "b.mp4", "b.mkv")]
+)
+@pytest.mark.parametrize("last_s", [3.0, *rare(0.05)])
 def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
     codec = {"b.mp4": "h265", "b.mkv": "ffv1"}.get(name)
     options = {"size_wh": (96, 64), "rate": Fraction(10), "codec": codec}
@@ -153,7 +160,7 @@ def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
     assert probe(tmp_path / name).duration_s == pytest.approx(TIMES[-1] + last_s, abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.PNG", "a.webp"])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", *rare("a.apng", "a.PNG")])
 def test_the_last_frame_of_an_animated_picture_keeps_its_duration(tmp_path, name):
     times = [1.0, 1.1, 1.3, 1.4]  # the output starts at its first frame
     with FilmWriter(tmp_path / name, size_wh=(96, 64), rate=Fraction(10)) as film:
@@ -168,8 +175,8 @@ def test_the_last_frame_of_an_animated_picture_keeps_its_duration(tmp_path, name
         assert image.info["loop"] == 0  # for ever
 
 
-@pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize("name", ["a.gif", "a.apng", "a.webp"])
+@pytest.mark.parametrize("channels", [3, *rare(4)])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", *rare("a.apng")])
 def test_a_still_scene_keeps_its_length(tmp_path, name, channels):
     if (name, channels) == ("a.gif", 4):
         pytest.skip("no alpha in .gif")
@@ -203,7 +210,7 @@ def probe_length(path):
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("name", ["a.mp4", *rare("a.mov", "a.mkv", "a.webm")])
 def test_a_picture_that_starts_after_its_sound_starts_late_in_the_output(tmp_path, name):
     source = render(tmp_path / "in.mp4", sound=True, seconds=4)
     times = [1 + time for time in TIMES]
@@ -212,7 +219,7 @@ def test_a_picture_that_starts_after_its_sound_starts_late_in_the_output(tmp_pat
     assert stamps(target) == pytest.approx(times, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif"])
+@pytest.mark.parametrize("name", ["a.mp4", *rare("a.mkv", "a.webm", "a.gif")])
 def test_without_sound_a_film_starts_with_its_first_frame(tmp_path, name):
     target = write(tmp_path / name, times=[1 + time for time in TIMES], rate=Fraction(10))
     assert stamps(target) == pytest.approx(TIMES, abs=6e-3)
@@ -234,20 +241,22 @@ def test_alpha_and_presentation_times_are_kept_together(tmp_path):
     ("sound", "target", "codec"),
     [
         ("aac", "a.mp4", "aac"),
-        ("aac", "a.mov", "aac"),
-        ("aac", "a.mkv", "aac"),
         ("aac", "a.webm", "opus"),
-        ("libopus", "a.webm", "opus"),
-        ("libopus", "a.mp4", "aac"),
-        ("flac", "a.mp4", "aac"),
-        ("flac", "a.mkv", "flac"),
-        ("pcm_s16le", "a.mov", "pcm_s16le"),
         ("pcm_s16le", "a.mp4", "aac"),
-        ("libmp3lame", "a.mp4", "mp3"),
-        ("libmp3lame", "a.m4v", "aac"),
-        ("pcm_s16le", "a.m4v", "aac"),
-        ("pcm_s24be", "a.mov", "pcm_s24be"),
-        ("libopus", "a.mov", "aac"),
+        *rare(
+            ("aac", "a.mov", "aac"),
+            ("aac", "a.mkv", "aac"),
+            ("libopus", "a.webm", "opus"),
+            ("libopus", "a.mp4", "aac"),
+            ("flac", "a.mp4", "aac"),
+            ("flac", "a.mkv", "flac"),
+            ("pcm_s16le", "a.mov", "pcm_s16le"),
+            ("libmp3lame", "a.mp4", "mp3"),
+            ("libmp3lame", "a.m4v", "aac"),
+            ("pcm_s16le", "a.m4v", "aac"),
+            ("pcm_s24be", "a.mov", "pcm_s24be"),
+            ("libopus", "a.mov", "aac"),
+        ),
     ],
 )
 def test_sound_is_copied_or_converted_for_the_container(tmp_path, sound, target, codec):
@@ -264,8 +273,8 @@ def test_sound_of_six_channels_goes_into_webm(tmp_path):
     assert probe(write(tmp_path / "a.webm", sound=source)).sound == ("opus",)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
-@pytest.mark.parametrize("start", [0.0, 0.72])
+@pytest.mark.parametrize("name", ["a.mp4", *rare("a.mkv", "a.webm", "a.mov")])
+@pytest.mark.parametrize("start", [0.72, *rare(0.0)])
 def test_sound_stays_in_step(tmp_path, name, start):
     """Flashes of the output are within one frame (25 a second) of the beeps of the source."""
     source = flash_film(tmp_path / "in.mp4", "-c:a", "aac")
@@ -365,7 +374,10 @@ def opened(target, **options):
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("a.mp4", "a.partial.mkv"), ("a.webm", "a.partial.mkv"), ("a.gif", "a.partial.gif")],
+    [
+        ("a.mp4", "a.partial.mkv"),
+        *rare(("a.webm", "a.partial.mkv"), ("a.gif", "a.partial.gif")),
+    ],
 )
 def test_an_interrupted_film_can_be_played(tmp_path, name, kept):
     source = render(tmp_path / "in.mp4", sound=True, seconds=9)
@@ -416,6 +428,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
             opened(target).__enter__()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no limit of file sizes on Windows")
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "frames"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_no_file(tmp_path, name):
@@ -531,7 +544,7 @@ def test_a_size_that_no_encoder_supports_is_reported(tmp_path):
         write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), ("a.webm", "vp9")])
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), *rare(("a.webm", "vp9"))])
 def test_quality_is_mapped_to_the_scale_of_the_codec(tmp_path, name, codec):
     sizes = []
     for quality in (10, 60, 95):

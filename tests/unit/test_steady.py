@@ -11,7 +11,7 @@ from sodcli.frame import Frame
 from sodcli.runtime import steady
 from sodcli.runtime.steady import SteadyFilter, steadied
 from sodcli.runtime.stream import live_predictor, saliency_stream
-from tests.conftest import draw_photo
+from tests.conftest import draw_photo, rare
 from tests.film_kit import echo_predictor
 
 SIZE = (120, 200)
@@ -75,7 +75,7 @@ def test_a_flash_of_one_frame_is_removed_and_a_soft_edge_kept(way):
         assert np.abs(after.saliency - before.saliency).max() < 0.03
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 16, 17, 41])
+@pytest.mark.parametrize("count", [0, 1, 17, *rare(7, 16, 41)])
 def test_every_frame_is_returned_once_in_order(count):
     frames = (frame for frame, _ in scene(count))
     assert [frame.index for frame in steadied(frames)] == list(range(count))

@@ -19,7 +19,7 @@ from sodcli.weights.layouts.sdnet import to_ours, to_published
 from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
 from sodcli.weights.save import save_published, save_weights
-from tests.conftest import manifest, rule_weights
+from tests.conftest import manifest, rare, rule_weights
 
 
 class Hostile:
@@ -180,8 +180,8 @@ def test_a_pickle_without_a_state_dict_is_refused(tmp_path, content):
         read_weights(tmp_path / "x.pth")
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {"model": s}])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrap", [lambda s: {"state_dict": s}, *rare(dict, lambda s: {"model": s})])
+@pytest.mark.parametrize("prefix", ["module.", *rare("")])
 def test_published_wrappers_are_removed(tmp_path, registry, wrap, prefix):
     weights = rule_weights(manifest("stdnet/manifest_sdnet.json")["training"])
     torch.save(wrap({prefix + k: v for k, v in weights.items()}), tmp_path / "x.pth")
