@@ -14,8 +14,7 @@ from sodcli.errors import MissingError, UsageError
 from sodcli.registry import default_registry
 
 if TYPE_CHECKING:
-    from sodcli.fetch.catalogue import Entry, Item
-    from sodcli.fetch.fetch_all import FetchOutcome
+    from sodcli.fetch.catalogue import Entry, FetchOutcome, Item
     from sodcli.weights.download_settings import DownloadEvents
 
 Names = Annotated[
@@ -86,7 +85,7 @@ def fetch(
     elif source is not None:
         _take(source, entries[0], root, as_json=json)
     else:
-        from sodcli.fetch.fetch_all import fetch_all
+        from sodcli.fetch.catalogue import fetch_all
         from sodcli.fetch.weights import Supply
 
         with watching(quiet=quiet) as events:
@@ -121,7 +120,7 @@ def _is_for_all(item: "Item") -> bool:
 
 
 def _take(source: Path, entry: "Entry", root: Path, *, as_json: bool) -> None:
-    from sodcli.fetch.fetch_all import FetchOutcome, take
+    from sodcli.fetch.catalogue import FetchOutcome, take
 
     path = take(source, entry, default_registry(), root)
     _finish([FetchOutcome(entry.name, "fetched", path)], as_json)

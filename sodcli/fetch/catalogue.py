@@ -1,12 +1,21 @@
-"""The catalogue of ``sod fetch``: what can be fetched, what is present, and its integrity."""
+"""The catalogue of ``sod fetch``: what can be fetched, what is present, its integrity, fetching."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sodcli.errors import ChecksumError, UnknownNameError
-from sodcli.fetch.datasets import Unpacked, is_here, place, source_of, sources
+from sodcli.errors import ChecksumError, SodError, UnknownNameError
+from sodcli.fetch.datasets import (
+    Unpacked,
+    fetch_dataset,
+    import_dataset,
+    is_here,
+    place,
+    source_of,
+    sources,
+)
+from sodcli.fetch.weights import Supply, fetch_weights, import_weights
 from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry, WeightsSpec
 from sodcli.text import did_you_mean, plural
 from sodcli.weights import cache
@@ -60,6 +69,23 @@ class Item:
     archive: str | None
     path: Path
     here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOutcome:
+    """The result of fetching one entry.
+
+    Attributes:
+        name: Its name.
+        status: ``here`` means that it was already present.
+        path: Our weights file, or the folder of the data set.
+        error: Why it could not be fetched.
+    """
+
+    name: str
+    status: Literal["fetched", "here", "failed"]
+    path: Path | None = None
+    error: SodError | None = None
 
 
 def find_entries(names: Iterable[str], registry: Registry) -> list[Entry]:
@@ -155,6 +181,40 @@ def _paper(entry: Unpacked, registry: Registry) -> str:
     return entry.paper if isinstance(entry, DatasetSpec) else "those of the sets"
 
 
+def fetch_all(
+    entries: Iterable[Entry],
+    registry: Registry,
+    root: Path,
+    supply: Supply,
+    report: Callable[[FetchOutcome], None],
+) -> list[FetchOutcome]:
+    """Fetch ``entries`` one after the other; one that fails does not affect the others.
+
+    Args:
+        entries: What to fetch.
+        registry: The registry of the entries.
+        root: Folder for data sets.
+        supply: How to fetch.
+        report: Called with each outcome as soon as it is known.
+    """
+    outcomes = []
+    for entry in entries:
+        outcomes.append(_outcome(entry, registry, root, supply))
+        report(outcomes[-1])
+    return outcomes
+
+
+def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
+    """Install the local ``file`` as the published file of ``entry``; return the installed path.
+
+    Raises:
+        MissingError: If the file does not exist, or is not the file of ``entry``.
+    """
+    if isinstance(entry, WeightsSpec):
+        return import_weights(file, entry, registry)
+    return import_dataset(file, entry, registry, root)
+
+
 def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
     """Hash fetched weights again; yield each name with a description of the problem, or ``""``.
 
@@ -184,6 +244,18 @@ def _problem(entry: WeightsSpec, record: Record | None) -> str:
     except ChecksumError as error:
         return str(error)
     return ""
+
+
+def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> FetchOutcome:
+    before = describe(entry, registry, root).here and not supply.force
+    try:
+        if isinstance(entry, WeightsSpec):
+            path = fetch_weights(entry, registry, supply)
+        else:
+            path = fetch_dataset(entry, registry, root, supply)
+    except SodError as error:
+        return FetchOutcome(entry.name, "failed", error=error)
+    return FetchOutcome(entry.name, "here" if before else "fetched", path)
 
 
 def _find(name: str, registry: Registry) -> Entry:

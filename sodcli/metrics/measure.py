@@ -1,6 +1,5 @@
 """Compare one saliency map with its ground truth."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from sodcli.metrics.region import (
     mae,
     s_measure,
 )
-from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
+from sodcli.metrics.scores import ImageScores
 from sodcli.metrics.weighted import weighted_f
 
 MEASURES: Final = {
@@ -105,17 +104,3 @@ def check_names(which: frozenset[str] | set[str]) -> None:
         raise UsageError(f"no measure is named. Known: {', '.join(sorted(ALL))}")
     if unknown := which - ALL:
         raise UsageError(f"no measure named {min(unknown)!r}. Known: {', '.join(sorted(ALL))}")
-
-
-def score_pairs(
-    pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]],
-    *,
-    which: frozenset[str] | set[str] = USUAL,
-) -> DatasetScores:
-    """Score pairs of saliency map and ground truth with :func:`measure` and average the scores.
-
-    Raises:
-        ValueError: If there is no pair, or :func:`measure` rejects one.
-        UsageError: If a name in ``which`` is not in ``ALL``.
-    """
-    return summarise(measure(pred, gt, which=which) for pred, gt in pairs)

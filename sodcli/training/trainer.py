@@ -15,9 +15,8 @@ from sodcli.models.restore import describe
 from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
 from sodcli.training.config import TrainConfig
-from sodcli.training.distributed import splits_statistics
 from sodcli.training.interrupt import StopRequest, TrainingStopped, catch_stop_signals
-from sodcli.training.learner import Learner
+from sodcli.training.learner import Learner, splits_statistics
 from sodcli.training.losses import sums_pixels
 from sodcli.training.report import Reporter, RunPlan, StepReport
 from sodcli.training.run_folder import Progress, RunFolder, digest, load_checkpoint, save_checkpoint

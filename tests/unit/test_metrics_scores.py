@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from sodcli.metrics.measure import USUAL, measure, score_pairs
+from sodcli.metrics.measure import USUAL, measure
 from sodcli.metrics.scores import summarise, summarise_clips
 
 RNG = np.random.default_rng(5)
@@ -15,6 +15,10 @@ PAIRS = [
     (RNG.integers(0, 256, shape).astype(np.uint8), RNG.random(shape) < 0.3)
     for shape in [(20, 30), (31, 17), (9, 50), (40, 40), (25, 26)]
 ]
+
+
+def score_pairs(pairs, which=USUAL):
+    return summarise(measure(*pair, which=which) for pair in pairs)
 
 
 def test_means_do_not_depend_on_the_order_of_the_images():

@@ -18,6 +18,7 @@ from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, ship
 from sodcli.runtime.batching import batched
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.runtime.stream import picture_stream, saliency_stream
+from sodcli.weights.onnx_file import onnx_metadata
 from sodcli.weights.read import read_weights
 from tests.conftest import draw_photo
 from tests.graph_kit import ENGINES, engine
@@ -208,12 +209,9 @@ def test_other_errors_of_an_engine_stay_what_they_are():
 
 
 def test_the_shipped_graph_belongs_to_the_shipped_weights(registry):
-    pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
-    from sodcli.runtime.onnx.graph_file import metadata_of
-
     network = find_network(None, None, registry)
     path = shipped(network)
-    told = metadata_of(path.read_bytes())
+    told = onnx_metadata(path)
     remake = "run: python -m sodcli.runtime.onnx.export"
     assert told["weights_sha256"] == network.sha256, remake
     assert told["sodcli"] == sodcli.__version__, remake

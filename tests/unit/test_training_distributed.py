@@ -9,7 +9,7 @@ from torch import nn
 
 from sodcli.errors import DeviceError
 from sodcli.process import ProcessGroup, join_processes
-from sodcli.training.distributed import mean_weight, parallel, splits_statistics
+from sodcli.training.learner import mean_weight, parallel, splits_statistics
 
 CPU = torch.device("cpu")
 # Forks of one process, because importing torch takes most of the time.
@@ -17,7 +17,7 @@ TWO = """
 import json, os, sys, torch
 from torch import distributed as dist, nn
 from sodcli.process import join_processes
-from sodcli.training.distributed import parallel
+from sodcli.training.learner import parallel
 
 def work(rank):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))

@@ -1,12 +1,15 @@
-"""Line charts and histograms as SVG; the colours come from the page's style sheet."""
+"""Charts as SVG for pages, which set the colours in their style sheet, and figures for papers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from io import BytesIO
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sodcli.benchmark.results import Evaluation
 
 COLOURS: Final = 8
 """Number of colours; they repeat if there are more series."""
@@ -14,6 +17,14 @@ COLOURS: Final = 8
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 10, 40
 _TICKS: Final = 5
+
+_THRESHOLDS: Final = np.arange(255, -1, -1) / 255
+_FIGURE_COLOURS: Final = (  # colour-blind-safe palette of Okabe and Ito 2008
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
+)
+_FIGURE_STYLES: Final = ("-", "--", ":", "-.")
+_FIGURE_HEIGHT: Final = 2.9  # inches per set; a column of a two-column paper is about 3.3 wide
+_FIGURE_WIDTH: Final = 6.6
 
 Values = NDArray[np.float64]
 
@@ -75,6 +86,43 @@ def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16
                 f"<title>{says_it}</title></rect>"
             )
     return _chart(Axis(says, end), Axis("share of images", highest), bars)
+
+
+def as_figure(found: Evaluation, kind: str) -> bytes:
+    """Return a figure with a row per set: precision over recall, and F-measure over threshold.
+
+    Args:
+        found: Evaluation that includes the F-measure.
+        kind: ``pdf``, ``svg`` or ``png``.
+    """
+    from matplotlib.figure import Figure
+
+    sets = found.datasets
+    figure = Figure(figsize=(_FIGURE_WIDTH, _FIGURE_HEIGHT * len(sets)), layout="constrained")
+    axes = figure.subplots(len(sets), 2, squeeze=False)
+    for (left, right), dataset in zip(axes, sets, strict=True):
+        for at, row in enumerate(found.of(dataset)):
+            if row.scores is None or row.scores.f is None:
+                continue
+            f = row.scores.f
+            look = {
+                "color": _FIGURE_COLOURS[at % len(_FIGURE_COLOURS)],
+                "linestyle": _FIGURE_STYLES[at % len(_FIGURE_STYLES)],
+            }
+            left.plot(f.recall, f.precision, label=row.method.replace("$", r"\$"), **look)
+            right.plot(_THRESHOLDS, f.curve, **look)
+        left.set(title=dataset.replace("$", r"\$"), xlabel="Recall", ylabel="Precision")
+        right.set(xlabel="Threshold", ylabel="F-measure")
+        for axis in (left, right):
+            axis.set(xlim=(0, 1), ylim=(0, 1))
+            axis.grid(alpha=0.3)
+        if left.lines:
+            left.legend(loc="lower left", fontsize="small")
+    file = BytesIO()
+    # Omit the date, so that equal scores give identical files.
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.savefig(file, format=kind, dpi=200, metadata=dates.get(kind))
+    return file.getvalue()
 
 
 def colour(number: int) -> str:

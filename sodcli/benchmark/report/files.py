@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
-from sodcli.benchmark.report.figures import as_figure
+from sodcli.benchmark.report.charts import as_figure
 from sodcli.benchmark.report.page import as_html
 from sodcli.benchmark.report.sheet import NEEDED, as_sheet
 from sodcli.benchmark.report.tables import as_csv, as_dict, as_latex, as_markdown

@@ -45,13 +45,6 @@ def annotate(data: bytes, about: Mapping[str, str]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def metadata_of(data: bytes) -> dict[str, str]:
-    """Return the metadata of an ONNX file."""
-    import onnx
-
-    return {one.key: one.value for one in onnx.load_from_string(data).metadata_props}
-
-
 def compact(data: bytes) -> bytes:
     """Return the graph with each constant stored in float16 if that is lossless.
 
