@@ -1,5 +1,6 @@
 """Fixtures of all tests: development data, if present, and generated weights."""
 
+import itertools
 import json
 import os
 import shutil
@@ -50,10 +51,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _home_of_its_own(tmp_path_factory, monkeypatch):
+def _home_of_its_own(_homes, monkeypatch):
     """Isolate every test from the user's cache and settings."""
-    monkeypatch.setenv("SOD_HOME", str(tmp_path_factory.mktemp("home")))
+    home = next(_homes)  # not by mktemp for each test, which lists all temporary folders
+    home.mkdir()
+    monkeypatch.setenv("SOD_HOME", str(home))
     for name in ("SOD_DEVICE", "SOD_OFFLINE", "SOD_DEBUG"):
         monkeypatch.delenv(name, raising=False)
 

@@ -225,6 +225,7 @@ def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
         find_sets(tmp_path, [], KNOWN)
 
 
+@pytest.mark.slow
 def test_the_development_sets_are_found(shared_data, registry):
     sets = find_sets(shared_data, ["ECSSD-dev", "DAVIS-dev"], registry.datasets)
     assert [(one.name, one.film, one.pictures) for one in sets] == [

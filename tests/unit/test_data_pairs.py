@@ -182,6 +182,7 @@ def test_natural_order() -> None:
     assert sorted(names, key=natural_key) == ["2", "10", "a", "A1", "a02", "a2", "a10", "b1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "count"), [("train", 4912), ("ECSSD-dev", 297)])
 def test_the_development_sets_are_found_whole(shared_data: Path, folder: str, count: int) -> None:
     found = find_pairs([str(shared_data / folder)])

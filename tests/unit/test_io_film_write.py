@@ -76,7 +76,7 @@ def test_opaque_films_of_every_kind_decode_to_what_was_written(tmp_path, name, c
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.webm", *rare("a.mov", "a.mkv")])
+@pytest.mark.parametrize("name", ["a.mp4", *rare("a.webm", "a.mov", "a.mkv")])
 @pytest.mark.parametrize(
     "rate", [RATE, *rare(Fraction(24000, 1001), Fraction(25), Fraction(15, 2))]
 )
@@ -133,7 +133,7 @@ TIMES = [0.0, 0.1, 0.15, 0.4, 0.41, 0.8, 1.0, 1.7, 1.75, 2.0, 2.3, 2.31]
 
 @pytest.mark.parametrize(
     ("name", "within"),
-    [("a.mp4", 1e-4), ("a.webm", 1e-3), *rare(("a.mov", 1e-4), ("a.mkv", 1e-3), ("a.gif", 6e-3))],
+    [("a.mp4", 1e-4), *rare(("a.webm", 1e-3), ("a.mov", 1e-4), ("a.mkv", 1e-3), ("a.gif", 6e-3))],
 )
 def test_frames_keep_their_presentation_times(tmp_path, name, within):
     target = write(tmp_path / name, times=TIMES, rate=Fraction(10))
@@ -241,9 +241,9 @@ def test_alpha_and_presentation_times_are_kept_together(tmp_path):
     ("sound", "target", "codec"),
     [
         ("aac", "a.mp4", "aac"),
-        ("aac", "a.webm", "opus"),
         ("pcm_s16le", "a.mp4", "aac"),
         *rare(
+            ("aac", "a.webm", "opus"),
             ("aac", "a.mov", "aac"),
             ("aac", "a.mkv", "aac"),
             ("libopus", "a.webm", "opus"),
@@ -303,9 +303,11 @@ def test_a_film_without_sound_gives_a_film_without_sound(tmp_path):
     assert probe(write(tmp_path / "a.mp4", sound=silent)).sound == ()
 
 
-def test_a_film_of_one_frame_is_written(tmp_path):
-    for name, channels in (("a.mp4", 3), ("a.mov", 4), ("a.webm", 4), ("a.gif", 3)):
-        assert len(pixels(write(tmp_path / name, count=1, channels=channels))) == 1
+@pytest.mark.parametrize(
+    ("name", "channels"), [("a.mp4", 3), ("a.mov", 4), *rare(("a.webm", 4), ("a.gif", 3))]
+)
+def test_a_film_of_one_frame_is_written(tmp_path, name, channels):
+    assert len(pixels(write(tmp_path / name, count=1, channels=channels))) == 1
 
 
 @pytest.mark.parametrize(

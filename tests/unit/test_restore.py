@@ -77,6 +77,7 @@ def test_the_generator_can_start_from_weights_of_picture_models(registry, kind):
     assert torch.equal(learnt[:, 3:], fresh[:, 3:])
 
 
+@pytest.mark.slow
 def test_weights_of_other_shapes_cannot_initialise(registry):
     with torch.device("meta"):
         module = build_model(registry.model("fgplg"))

@@ -38,6 +38,7 @@ def test_all_singular_values_become_similar(shape, scale):
     assert values.max() < 1.25
 
 
+@pytest.mark.slow
 def test_a_step_is_as_long_as_one_of_adamw():
     net = network()
     before = net[1].weight.detach().clone()
@@ -48,6 +49,7 @@ def test_a_step_is_as_long_as_one_of_adamw():
     assert rms == pytest.approx(0.01 * 0.2, rel=0.3)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_matrices_get_the_step_of_adamw():
     ours, theirs = network(), network()
     learn(ours, muon(ours), 1)
@@ -59,6 +61,7 @@ def test_parameters_that_are_not_matrices_get_the_step_of_adamw():
     assert not torch.allclose(ours[1].weight, theirs[1].weight)
 
 
+@pytest.mark.slow
 def test_decay_is_independent_of_the_gradient():
     plain, decayed = network(), network()
     start = plain[1].weight.detach().clone()
@@ -67,6 +70,7 @@ def test_decay_is_independent_of_the_gradient():
     assert torch.allclose(plain[1].weight - decayed[1].weight, start * 0.01 * 0.5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_restored_state_continues_bitwise():
     whole, halves = network(), network()
     learn(whole, muon(whole), 4)
@@ -83,6 +87,7 @@ def test_a_restored_state_continues_bitwise():
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_gradients_are_not_modified():
     net = network()
     optimizer = muon(net)

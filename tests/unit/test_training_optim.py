@@ -6,6 +6,8 @@ from sodcli.models import build_model
 from sodcli.training.optim import GroupRule, OptimizerConfig, build_optimizer, set_rates
 from tests.training_kit import settings
 
+pytestmark = pytest.mark.slow  # torch.optim imports torch._dynamo, which takes seconds
+
 
 def groups_by_parameter(module, optimizer):
     owner = {id(p): group for group in optimizer.param_groups for p in group["params"]}

@@ -134,11 +134,13 @@ def test_using_averaged_weights_is_reported(tmp_path, small_weights, registry):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda keys: keys[1:], r"keys 1 missing \(.+\)$"),
         (lambda keys: keys[6:], r"keys 6 missing \((\S+, ){4}\S+ and 1 more\)$"),
-        (lambda keys: [*keys, "head.extra"], r"keys 1 unknown \(head\.extra\)$"),
         (lambda keys: [*keys[1:], "a", "b"], r"keys 1 missing \(\S+\), 2 unknown \(a, b\)$"),
         (lambda keys: ["a", "b"], r"its key names are not of this model$"),
+        *rare(
+            (lambda keys: keys[1:], r"keys 1 missing \(.+\)$"),
+            (lambda keys: [*keys, "head.extra"], r"keys 1 unknown \(head\.extra\)$"),
+        ),
     ],
 )
 def test_keys_that_do_not_fit_are_named(tmp_path, small_weights, registry, change, says):
