@@ -52,7 +52,7 @@ def no_display(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
 
 
-def until(true, limit_s=20):
+def wait_for(true, limit_s=20):
     """Wait until the function returns a true value; return it, or ``None`` after ``limit_s``."""
     end = time.monotonic() + limit_s
     while not (found := true()) and time.monotonic() < end:
@@ -73,8 +73,9 @@ class Person(threading.Thread):
         return self.seen
 
     def run(self):
-        if until(lambda: self.title in self.screen.windows()):
-            until(lambda: lit(self.look()), limit_s=2)  # without a window manager it may stay black
+        if wait_for(lambda: self.title in self.screen.windows()):
+            # Without a window manager the window may stay black.
+            wait_for(lambda: lit(self.look()), limit_s=2)
             self.act()
 
 
@@ -104,7 +105,7 @@ def shown(screen, window, pixels, hoped, note=""):
             screen.reopen(window.title)
         return hoped(look())
 
-    assert until(turn)
+    assert wait_for(turn)
     return look()
 
 
@@ -133,7 +134,7 @@ def test_a_window_is_no_larger_than_the_screen_of_a_small_laptop(screen):
             assert window.wanted()
             return cv2.getWindowImageRect("large")[2:]
 
-        assert until(lambda: size() == (1280, 720))
+        assert wait_for(lambda: size() == (1280, 720))
 
 
 def test_a_note_is_drawn_in_the_corner_of_the_window_only(screen):
@@ -335,7 +336,7 @@ def test_ctrl_c_in_a_terminal_leaves_a_playable_film(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert until(lambda: list(tmp_path.glob(".sod-film-*/picture*")), 60)
+    assert wait_for(lambda: list(tmp_path.glob(".sod-film-*/picture*")), 60)
     process.send_signal(signal.SIGINT)
     told, said = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -28,12 +28,12 @@ class Case:
     Attributes:
         name: File name with suffix.
         data: Content.
-        fate: ``WHOLE`` must be read, ``DAMAGED`` must be refused, ``EITHER`` may be either.
+        expected: ``WHOLE`` must be read, ``DAMAGED`` must be refused, ``EITHER`` may be either.
     """
 
     name: str
     data: bytes
-    fate: str = EITHER
+    expected: str = EITHER
 
 
 def photo(size_hw: tuple[int, int] = (40, 48), mode: str = "RGB") -> Image.Image:

@@ -32,7 +32,7 @@ import sodcli
 from tests.conftest import draw_photo, manifest, rule_weights
 from tests.film_kit import render
 from tests.sparse_film import draw_film
-from tests.torture.trial import Run, all_whole, hold, leftovers, quick
+from tests.torture.trial import Run, all_whole, check_rules, leftovers, quick
 from tests.training_kit import draw_pairs
 
 cv2.setNumThreads(0)  # before its first use: a pool of threads does not survive a fork
@@ -192,7 +192,7 @@ def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
         os.waitpid(child, 0)
         raise AssertionError(f"{words}: hangs\n{log.read_text()}")
     run = Run(tuple(map(str, words)), code, "", log.read_text())
-    hold(run)
+    check_rules(run)
     assert code == 0, run
     assert not leftovers(out), (run, leftovers(out))
     assert all_whole(out) >= scene.results, (run, sorted(out.rglob("*")))

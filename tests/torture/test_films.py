@@ -27,7 +27,8 @@ def test_every_film_is_processed_or_refused_in_one_line(cases, tmp_path):
         there = any(
             name.startswith((f"{Path(case.name).stem}_map", f"{case.name}_map")) for name in made
         )
-        assert case.fate not in (WHOLE, DAMAGED) or there == (case.fate == WHOLE), (case.name, run)
+        wanted = {WHOLE: (True,), DAMAGED: (False,)}.get(case.expected, (True, False))
+        assert there in wanted, (case.name, run)
     assert all_whole(tmp_path / "in_map") == len(made)
     assert not leftovers(tmp_path)
 

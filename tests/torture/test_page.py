@@ -21,13 +21,13 @@ def test_each_hostile_upload_gets_a_result_or_a_line_and_the_server_survives(tmp
         assert len(cases) > 200
     else:
         cases = cases[::3]
-    whole = next(case for case in cases if case.fate == WHOLE)
+    whole = next(case for case in cases if case.expected == WHOLE)
     names = ["../../etc/passwd", "..", "/", "C:\\nul.png", "a\0b.png", *ODD_NAMES]
     (tmp_path / "tmp").mkdir()
     with page_server(tmp_path / "tmp") as server:
         for case in cases:
             code, body = server.result(server.add(case.name, case.data), "map")
-            assert case.fate != {200: DAMAGED, 422: WHOLE}[code], (case.name, body[:200])
+            assert case.expected != {200: DAMAGED, 422: WHOLE}[code], (case.name, body[:200])
             if code == 422:
                 (line,) = json.loads(body).values()
                 assert line.startswith(f"{case.name}: "), line

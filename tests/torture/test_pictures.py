@@ -38,7 +38,7 @@ def infer_all(folder, cases):
     return {path.name for path in made}, run
 
 
-def fate(case, made):
+def outcome(case, made):
     """Return the result of a case; names that would clash keep the old extension.
 
     An animated picture is a film, whose map has another suffix.
@@ -52,13 +52,13 @@ def test_every_picture_is_read_or_refused_in_one_line(tmp_path):
     cases = [case for case in pictures() if not case.name.endswith(".ppm")]
     write(cases, tmp_path / "in")
     made, run = infer_all(tmp_path / "in", cases)
-    wrong = [case.name for case in cases if case.fate not in (fate(case, made), "either")]
+    wrong = [case.name for case in cases if case.expected not in (outcome(case, made), "either")]
     assert not wrong, run
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "in_map"]
 
 
 def test_a_picture_truncated_anywhere_gives_a_picture_or_one_line(tmp_path):
-    whole = [case for case in pictures() if case.fate == WHOLE and len(case.data) < 20_000]
+    whole = [case for case in pictures() if case.expected == WHOLE and len(case.data) < 20_000]
     cuts = itertools.chain.from_iterable(cut(case, _STEP) for case in whole)
     cuts = [case for case in cuts if not case.name.endswith(".ppm")]
     assert len(cuts) > (5_000 if LONG else 100)

@@ -55,11 +55,11 @@ def sod(*words: object, stdin: bytes | None = None, limit: float = 60) -> Run:
         result = CliRunner().invoke(app, list(text), input=stdin)
     run = Run(text, result.exit_code, result.stdout, result.stderr)
     assert result.exception is None or isinstance(result.exception, SystemExit), run
-    hold(run)
+    check_rules(run)
     return run
 
 
-def hold(run: Run) -> None:
+def check_rules(run: Run) -> None:
     """Check the rules of :func:`sod` for a run."""
     assert run.code in CODES, run
     assert "Traceback" not in run.err, run

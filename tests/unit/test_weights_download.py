@@ -38,14 +38,14 @@ EXPECTED = ExpectedFile(len(BODY), SHA256)
 NOTHING = ExpectedFile()
 
 
-class Desk:
+class Client:
     """Downloads from the site and records all events."""
 
     def __init__(self, site, folder):
         self.site, self.part = site, Part(folder / "downloads" / "x.part")
         self.slept, self.notes, self.seen = [], [], []
 
-    def order(self, *paths, expected=EXPECTED, **policy):
+    def download(self, *paths, expected=EXPECTED, **policy):
         mirrors = [path if "://" in path or path[:7] == "gdrive:" else self.site.url + path
                    for path in paths]  # fmt: skip
         self.slept, self.notes, self.seen = [], [], []
@@ -55,7 +55,7 @@ class Desk:
         how = RetryPolicy(**{"timeout": 5.0, "sleep": self.slept.append, **policy})
         return download(DownloadRequest("weights 'x'", mirrors, expected), self.part, events, how)
 
-    def has(self, body=BODY):
+    def has_file(self, body=BODY):
         return self.part.path.read_bytes() == body
 
     def is_empty(self):
@@ -63,91 +63,91 @@ class Desk:
 
 
 @pytest.fixture
-def desk(site, tmp_path):
-    return Desk(site, tmp_path)
+def client(site, tmp_path):
+    return Client(site, tmp_path)
 
 
 def ranges(site):
     return [headers.get("Range") for _, headers in site.asked]
 
 
-def test_a_file_is_downloaded(desk, site):
+def test_a_file_is_downloaded(client, site):
     site.pages["/x"] = BODY
-    delivery = desk.order("/x")
-    assert desk.has()
+    delivery = client.download("/x")
+    assert client.has_file()
     assert (delivery.checksum.size, delivery.checksum.sha256) == (len(BODY), SHA256)
     assert delivery.mirror == f"{site.url}/x"
-    assert desk.seen[-1] == (len(BODY), len(BODY))
-    assert not desk.notes
+    assert client.seen[-1] == (len(BODY), len(BODY))
+    assert not client.notes
     assert site.asked[0][1]["User-Agent"].startswith("sod/")
 
 
 @pytest.mark.parametrize("expected", [EXPECTED, NOTHING])
-def test_an_interrupted_connection_is_resumed(desk, site, expected):
+def test_an_interrupted_connection_is_resumed(client, site, expected):
     site.pages["/x"] = in_turn(breaking_off(BODY, 100_000), breaking_off(BODY, 200_000), BODY)
-    desk.order("/x", expected=expected)
-    assert desk.has()
+    client.download("/x", expected=expected)
+    assert client.has_file()
     assert ranges(site) == [None, "bytes=100000-", "bytes=200000-"]
     assert all(headers.get("If-Range") == tag(BODY) for _, headers in site.asked[1:])
-    assert desk.slept == [1.0, 1.0]
-    assert "breaks off after 100,000 of 300,000 bytes; trying again in 1 s" in desk.notes[0]
+    assert client.slept == [1.0, 1.0]
+    assert "breaks off after 100,000 of 300,000 bytes; trying again in 1 s" in client.notes[0]
 
 
-def test_a_killed_download_is_resumed_next_time(desk, site):
+def test_a_killed_download_is_resumed_next_time(client, site):
     site.pages["/x"] = breaking_off(BODY, 120_000)
     with pytest.raises(MissingError, match="breaks off after 120,000 of 300,000 bytes"):
-        desk.order("/x")
+        client.download("/x")
     site.pages["/x"], site.asked = BODY, []
-    desk.order("/x")
-    assert desk.has()
+    client.download("/x")
+    assert client.has_file()
     assert ranges(site) == ["bytes=120000-"]
 
 
-def test_a_complete_part_is_not_requested_again(desk, site):
+def test_a_complete_part_is_not_requested_again(client, site):
     site.pages["/x"] = BODY
-    desk.order("/x")
-    desk.order("/x")
+    client.download("/x")
+    client.download("/x")
     assert len(site.asked) == 1
 
 
-def test_a_part_whose_origin_is_unknown_is_not_used(desk, site):
+def test_a_part_whose_origin_is_unknown_is_not_used(client, site):
     site.pages["/x"] = BODY
-    desk.part.path.parent.mkdir()
-    desk.part.path.write_bytes(OTHER[:1000])
+    client.part.path.parent.mkdir()
+    client.part.path.write_bytes(OTHER[:1000])
     for about in ("", "{", "[]", '{"mirror": 1, "odd": 2}', json.dumps({"mirror": "https://y"})):
-        desk.part.path.with_name("x.part.json").write_text(about)
+        client.part.path.with_name("x.part.json").write_text(about)
         site.asked = []
-        desk.order("/x")
-        assert desk.has()
+        client.download("/x")
+        assert client.has_file()
         assert ranges(site) == [None]
-        desk.part.path.write_bytes(OTHER[:1000])
+        client.part.path.write_bytes(OTHER[:1000])
 
 
-def test_a_server_without_ranges_starts_over(desk, site):
+def test_a_server_without_ranges_starts_over(client, site):
     def from_the_start(handler, upto=None):
         handler.announce(200, len(BODY))
         handler.wfile.write(BODY[:upto])
 
     site.pages["/x"] = in_turn(lambda h: from_the_start(h, 100_000), from_the_start)
-    desk.order("/x")
-    assert desk.has()
+    client.download("/x")
+    assert client.has_file()
 
 
-def test_without_validator_and_hash_a_download_starts_again(desk, site):
+def test_without_validator_and_hash_a_download_starts_again(client, site):
     def nameless(handler, upto=None):
         handler.announce(200, len(BODY))
         handler.wfile.write(BODY[:upto])
 
     site.pages["/x"] = in_turn(lambda h: nameless(h, 100_000), nameless)
-    desk.order("/x", expected=NOTHING)
-    assert desk.has()
+    client.download("/x", expected=NOTHING)
+    assert client.has_file()
     assert ranges(site) == [None, None]
 
 
-def test_a_file_that_changes_between_attempts_is_downloaded_again(desk, site):
+def test_a_file_that_changes_between_attempts_is_downloaded_again(client, site):
     site.pages["/x"] = in_turn(breaking_off(OTHER, 100_000), BODY)
-    desk.order("/x", expected=NOTHING)
-    assert desk.has()
+    client.download("/x", expected=NOTHING)
+    assert client.has_file()
 
 
 def stubborn(body, name, upto=None):
@@ -163,42 +163,42 @@ def stubborn(body, name, upto=None):
     return page
 
 
-def test_a_changed_validator_restarts_the_download(desk, site):
+def test_a_changed_validator_restarts_the_download(client, site):
     site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"2"'))
-    desk.order("/x", expected=NOTHING)
-    assert desk.has()
+    client.download("/x", expected=NOTHING)
+    assert client.has_file()
     assert ranges(site) == [None, "bytes=100000-", None]
 
 
-def test_parts_of_two_files_are_detected_by_the_hash(desk, site):
+def test_parts_of_two_files_are_detected_by_the_hash(client, site):
     site.pages["/x"] = in_turn(stubborn(OTHER, '"1"', 100_000), stubborn(BODY, '"1"'))
-    desk.order("/x")
-    assert desk.has()
+    client.download("/x")
+    assert client.has_file()
     assert ranges(site) == [None, "bytes=100000-", None]
 
 
-def test_a_part_longer_than_the_file_is_dropped(desk, site):
+def test_a_part_longer_than_the_file_is_dropped(client, site):
     site.pages["/x"] = breaking_off(OTHER + OTHER, 500_000)
     with pytest.raises(MissingError):
-        desk.order("/x", expected=ExpectedFile(sha256=SHA256), attempts=1)
+        client.download("/x", expected=ExpectedFile(sha256=SHA256), attempts=1)
     site.pages["/x"] = in_turn(stubborn_416, BODY)
-    desk.order("/x", expected=ExpectedFile(sha256=SHA256))
-    assert desk.has()
+    client.download("/x", expected=ExpectedFile(sha256=SHA256))
+    assert client.has_file()
 
 
 def stubborn_416(handler):
     handler.reply(416, b"", Content_Range=f"bytes */{len(BODY)}")
 
 
-def test_a_web_page_is_refused_as_weights(desk, site):
+def test_a_web_page_is_refused_as_weights(client, site):
     page = b"<!DOCTYPE html><title>log in</title>"
     site.pages["/told"] = lambda h: h.reply(200, page, Content_Type="text/html; charset=utf-8")
     site.pages["/hidden"] = lambda h: h.reply(200, page, Content_Type="application/octet-stream")
     for path in ("/told", "/hidden"):
         with pytest.raises(MissingError, match="sends a web page instead of the file"):
-            desk.order(path, expected=NOTHING)
-        assert desk.is_empty()
-    assert not desk.slept
+            client.download(path, expected=NOTHING)
+        assert client.is_empty()
+    assert not client.slept
 
 
 @pytest.mark.parametrize(
@@ -210,18 +210,18 @@ def test_a_web_page_is_refused_as_weights(desk, site):
         (BODY + b"!", EXPECTED, "300,001 bytes instead of 300,000"),
     ],
 )
-def test_a_wrong_file_is_refused(desk, site, body, expected, text):
+def test_a_wrong_file_is_refused(client, site, body, expected, text):
     site.pages["/x"] = body
     with pytest.raises(ChecksumError, match=re.escape(text)):
-        desk.order("/x", expected=expected)
-    assert desk.is_empty()
+        client.download("/x", expected=expected)
+    assert client.is_empty()
     assert len(site.asked) == 1
 
 
-def test_an_md5_alone_is_checked(desk, site):
+def test_an_md5_alone_is_checked(client, site):
     site.pages["/x"] = BODY
-    desk.order("/x", expected=ExpectedFile(None, None, hashlib.md5(BODY).hexdigest()))
-    assert desk.has()
+    client.download("/x", expected=ExpectedFile(None, None, hashlib.md5(BODY).hexdigest()))
+    assert client.has_file()
 
 
 def unlimited(handler):
@@ -230,13 +230,13 @@ def unlimited(handler):
         handler.wfile.write(OTHER)
 
 
-def test_an_endless_file_is_stopped(desk, site, monkeypatch):
+def test_an_endless_file_is_stopped(client, site, monkeypatch):
     site.pages["/x"] = unlimited
     with pytest.raises(MissingError, match="sends more than 300,000 bytes"):
-        desk.order("/x")
+        client.download("/x")
     monkeypatch.setattr(transfer, "_LARGEST", 1_000_000)
     with pytest.raises(MissingError, match="sends more than 1,000,000 bytes"):
-        desk.order("/x", expected=NOTHING)
+        client.download("/x", expected=NOTHING)
 
 
 def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
@@ -247,21 +247,21 @@ def chunked(handler, body=BODY, end=b"0\r\n\r\n"):
     handler.wfile.write(end)
 
 
-def test_chunked_encoding_is_accepted(desk, site):
+def test_chunked_encoding_is_accepted(client, site):
     site.pages["/x"] = chunked
-    desk.order("/x", expected=NOTHING)
-    assert desk.has()
-    assert desk.seen[-1] == (len(BODY), None)
+    client.download("/x", expected=NOTHING)
+    assert client.has_file()
+    assert client.seen[-1] == (len(BODY), None)
 
 
-def test_truncated_chunks_are_detected(desk, site):
+def test_truncated_chunks_are_detected(client, site):
     site.pages["/x"] = in_turn(lambda h: chunked(h, BODY[:140_000], b""), chunked)
-    desk.order("/x", expected=NOTHING)
-    assert desk.has()
-    assert "breaks off" in desk.notes[0]
+    client.download("/x", expected=NOTHING)
+    assert client.has_file()
+    assert "breaks off" in client.notes[0]
 
 
-def test_a_wrong_length_is_detected(desk, site):
+def test_a_wrong_length_is_detected(client, site):
     def short(handler):
         handler.announce(200, len(BODY) - 1000)
         handler.wfile.write(BODY)
@@ -272,135 +272,135 @@ def test_a_wrong_length_is_detected(desk, site):
 
     site.pages.update({"/short": short, "/long": long})
     with pytest.raises(ChecksumError, match="299,000 bytes instead"):
-        desk.order("/short")
+        client.download("/short")
     with pytest.raises(ChecksumError, match="SHA-256 mismatch"):
-        desk.order("/short", expected=ExpectedFile(sha256=SHA256))
+        client.download("/short", expected=ExpectedFile(sha256=SHA256))
     with pytest.raises(MissingError, match="breaks off after 300,000 of 301,000"):
-        desk.order("/long", expected=NOTHING)
+        client.download("/long", expected=NOTHING)
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_retry_after_is_respected(desk, site, code):
+def test_retry_after_is_respected(client, site, code):
     site.pages["/x"] = in_turn(status(code, Retry_After=7), status(code), BODY)
-    desk.order("/x")
-    assert desk.has()
-    assert desk.slept == [7.0, 2.0]
-    assert f"answers {code}" in desk.notes[0]
+    client.download("/x")
+    assert client.has_file()
+    assert client.slept == [7.0, 2.0]
+    assert f"answers {code}" in client.notes[0]
 
 
-def test_retry_after_may_be_a_date(desk, site):
+def test_retry_after_may_be_a_date(client, site):
     later = email.utils.formatdate(time.time() + 20, usegmt=True)
     site.pages["/x"] = in_turn(
         status(503, Retry_After=later), status(503, Retry_After="soon"), BODY
     )
-    desk.order("/x")
-    assert 15 < desk.slept[0] <= 20
-    assert desk.slept[1] == 2.0
+    client.download("/x")
+    assert 15 < client.slept[0] <= 20
+    assert client.slept[1] == 2.0
 
 
-def test_a_wait_of_hours_is_refused(desk, site):
+def test_a_wait_of_hours_is_refused(client, site):
     site.pages["/x"] = status(429, Retry_After=3600)
     with pytest.raises(MissingError, match=r"answers 429 .*, asks to wait 3,600 s"):
-        desk.order("/x")
-    assert not desk.slept
+        client.download("/x")
+    assert not client.slept
 
 
-def test_a_server_that_stays_busy_is_an_error(desk, site):
+def test_a_server_that_stays_busy_is_an_error(client, site):
     site.pages["/x"] = status(503)
     with pytest.raises(MissingError, match=r"localhost:\d+: answers 503"):
-        desk.order("/x")
-    assert desk.slept == [1.0, 2.0, 4.0]
+        client.download("/x")
+    assert client.slept == [1.0, 2.0, 4.0]
 
 
-def test_a_missing_file_is_not_requested_again(desk, site):
+def test_a_missing_file_is_not_requested_again(client, site):
     with pytest.raises(MissingError, match=r"answers 404 \(Not Found\)"):
-        desk.order("/x")
+        client.download("/x")
     assert len(site.asked) == 1
 
 
-def test_mirrors_are_tried_in_turn(desk, site):
+def test_mirrors_are_tried_in_turn(client, site):
     site.pages.update({"/wrong": OTHER, "/right": BODY})
-    delivery = desk.order("/missing", "/wrong", "/right", "/never")
-    assert desk.has()
+    delivery = client.download("/missing", "/wrong", "/right", "/never")
+    assert client.has_file()
     assert delivery.mirror.endswith("/right")
     assert [path for path, _ in site.asked] == ["/missing", "/wrong", "/right"]
     with pytest.raises(ChecksumError, match=r"answers 404 .*; localhost:\d+: SHA-256 mismatch"):
-        desk.part.drop()
-        desk.order("/missing", "/wrong")
+        client.part.drop()
+        client.download("/missing", "/wrong")
 
 
-def test_redirects_are_followed(desk, site):
+def test_redirects_are_followed(client, site):
     for step in range(5):
         site.pages[f"/{step}"] = redirect(f"/{step + 1}")
     site.pages["/5"] = BODY
-    desk.order("/0")
-    assert desk.has()
+    client.download("/0")
+    assert client.has_file()
 
 
-def test_too_many_redirects_are_refused(desk, site):
+def test_too_many_redirects_are_refused(client, site):
     for step in range(6):
         site.pages[f"/{step}"] = redirect(f"/{step + 1}")
     site.pages["/6"] = BODY
     with pytest.raises(MissingError, match="redirects more than 5 times"):
-        desk.order("/0")
+        client.download("/0")
     assert "/6" not in [path for path, _ in site.asked]
 
 
 @pytest.mark.parametrize("scheme", ["http", "file", "ftp"])
-def test_a_redirect_away_from_https_is_refused(desk, site, tmp_path, scheme):
+def test_a_redirect_away_from_https_is_refused(client, site, tmp_path, scheme):
     (tmp_path / "x").write_bytes(BODY)
     with serving({"/x": BODY}) as plain:
         target = f"{plain.url}/x" if scheme == "http" else f"{scheme}://{tmp_path}/x"
         site.pages["/x"] = redirect(target)
         with pytest.raises(MissingError, match=r"redirects .* https"):
-            desk.order("/x")
+            client.download("/x")
         assert not plain.asked
-    assert desk.is_empty()
+    assert client.is_empty()
 
 
-def test_an_address_that_is_not_https_is_refused(desk):
+def test_an_address_that_is_not_https_is_refused(client):
     with serving({"/x": BODY}) as plain:
         with pytest.raises(MissingError, match="is not an https address"):
-            desk.order(f"{plain.url}/x")
+            client.download(f"{plain.url}/x")
         assert not plain.asked
 
 
-def test_a_redirect_to_an_invalid_address_is_an_error(desk, site):
+def test_a_redirect_to_an_invalid_address_is_an_error(client, site):
     site.pages["/x"] = redirect("https://[nonsense/x")
     with pytest.raises(MissingError, match="nonsense"):
-        desk.order("/x")
+        client.download("/x")
 
 
-def test_an_untrusted_certificate_is_refused(desk, site, monkeypatch):
+def test_an_untrusted_certificate_is_refused(client, site, monkeypatch):
     site.pages["/x"] = BODY
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(MissingError, match=r"certificate cannot be checked .*SSL_CERT_FILE"):
-        desk.order("/x")
-    assert not desk.slept
+        client.download("/x")
+    assert not client.slept
     assert not site.asked
 
 
-def test_a_very_slow_download_is_stopped(desk, site):
+def test_a_very_slow_download_is_stopped(client, site):
     site.pages["/x"] = trickling(BODY)
     with pytest.raises(MissingError, match="sends too slowly"):
-        desk.order("/x", window=0.15, slowest=100, attempts=1)
+        client.download("/x", window=0.15, slowest=100, attempts=1)
 
 
-def test_a_stopped_slow_download_is_resumed(desk, site):
+def test_a_stopped_slow_download_is_resumed(client, site):
     site.pages["/x"] = in_turn(trickling(BODY), BODY)
-    desk.order("/x", window=0.1, slowest=100)
-    assert desk.has()
-    assert "sends too slowly" in desk.notes[0]
+    client.download("/x", window=0.1, slowest=100)
+    assert client.has_file()
+    assert "sends too slowly" in client.notes[0]
 
 
-def test_a_slow_but_steady_download_is_not_stopped(desk, site):
+def test_a_slow_but_steady_download_is_not_stopped(client, site):
     site.pages["/x"] = trickling(BODY[:60], pause=0.01)
-    desk.order("/x", expected=NOTHING, window=0.1, slowest=1)
-    assert desk.has(BODY[:60])
+    client.download("/x", expected=NOTHING, window=0.1, slowest=1)
+    assert client.has_file(BODY[:60])
 
 
 @pytest.mark.parametrize("after", [0, 1000])
-def test_a_silent_server_is_an_error(desk, site, after):
+def test_a_silent_server_is_an_error(client, site, after):
     silent = threading.Event()
 
     def page(handler):
@@ -411,12 +411,12 @@ def test_a_silent_server_is_an_error(desk, site, after):
 
     site.pages["/x"] = page
     with pytest.raises(MissingError, match="does not answer in time"):
-        desk.order("/x", timeout=0.2, attempts=2)
+        client.download("/x", timeout=0.2, attempts=2)
     silent.set()
-    assert desk.slept == [1.0]
+    assert client.slept == [1.0]
 
 
-def test_a_connection_left_open_does_not_delay_the_end(desk, site):
+def test_a_connection_left_open_does_not_delay_the_end(client, site):
     done = threading.Event()
 
     def page(handler):
@@ -424,36 +424,36 @@ def test_a_connection_left_open_does_not_delay_the_end(desk, site):
         done.wait(10)
 
     site.pages["/x"] = page
-    desk.order("/x", timeout=2.0)
+    client.download("/x", timeout=2.0)
     done.set()
-    assert desk.has()
+    assert client.has_file()
 
 
-def test_an_invalid_answer_is_an_error(desk, site):
+def test_an_invalid_answer_is_an_error(client, site):
     def page(handler):
         handler.wfile.write(b"hello, this is not HTTP\r\n\r\n")
         handler.close_connection = True
 
     site.pages["/x"] = page
     with pytest.raises(MissingError, match="breaks off"):
-        desk.order("/x", attempts=1)
+        client.download("/x", attempts=1)
 
 
-def test_a_refused_connection_is_an_error(desk):
+def test_a_refused_connection_is_an_error(client):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with pytest.raises(MissingError, match=r"no connection \("):
-            desk.order(f"https://localhost:{port}/x")
-    assert desk.slept == [1.0, 2.0, 4.0]
+            client.download(f"https://localhost:{port}/x")
+    assert client.slept == [1.0, 2.0, 4.0]
 
 
-def test_too_little_disk_space_is_reported_before_the_download(desk, site, monkeypatch):
+def test_too_little_disk_space_is_reported_before_the_download(client, site, monkeypatch):
     site.pages["/x"] = BODY
     room = type("Room", (), {"free": 1000})
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: room)
     with pytest.raises(OSError, match="300,000 bytes are needed, 1,000 are free"):
-        desk.order("/x")
+        client.download("/x")
 
 
 def drive_page(url):
@@ -482,23 +482,23 @@ def google(site, monkeypatch):
 ADDRESS = "gdrive:1k5hNJImgEgSmz-ZeJEEb_dVkrOnswVMq"
 
 
-def test_a_large_file_on_drive_is_confirmed(desk, google):
+def test_a_large_file_on_drive_is_confirmed(client, google):
     google.pages["/sent"] = in_turn(breaking_off(BODY, 100_000), BODY)
-    assert desk.order(ADDRESS).mirror == ADDRESS
-    assert desk.has()
+    assert client.download(ADDRESS).mirror == ADDRESS
+    assert client.has_file()
     assert google.asked[0][0] == "/uc?export=download&id=1k5hNJImgEgSmz-ZeJEEb_dVkrOnswVMq"
     assert google.asked[1][0] == "/sent?id=1aB%26c&confirm=t&uuid=u-1"
     assert google.asked[1][1]["Cookie"] == "seen=1"
     assert google.asked[3][1]["Range"] == "bytes=100000-"
 
 
-def test_a_small_file_on_drive_needs_no_confirmation(desk, google):
+def test_a_small_file_on_drive_needs_no_confirmation(client, google):
     google.pages["/uc"] = BODY
-    desk.order(ADDRESS)
-    assert desk.has()
+    client.download(ADDRESS)
+    assert client.has_file()
 
 
-def test_error_messages_of_drive_are_reported(desk, google):
+def test_error_messages_of_drive_are_reported(client, google):
     quota = (
         b'<html><title>Quota exceeded</title><p class="uc-error-caption">Sorry, you can\'t '
         b"view\n or download this file at this time.</p></html>"
@@ -506,46 +506,46 @@ def test_error_messages_of_drive_are_reported(desk, google):
     google.pages["/uc"] = lambda h: h.reply(200, quota, Content_Type="text/html")
     text = r"does not hand it out now \(Sorry, you can't view or download this file at this time"
     with pytest.raises(MissingError, match=text):
-        desk.order(ADDRESS)
+        client.download(ADDRESS)
     google.pages["/uc"] = lambda h: h.reply(200, b"<html>", Content_Type="text/html")
     with pytest.raises(MissingError, match=r"does not hand it out now$"):
-        desk.order(ADDRESS)
+        client.download(ADDRESS)
 
 
-def test_a_folder_on_drive_is_refused(desk, google):
+def test_a_folder_on_drive_is_refused(client, google):
     folder = b"<html><title>MINet - Google Drive</title><body></body></html>"
     google.pages["/drive/folders/16yTcf"] = lambda h: h.reply(200, folder, Content_Type="text/html")
     with pytest.raises(MissingError, match="sends a web page instead of the file"):
-        desk.order("/drive/folders/16yTcf")
-    assert desk.is_empty()
+        client.download("/drive/folders/16yTcf")
+    assert client.is_empty()
 
 
-def test_a_share_behind_a_login_is_reported_and_the_next_mirror_used(desk, site):
+def test_a_share_behind_a_login_is_reported_and_the_next_mirror_used(client, site):
     site.pages["/share"] = redirect("/login")
     site.pages["/login"] = lambda h: h.reply(200, b"<html>Sign in</html>", Content_Type="text/html")
     site.pages["/x"] = BODY
-    desk.order("/share", "/x")
-    assert desk.has()
+    client.download("/share", "/x")
+    assert client.has_file()
     with pytest.raises(MissingError, match="sends a web page instead of the file"):
-        desk.order("/share")
+        client.download("/share")
 
 
-def test_a_confirmation_form_without_https_is_not_submitted(desk, google):
+def test_a_confirmation_form_without_https_is_not_submitted(client, google):
     with serving({"/sent": BODY}) as plain:
         page = drive_page(plain.url)
         google.pages["/uc"] = lambda h: h.reply(200, page, Content_Type="text/html")
         with pytest.raises(MissingError, match="is not an https address"):
-            desk.order(ADDRESS)
+            client.download(ADDRESS)
         assert not plain.asked
 
 
-def test_a_second_confirmation_page_is_an_error(desk, google):
+def test_a_second_confirmation_page_is_an_error(client, google):
     google.pages["/sent"] = google.pages["/uc"]
     with pytest.raises(MissingError, match="sends a web page instead of the file"):
-        desk.order(ADDRESS)
+        client.download(ADDRESS)
 
 
-def test_a_confirmation_page_that_fails_is_requested_again(desk, google):
+def test_a_confirmation_page_that_fails_is_requested_again(client, google):
     whole, silent = google.pages["/uc"], threading.Event()
 
     def half(handler):
@@ -554,9 +554,9 @@ def test_a_confirmation_page_that_fails_is_requested_again(desk, google):
         silent.wait(10)
 
     google.pages["/uc"], google.pages["/sent"] = in_turn(half, whole), BODY
-    desk.order(ADDRESS, timeout=0.3)
+    client.download(ADDRESS, timeout=0.3)
     silent.set()
-    assert desk.has()
+    assert client.has_file()
 
 
 def proxy(server, connected):
@@ -585,14 +585,14 @@ def pump(source, target):
         pass
 
 
-def test_the_proxy_of_the_environment_is_used(desk, site, monkeypatch):
+def test_the_proxy_of_the_environment_is_used(client, site, monkeypatch):
     site.pages["/x"] = BODY
     connected = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
         thread = threading.Thread(target=proxy, args=(server, connected))
         thread.start()
-        desk.order("/x")
+        client.download("/x")
         thread.join()
-    assert desk.has()
+    assert client.has_file()
     assert connected == [f"localhost:{site.server_port}"]
