@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from tests.conftest import rare
 
-@pytest.mark.parametrize("module", ["sodcli", "sodcli.cli.app", "sodcli.registry"])
+
+@pytest.mark.parametrize("module", ["sodcli.cli.app", *rare("sodcli", "sodcli.registry")])
 def test_light_modules_stay_light(module):
     heavy = "{'torch', 'cv2', 'timm', 'numpy', 'PIL', 'safetensors'}"
     code = f"import sys, {module}; found = {heavy} & set(sys.modules); assert not found, found"

@@ -129,6 +129,7 @@ def test_a_cut_out_film_is_transparent_where_nothing_is_salient(registry, tmp_pa
     assert np.abs(frames[5, 10:38, 52:60, :3].mean((0, 1)) - (255, 0, 0)).max() < 8
 
 
+@pytest.mark.slow
 def test_a_picture_or_a_film_can_be_the_background(registry, tmp_path):
     film = halves(tmp_path / "film.mp4")
     yellow = np.full((20, 20, 3), (250, 250, 10), np.uint8)
@@ -143,6 +144,7 @@ def test_a_picture_or_a_film_can_be_the_background(registry, tmp_path):
     assert out == pytest.approx([8 * (n % 10) for n in range(25)], abs=6)  # it is looped
 
 
+@pytest.mark.slow
 def test_transparent_pixels_of_a_background_film_are_white(registry, tmp_path):
     film, back = halves(tmp_path / "film.mp4", seconds=0.2), tmp_path / "back.mov"
     holes = "color=red:s=64x48:r=25,format=rgba,geq=r=255:g=0:b=255:a='if(lt(X,16),0,255)'"
@@ -173,6 +175,7 @@ def test_sound_and_picture_stay_in_step_at_a_variable_rate(registry, tmp_path):
         assert np.abs(seen - heard).max() <= 1 / 25
 
 
+@pytest.mark.slow
 def test_a_piece_can_be_written_without_sound(registry, tmp_path):
     film = halves(tmp_path / "film.mp4", sound=True, seconds=2)
     outcome, heard = run(registry, film, start_s=0.5, frames=7, audio=False)
@@ -198,6 +201,7 @@ def test_a_threshold_gives_a_binary_mask(registry, tmp_path):
     assert ([outcome.status for outcome in again], todo) == (["skipped"], [])
 
 
+@pytest.mark.slow
 def test_a_damaged_film_is_processed_with_a_warning(registry, tmp_path):
     film = render(tmp_path / "film.mkv", seconds=4)
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])

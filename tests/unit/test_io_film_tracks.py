@@ -26,9 +26,9 @@ def write(target, seconds=1.0, rate=RATE, **options):
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "h264"), ("a.webm", "vp9"),
+    [("a.mp4", "h264"),
      *rare(("a.mov", "h264"), ("a.mkv", "h264"), ("a.mp4", "h265"), ("a.mp4", "av1"),
-           ("a.mov", "prores"))],
+           ("a.webm", "vp9"), ("a.mov", "prores"))],
 )  # fmt: skip
 def test_all_three_colour_tags_are_written(tmp_path, name, codec):
     write(tmp_path / name, seconds=0.1, codec=codec)
@@ -60,7 +60,7 @@ def original(path):
     return path
 
 
-@pytest.mark.parametrize("name", ["a.mov", "a.mkv", *rare("a.mp4", "a.m4v", "a.webm")])
+@pytest.mark.parametrize("name", ["a.mov", *rare("a.mkv", "a.mp4", "a.m4v", "a.webm")])
 @pytest.mark.parametrize("source", ["own.mp4", *rare("own.mov", "own.mkv")])
 def test_the_software_tag_of_the_original_is_replaced(tmp_path, name, source):
     software = "sodcli 0.1.0, settings {}"
@@ -140,6 +140,7 @@ def test_only_the_undecodable_track_is_dropped(tmp_path, name):
     assert "written without sound track 2 (apple_apac), which ffmpeg cannot decode" in film.damage
 
 
+@pytest.mark.slow
 def test_only_the_damaged_track_is_dropped(tmp_path):
     plain = render(tmp_path / "plain.mkv", "-c:a", "flac", seconds=1, sound=True)
     ffmpeg("-i", plain, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", "-c:a:1", "ac3",

@@ -137,6 +137,7 @@ def test_live_equals_running_the_whole_clip(predictor, name, form):
         np.testing.assert_allclose(answer, to_saliency(whole, frame.size_hw), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_newest_frames_alone_have_the_same_numbers(networks):
     module = networks["stdnet"]["folded"]
     x = torch.randn(2, 8, 3, 40, 50, generator=torch.Generator().manual_seed(0))
@@ -188,7 +189,7 @@ def test_overlapping_clips_are_blended(predictor):
     assert seams[False] < 0.25 * seams[True]
 
 
-@pytest.mark.parametrize("room", [1, 2])
+@pytest.mark.parametrize("room", [1, *rare(2)])
 def test_clips_are_halved_until_they_fit(predictor, networks, room):
     backend = SmallCard(networks["stdnet"]["folded"], room)
     frames = film(18)
@@ -227,7 +228,7 @@ def test_a_change_of_size_starts_a_new_clip(predictor):
         np.testing.assert_allclose(frame.saliency, expected.saliency, atol=1e-5)
 
 
-@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("paper", [False, *rare(True)])
 def test_the_film_is_read_lazily(predictor, paper):
     """An endless film gives maps while at most a few clips are read."""
     read = []
