@@ -8,6 +8,8 @@ import sodcli
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
 from sodcli.models.fgplg import gather
+from sodcli.models.pdc import reparameterise
+from sodcli.models.rcrnet import Decoder
 from sodcli.models.restore import describe, initialise
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import read_weights
@@ -122,6 +124,20 @@ def test_a_clip_in_parts_gives_the_same_logits(film_net):
         newest = film_net.decode(features, 3, (64, 80), newest=2)
     check(parts, whole, "all frames", 1e-5)
     check(newest, whole[:, 1:], "the newest two", 1e-5)
+
+
+def test_the_folded_decoder_mixes_channels_before_it_enlarges_them():
+    torch.manual_seed(0)
+    decoder = Decoder().eval()
+    for norm in (m for m in decoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.normal_(norm.running_mean)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+    levels = [
+        torch.randn(2, width, 9 << n, 13 << n) for width, n in ((256, 2), (512, 1), (1024, 0))
+    ]
+    inputs = (levels, torch.randn(2, 256, 9, 13), (144, 208))
+    with torch.inference_mode():
+        check(reparameterise(decoder)(*inputs), decoder(*inputs), "logits", 1e-5)
 
 
 def generator_inputs():
