@@ -48,8 +48,8 @@ Static = Annotated[
     typer.Option(
         "--static",
         help="Fix batch and size, and compute what depends on them beforehand: no Shape, Cast or "
-        "If nodes. For converters and small runtimes. OpenCV 5.0.0 reads it, too, but gets "
-        "sdnet's one-channel gate wrong unless it is read with engine=cv2.dnn.ENGINE_CLASSIC.",
+        "If nodes. For converters and small runtimes. OpenCV 5.0.0 runs it, too; sdnet needs "
+        "engine=cv2.dnn.ENGINE_CLASSIC, since the default one fails at one-channel gates.",
     ),
 ]
 Batch = Annotated[
@@ -102,6 +102,11 @@ def export(
     difference is printed, and nothing is written if it exceeds --tol.
 
     [bold]sod export sdnet -o sdnet.onnx[/]
+
+    For LiteRT (TensorFlow Lite) install litert-torch; it converts in Python, without this command.
+    It needs a module that returns one tensor, so wrap net = sodcli.load("lite").module in one whose
+    forward(x) returns net(x).logits, then litert_torch.convert(wrapped, (torch.zeros(1, 3, 352,
+    352),)).export("lite.tflite"). x is normalised RGB.
     """
     from sodcli.fetch.weights import Supply
     from sodcli.registry import default_registry

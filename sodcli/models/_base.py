@@ -1,13 +1,12 @@
 """The interface of every network in this package."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-NO_AUX: Mapping[str, tuple[Tensor, ...]] = MappingProxyType({})
+NO_AUX: Mapping[str, tuple[Tensor, ...]] = {}  # a dict, because torch.export takes no other mapping
 
 
 class Prediction(NamedTuple):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import is_folded, reparameterise, spelled_out
@@ -49,6 +50,8 @@ def test_logits_have_the_size_of_the_input(spec, net, size_hw):
     with torch.inference_mode():
         prediction = net.eval()(x)
     assert prediction.logits.shape == (*x.shape[:-3], 1, *size_hw)
+    (only,) = tree_leaves(prediction)  # torch.export, and converters with it, see the same tensor
+    assert only is prediction.logits
     assert prediction.logits.dtype == torch.float32
     assert not prediction.aux
 
