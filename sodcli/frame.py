@@ -23,6 +23,8 @@ class Frame:
             otherwise ``None``.
         dpi: Horizontal and vertical resolution in pixels per inch; ``None`` if unknown.
         pages: Number of pages in the file of the picture, which is the first.
+        planes: The picture as luma and chroma, see :mod:`sodcli.imaging.planes`, of films that are
+            processed so; ``rgb`` is then a smaller copy for the network.
     """
 
     rgb: NDArray[np.uint8]
@@ -35,10 +37,13 @@ class Frame:
     seconds: float | None = None
     dpi: tuple[float, float] | None = None
     pages: int = 1
+    planes: NDArray[np.uint8] | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
+        if self.planes is not None:
+            return self.planes.shape[0] * 2 // 3, self.planes.shape[1]
         return self.rgb.shape[0], self.rgb.shape[1]
 
     def with_saliency(self, saliency: NDArray[np.float32]) -> "Frame":

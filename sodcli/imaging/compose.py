@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.frame import Frame
+from sodcli.imaging import planes
 from sodcli.imaging.blend import blur, cover, mix, over_white
 from sodcli.imaging.output_types import Rgb
 from sodcli.imaging.refine import estimate_foreground, near_subject
@@ -20,6 +21,7 @@ from sodcli.imaging.refine import estimate_foreground, near_subject
 Pixels = NDArray[np.uint8]
 
 PICTURE: Final = "picture"  # the one type that needs a background
+OF_PLANES: Final = ("map", "blur")  # types that need no RGB of the frame's size
 GREEN_RGB: Final = (120, 255, 155)  # the green that InSPyReNet and RVM put behind their subjects
 
 
@@ -110,7 +112,8 @@ def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
 
     Returns:
         uint8 of the frame's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight alpha
-        for types with ``has_alpha``, ``(H, W, 3)`` RGB for the others.
+        for types with ``has_alpha``, ``(H, W, 3)`` RGB for the others. A frame with planes gives
+        planes, for the types of ``OF_PLANES`` only.
 
     Raises:
         KeyError: If there is no such type.
@@ -122,7 +125,7 @@ def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
 @composer("map")
 def saliency_map(frame: Frame, look: Look) -> Pixels:
     """Grey map, 255 where the subject is."""
-    return _to_8bit(_saliency(frame))
+    return _map(frame)
 
 
 @composer("green", srgb=True)
@@ -154,8 +157,11 @@ def background_only(frame: Frame, look: Look) -> Pixels:
 @composer("blur")
 def blurred_background(frame: Frame, look: Look) -> Pixels:
     """Subject over the blurred picture: sigma 15 px in a picture 1280 px wide."""
+    sigma = 15 / 1280 * frame.size_hw[1]
+    if frame.planes is not None:
+        return planes.blurred(frame.planes, _map(frame), sigma)
     shown = over_white(frame.rgb, frame.alpha)
-    return mix(frame.rgb, blur(shown, 15 / 1280 * frame.size_hw[1]), _saliency(frame))
+    return mix(frame.rgb, blur(shown, sigma), _saliency(frame))
 
 
 @composer("overlay", srgb=True)
@@ -184,6 +190,14 @@ def _saliency(frame: Frame) -> NDArray[np.float32]:
     if frame.saliency is None:
         raise ValueError("compose() needs a frame with saliency")
     return frame.saliency
+
+
+def _map(frame: Frame) -> Pixels:
+    """Return the saliency in 8 bits, ``(H, W)``; one of another size is brought to the frame's."""
+    small = _to_8bit(_saliency(frame))
+    if small.shape == frame.size_hw:
+        return small
+    return np.asarray(cv2.resize(small, frame.size_hw[::-1]), np.uint8)
 
 
 def _subject(frame: Frame, look: Look) -> Pixels:

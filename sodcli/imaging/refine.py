@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 _WIDE: Final = 23  # window of the first pass, in pixels of the coarse picture
 _NARROW: Final = 6  # window of the second pass in px
-_FINE_SIDE: Final = 1024  # px: larger pictures are shrunk to this before averaging
+_FINE_SIDE: Final = 1448  # px: larger pictures are halved until they are at most this long
 _COARSER: Final = 4  # second shrink factor; the wide window covers about 90 px of the fine picture
 _NEAR: Final = 8  # px
 _TILE: Final = 128
@@ -29,9 +29,9 @@ _EPSILON: Final = np.float32(1e-5)
 def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
     """Estimate the subject's own colour where it mixes with the background.
 
-    The first pass averages over a wide window. It runs on a picture shrunk to at most 1024 px and
-    then by a factor of 4, so that the window also covers the soft edges of a large photo. The
-    second pass works on tiles, and only on those that the subject's edge crosses.
+    The first pass averages over a wide window. It runs on a picture halved to at most 1448 px and
+    then shrunk by a factor of 4, so that the window also covers the soft edges of a large photo.
+    The second pass works on tiles, and only on those that the subject's edge crosses.
 
     Args:
         rgb: ``(H, W, 3)`` uint8.
@@ -70,19 +70,18 @@ def _wide_pass(rgb: NDArray[np.uint8], alpha: Floats) -> tuple[Floats, Floats]:
 
     Colours are multiplied by alpha before shrinking, so that subject and background do not mix.
     """
-    scale = min(1, _FINE_SIDE / max(alpha.shape))
-    colour, share = _shrunk(rgb, scale).astype(np.float32), _shrunk(alpha, scale)
-    scale = 1 / _COARSER
-    default, subject = _shrunk(colour, scale), _shrunk(colour * _spread(share), scale)
-    share = _shrunk(share, scale)
+    share = alpha
+    while max(share.shape) > _FINE_SIDE:
+        rgb, share = _shrunk(rgb, 2), _shrunk(share, 2)
+    colour = rgb.astype(np.float32)
+    default, subject = _shrunk(colour, _COARSER), _shrunk(colour * _spread(share), _COARSER)
+    share = _shrunk(share, _COARSER)
     fore = _mean(subject, share, _WIDE, default)
     return fore, _mean(default - subject, 1 - share, _WIDE, default)
 
 
-def _shrunk(picture: NDArray[Any], scale: float) -> NDArray[Any]:
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    if (height, width) == picture.shape[:2]:
-        return picture
+def _shrunk(picture: NDArray[Any], times: int) -> NDArray[Any]:
+    height, width = (max(1, round(side / times)) for side in picture.shape[:2])
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
@@ -94,12 +93,15 @@ def _narrow_pass(
     The paper averages the background over the narrow window too. Here it is the first pass's mean,
     which is nearly constant within a few pixels.
     """
-    share = _spread(alpha)
-    left = rgb - (1 - share) * back
-    first = _explain(left, share, fore)
+    share, rest = _spread(alpha), _spread(1 - alpha * alpha)
+    left = np.asarray(cv2.subtract(rgb, back, dtype=cv2.CV_32F), np.float32)
+    left *= share
+    first = _explain(left, rest, fore, back)
+    first += back
+    np.clip(first, 0, 255, out=first)
     first *= share
-    colour = _explain(left, share, _mean(first, alpha, _NARROW, fore))
-    return np.rint(colour, out=colour).astype(np.uint8)
+    colour = _explain(left, rest, _mean(first, alpha, _NARROW, fore), back)
+    return np.asarray(cv2.add(colour, back, dtype=cv2.CV_8U), np.uint8)
 
 
 def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Floats:
@@ -111,13 +113,22 @@ def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Float
     return mean
 
 
-def _explain(left: Floats, share: Floats, fore: Floats) -> Floats:
-    """Correct ``fore`` by the residual of ``left``, the picture minus its background part."""
-    moved = share * fore
-    np.subtract(left, moved, out=moved)
-    moved *= share
-    moved += fore
-    return np.clip(moved, 0, 255, out=moved)
+def _explain(left: Floats, rest: Floats, fore: Floats, back: Floats) -> Floats:
+    """Return ``fore`` minus ``back`` after the correction by the picture's residual.
+
+    With alpha ``a`` the paper's correction is ``F + a (I - a F - (1 - a) B)``, which is
+    ``B + (1 - a^2) (F - B) + a (I - B)``.
+
+    Args:
+        left: ``a (I - B)``.
+        rest: ``1 - a^2``.
+        fore: The estimate ``F``.
+        back: The background ``B``.
+    """
+    moved = fore - back
+    moved *= rest
+    moved += left
+    return moved
 
 
 def _spread(plane: Floats) -> Floats:

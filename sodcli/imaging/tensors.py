@@ -71,7 +71,8 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def fit_map(probability: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Resize a map in ``[0, 1]``, bilinear, to ``(H, W)`` float32, contiguous."""
     resized = cv2.resize(probability, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(np.clip(resized, 0, 1), np.float32)
+    fitted = np.ascontiguousarray(resized, np.float32)
+    return np.clip(fitted, 0, 1, out=fitted)
 
 
 def binarise(saliency: NDArray[np.float32], level: float) -> NDArray[np.float32]:

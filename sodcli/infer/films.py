@@ -12,7 +12,9 @@ from sodcli.errors import PipelineError, SinkError, SodError, SourceError, Usage
 from sodcli.files import temporary_folder
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.compose import Pixels
+from sodcli.imaging.compose import OF_PLANES, Pixels
+from sodcli.imaging.planes import to_rgb
+from sodcli.imaging.tensors import fit_map
 from sodcli.infer.photos import Outcome, Report
 from sodcli.io.films.formats import PIPED_SUFFIX
 from sodcli.io.films.frame_folder import FrameFolder
@@ -139,12 +141,16 @@ def _film(
 ) -> FilmWriter | FrameFolder:
     """Process one film and return its writer."""
     sink = _sink(reader, job, settings)
+    planar = isinstance(sink, FilmWriter) and sink.planar and job.style.kind in OF_PLANES
+    if isinstance(reader, FilmReader) and predictor.large is None:
+        reader.as_planes(max(predictor.size_hw))
     width, height = reader.info.size_wh
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
     name = job.source
 
     def draw(item: object) -> tuple[Pixels, float | None]:
         frame, style = cast(tuple[Frame, Style], item)
+        frame = _completed(frame, planar=planar, soft=settings.threshold is None)
         return style.render(frame, settings.threshold), frame.seconds
 
     def write(item: object) -> None:
@@ -160,7 +166,11 @@ def _film(
             threads = min(ahead, helping_hands())
             with Writer(write, ahead, prepare=draw, threads=threads) as writer:
                 stream = saliency_stream(
-                    predictor, frames, batch=settings.batch, steady=settings.steady
+                    predictor,
+                    frames,
+                    batch=settings.batch,
+                    steady=settings.steady,
+                    small=True,
                 )
                 for frame in stream:
                     writer.put((frame, next_style()))
@@ -173,6 +183,22 @@ def _film(
             watcher.note(f"kept {sink.frames} frames in {sink.partial}")
         raise
     return sink
+
+
+def _completed(frame: Frame, *, planar: bool, soft: bool) -> Frame:
+    """Return a frame from the stream with all that its style needs at its own size.
+
+    Args:
+        frame: Its saliency may be smaller; with planes, its ``rgb`` too.
+        planar: The style takes planes and a soft saliency of any size.
+        soft: The saliency is not made binary, which has to happen at full size.
+    """
+    if frame.planes is not None and not planar:
+        frame = replace(frame, rgb=to_rgb(frame.planes), planes=None)
+    small = frame.saliency is not None and frame.saliency.shape != frame.size_hw
+    if frame.saliency is None or not small or (frame.planes is not None and soft):
+        return frame
+    return frame.with_saliency(fit_map(frame.saliency, frame.size_hw))
 
 
 def _reader(job: Job, settings: InferSettings, stack: ExitStack) -> FilmReader | SequenceReader:

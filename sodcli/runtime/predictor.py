@@ -13,7 +13,7 @@ from sodcli.errors import SodError, UsageError
 from sodcli.fetch.weights import Supply
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
-from sodcli.imaging.tensors import to_input, to_saliency
+from sodcli.imaging.tensors import sigmoid, to_input, to_saliency
 from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array, Backend
 from sodcli.runtime.backends.choose import (
@@ -221,6 +221,15 @@ class Predictor:
             frame.with_saliency(to_saliency(answer, frame.size_hw))
             for frame, answer in zip(frames, self.logits(frames), strict=True)
         ]
+
+    def predict_small(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return ``frames`` with their saliency at the network's size, without their own alpha.
+
+        Raises:
+            DeviceError: If the device is out of memory.
+        """
+        answers = map(sigmoid, self.logits(frames))
+        return [replace(frame, saliency=one) for frame, one in zip(frames, answers, strict=True)]
 
     def logits(self, frames: Sequence[Frame]) -> list[NDArray[np.float32]]:
         """Return the logits for each frame, ``(h, w)`` float32, at the size of its last pass.

@@ -114,9 +114,10 @@ class _Moment:
         dispute = np.clip(_DISPUTE * variance / most, 0, 1)
         majority = np.clip((mean - np.float32(0.5)) * _ROUNDING + np.float32(0.5), 0, 1)
         change = mean + dispute * (majority - mean) - self.own[..., 0]
-        height, width = self.frame.size_hw  # only the change is enlarged, so edges stay sharp
-        enlarged = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
-        saliency = np.clip(self.frame.saliency + enlarged, 0, 1, dtype=np.float32)
+        assert self.frame.saliency is not None
+        height, width = self.frame.saliency.shape  # only the change is resized: sharp edges stay
+        resized = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+        saliency = np.clip(self.frame.saliency + resized, 0, 1, dtype=np.float32)
         return replace(self.frame, saliency=saliency)
 
 
@@ -158,13 +159,16 @@ def _path(picture: Grey, other: Grey, flow: Floats, back: Floats) -> _Path:
         for values in (other, back)
     )
     miss = cv2.blur(cv2.absdiff(picture, moved).astype(np.float32), (5, 5))
-    slip = np.hypot(*np.moveaxis(flow + home, -1, 0))
-    slip = slip / (_SLIP + _SLIP_OF_FLOW * np.hypot(*np.moveaxis(flow, -1, 0)))
+    slip = _length(flow + home) / (_SLIP + _SLIP_OF_FLOW * _length(flow))
     kept = np.asarray(_KEPT * np.exp(-((miss / _NOISE) ** 2) - slip * slip), np.float32)
     kept[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
     if miss.mean() > _CUT:
         kept[:] = 0
     return _Path(np.asarray(x), np.asarray(y), kept)
+
+
+def _length(vectors: Floats) -> Floats:
+    return np.asarray(cv2.magnitude(*cv2.split(vectors)), np.float32)
 
 
 def _smoothed(held: list[_Moment]) -> list[Frame]:

@@ -18,6 +18,7 @@ def saliency_stream(
     paper: bool = False,
     gap: int | None = None,
     steady: bool = False,
+    small: bool = False,
 ) -> Iterator[Frame]:
     """Yield every frame of a film with its saliency, in order, as soon as it is computed.
 
@@ -35,6 +36,7 @@ def saliency_stream(
         gap: With ``paper``, the distance between the frames of a clip, in frames. The default is
             that of the paper and assumes that ``frames`` holds every frame of the film.
         steady: Smooth the maps of picture models over time (see :mod:`.steady`).
+        small: Leave the maps of picture models at the network's size.
 
     Raises:
         DeviceError: If the device does not have enough memory for one picture or clip.
@@ -44,7 +46,7 @@ def saliency_stream(
         return chunked(predictor, iter(frames), batch=batch or 1, gap=gap)
     if predictor.spec.clip_len > 1:
         return blended(predictor, iter(frames), batch=batch or 1)
-    answered = picture_stream(predictor, frames, batch)
+    answered = picture_stream(predictor, frames, batch, small=small)
     return steadied(answered) if steady else answered
 
 
@@ -64,7 +66,7 @@ def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[F
 
 
 def picture_stream(
-    predictor: Predictor, frames: Iterable[Frame], batch: int | None
+    predictor: Predictor, frames: Iterable[Frame], batch: int | None, *, small: bool = False
 ) -> Iterator[Frame]:
     """Yield every frame with its saliency, in order, each processed as a single picture.
 
@@ -72,5 +74,5 @@ def picture_stream(
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    work = partial(retry_smaller, predictor.predict)
+    work = partial(retry_smaller, predictor.predict_small if small else predictor.predict)
     return batched(work, frames, backend=predictor.batching, batch=batch)

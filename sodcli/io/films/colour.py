@@ -14,6 +14,7 @@ _YUV: Final = re.compile(r"(yuv|nv\d|p[0246]1|y2|xv|vuy|ayuv)")
 _HD_WIDTH: Final = 1280  # players take films of this width, or of more rows than PAL has, for HD
 _PAL_ROWS: Final = 576
 _WIDE_PRIMARIES: Final = ("bt2020", "smpte431", "smpte432")
+_SD_MATRICES: Final = ("smpte170m", "bt470bg")
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _SRGB: Final = "iec61966-2-1"  # the curve by which screens and browsers show SDR films
 
@@ -104,6 +105,25 @@ def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
         linear, bent = f"zscale=tin={_SRGB}:t=linear", []
     steps += [linear, "format=gbrpf32le", "zscale=p=bt709", *bent]
     return [*steps, f"zscale=t={_SRGB}:m=gbr:r=full:d=none", "format=gbrp"]
+
+
+def to_bt709(tagged: Colour, size_wh: tuple[int, int]) -> list[str] | None:
+    """Return ffmpeg filters that bring planes of limited range to the matrix BT.709.
+
+    ``None`` if they are not of limited range, or have to go through RGB.
+
+    Args:
+        tagged: What the film says of itself.
+        size_wh: Its stored size, for the matrix of untagged films.
+    """
+    colour = tagged.assumed(size_wh)
+    if _converted(colour) or colour.range != "tv":
+        return None
+    if colour.matrix not in _SD_MATRICES:
+        return [] if colour.matrix == "bt709" else None
+    curve = "color_primaries=bt709:color_trc=bt709"  # so that nothing but the matrix changes
+    tags = f"setparams=range=tv:colorspace={colour.matrix}:{curve}"
+    return [tags, "colorspace=space=bt709:primaries=bt709:trc=bt709"]
 
 
 def _converted(colour: Colour) -> bool:

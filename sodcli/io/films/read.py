@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
-from sodcli.io.films.colour import to_srgb
+from sodcli.imaging.planes import to_rgb
+from sodcli.io.films.colour import to_bt709, to_srgb
 from sodcli.io.films.ffmpeg import Ffmpeg, source_args, tell
 from sodcli.io.films.probe import probe
 from sodcli.io.pictures.read import check_file
@@ -95,6 +96,16 @@ class FilmReader:
         self.expected = self._expected()
         self.end_s: float | None = None
         self.damage: str | None = None
+        self._least: int | None = None
+
+    def as_planes(self, least: int) -> None:
+        """Yield frames with ``planes``, if the film is stored so that this loses nothing.
+
+        Args:
+            least: Smallest side in pixels of the frames' ``rgb``; see :func:`.planes.to_rgb`.
+        """
+        if self._plane_filters() is not None:
+            self._least = least
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; their ``seconds`` is set if ``timed``.
@@ -125,7 +136,8 @@ class FilmReader:
         args += [*source_args(self.path), "-filter_complex", self._filters(), "-map", "[out]"]
         args += ["-fps_mode", "passthrough"]
         args += ["-frames:v", str(self._limit)] if self._limit is not None else []
-        return [*args, "-f", "rawvideo", "-pix_fmt", "rgba" if info.alpha else "rgb24", "pipe:1"]
+        pixels = "rgba" if info.alpha else "yuv420p" if self._least else "rgb24"
+        return [*args, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
 
     def _filters(self) -> str:
         """Return the filter graph: deinterlacing, timing, colour, size, and alpha if any."""
@@ -134,7 +146,9 @@ class FilmReader:
         timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
         fields = ["bwdif=mode=send_frame:deint=interlaced"] if info.interlaced else []
         first = ",".join([*fields, timing])
-        colour = ",".join([*to_srgb(info.colour, info.stored_wh), size, "setsar=1"])
+        planes = self._plane_filters() if self._least else None
+        steps = to_srgb(info.colour, info.stored_wh) if planes is None else planes
+        colour = ",".join([*steps, size, "setsar=1"])
         if info.alpha_picture:
             alpha = f"[{info.alpha_picture}]fps={self.rate}:start_time=0,{size},format=gray[alpha]"
             first = f"[{info.picture}]fps={self.rate}:start_time=0"
@@ -147,9 +161,18 @@ class FilmReader:
             "[rgb][alpha]alphamerge[out]"
         )
 
+    def _plane_filters(self) -> list[str] | None:
+        """Return the filters that bring the film's planes to BT.709; ``None`` if it has others."""
+        info = self.info
+        even = not any(side % 2 for side in (*info.size_wh, *info.stored_wh))
+        if info.pixels != "yuv420p" or info.alpha or not even:
+            return None
+        return to_bt709(info.colour, info.stored_wh)
+
     def _next(self, process: Ffmpeg) -> NDArray[np.uint8] | None:
         width, height = self.info.size_wh
-        pixels = np.empty((height, width, 4 if self.info.alpha else 3), np.uint8)
+        shape = (height, width, 4 if self.info.alpha else 3)
+        pixels = np.empty((height * 3 // 2, width) if self._least else shape, np.uint8)
         view = pixels.reshape(-1).data
         pipe = cast(RawIOBase, process.stdout)
         got = 0
@@ -161,13 +184,17 @@ class FilmReader:
         return pixels
 
     def _frame(self, pixels: NDArray[np.uint8], index: int, seconds: float | None) -> Frame:
-        alpha = None
+        alpha = planes = None
+        if self._least:
+            planes, pixels = pixels, to_rgb(pixels, self._least)
         if self.info.alpha:
             alpha = pixels[..., 3]
             alpha = None if alpha.min() == 255 else np.ascontiguousarray(alpha)
             pixels = np.ascontiguousarray(pixels[..., :3])
         name = self.path.stem
-        return Frame(pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds)
+        return Frame(
+            pixels, index, name, origin=self.path, alpha=alpha, seconds=seconds, planes=planes
+        )
 
     def _end(self, stamps: "_Stamps") -> float | None:
         """Return the time at which the last frame ends, in seconds, or ``None`` if unknown.

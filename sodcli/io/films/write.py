@@ -30,8 +30,9 @@ from sodcli.io.films.tracks import (
 from sodcli.io.pipe import Copier
 from sodcli.text import display_name, reason_of
 
+_PLANES: Final = 0  # in place of a number of channels
 _TICKS: Final = 90_000  # per second, for films of variable rate
-_TAGS: Final = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA"}
+_TAGS: Final = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA", _PLANES: b"I420"}
 _MAX_SIDE: Final = 2**16 - 1
 _KNOWS_RATE: Final = (".mkv", ".webm")  # containers that store a nominal rate
 
@@ -113,6 +114,11 @@ class FilmWriter:
         self.lost: list[str] = []
 
     @property
+    def planar(self) -> bool:
+        """Whether frames may also be planes, see :mod:`sodcli.imaging.planes`."""
+        return self._codec.yuv and not self._alpha and not any(side % 2 for side in self._size_wh)
+
+    @property
     def seconds(self) -> float:
         """Duration of the film so far, in seconds."""
         if not self._timed:
@@ -138,7 +144,7 @@ class FilmWriter:
 
         Args:
             pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or, with alpha, ``(H, W, 4)`` RGBA with
-                straight alpha, uint8; the number of channels is the same for all frames.
+                straight alpha, uint8, or planes (see ``planar``); the same for all frames.
             seconds: Time of the frame from the start of the film, in seconds; given for all frames
                 or for none. ``None`` places the frames at the constant rate.
 
@@ -203,6 +209,8 @@ class FilmWriter:
         self.partial = partial
 
     def _check(self, pixels: NDArray[np.uint8]) -> int:
+        if self.planar and pixels.shape == (self._size_wh[1] * 3 // 2, self._size_wh[0]):
+            return _PLANES
         channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
         wanted = (4,) if self._alpha else (1, 3)
         if pixels.shape[1::-1] != self._size_wh or channels not in wanted:
@@ -236,7 +244,7 @@ class FilmWriter:
             args = self._beside_the_pipe(args)
         args += ["-fps_mode", "passthrough"]
         args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
-        args += ["-vf", codec.filters(alpha=self._alpha, grey=channels == 1)]
+        args += ["-vf", self._filters(channels)]
         args += codec.options(alpha=self._alpha, quality=self._quality)
         if self._timed and codec.rate_option:
             # Without the rate, the encoder would choose the codec level for 90,000 fps. With
@@ -248,6 +256,11 @@ class FilmWriter:
         encoder = Ffmpeg([*args, "-f", "matroska", "pipe:1"], writes=True, reads=True)
         self._copier = Copier(encoder.stdout, encoder.kill)
         return encoder
+
+    def _filters(self, channels: int) -> str:
+        if channels == _PLANES:
+            return self._codec.plane_filters()
+        return self._codec.filters(alpha=self._alpha, grey=channels == 1)
 
     @property
     def _work(self) -> Path:
