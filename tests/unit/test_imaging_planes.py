@@ -26,10 +26,14 @@ def flat(size_hw, levels):
     return whole
 
 
-def noise(size_hw, seed=0):
+def noise(size_hw):
+    """Return planes of smooth colours that RGB can show."""
     height, width = size_hw
-    coarse = np.random.default_rng(seed).integers(110, 146, (12, 8), np.uint8)  # all in RGB
-    return cv2.resize(coarse, (width, height * 3 // 2), interpolation=cv2.INTER_CUBIC)
+    whole = np.empty((height * 3 // 2, width), np.uint8)
+    for seed, plane in enumerate(planes.split(whole)):
+        coarse = np.random.default_rng(seed).integers(110, 146, (6, 8), np.uint8)
+        plane[:] = cv2.resize(coarse, plane.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return whole
 
 
 @pytest.mark.parametrize(("levels", "colour"), PRIMARIES.items())
