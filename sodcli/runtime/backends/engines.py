@@ -1,5 +1,6 @@
 """ONNX Runtime and OpenVINO: libraries that run ONNX graphs on the CPU."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ T = TypeVar("T")
 Run = Callable[[Sequence[Array]], Array]
 """Maps the inputs of a graph to its single output, float32; thread-safe."""
 
+_LARGE: Final = 2**26  # bytes of a graph from which releasing memory pays
 _ERRORS_ONLY: Final = 3  # log level of ONNX Runtime
 _OPENING: Final = threading.Lock()
 
@@ -77,6 +79,8 @@ class OnnxEngine(Engine):
             )
         except Exception as error:  # the exception classes differ between versions
             raise GraphError(str(path)) from error
+        if path.stat().st_size > _LARGE:
+            _release_freed_memory()
         names = [one.name for one in session.get_inputs()]
 
         def run(inputs: Sequence[Array]) -> Array:
@@ -85,6 +89,12 @@ class OnnxEngine(Engine):
             return answer
 
         return run
+
+
+def _release_freed_memory() -> None:
+    """Return the memory that reading a graph took to the system; glibc would keep it."""
+    with suppress(AttributeError, OSError, TypeError):  # other C libraries, Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class OpenVinoEngine(Engine):
