@@ -1,7 +1,6 @@
 """Run ``sod`` on hostile input and check its behaviour and its files."""
 
 import json
-import os
 import signal
 import tomllib
 from collections.abc import Iterator
@@ -135,8 +134,3 @@ def open_whole(path: Path) -> None:
 def quick(*words: object) -> tuple[object, ...]:
     """Return options that make the network small and the run single-threaded."""
     return (*words, "--size", "32", *_BASE)
-
-
-def is_root() -> bool:
-    """Return True if permissions do not apply to this process."""
-    return not hasattr(os, "geteuid") or os.geteuid() == 0
