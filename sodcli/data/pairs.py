@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,8 @@ IMAGE_WORDS = frozenset(
 MASK_WORDS = frozenset(
     (
         *("annotation", "annotations", "groundtruth", "gt", "gts", "label", "labels", "mask"),
-        *("masks", "matte", "mattes", "segmentation", "segmentationclass", "truth"),
+        *("masks", "matte", "mattes", "pixelwisegt", "segmentation", "segmentationclass"),
+        "truth",
     )
 )
 LOOKED_FOR = (
@@ -126,6 +127,9 @@ class PairList:
     problems: tuple[str, ...]
 
 
+_NONE: Final = PairList((), ())
+
+
 def find_pairs(folders: Sequence[str]) -> PairList:
     """Find the pairs of several data sets.
 
@@ -155,9 +159,7 @@ def _pairs_of(source: str) -> PairList:
         folder = _folder(source)
         found = _known_layout(folder, source)
         if not found.pairs:
-            found = _joined(
-                [found, *(_known_layout(sub, source) for sub in subfolders(folder))],
-            )
+            found = _joined([found, _of_sets(folder, source)])
     if not found.pairs:
         raise MissingError(f"no pair of picture and mask in {source}: {_reason(found, source)}")
     return found
@@ -190,7 +192,21 @@ def _known_layout(folder: Path, source: str) -> PairList:
     masks = _masks_among(files)
     photos = _by_stem([path for path in files if path not in masks], folder)
     found = _matched(photos, _masks_by_stem(masks, folder, photos), folder, source)
-    return found if found.pairs else PairList((), ())
+    return found if found.pairs else _NONE
+
+
+def _of_sets(folder: Path, source: str) -> PairList:
+    """Return the pairs of every set in ``folder``, and a message about sets without any."""
+    parts = {sub: _known_layout(sub, source) for sub in subfolders(folder)}
+    found = _joined(parts.values())
+    unused = [sub for sub, one in parts.items() if one == _NONE and _has_picture(sub)]
+    if not (found.pairs and unused):
+        return found
+    names = shortened([sub.name for sub in unused])
+    return replace(
+        found,
+        problems=(*found.problems, f"{folder}: no pairs of picture and mask found in {names}"),
+    )
 
 
 def _masks_among(files: Sequence[Path]) -> list[Path]:

@@ -39,6 +39,7 @@ def stems(root: Path, found) -> list[tuple[str, str]]:
         ("JPEGImages", "SegmentationClass"),  # VOC
         ("original", "mask"),  # AIM-500
         ("blurred_image", "mask"),  # P3M-10k
+        ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),  # DUT-OMRON
     ],
 )
 def test_known_layouts(tmp_path: Path, images: str, masks: str) -> None:
@@ -99,6 +100,13 @@ def test_nested_folders_pair_by_their_whole_path(tmp_path: Path) -> None:
         ("JPEGImages/480p/bear/0.jpg", "Annotations/480p/bear/0.png"),
         ("JPEGImages/480p/camel/0.jpg", "Annotations/480p/camel/0.png"),
     ]
+
+
+def test_sets_of_a_root_that_have_no_pairs_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "DUTS-TR/images/a.jpg", "DUTS-TR/masks/a.png", "OTHER/in/a.jpg", "notes/a.txt")
+    found = find_pairs([str(tmp_path)])
+    assert stems(tmp_path, found) == [("DUTS-TR/images/a.jpg", "DUTS-TR/masks/a.png")]
+    assert found.problems == (f"{tmp_path}: no pairs of picture and mask found in OTHER",)
 
 
 @pytest.mark.parametrize("folder", ["", "Imgs/", "MSRA-B/"])
