@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 from sodcli.benchmark.matching import Maps, find_maps, find_truths
@@ -26,6 +27,7 @@ class EvaluationPlan:
         which: Names of the measures to compute.
         film: Protocol of film sets; None to score frames as pictures.
         fit_masks: Resize ground truth of another size to its photo.
+        unused: One message per set of the ground truth that no method has maps of.
     """
 
     sets: tuple[BenchmarkSet, ...]
@@ -33,6 +35,7 @@ class EvaluationPlan:
     which: frozenset[str]
     film: FilmProtocol | None
     fit_masks: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -50,6 +53,9 @@ def plan(
 ) -> EvaluationPlan:
     """Find ground truth and maps.
 
+    Sets without any file of any method are not part of the plan: a root may hold more sets than
+    were tested, and training sets.
+
     Args:
         methods: For each method's name the folder of its maps: ``FOLDER/SET/0001.png``, or
             ``FOLDER/0001.png`` for a single set.
@@ -66,8 +72,19 @@ def plan(
     check_names(which)
     sets = find_truths(truth, clips=film is not None) if isinstance(truth, Path) else list(truth)
     maps = {name: find_maps(folder, sets) for name, folder in methods.items()}
+    used = [
+        any(found[at].of or found[at].unused for found in maps.values())
+        for at, _ in enumerate(sets)
+    ]
+    unused = [one for one, wanted in zip(sets, used, strict=True) if not wanted]
+    sets = list(compress(sets, used))
     return EvaluationPlan(
-        _scored(sets, film) if film else tuple(sets), maps, which, film, fit_masks
+        _scored(sets, film) if film else tuple(sets),
+        {name: list(compress(found, used)) for name, found in maps.items()},
+        which,
+        film,
+        fit_masks,
+        tuple(f"{one.name}: left out, no method has maps of it" for one in unused),
     )
 
 
@@ -96,10 +113,10 @@ def run(
         PipelineError: If a process was killed.
     """
     tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
-    lost = sum(path is None for task in tasks for path in task.maps)
-    if strict and lost:
+    lost = any(path is None for task in tasks for path in task.maps)
+    if strict and (lost or planned.unused):
         empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(tasks))
-        raise MissingError("; ".join(line for row in empty.rows for line in row.faults()))
+        raise MissingError("; ".join([*empty.faults(), *planned.unused]))
     measured = measure_all(tasks, workers, advance)
     if common:
         planned, measured = _on_common_images(planned, measured)
@@ -220,7 +237,7 @@ def _evaluation(planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]
         for (method, found), column in zip(planned.maps.items(), columns, strict=True):
             rows.append(_row(method, one, found[at], column, _protocol(planned, one)))
     remarks = [remark for one in planned.sets for remark in one.remarks]
-    return Evaluation(tuple(rows), planned.which, tuple(remarks))
+    return Evaluation(tuple(rows), planned.which, (*planned.unused, *remarks))
 
 
 def _row(

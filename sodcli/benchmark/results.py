@@ -99,7 +99,7 @@ class ResultRow:
         """Yield one line per kind of fault of the maps; ``--strict`` fails on them."""
         count = len(self.images)
         yield from _line(self, self.missing, f"of {count} maps are missing")
-        yield from _line(self, self.damaged, f"of {count} maps are left out")
+        yield from _line(self, self.damaged, f"of {count} images are left out")
         for kind, says in _SAYS.items():
             if not kind.endswith("truth"):
                 yield from _line(self, self.odd(kind), says)

@@ -1,6 +1,7 @@
 """``sod eval``: scores of saliency maps."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -142,17 +143,27 @@ def _last(folders: list[str]) -> Path:
 
 
 def _methods(folders: list[str]) -> dict[str, Path]:
+    """Return each method's folder by its given name, or the name of the folder.
+
+    Folders that share a name, as in ``maps/a/ECSSD maps/b/ECSSD``, go by that of their parent.
+    """
+    given = [_named(text) for text in folders]
+    real = [Path(os.path.realpath(path)) for _, path in given]
+    shared = Counter(folder.name for folder in set(real))
     methods: dict[str, Path] = {}
-    for text in folders:
-        name, equals, folder = text.partition("=")
-        if not equals or Path(text).is_dir():
-            name, folder = "", text
-        path = user_path(folder)
-        name = name or Path(os.path.realpath(path)).name
-        if name in methods:
-            raise UsageError(f"two methods are called {name!r}: give names, as in a=FOLDER")
-        methods[name] = path
+    for (name, path), folder in zip(given, real, strict=True):
+        called = name or (folder.parent if shared[folder.name] > 1 else folder).name
+        if called in methods:
+            raise UsageError(f"two methods are called {called!r}: give names, as in a=FOLDER")
+        methods[called] = path
     return methods
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not equals or Path(text).is_dir():
+        name, folder = "", text
+    return name, user_path(folder)
 
 
 def workers_for(planned: "EvaluationPlan") -> int:

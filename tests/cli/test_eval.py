@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 import sys
 
 import cv2
@@ -107,6 +108,18 @@ def test_missing_maps_warn_and_with_strict_fail(sod, data):
     assert strict.stdout == ""
     assert "error: S, a: 1 of 4 maps are missing: 0002" in strict.stderr
     assert not (data / "r.html").exists()
+
+
+def test_methods_in_folders_of_one_name_are_called_by_their_parents(sod, data):
+    for method in ("ours", "theirs"):
+        (data / "maps" / method).mkdir(parents=True)
+    (data / "a").rename(data / "maps" / "ours" / "S")
+    shutil.copytree(data / "maps" / "ours" / "S", data / "maps" / "theirs" / "S")
+    result = sod("eval", data / "maps" / "ours" / "S", data / "maps" / "theirs" / "S", data / "S")
+    assert [line.split()[:2] for line in result.stdout.splitlines()[2:]] == [
+        ["S", "ours"],
+        ["S", "theirs"],
+    ]
 
 
 def test_damaged_maps_give_exit_3_and_with_strict_1(sod, data):

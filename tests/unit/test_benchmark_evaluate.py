@@ -54,6 +54,17 @@ def test_every_method_is_scored_on_every_set(data):
     assert found.warnings() == []
 
 
+def test_sets_that_no_method_has_maps_of_are_left_out(data):
+    root, methods = data
+    draw_set(root / "TR", [], 2)
+    message = "TR: left out, no method has maps of it"
+    found = evaluate(methods, root, common=True)
+    assert found.datasets == ["S1", "S2"]
+    assert found.warnings() == [message]
+    with pytest.raises(MissingError, match=message):
+        evaluate(methods, root, strict=True)
+
+
 @pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_processes(data):
     root, methods = data
