@@ -11,15 +11,16 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from sodcli.benchmark.report.charts import Axis, colour, line_chart
+from sodcli.benchmark.report.charts import TICKS, Axis, colour, line_chart, round_end
 from sodcli.benchmark.report.samples import embedded
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
 from sodcli.data.read import read_image
 from sodcli.errors import MissingError, SourceError, UsageError
-from sodcli.files import read_settings
+from sodcli.files import natural_key, read_settings
 from sodcli.text import reason_of, render_html
 
 _SCORES: Final = ("maxF", "MAE")
+_CONFIG: Final = "config.toml"
 _PAGE_PX: Final = 480  # width of a sheet of sample pictures
 _SAME: Final = frozenset({"recipe"})  # redundant: its values are in the other settings
 
@@ -59,13 +60,14 @@ class TrainingRun:
 
 
 def read_runs(folders: Sequence[Path]) -> list[TrainingRun]:
-    """Read the config and metrics of run folders.
+    """Read the config and metrics of run folders; a folder of runs stands for the runs in it.
 
     Raises:
         MissingError: If a folder is not a run of ``sod train``.
         UsageError: If a folder is given twice.
         SourceError: If a config is damaged.
     """
+    folders = [run for folder in folders for run in _runs_in(folder)]
     names = [folder.absolute().name for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("a run is given twice")
@@ -121,8 +123,16 @@ def as_page(runs: Sequence[TrainingRun]) -> str:
     )
 
 
+def _runs_in(folder: Path) -> list[Path]:
+    """Return ``folder``, or the runs in it if it is not a run itself."""
+    if (folder / _CONFIG).is_file():
+        return [folder]
+    inside = [path.parent for path in folder.glob(f"*/{_CONFIG}")]
+    return sorted(inside, key=lambda run: natural_key(run.name)) or [folder]
+
+
 def _read_run(folder: Path, name: str) -> TrainingRun:
-    config = folder / "config.toml"
+    config = folder / _CONFIG
     if not config.is_file():
         raise MissingError(f"{folder}: not a run of sod train; there is no config.toml")
     try:
@@ -163,11 +173,16 @@ def _best(run: TrainingRun, score: str) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    if any(isinstance(one, Mapping) for one in value):  # groups of the optimizer: too long
+        return f"{len(value)} (see {_CONFIG})"
+    return " ".join(map(str, value))
 
 
 def _charts(runs: Sequence[TrainingRun]) -> list[tuple[str, str]]:
     last = max((row["epoch"] for run in runs for row in run.rows), default=0)
+    epochs = Axis("epoch", -(-last // TICKS) * TICKS if last > TICKS else last, min(last, TICKS))
     charts = []
     for title, keys in (
         ("Loss per pixel", ("loss_per_pixel", "loss")),
@@ -178,8 +193,8 @@ def _charts(runs: Sequence[TrainingRun]) -> list[tuple[str, str]]:
         series = [(run.name, *_curve(run, keys)) for run in runs]
         highest = max((float(values.max()) for _, _, values in series if values.size), default=0.0)
         if highest > 0:
-            end = 1.0 if title == "maxF" else highest
-            charts.append((title, line_chart(Axis("epoch", last), Axis(title, end), series)))
+            end = 1.0 if title == "maxF" else round_end(highest)
+            charts.append((title, line_chart(epochs, Axis(title, end), series)))
     return charts
 
 

@@ -9,7 +9,10 @@ from sodcli.cli import options, ui
 
 
 def runs(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of sod train.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of sod train, or a folder of them."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE.html", help="Also write a page with curves."),

@@ -72,9 +72,31 @@ def test_runs_with_the_same_name_are_distinguished(tmp_path):
     assert [run.name for run in read_runs(folders)] == [str(folder) for folder in folders]
 
 
+def test_a_folder_of_runs_stands_for_its_runs(tmp_path):
+    folders = [make_run(tmp_path / f"run{n}", lr=0.1, scores=[0.5]) for n in (10, 2)]
+    (tmp_path / "notes").mkdir()
+    assert [run.folder for run in read_runs([tmp_path])] == folders[::-1]
+
+
+def test_groups_of_the_optimizer_do_not_widen_the_table(folders):
+    with (folders[0] / "config.toml").open("a") as file:
+        file.write('groups = [{ match = "bias", lr = 0.1 }, { match = "", lr = 1.0 }]\n')
+    head, lines = table(read_runs(folders))
+    cells = [line[head.index("optimizer.groups")] for line in lines]
+    assert cells == ["2 (see config.toml)", "-"]
+
+
+def test_a_run_of_one_epoch_is_a_dot_and_the_epochs_are_whole(tmp_path):
+    page = as_page(read_runs([make_run(tmp_path / "run", lr=0.1, scores=[0.5], epochs=1)]))
+    dots = re.findall(r'<polyline[^>]* points="(\S+) (\S+)"', page)
+    assert len(dots) == 4
+    assert all(first == second for first, second in dots)
+    assert re.findall(r'<text class="tick" [^>]*>([^<]+)<', page) == ["0", "1"] * 4
+
+
 def test_usage_errors(sod, folders, tmp_path):
     with pytest.raises(MissingError, match="not a run of sod train"):
-        read_runs([tmp_path])
+        read_runs([tmp_path / "slow" / "samples"])
     with pytest.raises(UsageError, match="given twice"):
         read_runs([folders[0], folders[0]])
     wrong = sod("runs", folders[0], "-o", tmp_path / "a.txt")

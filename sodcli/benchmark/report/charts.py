@@ -15,8 +15,9 @@ COLOURS: Final = 8
 """Number of colours; they repeat if there are more series."""
 
 _WIDTH, _HEIGHT = 400, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 10, 40
-_TICKS: Final = 5
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 8, 10, 40
+TICKS: Final = 5
+"""Parts that an axis is divided into, unless it says otherwise."""
 
 _THRESHOLDS: Final = np.arange(255, -1, -1) / 255
 _FIGURE_COLOURS: Final = (  # colour-blind-safe palette of Okabe and Ito 2008
@@ -31,10 +32,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Title and upper end of an axis that starts at 0."""
+    """Title, upper end and number of parts of an axis that starts at 0."""
 
     says: str
     end: float = 1.0
+    ticks: int = TICKS
 
 
 def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -> str:
@@ -47,10 +49,11 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
     """
     lines = []
     for number, (name, across, up) in enumerate(series):
-        points = " ".join(
+        spots = [
             f"{_at_x(u / x.end):.1f},{_at_y(v / y.end):.1f}"
             for u, v in zip(across, up, strict=True)
-        )
+        ]
+        points = " ".join(spots * 2 if len(spots) == 1 else spots)  # a line to itself is a dot
         title = f"<title>{escape(name)}</title>"
         lines.append(
             f'<polyline class="line {colour(number)}" points="{points}">{title}</polyline>'
@@ -125,6 +128,13 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
     return file.getvalue()
 
 
+def round_end(value: float) -> float:
+    """Return an axis end with round ticks, at least ``value`` and at most 1.5 times it."""
+    unit = 10.0 ** np.floor(np.log10(value))
+    steps = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+    return float(next((unit * step for step in steps if value <= unit * step * 1.000001), value))
+
+
 def colour(number: int) -> str:
     """Return the CSS class of a series."""
     return f"c{number % COLOURS}"
@@ -149,15 +159,17 @@ def _chart(x: Axis, y: Axis, marks: Sequence[str]) -> str:
 def _grid(x: Axis, y: Axis) -> list[str]:
     """Draw a line and a number at every tick of both axes."""
     parts = []
-    for tick in range(_TICKS + 1):
-        share = tick / _TICKS
-        across, up = _at_x(share), _at_y(share)
-        right, top = f"{share * x.end:.3g}", f"{share * y.end:.3g}"
+    for tick in range(x.ticks + 1):
+        across, says = _at_x(tick / x.ticks), f"{tick / x.ticks * x.end:.3g}"
         parts += [
-            f'<path class="grid" d="M{across:.1f} {_TOP}V{_at_y(0):.1f}M{_LEFT} {up:.1f}'
-            f'H{_WIDTH - _RIGHT}"/>',
-            f'<text class="tick" x="{across:.1f}" y="{_at_y(0) + 14:.1f}">{right}</text>',
-            f'<text class="tick side" x="{_LEFT - 5}" y="{up + 3:.1f}">{top}</text>',
+            f'<path class="grid" d="M{across:.1f} {_TOP}V{_at_y(0):.1f}"/>',
+            f'<text class="tick" x="{across:.1f}" y="{_at_y(0) + 14:.1f}">{says}</text>',
+        ]
+    for tick in range(y.ticks + 1):
+        up, says = _at_y(tick / y.ticks), f"{tick / y.ticks * y.end:.3g}"
+        parts += [
+            f'<path class="grid" d="M{_LEFT} {up:.1f}H{_WIDTH - _RIGHT}"/>',
+            f'<text class="tick side" x="{_LEFT - 5}" y="{up + 3:.1f}">{says}</text>',
         ]
     return parts
 
