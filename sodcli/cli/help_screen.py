@@ -149,6 +149,8 @@ def _sentence(param: Any) -> str:
     """Return the help, with the default if it is informative and not in the help already."""
     text = str(param.help or "")
     default = param.default
+    if isinstance(default, list):  # of an option that can be repeated
+        default = ", ".join(map(str, default)) or None
     tells = default is not None and not isinstance(default, bool) and not callable(default)
     if tells and param.show_default is not False and "efault" not in text:
         text += f" Default: {default:g}." if isinstance(default, float) else f" Default: {default}."

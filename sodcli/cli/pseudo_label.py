@@ -56,7 +56,9 @@ def pseudo_label(
     flow: Flow = "dis",
     weights: Weights = None,
     size: options.Size = None,
-    overwrite: test_options.Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing labels.")
+    ] = False,
     device: options.Device = "auto",
     half: options.Half = False,
     threads: options.Threads = None,

@@ -168,6 +168,8 @@ def score_maps(
 
     by_film = PROTOCOLS["rcrnet" if spec.arch == "rcrnet" else "stdnet"]
     film = by_film if any(one.film for one in found) else None
+    if film:
+        ui.note(f"films are scored by sod eval --video {film.name}", quiet=quiet)
     planned = work.plan({spec.name: out}, found, film=film)
     with ui.progress("images", planned.images, quiet=quiet) as advance:
         return work.run(planned, workers=workers_for(planned), advance=advance)

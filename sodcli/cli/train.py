@@ -194,7 +194,12 @@ def _settings(
     layers = [config.read_toml(file)] if file else []
     layers.append({key: value for key, value in flags.items() if value is not None})
     if resume:
-        return config.resume(folder.read(), *layers, weights=folder.last)
+        chosen, remarks = config.resume(folder.read(), *layers, weights=folder.last)
+        if folder.metrics.exists() and not folder.checkpoint.exists():
+            remarks += (
+                f"{folder.checkpoint} is missing: the run starts again from its first epoch",
+            )
+        return chosen, remarks
     return config.resolve(default_registry(), *layers), ()
 
 

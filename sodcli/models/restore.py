@@ -82,7 +82,7 @@ def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
     target = module.state_dict()
     converted = convert(spec, raw) or _backbone_of(raw, target)
     if converted is None or not converted.state:
-        raise WeightsError(f"{raw.path}: does not fit {spec.name}: no key of it is known")
+        raise WeightsError(f"{raw.path}: does not fit {spec.name}: {_foreign(raw)}")
     state = _widened(converted.state, target)
     for key, tensor in state.items():
         if key not in target or target[key].shape != tensor.shape:
@@ -144,6 +144,14 @@ def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | N
     if theirs != ours:
         return None
     return Converted({key: given[key] for key in ours}, "training", {})
+
+
+def _foreign(raw: RawWeights) -> str:
+    """Say why no key of ``raw`` can be used."""
+    if not raw.ours:
+        return "no key of it is known"
+    model, args = raw.metadata["model"], raw.metadata.get("args", "{}")
+    return f"it holds {model} with another backbone; [args] in --config builds its own: {args}"
 
 
 def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

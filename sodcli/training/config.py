@@ -147,7 +147,7 @@ def read_config(path: Path) -> TrainConfig:
     Raises:
         UsageError: If it is missing, is not TOML, or has unknown or invalid keys.
     """
-    return read_table(TrainConfig, read_toml(path), path.name)
+    return read_table(TrainConfig, read_toml(path), str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class RunFolder:
         """
         if self.root.is_dir():
             sweep(self.root)
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"{self.root} is a file; -o names the folder of a run")
+        if self.root.exists() and any(self.root.iterdir()):
             raise UsageError(
                 f"{self.root} exists and is not empty; choose another -o, or add --resume"
             )

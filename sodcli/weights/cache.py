@@ -121,7 +121,8 @@ def read_metadata(path: Path) -> Mapping[str, str]:
     if not path.exists():
         raise MissingError(f"{path}: no such weights file")
     if not path.is_file():  # opening a FIFO would block
-        raise WeightsError(f"{path}: not a file")
+        inside = " but a folder; name a weights file in it" if path.is_dir() else ""
+        raise WeightsError(f"{path}: not a file{inside}")
     if path.suffix.lower() == GRAPH_SUFFIX:
         return onnx_metadata(path)
     try:

@@ -181,7 +181,10 @@ def _unwrapped(path: Path, content: Any) -> RawWeights:
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{path}: no state dict inside")
     if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
-        raise WeightsError(f"{path}: the state dict holds more than named tensors")
+        raise WeightsError(
+            f"{path}: the state dict holds more than named tensors; of a run of sod train, use "
+            "best.safetensors or last.safetensors"
+        )
     if any(map(_is_averaged, content)) and not all(map(_is_averaged, content)):
         content = {key: value for key, value in content.items() if _is_averaged(key)}
         led.append(next(iter(content)).partition(".")[0])

@@ -73,6 +73,15 @@ def test_resuming_with_other_settings_names_them(sod, small, tmp_path):
     code, _, err = sod(*small, "-o", run)
     assert code == 2
     assert err == [f"error: {run} exists and is not empty; choose another -o, or add --resume"]
+    code, _, err = sod(*small, "-o", run / "config.toml")
+    assert code == 2
+    assert err == [f"error: {run / 'config.toml'} is a file; -o names the folder of a run"]
+    (run / "last.pth").unlink()
+    _, _, err = sod("-o", run, "--resume")
+    assert (
+        err[0]
+        == f"warning: {run / 'last.pth'} is missing: the run starts again from its first epoch"
+    )
 
 
 @pytest.mark.parametrize(
