@@ -308,7 +308,7 @@ def test_missing_photos_leave_an_empty_cell(tmp_path):
 
 def test_charts_stay_inside_their_frame_and_escape_names():
     chart = line_chart(Axis("x"), Axis("y"), [("<a>", np.array([0, 1.0]), np.array([0, 1.0]))])
-    assert 'points="58.0,260.0 392.0,10.0"' in chart
+    assert 'points="60.0,260.0 392.0,10.0"' in chart
     assert "<title>&lt;a&gt;</title>" in chart
     bars = histogram("MAE", [("a", np.array([0.0, 0.2, 0.2, 1.0000001])), ("none", np.array([]))])
     heights = [float(h) for h in re.findall(r'<rect[^>]* height="([\d.]+)"', bars)]

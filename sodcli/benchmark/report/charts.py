@@ -15,7 +15,7 @@ COLOURS: Final = 8
 """Number of colours; they repeat if there are more series."""
 
 _WIDTH, _HEIGHT = 400, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 8, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 8, 10, 40
 TICKS: Final = 5
 """Parts that an axis is divided into, unless it says otherwise."""
 
@@ -53,10 +53,12 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
             f"{_at_x(u / x.end):.1f},{_at_y(v / y.end):.1f}"
             for u, v in zip(across, up, strict=True)
         ]
-        points = " ".join(spots * 2 if len(spots) == 1 else spots)  # a line to itself is a dot
+        single = len(spots) == 1  # a line to itself is a dot
+        points = " ".join(spots * 2 if single else spots)
+        wide = ' style="stroke-width: 7"' if single else ""
         title = f"<title>{escape(name)}</title>"
         lines.append(
-            f'<polyline class="line {colour(number)}" points="{points}">{title}</polyline>'
+            f'<polyline class="line {colour(number)}"{wide} points="{points}">{title}</polyline>'
         )
     return _chart(x, y, lines)
 
@@ -149,7 +151,7 @@ def _chart(x: Axis, y: Axis, marks: Sequence[str]) -> str:
             *_grid(x, y),
             *marks,
             f'<text class="axis" x="{_at_x(0.5):.0f}" y="{_HEIGHT - 6}">{escape(x.says)}</text>',
-            f'<text class="axis" transform="translate(13 {middle_y:.0f}) rotate(-90)">'
+            f'<text class="axis" transform="translate(9 {middle_y:.0f}) rotate(-90)">'
             f"{escape(y.says)}</text>",
             "</svg>",
         )
