@@ -137,7 +137,7 @@ class TestFaults:
         assert found.rows[0].scores.images == 4
         assert found.rows[1].scores.images == 5
         (line,) = found.faults()
-        assert line.startswith("S1, a: 1 of 5 maps are left out: ")
+        assert line.startswith("S1, a: 1 of 5 images are left out: ")
         assert str(path) in line
         with pytest.raises(SourceError, match="left out"):
             evaluate(methods, root, which=LIGHT, strict=True)
