@@ -75,16 +75,19 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     Raises:
         PipelineError: If iterating ``items`` failed.
     """
-    box: queue.Queue[object] = queue.Queue(maxsize=size)
+    # A queue.Queue stays locked if Ctrl-C arrives as its lock is released; a SimpleQueue does not.
+    box: queue.SimpleQueue[object] = queue.SimpleQueue()
+    room = _filled(size)  # an item for each free place in box
     stop = threading.Event()
     failure: list[BaseException] = []
 
     def put(item: object) -> None:
         while not stop.is_set():
             try:
-                return box.put(item, timeout=_POLL_S)
-            except queue.Full:
+                room.get(timeout=_POLL_S)
+            except queue.Empty:
                 continue
+            return box.put(item)
 
     def pump() -> None:
         try:
@@ -95,18 +98,26 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
         except BaseException as error:  # noqa: BLE001 - raised in the consumer below
             failure.append(error)
         finally:
-            put(_END)
+            box.put(_END)
 
     thread = threading.Thread(target=pump, name="sod-prefetch", daemon=True)
     thread.start()
     try:
         while (item := box.get()) is not _END:
+            room.put(None)
             yield item  # type: ignore[misc]
     finally:
         stop.set()
         thread.join()
     if failure:
         raise PipelineError(f"reading failed: {failure[0]}") from failure[0]
+
+
+def _filled(size: int) -> queue.SimpleQueue[None]:
+    items: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(size):
+        items.put(None)
+    return items
 
 
 def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
