@@ -249,6 +249,7 @@ class Decoder(nn.Module):
         """
         conv, last = self.conv1.conv, self.conv2
         kernels = conv.weight.permute(0, 2, 3, 1).flatten(1, 2)
+        bias = conv.get_parameter("bias")[:, None]
         places = y.flatten(2).contiguous()
         logits = y.new_zeros(1)
         for first in range(0, len(kernels), _BLOCK):
@@ -257,9 +258,10 @@ class Decoder(nn.Module):
             maps = F.pad(maps, [1] * 4, mode="replicate")
             maps = maps.contiguous(memory_format=torch.channels_last)  # twice as fast
             pixels = F.conv2d(maps, self.enlarging).permute(0, 2, 3, 1)
-            pixels = pixels.reshape(len(y), _BLOCK, -1) + conv.bias[block, None]
+            pixels = pixels.reshape(len(y), _BLOCK, -1) + bias[block]
             logits = logits + last.weight[:, block, 0, 0] @ F.relu_(pixels)
-        logits = logits.reshape(len(y), *y.shape[-2:], -1).permute(0, 3, 1, 2) + last.bias
+        logits = logits.reshape(len(y), *y.shape[-2:], -1).permute(0, 3, 1, 2)
+        logits = logits + last.get_parameter("bias")
         return F.pixel_shuffle(logits, _SCALE)
 
 
