@@ -67,6 +67,39 @@ def helping_hands() -> int:
     return min(_MOST_HANDS, thread_count())
 
 
+class _Box:
+    """A bounded queue between two threads that Ctrl-C cannot leave locked.
+
+    A ``queue.Queue`` stays locked if the interrupt arrives while its lock is released; a
+    ``SimpleQueue``, which has no bound, does not.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._items: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each free place
+        for _ in range(size):
+            self._room.put(None)
+
+    def put(self, item: object) -> bool:
+        """Add an item; return False if there is no room for 0.1 s."""
+        try:
+            self._room.get(timeout=_POLL_S)
+        except queue.Empty:
+            return False
+        self._items.put(item)
+        return True
+
+    def end(self) -> None:
+        """Add ``_END``, which needs no room."""
+        self._items.put(_END)
+
+    def get(self) -> object:
+        """Take the oldest item; waits for one."""
+        item = self._items.get()
+        self._room.put(None)
+        return item
+
+
 def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     """Yield ``items`` while a thread stays up to ``size`` ahead.
 
@@ -75,19 +108,13 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     Raises:
         PipelineError: If iterating ``items`` failed.
     """
-    # A queue.Queue stays locked if Ctrl-C arrives as its lock is released; a SimpleQueue does not.
-    box: queue.SimpleQueue[object] = queue.SimpleQueue()
-    room = _filled(size)  # an item for each free place in box
+    box: _Box = _Box(size)
     stop = threading.Event()
     failure: list[BaseException] = []
 
     def put(item: object) -> None:
-        while not stop.is_set():
-            try:
-                room.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-            return box.put(item)
+        while not stop.is_set() and not box.put(item):
+            pass
 
     def pump() -> None:
         try:
@@ -98,26 +125,18 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
         except BaseException as error:  # noqa: BLE001 - raised in the consumer below
             failure.append(error)
         finally:
-            box.put(_END)
+            box.end()
 
     thread = threading.Thread(target=pump, name="sod-prefetch", daemon=True)
     thread.start()
     try:
         while (item := box.get()) is not _END:
-            room.put(None)
             yield item  # type: ignore[misc]
     finally:
         stop.set()
         thread.join()
     if failure:
         raise PipelineError(f"reading failed: {failure[0]}") from failure[0]
-
-
-def _filled(size: int) -> queue.SimpleQueue[None]:
-    items: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for _ in range(size):
-        items.put(None)
-    return items
 
 
 def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
@@ -180,7 +199,7 @@ class Writer:
         threads: int = 1,
     ) -> None:
         self._write, self._prepare = write, prepare
-        self._box: queue.Queue[object] = queue.Queue(maxsize=size)
+        self._box: _Box = _Box(size)
         self._failure: BaseException | None = None
         self._abort = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="sod-writer", daemon=True)
@@ -194,38 +213,27 @@ class Writer:
         """Queue ``item``; waits while the queue is full."""
         if self._prepare is not None:
             item = self._pool.submit(self._prepare, item)
-        self._queue(item)
-
-    def _queue(self, item: object) -> None:
-        while True:
-            if self._failure is not None:
-                raise PipelineError(f"writing failed: {self._failure}") from self._failure
-            try:
-                return self._box.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
+        placed = False
+        while not placed:
+            self._raise_failure()
+            placed = self._box.put(item)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._queue(_END)
-        finally:
-            if kind is not None or self._failure is not None:
-                self._abort.set()
-            self._pool.shutdown(cancel_futures=self._abort.is_set())
-            self._thread.join()
-        if kind is None and self._failure is not None:
+        if kind is not None or self._failure is not None:
+            self._abort.set()
+        self._box.end()
+        self._pool.shutdown(cancel_futures=self._abort.is_set())
+        self._thread.join()
+        if kind is None:
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
             raise PipelineError(f"writing failed: {self._failure}") from self._failure
 
     def _drain(self) -> None:
         try:
-            while not self._abort.is_set():
-                try:
-                    item = self._box.get(timeout=_POLL_S)
-                except queue.Empty:
-                    continue
-                if item is _END:
-                    return
+            while (item := self._box.get()) is not _END and not self._abort.is_set():
                 self._write(item.result() if isinstance(item, Future) else item)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             self._failure = error
