@@ -27,7 +27,8 @@ def main():
         folder = Path(name)
 
         def compare(table, new, source, *words, rounds=wanted.rounds):
-            run = ["-m", "sodcli", "infer", source, "--overwrite", *words]
+            # -I: else Python imports this checkout in place of what is installed.
+            run = ["-I", "-m", "sodcli", "infer", source, "--overwrite", *words]
             works = {"old": [wanted.old, *run], new: [wanted.new, *run]}
             report_processes(f"plain install, {table}", in_turn(works, rounds, run_process))
 
