@@ -194,7 +194,8 @@ def _completed(frame: Frame, *, planar: bool, soft: bool) -> Frame:
         soft: The saliency is not made binary, which has to happen at full size.
     """
     if frame.planes is not None and not planar:
-        frame = replace(frame, rgb=to_rgb(frame.planes), planes=None)
+        whole = frame.rgb.shape[:2] == frame.size_hw  # small films are not shrunk for the network
+        frame = replace(frame, rgb=frame.rgb if whole else to_rgb(frame.planes), planes=None)
     small = frame.saliency is not None and frame.saliency.shape != frame.size_hw
     if frame.saliency is None or not small or (frame.planes is not None and soft):
         return frame
