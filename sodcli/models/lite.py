@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sodcli.models._base import NO_AUX, Prediction
 from sodcli.models.convnorm import ConvNorm
-from sodcli.models.resample import pad_to, resize
+from sodcli.models.resample import double, pad_to
 
 STRIDE: Final = 32
 _STEM: Final = 32
@@ -53,6 +53,19 @@ class SameConv(nn.Conv2d):
             before, after = total // 2, total - total // 2
             x = F.pad(x, (before, after, before, after))
         return super().forward(x)
+
+    def folded(self) -> nn.Conv2d:
+        """Return the equivalent convolution with the same padding on all sides.
+
+        With stride 2, a row and a column of zeros in its kernel take the place of a padded copy of
+        the input.
+        """
+        weight = self.weight if self.stride[0] == 1 else F.pad(self.weight, (1, 0, 1, 0))
+        shape = (self.in_channels, self.out_channels, weight.shape[-1])
+        stride, pad = self.stride[0], self.kernel_size[0] // 2
+        conv = nn.Conv2d(*shape, stride, pad, groups=self.groups, device="meta")
+        conv.weight, conv.bias = nn.Parameter(weight.detach()), self.bias
+        return conv
 
 
 class InvertedResidual(nn.Module):
@@ -178,7 +191,7 @@ class Decoder(nn.Module):
         logits = []
         for level in reversed(range(len(sums))):
             finer = sums[level]
-            x = F.relu(finer + resize(self.narrow[level](x), finer.shape[-2:]))
+            x = F.relu(finer + double(self.narrow[level](x)))
             x = self.refine[level](x)
             if self.training or level == 0:
                 logits.append(self.heads[level](x))
@@ -202,7 +215,7 @@ class Lite(nn.Module):
         height, width = x.shape[-2:]
         padded = pad_to(x, STRIDE)
         finest, *coarse = self.decoder(self.encoder(padded))
-        logits = resize(finest, padded.shape[-2:])[..., :height, :width]
+        logits = double(finest)[..., :height, :width]
         return Prediction(logits, {"coarse": tuple(coarse)} if self.training else NO_AUX)
 
 

@@ -18,6 +18,15 @@ def resize(x: Tensor, size_hw: tuple[int, ...], *, corners: bool = False) -> Ten
     return F.interpolate(x, size_hw, mode="bilinear", align_corners=corners)
 
 
+def double(x: Tensor) -> Tensor:
+    """Resize ``(N, C, H, W)`` bilinearly to ``(N, C, 2H, 2W)``.
+
+    Equal to :func:`resize`, but a graph then holds the factor in place of a size, and ONNX Runtime
+    has a faster kernel for whole factors.
+    """
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def round_up(side: int, multiple: int) -> int:
     """Return ``side`` rounded up to a multiple of ``multiple``.
 
