@@ -51,21 +51,9 @@ class SameConv(nn.Conv2d):
         if self.stride[0] > 1:
             total = self.kernel_size[0] - self.stride[0]
             before, after = total // 2, total - total // 2
-            x = F.pad(x, (before, after, before, after))
+            # Without a value, ONNX Runtime 1.32 does not merge the padding into the convolution.
+            x = F.pad(x, (before, after, before, after), value=0.0)
         return super().forward(x)
-
-    def folded(self) -> nn.Conv2d:
-        """Return the equivalent convolution with the same padding on all sides.
-
-        With stride 2, a row and a column of zeros in its kernel take the place of a padded copy of
-        the input.
-        """
-        weight = self.weight if self.stride[0] == 1 else F.pad(self.weight, (1, 0, 1, 0))
-        shape = (self.in_channels, self.out_channels, weight.shape[-1])
-        stride, pad = self.stride[0], self.kernel_size[0] // 2
-        conv = nn.Conv2d(*shape, stride, pad, groups=self.groups, device="meta")
-        conv.weight, conv.bias = nn.Parameter(weight.detach()), self.bias
-        return conv
 
 
 class InvertedResidual(nn.Module):

@@ -276,6 +276,10 @@ def test_a_static_graph_computes_nothing_from_shapes(registry, target, name):
     onnx.checker.check_model(graph)
     assert not {node.op_type for node in graph.graph.node} & {"Shape", "Cast", "If", "Loop"}
     assert {node.domain for node in graph.graph.node} == {""}
+    # ONNX Runtime leaves its blocked layout for these two; the first Pad is that of the picture.
+    pads = sum(node.op_type == "Pad" for node in graph.graph.node)
+    sizes = sum(node.op_type == "Resize" and len(node.input) > 3 for node in graph.graph.node)
+    assert name != "lite" or (pads, sizes) == (1, 0)
     x = torch.randn(shape)
     with torch.inference_mode():
         ours = sigmoid(module(x).logits.numpy())
