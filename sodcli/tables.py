@@ -9,7 +9,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import (
@@ -151,22 +151,33 @@ def check_fields(value: Any, where: str = "") -> None:
         _fit(getattr(value, key), hint, key, where)
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge tables; values of later ones take precedence.
+def merge(*layers: Mapping[str, Any], by_name: Container[str] = ()) -> dict[str, Any]:
+    """Merge tables, nested ones key by key; values of later ones take precedence.
 
-    Nested tables are merged key by key. If a later one changes ``name``, it replaces the table,
-    because options of SGD, for example, do not apply to Adam.
+    Args:
+        layers: The tables.
+        by_name: Keys of tables whose options belong to their ``name``: one with another name
+            replaces the table below it.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
             if isinstance(value, Mapping) and isinstance(below, Mapping):
-                renamed = value.get("name", below.get("name")) != below.get("name")
-                merged[key] = value if renamed else merge(below, value)
+                other = value.get("name", below.get("name")) != below.get("name")
+                merged[key] = value if other and key in by_name else merge(below, value)
             else:
                 merged[key] = value
     return merged
+
+
+def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of ``table`` and of the tables in it by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def to_toml(table: Mapping[str, Any]) -> str:

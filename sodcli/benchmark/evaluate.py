@@ -6,9 +6,10 @@ from itertools import compress
 from pathlib import Path
 
 from sodcli.benchmark.matching import Maps, find_maps, find_truths
-from sodcli.benchmark.measure import Measured, ScoringTask, measure_all, read_truth
+from sodcli.benchmark.measure import Measured, ScoringTask, measure_all
 from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow
 from sodcli.data.benchmarks import BenchmarkSet, PairGroup
+from sodcli.data.masks import class_numbers, read_mask, refuse_photos
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.metrics.measure import USUAL, check_names
@@ -108,8 +109,8 @@ def run(
 
     Raises:
         MissingError: If ``strict`` and maps are missing; nothing is measured then.
-        SourceError: If ``strict`` and there is any other fault, or if every ground truth of a set
-            is faint (no value above one half), as class numbers are.
+        SourceError: If ``strict`` and there is any other fault, if most ground truths of a set are
+            photos, or if every one is faint (no value above one half), as class numbers are.
         PipelineError: If a process was killed.
     """
     tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
@@ -121,7 +122,7 @@ def run(
     if common:
         planned, measured = _on_common_images(planned, measured)
     evaluation = _evaluation(planned, measured)
-    _refuse_faint(evaluation)
+    _refuse_wrong_truth(evaluation)
     if strict and evaluation.faults():
         raise SourceError("; ".join(evaluation.faults()))
     return evaluation
@@ -176,15 +177,14 @@ def _on_common_images(
     return replace(planned, sets=tuple(sets)), kept
 
 
-def _refuse_faint(evaluation: Evaluation) -> None:
+def _refuse_wrong_truth(evaluation: Evaluation) -> None:
     for name in evaluation.datasets:
         images = evaluation.of(name)[0].images
+        photos = [image.truth for image in images if "photo truth" in image.odd]
+        refuse_photos(photos, len(images), f"ground truths of {name}")
         if images and all("faint truth" in image.odd for image in images):
-            few = [f"{x.truth} (at most {int(read_truth(x.truth)[0].max())})" for x in images[:3]]
-            raise SourceError(
-                f"{name}: all {len(images)} ground truths are faint: {', '.join(few)} of 255; "
-                "if they hold class numbers, save foreground as white"
-            )
+            few = [(image.truth, float(read_mask(image.truth).max())) for image in images[:3]]
+            raise SourceError(class_numbers(f"ground truths of {name}", few, len(images)))
 
 
 def _scored(sets: Sequence[BenchmarkSet], film: FilmProtocol) -> tuple[BenchmarkSet, ...]:

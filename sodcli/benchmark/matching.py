@@ -18,7 +18,7 @@ from sodcli.data.pairs import (
 )
 from sodcli.errors import MissingError, SourceError
 from sodcli.registry import default_registry, plain_name
-from sodcli.text import reason_of
+from sodcli.text import plural, reason_of
 
 _MAP_WORDS: Final = frozenset(
     {"map", "maps", "pred", "preds", "prediction", "predictions", "sal", "saliency", "result"}
@@ -157,10 +157,14 @@ def _none(root: Path, sets: Sequence[BenchmarkSet], found: Sequence[Maps]) -> st
     one, clip = sets[0], sets[0].groups[0]
     wanted = "/".join(_keys(clip, clip.pairs[0])[0])
     there = [path for maps in found for path in maps.unused] or pictures_under(root)
-    has = f"it holds {len(there)} pictures, such as {there[0]}" if there else "no picture is there"
+    has = (
+        f"it holds {plural(len(there), 'picture')}, such as {there[0]}"
+        if there
+        else "no picture is there"
+    )
     count = sum(each.pictures for each in sets)
     return (
-        f"{root}: no map for any of {count} ground truths. "
+        f"{root}: no map for any of {plural(count, 'ground truth')}. "
         f"Looked for {wanted}.png of {one.name}; {has}"
     )
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.masks import decode_mask, fit_mask, one_channel
+from sodcli.data.masks import NoMaskError, decode_mask, fit_mask, one_channel
 from sodcli.data.read import Pixels, picture_size, read_stored
 from sodcli.errors import PipelineError, SourceError
 from sodcli.metrics.comparison import FOREGROUND_ABOVE
@@ -32,6 +32,7 @@ Oddity = Literal[
     "void truth",
     "faint truth",
     "resized truth",
+    "photo truth",
 ]
 Grey = tuple[NDArray[np.uint8], frozenset[Oddity]]
 _TRUTHS: Final[dict[str, Oddity]] = {
@@ -166,7 +167,8 @@ def work(task: ScoringTask) -> tuple[Measured, ...]:
     try:
         truth, odd = read_truth(task.truth, picture_size(task.photo) if task.photo else None)
     except SourceError as error:
-        return tuple(Measured(error=str(error)) for _ in task.maps)
+        odd = frozenset[Oddity]({"photo truth"} if isinstance(error, NoMaskError) else ())
+        return tuple(Measured(odd=odd, error=str(error)) for _ in task.maps)
     results: list[Measured] = []
     for path in task.maps:
         if path is None:

@@ -9,20 +9,20 @@ from typing import Final
 from sodcli.benchmark.measure import Oddity
 from sodcli.metrics.scores import DatasetScores, ImageScores
 from sodcli.metrics.video import FilmProtocol
-from sodcli.text import shortened
+from sodcli.text import plural, shortened
 
 _SAYS: Final[dict[Oddity, str]] = {
-    "resized": "maps have another size than their ground truth and were resized",
-    "colour": "maps are in colour and count as the grey they show",
-    "transparent": "maps are cut-outs and count as their transparency",
-    "deep": "maps have more than 8 bits and were rounded",
-    "palette": "maps have a palette, whose index 0 counts as background",
-    "grey truth": "ground truths are not black and white and were cut at 128",
-    "faint truth": "ground truths are nowhere brighter than 128 and count as black",
-    "palette truth": "ground truths have a palette, whose index 0 counts as background",
-    "colour truth": "ground truths are in colour; every colour but black counts as foreground",
-    "void truth": "ground truths have void pixels, which count as background",
-    "resized truth": "ground truths were resized to their photo",
+    "resized": "resized to the ground truth",
+    "colour": "in colour, which counts as the grey it shows",
+    "transparent": "cut out, which counts as the transparency",
+    "deep": "of more than 8 bits, which are rounded",
+    "palette": "with a palette, whose index 0 counts as background",
+    "grey truth": "not black and white, cut at 128",
+    "faint truth": "nowhere brighter than 128, which counts as black",
+    "palette truth": "with a palette, whose index 0 counts as background",
+    "colour truth": "in colour, where every colour but black counts as foreground",
+    "void truth": "with void pixels, which count as background",
+    "resized truth": "resized to the photo",
 }
 _UNDEFINED: Final = {
     "s": "S is 0/0 in an empty quadrant, which counts 0",
@@ -102,17 +102,17 @@ class ResultRow:
         yield from _line(self, self.damaged, f"of {count} images are left out")
         for kind, says in _SAYS.items():
             if not kind.endswith("truth"):
-                yield from _line(self, self.odd(kind), says)
+                yield from _line(self, self.odd(kind), says, "map")
 
     def remarks(self) -> Iterator[str]:
         """Yield one line per kind of other remark."""
         for kind, says in _SAYS.items():
             if kind.endswith("truth"):
-                yield from _line(self, self.odd(kind), says)
+                yield from _line(self, self.odd(kind), says, "ground truth")
         names = [path.name for path in self.unused]
-        yield from _line(self, names, "maps belong to no ground truth and were not used")
+        yield from _line(self, names, "without ground truth, not used", "map")
         for name, count in (self.scores.undefined if self.scores else Counter[str]()).items():
-            yield f"{self.dataset}, {self.method}: on {count} images {_UNDEFINED[name]}"
+            yield f"{self.dataset}, {self.method}: on {plural(count, 'image')} {_UNDEFINED[name]}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +168,7 @@ def values(row: ResultRow) -> dict[str, float]:
     return row.scores.as_dict() if row.scores else {}
 
 
-def _line(row: ResultRow, names: list[str], says: str) -> Iterator[str]:
+def _line(row: ResultRow, names: list[str], says: str, noun: str = "") -> Iterator[str]:
     if names:
-        yield f"{row.dataset}, {row.method}: {len(names)} {says}: {shortened(names)}"
+        count = plural(len(names), noun) if noun else len(names)
+        yield f"{row.dataset}, {row.method}: {count} {says}: {shortened(names)}"

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from sodcli.benchmark.report.charts import TICKS, Axis, colour, line_chart, round_end
+from sodcli.benchmark.report.charts import LOOKS, TICKS, Axis, colour, line_chart, round_end
 from sodcli.benchmark.report.samples import embedded
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
 from sodcli.data.read import read_image
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import natural_key, read_settings
+from sodcli.tables import flattened
 from sodcli.text import reason_of, render_html
 
 _SCORES: Final = ("maxF", "MAE")
@@ -116,6 +117,7 @@ def as_page(runs: Sequence[TrainingRun]) -> str:
         title="Runs " + ", ".join(run.name for run in runs),
         head=head,
         lines=lines,
+        looks=LOOKS,
         legend=[(run.name, colour(at)) for at, run in enumerate(runs)],
         charts=[(title, Markup(chart)) for title, chart in _charts(runs)],
         epoch=int(sheet.removeprefix("epoch_").removesuffix(".png")) if sheet else None,
@@ -136,7 +138,7 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
     if not config.is_file():
         raise MissingError(f"{folder}: not a run of sod train; there is no config.toml")
     try:
-        settings = _flat(tomllib.loads(read_settings(config)))
+        settings = flattened(tomllib.loads(read_settings(config)))
     except (OSError, ValueError) as error:
         raise SourceError(f"{config}: {reason_of(error)}") from error
     return TrainingRun(name, folder, settings, tuple(_rows(folder / "metrics.jsonl")))
@@ -155,14 +157,6 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict) and isinstance(row.get("epoch"), int):
             rows.append(row)
     return rows
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def _best(run: TrainingRun, score: str) -> str:

@@ -11,6 +11,7 @@ from sodcli.cli import completion, options, ui
 from sodcli.cli import test as test_options
 from sodcli.errors import BatchError
 from sodcli.registry import default_registry
+from sodcli.text import plural
 
 if TYPE_CHECKING:
     from sodcli.labels.pseudo_label import Label, LabelOutcome, LabelRequest
@@ -150,8 +151,9 @@ def _report(
     else:
         for row in rows:
             ui.note(
-                f"{row['set']}: {row['films']} films, {row['kept']} annotations kept, "
-                f"{row['made']} labels made, {row['skipped']} were there, in {row['output']}",
+                f"{row['set']}: {plural(row['films'], 'film')}, "
+                f"{plural(row['kept'], 'annotation')} kept, {plural(row['made'], 'label')} made, "
+                f"{row['skipped']} there already, in {row['output']}",
                 quiet=quiet,
             )
         ui.print_line(str(folder))

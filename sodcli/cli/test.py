@@ -14,6 +14,7 @@ from sodcli.cli.options import COMMON
 from sodcli.errors import BatchError
 from sodcli.process import ProcessGroup, rank
 from sodcli.registry import default_registry
+from sodcli.text import plural
 
 if TYPE_CHECKING:
     from sodcli.benchmark.maps import MapOutcome, MapRecord, MapRequest
@@ -192,7 +193,7 @@ def report_maps(
         _put_document({"model": model, "sets": lines, "errors": errors}, scores)
     else:
         for line in lines:
-            count = f"{line['done']} maps written, {line['skipped']} were there"
+            count = f"{plural(line['done'], 'map')} written, {line['skipped']} there already"
             ui.note(f"{line['set']}: {count}", quiet=quiet)
             ui.print_line(line["output"])
         if scores is not None:

@@ -96,7 +96,8 @@ def speed(
     weights: options.Weights = None,
     backend: Backends = ["auto"],  # noqa: B006 - typer copies it
     size: Annotated[
-        int | None, typer.Option(min=32, help="Side of the input. Default: the model's.")
+        int | None,
+        typer.Option(min=32, help="Side of the input. Default: the model's; with -w the file's."),
     ] = None,
     batch: options.Batch = 1,
     clip: Annotated[
@@ -202,7 +203,9 @@ def _find_models(names: list[str], weights: str | None) -> "list[ModelSpec]":
         return specs
     if len(specs) > 1:
         raise UsageError("-w is for one model; of several, each is timed with its own weights")
-    return [find_network(next(iter(names), None), weights, registry, Supply(offline=True)).spec]
+    found = find_network(next(iter(names), None), weights, registry, Supply(offline=True))
+    side_hw = found.spec.input_hw if found.trained is None else (found.trained, found.trained)
+    return [replace(found.spec, input_hw=side_hw)]
 
 
 def _table(results: "Sequence[Speed]") -> list[list[str]]:
@@ -244,14 +247,15 @@ def _conditions(result: "Speed") -> str:
 def _print_speed(result: "Speed") -> None:
     import torch
 
-    from sodcli.runtime.device import describe_device, number_of
+    from sodcli.runtime.device import describe_device
+    from sodcli.text import plural
 
     device = describe_device(torch.device(result.device), result.half)
     form = "folded" if result.reparam else "training form"
     memory = "unknown" if result.peak_memory_mb is None else f"{result.peak_memory_mb:,.0f} MiB"
     for line in (
         f"{result.model} ({form}), {result.batch}x{result.clip} of {result.size}x{result.size}",
-        f"{result.scope}, {result.backend}, {device}, {number_of(result.runs, 'run')}",
+        f"{result.scope}, {result.backend}, {device}, {plural(result.runs, 'run')}",
         f"median {result.median_ms:.2f} ms, p90 {result.p90_ms:.2f} ms, {result.fps:.1f} fps",
         f"{result.parameters:,} parameters, {result.gflops:.2f} GFLOP, peak memory {memory}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()),

@@ -200,7 +200,8 @@ def _settings(
                 f"{folder.checkpoint} is missing: the run starts again from its first epoch",
             )
         return chosen, remarks
-    return config.resolve(default_registry(), *layers), ()
+    chosen = config.resolve(default_registry(), *layers)
+    return chosen, config.kept_groups(default_registry(), chosen)
 
 
 def _print_outcome(folder: "RunFolder", *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from sodcli.cli import ui
-from sodcli.runtime.device import number_of
+from sodcli.text import plural
 from sodcli.training.report import Reporter, RunPlan, StepReport
 
 _MINUTE: Final = 60
@@ -65,9 +65,10 @@ class TrainProgress(Reporter):
         """Print the plan of the run, and start the bar."""
         self._plan = plan
         ui.note(
-            f"{plan.model}: {plan.parameters:,} parameters, {plan.train} pairs to train on, "
-            f"{plan.held} to validate on, {number_of(plan.epochs, 'epoch')} of "
-            f"{number_of(plan.steps // plan.epochs, 'step')}{_passes(plan)} on "
+            f"{plan.model}: {plan.parameters:,} parameters, "
+            f"{plural(plan.train, plan.item)} to train on, {plan.held} to validate on, "
+            f"{plural(plan.epochs, 'epoch')} of "
+            f"{plural(plan.steps // plan.epochs, 'step')}{_passes(plan)} on "
             f"{plan.processes} x {plan.device}, {_PRECISION[plan.amp]}{_start(plan)}",
             quiet=self._quiet,
         )
@@ -84,7 +85,7 @@ class TrainProgress(Reporter):
         assert self._plan is not None
         self._images += report.images
         speed = self._images / max(time.monotonic() - self._started, 1e-9)
-        state = f"loss {report.pixel_loss:.4g}, lr {report.lr:.3g}, {speed:.1f} img/s"
+        state = f"loss {report.pixel_loss:.4g}, lr {report.lr:.3g}, {speed:.3g} img/s"
         self._bar.update(
             self._task, completed=report.step, epoch=f"epoch {report.epoch}", state=state
         )
@@ -111,10 +112,10 @@ class TrainProgress(Reporter):
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Print the loss, rate, speed and scores of the epoch."""
         scores = "".join(f", {name} {row[name]:.4f}" for name in ("MAE", "maxF") if name in row)
-        skipped = f", {row['skipped']} pictures skipped" if row["skipped"] else ""
+        skipped = f", {plural(row['skipped'], 'picture')} skipped" if row["skipped"] else ""
         ui.note(
             f"epoch {row['epoch']}: loss {row['loss_per_pixel']:.4g}, lr {row['lr']:.3g}, "
-            f"{row['images_per_s']:.1f} img/s{scores}{skipped}",
+            f"{row['images_per_s']:.3g} img/s{scores}{skipped}",
             quiet=self._quiet,
         )
 

@@ -51,7 +51,8 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     others.
 
     Args:
-        root: A folder of data sets, or a data set.
+        root: A folder of data sets, a data set, or one sequence of a set in which each has its
+            own frames and annotations.
         names: Sets to use; empty for all film sets.
         known: The data sets of models.toml.
 
@@ -59,7 +60,7 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
         MissingError: If a set does not exist or has no films.
     """
     whole = {name: replace(spec, split=()) for name, spec in known.items()}
-    sets = find_sets(root, names, whole)
+    sets = [_as_film(one, root) for one in find_sets(root, names, whole)]
     films: list[Film] = []
     remarks: list[str] = []
     for one in sets if names else [one for one in sets if one.film]:
@@ -72,6 +73,19 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     if not films:
         raise MissingError(f"no films under {root}; looked for a folder of frames per sequence")
     return FilmList(tuple(films), tuple(remarks))
+
+
+def _as_film(one: BenchmarkSet, root: Path) -> BenchmarkSet:
+    """Return the set of the parent folder, with this sequence alone, if ``root`` is a sequence."""
+    pairs = one.groups[0].pairs
+    if one.film or one.folder != root or len(one.groups) > 1:
+        return one
+    frames = pictures_in(pairs[0].image.parent)  # neighbours, unlike those with annotations
+    if not is_film([Pair(frame, frame, "") for frame in frames]):
+        return one
+    place = root.resolve()
+    alone = PairGroup(place.name, pairs)
+    return replace(one, name=place.parent.name or one.name, film=True, groups=(alone,))
 
 
 def _untested(one: BenchmarkSet, known: Mapping[str, DatasetSpec]) -> Sequence[PairGroup]:

@@ -23,6 +23,7 @@ from sodcli.data.synth import Stills
 from sodcli.data.triples import Triple, pack_triple
 from sodcli.errors import SourceError, UsageError
 from sodcli.imaging.evidence import PACKED
+from sodcli.text import plural
 
 Truth = NDArray[np.uint8]
 
@@ -210,7 +211,8 @@ class BatchLoader:
             )
         if not self.batches_per_epoch():
             raise UsageError(
-                f"{len(self.pairs)} pairs at {len(self.sizes)} sizes give no batch of {self.batch}"
+                f"no batch of {self.batch}: {plural(len(self.pairs), 'training sample')} at "
+                f"{plural(len(self.sizes), 'size')}"
             )
 
     def batches_per_epoch(self) -> int:

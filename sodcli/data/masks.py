@@ -22,7 +22,7 @@ from sodcli.data.read import (
 )
 from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
-from sodcli.text import shortened
+from sodcli.text import plural, shortened
 
 Kind = Literal["palette", "colour", "void"]
 Levels = NDArray[np.float32]
@@ -38,6 +38,10 @@ _BLACK_SHARE: Final = 0.01
 _FAINT: Final = 0.5  # a mask without brighter pixels probably holds class numbers
 _NAMES: Final = 3
 _THREADS: Final = 4
+
+
+class NoMaskError(SourceError):
+    """The file is a colour picture, such as a photo, and no mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ def decode_mask(stored: Stored, path: Path) -> Mask:
         path: Name of the file in messages.
 
     Raises:
-        SourceError: If it is a colour picture without a black background, or has too many colours,
+        NoMaskError: If it is a colour picture without a black background, or has too many colours,
             such as a photo; the message names the colours found.
     """
     pixels = stored.pixels
@@ -146,17 +150,25 @@ def check_pairs(pairs: Sequence[Pair], *, fit: bool = False) -> PairList:
 
     Returns:
         The readable pairs in their order, and a message about the others.
+
+    Raises:
+        SourceError: If most masks are photos.
     """
     good: list[Pair] = []
     damaged: list[str] = []
+    photos: list[Path] = []
     for pair in pairs:
         try:
             read_pair(pair, fit=fit)
         except SourceError as error:
             damaged.append(str(error))
+            photos += [pair.mask] * isinstance(error, NoMaskError)
         else:
             good.append(pair)
-    problems = (f"{len(damaged)} pairs left out: {shortened(damaged)}",) if damaged else ()
+    refuse_photos(photos, len(pairs), "masks")
+    problems = (
+        (f"{plural(len(damaged), 'pair')} left out: {shortened(damaged)}",) if damaged else ()
+    )
     return PairList(tuple(good), problems)
 
 
@@ -180,17 +192,19 @@ def check_masks(
         One line per kind of problem, with a count and a few names.
 
     Raises:
-        SourceError: If every readable mask is black, or faint (no value above one half); the
-            message lists a few with their maxima.
+        SourceError: If most masks are photos, or every readable mask is black, or faint (no value
+            above one half); the message lists a few.
     """
     faint: list[tuple[Path, float]] = []
     black: list[Path] = []
     resized: list[Path] = []
     bad: list[str] = []
+    photos: list[Path] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, found in enumerate(pool.map(_inspect, pairs), 1):
-            if isinstance(found, str):
-                bad.append(found)
+        for done, (pair, found) in enumerate(zip(pairs, pool.map(_inspect, pairs), strict=True), 1):
+            if isinstance(found, SourceError):
+                bad.append(str(found))
+                photos += [pair.mask] * isinstance(found, NoMaskError)
             else:
                 mask, brightest, same_size = found
                 if brightest == 0:
@@ -200,6 +214,7 @@ def check_masks(
                 if not same_size:
                     resized.append(mask)
             advance(done, len(pairs))
+    refuse_photos(photos, len(pairs), "masks")
     weak = len(faint) + len(black)
     if weak and weak == len(pairs) - len(bad):
         raise SourceError(_all_weak(faint, black))
@@ -219,12 +234,30 @@ def check_masks(
     )
 
 
-def _inspect(pair: Pair) -> str | tuple[Path, float, bool]:
-    """Return file, maximum and whether the size equals the picture's; or an error message."""
+def refuse_photos(photos: Sequence[Path], count: int, what: str) -> None:
+    """Raise SourceError if more than half of ``count`` masks are ``photos``: the wrong folder."""
+    if len(photos) * 2 > count:
+        raise SourceError(
+            f"{len(photos)} of {count} {what} are photos: "
+            f"{shortened([str(path) for path in photos], _NAMES)}; name the folder of the masks"
+        )
+
+
+def class_numbers(what: str, few: Sequence[tuple[Path, float]], count: int) -> str:
+    """Return the message about ``count`` masks, of which ``few`` are shown with their maxima."""
+    shown = ", ".join(f"{path} (at most {_level(value)} of 255)" for path, value in few[:_NAMES])
+    return (
+        f"all {count} {what} are nowhere brighter than half: {shown}; "
+        "if they hold class numbers, save the subject as 255"
+    )
+
+
+def _inspect(pair: Pair) -> SourceError | tuple[Path, float, bool]:
+    """Return file, maximum and whether the size equals the picture's; or the error."""
     try:
         levels = read_mask(pair.mask)
     except SourceError as error:
-        return str(error)
+        return error
     try:
         size_hw = picture_size(pair.image)
     except SourceError:  # reported when the pair is used
@@ -233,11 +266,10 @@ def _inspect(pair: Pair) -> str | tuple[Path, float, bool]:
 
 
 def _all_weak(faint: list[tuple[Path, float]], black: list[Path]) -> str:
-    what = "faint" if faint else "black"
-    shown = [f"{path} (at most {_level(value)})" for path, value in faint[:_NAMES]]
-    shown += [f"{path} (at most 0)" for path in black[: _NAMES - len(shown)]]
-    advice = "if they hold class numbers, save foreground as white" if faint else "wrong folder?"
-    return f"all {len(faint) + len(black)} masks are {what}: {', '.join(shown)} of 255; {advice}"
+    if faint:
+        return class_numbers("masks", faint, len(faint) + len(black))
+    names = shortened([str(path) for path in black], _NAMES)
+    return f"all {len(black)} masks are black: {names}; is it the right folder?"
 
 
 def _level(value: float) -> int:
@@ -265,14 +297,14 @@ def _of_colours(rgb: NDArray[np.uint8], path: Path) -> Mask:
         void = packed == int.from_bytes(bytes(_VOID_COLOUR))
         foreground = (packed != 0) & ~void
         if colours[0] != 0:
-            raise SourceError(_not_black(path, colours, counts))
+            raise NoMaskError(_not_black(path, colours, counts))
         kinds: frozenset[Kind] = frozenset({"colour", "void"} if void.any() else {"colour"})
         return Mask(foreground.astype(np.float32), kinds)
     levels = _of_one_hue(rgb)
     if levels is None:
         levels = _of_nearest_class(rgb)
     if levels is None:
-        raise SourceError(_not_black(path, colours, counts))
+        raise NoMaskError(_not_black(path, colours, counts))
     return Mask(levels, frozenset({"colour"}))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sodcli.errors import MissingError, UsageError
 from sodcli.files import natural_key, user_path
 from sodcli.io.pictures.decode import readable_suffixes
-from sodcli.text import shortened
+from sodcli.text import plural, shortened
 
 IMAGE_WORDS = frozenset(
     {"im", "image", "images", "img", "imgs", "jpegimages", "original", "originals", "photos"}
@@ -178,7 +178,7 @@ def _reason(found: PairList, source: str) -> str:
     folder = user_path(source)
     names = [sub.name for sub in subfolders(folder)]
     return (
-        f"looked for {LOOKED_FOR}; found {len(pictures_in(folder))} pictures and "
+        f"looked for {LOOKED_FOR}; found {plural(len(pictures_in(folder)), 'picture')} and "
         f"{'the folders ' + shortened(names) if names else 'no folders'}. "
         "Two folders can be named as IMAGES=MASKS."
     )

@@ -29,7 +29,7 @@ def convert_weights(source: Path, target: Path, entry: WeightsSpec, registry: Re
     if entry.input_size is not None:
         about["size"] = str(entry.input_size)
     if entry.partial:
-        _try_backbone(spec, raw)
+        _try_backbone(spec, raw, registry)
         save_weights(target, raw.state, about)
         return
     own = replace(spec, args={**spec.args, **entry.args})
@@ -38,7 +38,7 @@ def convert_weights(source: Path, target: Path, entry: WeightsSpec, registry: Re
     save_weights(target, module.state_dict(), {**about, **describe(spec, module, args)})
 
 
-def _try_backbone(spec: ModelSpec, raw: RawWeights) -> None:
+def _try_backbone(spec: ModelSpec, raw: RawWeights, registry: Registry) -> None:
     with skip_init():
         module = build_model(spec, build_args(spec, raw))
-    initialise(module, spec, raw)
+    initialise(module, spec, raw, registry)

@@ -33,6 +33,7 @@ from sodcli.io.sinks import save_picture
 from sodcli.models.raft import RaftFlow
 from sodcli.runtime.map_folder import MapFolder, describe
 from sodcli.runtime.predictor import Predictor, load
+from sodcli.text import plural
 
 
 class Stopwatch:
@@ -167,8 +168,9 @@ def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[La
     most = max(Counter((id(x.film), x.around) for x in labels if x.around).values(), default=0)
     if most < count:
         raise UsageError(
-            f"--between {count} --label-interval {interval}: there is room for {most} labels "
-            "between two kept annotations; ask for fewer, or keep fewer annotations"
+            f"--between {count} --label-interval {interval}: there is room for "
+            f"{plural(most, 'label')} between two kept annotations; ask for fewer, or keep fewer "
+            "annotations"
         )
     return labels
 

@@ -65,7 +65,7 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
     return module.eval()
 
 
-def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
+def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights, registry: Registry) -> int:
     """Copy the tensors of ``raw`` into ``module``, as the start of training.
 
     ``raw`` may hold only a backbone, or another model with the same backbone (STDNet starts from
@@ -77,18 +77,29 @@ def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights) -> int:
         The number of copied tensors.
 
     Raises:
-        WeightsError: If ``module`` has no match for a tensor of ``raw``, or no key is known.
+        WeightsError: If ``module`` has no match for a tensor of ``raw``, or no key is known; the
+            message names the model that fits, if there is one.
     """
     target = module.state_dict()
-    converted = convert(spec, raw) or _backbone_of(raw, target)
-    if converted is None or not converted.state:
-        raise WeightsError(f"{raw.path}: does not fit {spec.name}: {_foreign(raw)}")
-    state = _widened(converted.state, target)
-    for key, tensor in state.items():
-        if key not in target or target[key].shape != tensor.shape:
-            raise WeightsError(f"{raw.path}: does not fit {spec.name}: no place for {key}")
+    state = _start_of(spec, raw, target, registry)
+    if state is None:
+        why = _instead(spec, raw, target, registry)
+        raise WeightsError(f"{raw.path}: does not fit {spec.name}{why}")
     module.load_state_dict(state, strict=False)
     return len(state)
+
+
+def norm_of(spec: ModelSpec, raw: RawWeights, registry: Registry) -> str | None:
+    """Return the argument ``norm`` of the network in ``raw``, from which ``spec`` is to start.
+
+    None if the file does not tell it, as with networks that have no such argument.
+    """
+    converted = convert(spec, raw)
+    holder = spec if converted else _holder(raw, registry)
+    if holder is None:
+        return None
+    converted = converted or convert(holder, raw)
+    return {**holder.args, **(converted.args if converted else {})}.get("norm")
 
 
 def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
@@ -132,26 +143,62 @@ def build_args(spec: ModelSpec, raw: RawWeights) -> Mapping[str, Any]:
     return converted.args if converted is not None else {}
 
 
-def _backbone_of(raw: RawWeights, target: Mapping[str, Tensor]) -> Converted | None:
-    """Return the backbone of ``raw`` if ``target`` has one with the same keys and shapes."""
-    if not raw.ours:
-        return None
-    given = _widened(raw.state, target)
-    theirs, ours = (
-        {key: tensor.shape for key, tensor in state.items() if key.startswith(_BACKBONE)}
-        for state in (given, target)
-    )
-    if theirs != ours:
-        return None
-    return Converted({key: given[key] for key in ours}, "training", {})
+def _holder(raw: RawWeights, registry: Registry) -> ModelSpec | None:
+    """Return the model of a file: the one that it names, else the one whose network it fits."""
+    named = registry.models.get(raw.metadata["model"]) if raw.ours else None
+    return named or identify(raw, registry)
 
 
-def _foreign(raw: RawWeights) -> str:
-    """Say why no key of ``raw`` can be used."""
-    if not raw.ours:
-        return "no key of it is known"
-    model, args = raw.metadata["model"], raw.metadata.get("args", "{}")
-    return f"it holds {model} with another backbone; [args] in --config builds its own: {args}"
+def _start_of(
+    spec: ModelSpec, raw: RawWeights, target: Mapping[str, Tensor], registry: Registry
+) -> Mapping[str, Tensor] | None:
+    """Return the tensors of ``raw`` to start ``target`` from; None if they do not fit."""
+    converted = convert(spec, raw)
+    state = _widened(converted.state, target) if converted else {}
+    if state and _placed(state, target):
+        return state
+    other = _holder(raw, registry)
+    converted = convert(other, raw) if other else None
+    if converted is None:
+        return None
+    theirs = _backbone(_widened(converted.state, target))
+    complete = theirs.keys() == _backbone(target).keys()
+    return theirs if theirs and complete and _placed(theirs, target) else None
+
+
+def _placed(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> bool:
+    """Return True if every tensor has one of the same shape in ``target``."""
+    return all(key in target and target[key].shape == x.shape for key, x in state.items())
+
+
+def _backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: tensor for key, tensor in state.items() if key.startswith(_BACKBONE)}
+
+
+def _instead(
+    spec: ModelSpec, raw: RawWeights, target: Mapping[str, Tensor], registry: Registry
+) -> str:
+    """Say why ``target`` cannot start from ``raw``, or which model can; follows a model's name."""
+    holder = _holder(raw, registry)
+    converted = convert(holder, raw) if holder else None
+    if converted and converted.form == "folded":
+        return ": its convolutions are folded; give the file that sod reparam read"
+    norm = norm_of(spec, raw, registry)
+    for other in registry.models.values():
+        if other.arch == spec.arch and other is not spec:
+            args = {"norm": norm} if norm and "norm" in other.args else {}
+            theirs = _shaped(other, Converted({}, args=args)).state_dict()
+            if _start_of(other, raw, theirs, registry) is not None:
+                return f" but {other.name}; add -m {other.name}"
+    if holder is None:
+        own = convert(spec, raw)
+        state = _widened(own.state, target) if own else {}
+        lost = [key for key, tensor in state.items() if not _placed({key: tensor}, target)]
+        return f": no place for {lost[0]}" if lost else ": no key of it is known"
+    if norm and holder.args.get("backbone") == spec.args.get("backbone"):
+        words = f'norm = "{norm}"'
+        return f": it has {words}; args = {{ {words} }} in --config builds the same"
+    return f": it holds {holder.name}, which has another backbone"
 
 
 def _widened(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -194,10 +241,9 @@ def _unknown_keys(spec: ModelSpec, raw: RawWeights) -> str:
 
 
 def _refuse(spec: ModelSpec, raw: RawWeights, registry: Registry, why: str) -> NoReturn:
-    named = raw.metadata.get("model")
-    other = named if named in registry.models else getattr(identify(raw, registry), "name", None)
+    other = _holder(raw, registry)
     if other is not None:
         raise WeightsError(
-            f"{raw.path}: weights of {other!r}, not of {spec.name!r}; add -m {other}"
+            f"{raw.path}: weights of {other.name!r}, not of {spec.name!r}; add -m {other.name}"
         )
     raise WeightsError(f"{raw.path}: does not fit {spec.name!r}: {why}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sodcli.errors import DeviceError, UsageError
+from sodcli.text import plural
 
 if TYPE_CHECKING:
     import torch
@@ -86,12 +87,7 @@ def describe_device(device: "torch.device", half: bool) -> str:
 
 def processor(threads: int) -> str:
     """Return the description of the CPU for messages."""
-    return f"cpu ({number_of(threads, 'thread')})"
-
-
-def number_of(count: int, thing: str) -> str:
-    """Return ``1 thread`` or ``4 threads``."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+    return f"cpu ({plural(threads, 'thread')})"
 
 
 def set_threads(count: int | None) -> None:

@@ -11,10 +11,10 @@ from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
 from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
-from sodcli.tables import Length, Range, check_fields, merge, read_table, to_toml
-from sodcli.text import reason_of
+from sodcli.tables import Length, Range, check_fields, flattened, merge, read_table, to_toml
+from sodcli.text import plural, reason_of
 from sodcli.training.losses import get_loss
-from sodcli.training.optim import OptimizerConfig
+from sodcli.training.optim import DECOUPLED, OptimizerConfig
 from sodcli.training.schedule import Schedule, make_schedule
 
 _STRIDE: Final = 16
@@ -168,7 +168,7 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: If model or data are missing, or a key or value is invalid.
     """
-    wanted = merge(*layers)
+    wanted = _merge(*layers)
     if "model" not in wanted:
         raise UsageError("no model to train; add --model NAME")
     for key in ("model", "recipe"):
@@ -178,12 +178,27 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
         raise UsageError(f"{spec.name!r} finds optical flow and is used as published, not trained")
     recipe = wanted.get("recipe") or spec.recipe or ""
     own = {"recipe": recipe, "clip_len": spec.clip_len}
-    table = merge(own, recipe_table(registry, recipe), *layers)
+    table = _merge(own, recipe_table(registry, recipe), *layers)
     if "data" not in table:
         raise UsageError("no pictures to train on; add --data FOLDER")
     config = read_table(TrainConfig, _absolute(table), "settings")
     _check_fit(config, spec)
     return config
+
+
+def kept_groups(registry: Registry, config: TrainConfig) -> tuple[str, ...]:
+    """Return a message if another optimiser than the recipe's uses the recipe's groups."""
+    recipe = recipe_table(registry, config.recipe).get("optimizer", {})
+    base, own = read_table(OptimizerConfig, recipe, "optimizer"), config.optimizer
+    if own.name == base.name or own.groups != base.groups or not own.groups:
+        return ()
+    decoupled = own.name in DECOUPLED
+    kind = "decoupled" if decoupled else "an L2 penalty"
+    decay = f"; their weight decay is {kind} now" if decoupled != (base.name in DECOUPLED) else ""
+    return (
+        f"optimizer {own.name} in place of {base.name}: the recipe's "
+        f"{plural(len(own.groups), 'parameter group')} stay (groups = [...] replaces them){decay}",
+    )
 
 
 def resume(
@@ -207,7 +222,7 @@ def resume(
         UsageError: If the number of epochs decreases or another setting differs; the message names
             it.
     """
-    new = read_table(TrainConfig, merge(asdict(saved), _absolute(merge(*layers))), "--resume")
+    new = read_table(TrainConfig, _merge(asdict(saved), _absolute(_merge(*layers))), "--resume")
     changed = {key for key in asdict(saved) if getattr(saved, key) != getattr(new, key)}
     kept = replace(new, **{key: getattr(saved, key) for key in changed & _MAY_CHANGE})
     refused = differences(saved, kept)
@@ -231,13 +246,14 @@ def _continuation(saved: TrainConfig, new: TrainConfig) -> Iterator[str]:
     if before != after and new.schedule.get("name", "constant") != "constant":
         yield (
             f"the schedule now ends at epoch {after} instead of {before}: rates differ from those "
-            f"of a run of {new.epochs} epochs from the start; --schedule-end {before} keeps it"
+            f"of a run of {plural(new.epochs, 'epoch')} from the start; "
+            f"--schedule-end {before} keeps it"
         )
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     """Return a message for every setting in which the two configs differ."""
-    before, after = _flat(asdict(old)), _flat(asdict(new))
+    before, after = flattened(asdict(old)), flattened(asdict(new))
     return [
         f"{key} was {before.get(key, 'not set')}, now {after.get(key, 'not set')}"
         for key in before | after
@@ -261,15 +277,12 @@ def recipe_table(registry: Registry, name: str) -> dict[str, Any]:
         table = dict(registry.recipe(name).table)
         name = table.pop("base", "")
         chain.append(table)
-    return merge(*reversed(chain))
+    return _merge(*reversed(chain))
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return flat
+def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge settings; options of one schedule are not those of another."""
+    return merge(*layers, by_name={"schedule"})
 
 
 def _absolute(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class GroupRule:
         match: Regular expression, searched for in the parameter's full name.
         lr: Factor on the base learning rate; 0 freezes the parameters, and no gradients are
             computed for them.
-        weight_decay: L2 penalty (Adam, SGD) or decoupled decay (AdamW).
+        weight_decay: L2 penalty (Adam, SGD) or decoupled decay (AdamW, Muon).
         still_epochs: Initial epochs with a learning rate of zero; ignored if training starts from
             given weights (SDNet's warm-up of the mixing scales).
     """
@@ -135,6 +135,9 @@ class OptimizerConfig:
     nesterov: bool = False
     groups: tuple[GroupRule, ...] = ()
 
+
+DECOUPLED: Final = frozenset({"adamw", "muon"})
+"""Algorithms whose weight decay is decoupled from the gradient."""
 
 _REST: Final = GroupRule()
 

@@ -24,8 +24,8 @@ class RunPlan:
     Attributes:
         model: Name of the model.
         parameters: Number of trainable values.
-        train: Number of training pairs.
-        held: Number of validation pairs.
+        train: Number of training items.
+        held: Number of validation items.
         epochs: Epochs of the whole run.
         steps: Optimiser steps of the whole run.
         done: Steps already taken; above 0 for a resumed run.
@@ -33,6 +33,7 @@ class RunPlan:
         processes: Number of processes.
         amp: Number format of the forward pass, as in the config.
         passes: Passes over the data per epoch, one for each of the config's ``scales``.
+        item: What the network learns from: pair, clip or triple.
     """
 
     model: str
@@ -46,6 +47,7 @@ class RunPlan:
     processes: int
     amp: str
     passes: int = 1
+    item: str = "pair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

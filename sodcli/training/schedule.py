@@ -7,10 +7,10 @@ total ``end``, both in epochs or in steps (``per``), ``0 <= t < end``.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from sodcli.errors import UsageError
-from sodcli.tables import read_table
+from sodcli.tables import Length, read_table
 from sodcli.text import did_you_mean
 
 
@@ -71,7 +71,7 @@ class Constant:
 class MultiStep:
     """Multiply by ``gamma`` at each of ``at`` (SDNet, STDNet)."""
 
-    at: tuple[int, ...]
+    at: Annotated[tuple[int, ...], Length(1, "name at least one")]
     gamma: float = 0.1
     per: Literal["epoch", "step"] = "epoch"
 

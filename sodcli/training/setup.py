@@ -1,7 +1,7 @@
 """Set-up of a training run: data, loader and network."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from sodcli.data.triples import Triple, triples_of
 from sodcli.errors import MissingError
 from sodcli.files import user_path
 from sodcli.models import build_model
-from sodcli.models.restore import initialise
+from sodcli.models.restore import initialise, norm_of
 from sodcli.process import ProcessGroup
 from sodcli.registry import DatasetSpec, ModelSpec, Registry
 from sodcli.training.config import TrainConfig
@@ -217,20 +217,37 @@ def make_loader(run: Run, group: ProcessGroup) -> BatchLoader:
     )
 
 
-def make_network(run: Run, registry: Registry, *, resumed: bool) -> nn.Module:
+def make_network(
+    config: TrainConfig, registry: Registry, *, resumed: bool
+) -> tuple[nn.Module, TrainConfig, tuple[str, ...]]:
     """Build the network with random weights from the seed, or with the weights ``init``.
 
+    A network whose ``norm`` the config leaves open gets that of the weights ``init``.
+
     Args:
-        run: The run.
-        registry: Resolves names of weights.
+        config: The settings of the run.
+        registry: Models and weights.
         resumed: Skip ``init``, because a checkpoint will be loaded.
+
+    Returns:
+        The network, the config with the ``args`` that it was built with, and messages.
 
     Raises:
         MissingError: If the weights do not exist on this machine.
         WeightsError: If they do not fit.
     """
-    torch.manual_seed(run.config.seed)
-    module = build_model(run.spec, run.config.args)
-    if run.config.init and not resumed:
-        initialise(module, run.spec, read_weights(locate(run.config.init, registry)))
-    return module
+    spec, notes = registry.model(config.model), []
+    raw = None if resumed or not config.init else read_weights(locate(config.init, registry))
+    if raw is not None and "norm" in spec.args and "norm" not in config.args:
+        usual, given = spec.args["norm"], norm_of(spec, raw, registry)
+        if given not in (None, usual):
+            config = replace(config, args={**config.args, "norm": given})
+            notes.append(
+                f'{spec.name} is built with norm = "{given}", as the weights of --init are, '
+                f'instead of its usual "{usual}"'
+            )
+    torch.manual_seed(config.seed)
+    module = build_model(spec, config.args)
+    if raw is not None:
+        initialise(module, spec, raw, registry)
+    return module, config, tuple(notes)

@@ -14,12 +14,14 @@ from sodcli.errors import DeviceError, TrainingError
 from sodcli.models.restore import describe
 from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
+from sodcli.text import plural
 from sodcli.training.config import TrainConfig
 from sodcli.training.interrupt import StopRequest, TrainingStopped, catch_stop_signals
 from sodcli.training.learner import Learner, splits_statistics
 from sodcli.training.losses import sums_pixels
 from sodcli.training.report import Reporter, RunPlan, StepReport
 from sodcli.training.run_folder import Progress, RunFolder, digest, load_checkpoint, save_checkpoint
+from sodcli.training.schedule import MultiStep
 from sodcli.training.setup import Options, Run, find_training_data, make_loader, make_network
 from sodcli.training.validate import Validator
 from sodcli.weights.save import save_weights
@@ -101,12 +103,20 @@ class Trainer:
                 processes=self._group.world_size,
                 amp=config.amp,
                 passes=len(config.sizes),
+                item=type(data.train[0]).__name__.lower(),
             )
         )
         if 0 < len(data.held) < _FEW_HELD:
             self._reporter.on_note(
-                f"only {len(data.held)} validation samples: best.safetensors is a guess; "
+                f"only {plural(len(data.held), 'validation sample')}: best.safetensors is a guess; "
                 "--val or a larger holdout make it reliable"
+            )
+        rates = self._rates
+        if isinstance(rates, MultiStep) and rates.per == "epoch" and min(rates.at) >= config.epochs:
+            epochs = ", ".join(map(str, rates.at))
+            self._reporter.on_note(
+                f"the learning rate stays the same: the schedule lowers it after epoch {epochs}, "
+                "which this run does not reach; at = [...] under [schedule] of --config moves it"
             )
 
     def _train_epoch(self, stop: StopRequest) -> None:
@@ -161,9 +171,10 @@ class Trainer:
         self._reporter.on_skip(reasons)
         passes, pairs = len(config.sizes), len(self._run.data.train)
         if now.skipped > passes * max(1, config.max_skipped * pairs):
+            count = plural(now.skipped, "picture")
             raise TrainingError(
-                f"{now.skipped} pictures could not be read in epoch {now.epoch + 1}, more than "
-                f"max_skipped = {config.max_skipped} allows; the last one: {reasons[-1]}"
+                f"{count} could not be read in epoch {now.epoch + 1}, more than max_skipped = "
+                f"{config.max_skipped} allows; the last one: {reasons[-1]}"
             )
 
     def _close_epoch(self, stop: StopRequest) -> None:
@@ -259,7 +270,7 @@ def train(
         KeyboardInterrupt: On Ctrl-C or SIGTERM, once a checkpoint is written.
         MissingError: If pictures or weights do not exist.
         SinkError: If a file cannot be written; files written before stay complete.
-        SourceError: If all masks are black or faint.
+        SourceError: If all masks are black or nowhere brighter than half, or most are photos.
         TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
         UsageError: If the folder is in use, or its checkpoint belongs to other pictures.
         WeightsError: If the weights to start from do not fit, or the checkpoint is damaged.
@@ -270,9 +281,11 @@ def train(
     if rank() == 0 and not (resume and folder.checkpoint.exists()):
         for remark in data.check_masks(fit=config.fit_masks, advance=reporter.on_check):
             reporter.on_note(remark)
-    run = Run(config, registry.model(config.model), folder, data, options)
     started = resume and folder.checkpoint.exists()
-    network = make_network(run, registry, resumed=started)
+    network, config, notes = make_network(config, registry, resumed=started)
+    for note in notes if rank() == 0 else ():
+        reporter.on_note(note)
+    run = Run(config, registry.model(config.model), folder, data, options)
     with (
         join_processes(options.device) as (group, device),
         catch_stop_signals(deferred=world_size() > 1) as stop,

@@ -229,7 +229,7 @@ def test_perfect_maps_against_masks_with_a_palette(sod, tmp_path):
         result = sod(*words, *video)
         (row,) = json.loads(result.stdout)["results"]
         assert (row["scores"]["MAE"], row["scores"]["maxF"]) == (0, 1)
-        assert "ground truths have a palette" in result.stderr
+        assert "ground truths with a palette" in result.stderr
 
 
 def test_faint_ground_truth_is_an_error_with_three_names(sod, data):
@@ -238,8 +238,18 @@ def test_faint_ground_truth_is_an_error_with_three_names(sod, data):
     result = sod("eval", data / "a", data / "S")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "S: all 4 ground truths are faint: " in result.stderr
-    assert result.stderr.count("(at most 7)") == 3
+    assert "all 4 ground truths of S are nowhere brighter than half: " in result.stderr
+    assert result.stderr.count("(at most 7 of 255)") == 3
+
+
+def test_photos_in_place_of_ground_truth_are_an_error(sod, data):
+    paths = sorted((data / "S" / "GT").iterdir())
+    for path in paths[1:]:
+        save(path, np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+    result = sod("eval", data / "a", data / "S")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"3 of 4 ground truths of S are photos: {paths[1]}, " in result.stderr
 
 
 def test_ground_truth_of_another_size_is_fitted_on_request(sod, data):
@@ -247,7 +257,7 @@ def test_ground_truth_of_another_size_is_fitted_on_request(sod, data):
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         save(path, cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
     words = ("eval", "--gt", data / "S", data / "a", "--metrics", "mae")
-    assert "4 maps have another size" in sod(*words).stderr
+    assert "4 maps resized to the ground truth" in sod(*words).stderr
     fitted = sod(*words, "--fit-masks")
-    assert "4 ground truths were resized to their photo" in fitted.stderr
-    assert "another size" not in fitted.stderr
+    assert "4 ground truths resized to the photo" in fitted.stderr
+    assert "maps resized" not in fitted.stderr

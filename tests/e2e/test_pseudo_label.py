@@ -60,7 +60,7 @@ def test_labels_are_written_beside_the_kept_ground_truth(label, root, tmp_path):
         truth = grey(root / "toys" / "disc" / "GT" / name)
         assert np.array_equal(grey(film / name), truth)
     report = " ".join(result.stderr.split())
-    assert "toys: 1 films, 3 annotations kept, 2 labels made, 0 were there" in report
+    assert "toys: 1 film, 3 annotations kept, 2 labels made, 0 there already" in report
     assert str(folder / "toys") in report
 
 
@@ -82,7 +82,7 @@ def test_a_second_run_continues_the_first(label, tmp_path):
     (film / ".sod-leftover.png").write_bytes(b"killed in the middle")
     before = {path.name: path.stat().st_mtime_ns for path in film.glob("0*.png")}
     result = label()
-    assert "0 annotations kept, 1 labels made, 4 were there" in " ".join(result.stderr.split())
+    assert "0 annotations kept, 1 label made, 4 there already" in " ".join(result.stderr.split())
     after = {path.name: path.stat().st_mtime_ns for path in film.glob("*.png")}
     assert after.keys() == before.keys() | {"00007.png"}
     assert all(after[name] == time for name, time in before.items())

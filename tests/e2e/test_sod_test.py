@@ -120,10 +120,10 @@ def test_existing_maps_are_refused_resumed_or_replaced(sod, root, tmp_path, smal
     (out / "Toys" / "toy_0.png").touch()
     stamp = (out / "Toys" / "toy_0.png").stat().st_mtime_ns
     resumed = sod(*words, "--resume")
-    assert "2 maps written, 1 were there" in resumed.stderr
+    assert "2 maps written, 1 there already" in resumed.stderr
     assert files(out) == first
     assert (out / "Toys" / "toy_0.png").stat().st_mtime_ns == stamp
-    assert "3 maps written, 0 were there" in sod(*words, "--overwrite").stderr
+    assert "3 maps written, 0 there already" in sod(*words, "--overwrite").stderr
     assert files(out) == first
 
 
@@ -145,7 +145,7 @@ def test_a_sequence_is_resumed_with_its_neighbours(sod, root, tmp_path, film_wei
     first = files(out)
     (out / "Movie" / "bear" / "00004.png").unlink()
     resumed = sod(*words, "--resume")
-    assert "1 maps written, 19 were there" in resumed.stderr
+    assert "1 map written, 19 there already" in resumed.stderr
     assert files(out) == first
 
 
@@ -328,10 +328,10 @@ def test_a_run_over_sets_with_the_same_name_is_resumed(sod, twins, tmp_path, sma
     assert sorted(files(out)) == ["b/TE/0.png", "b/TE/1.png"]
     assert sod(*words).exit_code == 2
     resumed = sod(*words, "--resume")
-    assert "a/TE: 2 maps written, 0 were there" in resumed.stderr
-    assert "b/TE: 0 maps written, 2 were there" in resumed.stderr
+    assert "a/TE: 2 maps written, 0 there already" in resumed.stderr
+    assert "b/TE: 0 maps written, 2 there already" in resumed.stderr
     assert resumed.stdout == "".join(f"{out / name / 'TE'}\n" for name in "ab")
-    assert "b/TE: 2 maps written, 0 were there" in sod(*words, "--overwrite").stderr
+    assert "b/TE: 2 maps written, 0 there already" in sod(*words, "--overwrite").stderr
     first = sod(*words, "-o", tmp_path / "first", "--sets", "TE")
     assert "as other sets name b/TE" in first.stderr
 

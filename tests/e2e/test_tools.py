@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from sodcli.models import build_model
 from sodcli.models.pdc import PixelDifferenceConv
+from sodcli.models.restore import describe
 from sodcli.runtime.backends.choose import installed
 from sodcli.weights.read import read_pickle, read_weights
+from sodcli.weights.save import save_weights
 from tests.conftest import draw_photo, manifest, rule_weights
 from tests.graph_kit import ENGINES, engine
 
@@ -159,6 +162,16 @@ def test_a_film_model_is_folded_and_processes_a_photo(sod, tmp_path, photo):
     result = sod("infer", photo, "-w", tmp_path / "film.pth", "--size", 64, "-o", target, "-q")
     assert result.exit_code == 0, result.stderr
     assert target.stat().st_size > 0
+
+
+def test_speed_of_a_file_is_at_the_size_it_was_trained_at(sod, tmp_path, registry):
+    spec = registry.model("sdnet")
+    module = build_model(spec)
+    about = {**describe(spec, module, spec.args), "size": "96"}
+    save_weights(tmp_path / "w.safetensors", module.state_dict(), about)
+    words = ("speed", "-w", tmp_path / "w.safetensors", "--runs", 1, "--warmup", 0, "--json")
+    for more, size in (((), 96), (("--size", 64), 64), (("--pipeline",), 96)):
+        assert json.loads(sod(*words, *more).stdout)["size"] == size
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from sodcli.models.restore import initialise
 from sodcli.registry import default_registry
 from sodcli.weights.read import RawWeights
 
-SPEC = default_registry().model("lite")
+REGISTRY = default_registry()
+SPEC = REGISTRY.model("lite")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def renamed(state):
 @pytest.mark.parametrize("naming", [dict, renamed])
 def test_the_encoder_equals_timm(theirs, naming, tmp_path):
     net = build_model(SPEC).eval()
-    count = initialise(net, SPEC, raw(naming(theirs.state_dict()), tmp_path))
+    count = initialise(net, SPEC, raw(naming(theirs.state_dict()), tmp_path), REGISTRY)
     assert count == len(net.encoder.state_dict())
     reference = timm.create_model("tf_efficientnet_lite0", features_only=True).eval()
     reference.load_state_dict(theirs.state_dict(), strict=False)
@@ -72,7 +73,7 @@ def test_weights_of_another_network_are_refused(theirs, tmp_path):
     state = theirs.state_dict()
     del state["blocks.3.1.conv_dw.weight"]
     with pytest.raises(WeightsError, match=r"does not fit lite"):
-        initialise(build_model(SPEC), SPEC, raw(state, tmp_path))
+        initialise(build_model(SPEC), SPEC, raw(state, tmp_path), REGISTRY)
 
 
 def test_padding_changes_nothing_where_the_sides_are_multiples_of_32():

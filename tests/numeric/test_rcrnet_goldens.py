@@ -205,7 +205,7 @@ def test_the_film_model_can_start_from_the_image_model(registry, tmp_path, layou
     else:
         torch.save(layout("rcrnet").to_published(image.state_dict()), file)
     film = build_model(registry.model("rcrnet"))
-    count = initialise(film, registry.model("rcrnet"), read_weights(file))
+    count = initialise(film, registry.model("rcrnet"), read_weights(file), registry)
     assert count == len(image.state_dict())
     state = film.state_dict()
     assert all(torch.equal(state[key], value) for key, value in image.state_dict().items())

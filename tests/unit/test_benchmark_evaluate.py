@@ -160,9 +160,9 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("change", "kind", "says"),
         [
-            (lambda g: cv2.resize(g, (30, 20)), "resized", "another size"),
+            (lambda g: cv2.resize(g, (30, 20)), "resized", "resized to"),
             (lambda g: np.dstack([g, 255 - g, g]), "colour", "in colour"),
-            (lambda g: np.dstack([g, g, g, g]), "transparent", "cut-outs"),
+            (lambda g: np.dstack([g, g, g, g]), "transparent", "cut out"),
             (lambda g: g.astype(np.uint16) * 256, "deep", "more than 8 bits"),
         ],
     )
@@ -173,7 +173,7 @@ class TestFaults:
         found = evaluate(methods, root, which=LIGHT)
         assert found.rows[3].odd(kind) == ["0003"]
         (line,) = found.faults()
-        assert line.startswith("S2, b: 1 maps ")
+        assert line.startswith("S2, b: 1 map ")
         assert says in line
         with pytest.raises(SourceError, match=says):
             evaluate(methods, root, which=LIGHT, strict=True)
@@ -186,9 +186,9 @@ class TestFaults:
         save(methods["a"] / "S1" / "stray.png", grey(black))
         found = evaluate({"a": methods["a"]}, root / "S1", strict=True)
         assert found.warnings() == [
-            "S1, a: 1 ground truths are not black and white and were cut at 128: 0002",
-            "S1, a: 1 maps belong to no ground truth and were not used: stray.png",
-            "S1, a: on 1 images mBA has no boundary to look at and is left out of its mean",
+            "S1, a: 1 ground truth not black and white, cut at 128: 0002",
+            "S1, a: 1 map without ground truth, not used: stray.png",
+            "S1, a: on 1 image mBA has no boundary to look at and is left out of its mean",
         ]
 
     def test_an_empty_quadrant_is_reported(self, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from sodcli.data.films import find_films
 from sodcli.errors import MissingError
 from tests.sparse_film import draw_film
+from tests.training_kit import draw_pairs
 
 
 def draw_set(folder, *films, **options):
@@ -26,6 +27,16 @@ def test_a_folder_per_sequence_is_a_film_set_too(tmp_path, registry):
     draw_film(tmp_path / "mine" / "dog" / "images", tmp_path / "mine" / "dog" / "GT", frames=4)
     (film,) = find_films(tmp_path, [], registry.datasets).films
     assert (film.set, film.name, len(film.frames)) == ("mine", "dog", 4)
+
+
+def test_one_sequence_is_the_film_that_it_is_in_its_set(tmp_path, registry):
+    draw_film(tmp_path / "dog" / "images", tmp_path / "dog" / "GT", frames=9, every=4)
+    (film,) = find_films(tmp_path / "dog", [], registry.datasets).films
+    assert (film.set, film.name, len(film.frames)) == (tmp_path.name, "dog", 9)
+    assert sorted(film.masks) == [0, 4, 8]
+    draw_pairs(tmp_path / "photos")
+    with pytest.raises(MissingError, match="no films under"):
+        find_films(tmp_path / "photos", [], registry.datasets)
 
 
 def test_test_sequences_are_left_out(tmp_path, registry):

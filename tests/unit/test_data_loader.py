@@ -205,8 +205,8 @@ def test_global_random_generators_are_neither_used_nor_changed(pairs: list[Pair]
     [
         ({"batch": 3, "world": 2}, "cannot be shared by 2"),
         ({"batch": 0}, "a batch of 0"),
-        ({"batch": 11, "drop_last": True}, "10 pairs at 2 sizes give no batch of 11"),
-        ({"batch": 12, "world": 12}, "give no batch"),
+        ({"batch": 11, "drop_last": True}, "no batch of 11: 10 training samples"),
+        ({"batch": 12, "world": 12}, "no batch of 12"),
         ({"sizes": ()}, "at 0 sizes"),
     ],
 )

@@ -172,5 +172,5 @@ def test_checking_drops_the_damaged_and_reports_them(tmp_path: Path) -> None:
     checked = check_pairs([good, black, other])
     assert checked.pairs == (good, black)
     (left_out,) = checked.problems
-    assert left_out == f"1 pairs left out: {other.mask}: is 30x5 px, its picture 30x20 px"
+    assert left_out == f"1 pair left out: {other.mask}: is 30x5 px, its picture 30x20 px"
     assert check_pairs([good]).problems == ()

@@ -7,7 +7,8 @@ import torch
 
 from sodcli.errors import WeightsError
 from sodcli.models import build_model
-from sodcli.models.restore import describe, identify, initialise, restore, skip_init
+from sodcli.models.pdc import reparameterise
+from sodcli.models.restore import describe, identify, initialise, norm_of, restore, skip_init
 from sodcli.registry import default_registry
 from sodcli.weights.layouts import layout
 from sodcli.weights.read import RawWeights
@@ -70,7 +71,7 @@ def test_the_generator_can_start_from_weights_of_picture_models(registry, kind):
     if kind == "backbone alone":
         head = "backbone.resnet."
         state = {k.removeprefix(head): v for k, v in state.items() if k.startswith(head)}
-    count = initialise(module, spec, RawWeights(Path("w.safetensors"), state, about))
+    count = initialise(module, spec, RawWeights(Path("w.safetensors"), state, about), registry)
     assert count == len([key for key in state if ".fc." not in key])
     learnt = module.state_dict()[first]
     assert learnt[:, :3].unique().tolist() == [2.0]
@@ -84,4 +85,41 @@ def test_weights_of_other_shapes_cannot_initialise(registry):
     for shape in ((64, 4, 7, 7), (64, 3, 5, 5)):
         state = {"backbone.resnet.conv1.weight": torch.zeros(shape)}
         with pytest.raises(WeightsError, match=r"no place for backbone\.resnet\.conv1\.weight"):
-            initialise(module, registry.model("fgplg"), RawWeights(Path("w.pth"), state))
+            initialise(module, registry.model("fgplg"), RawWeights(Path("w.pth"), state), registry)
+
+
+@pytest.mark.parametrize("kind", ["ours", "published", "backbone alone"])
+def test_weights_that_fit_a_sibling_only_name_it(registry, kind):
+    spec, other = registry.model("sdnet"), registry.model("sdnet-a")
+    given = build_model(other)
+    state, about = given.state_dict(), {}
+    if kind == "ours":
+        about = describe(other, given, other.args)
+    else:
+        state = layout("sdnet").to_published(state)
+    if kind == "backbone alone":
+        state = {key: tensor for key, tensor in state.items() if "block" in key}
+    raw = RawWeights(Path("w.pth"), state, about)
+    with pytest.raises(
+        WeightsError, match=r"^w\.pth: does not fit sdnet but sdnet-a; add -m sdnet-a$"
+    ):
+        initialise(build_model(spec), spec, raw, registry)
+
+
+def test_a_published_sdnet_can_initialise_stdnet(registry):
+    spec, image = registry.model("stdnet"), registry.model("sdnet")
+    given = build_model(image)
+    raw = RawWeights(Path("w.pth"), layout("sdnet").to_published(given.state_dict()), {})
+    assert norm_of(spec, raw, registry) == "none"
+    film = build_model(spec, {"norm": "none"})
+    initialise(film, spec, raw, registry)
+    kernel = "block3_1.pdc.kernels.2"
+    assert torch.equal(film.backbone.state_dict()[kernel], given.backbone.state_dict()[kernel])
+
+
+def test_folded_weights_cannot_initialise(registry):
+    spec = registry.model("sdnet")
+    folded = reparameterise(build_model(spec).eval())
+    raw = RawWeights(Path("w.pth"), folded.state_dict(), describe(spec, folded, spec.args))
+    with pytest.raises(WeightsError, match="its convolutions are folded; give the file that"):
+        initialise(build_model(spec), spec, raw, registry)

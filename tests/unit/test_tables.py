@@ -97,15 +97,17 @@ def test_values_without_a_table_get_the_same_checks():
         check_fields(Outer("x", share=1.5), "here")
 
 
-def test_merge_is_recursive_unless_the_name_changes():
+def test_merge_is_recursive_unless_the_name_of_a_table_by_name_changes():
     below = {"lr": 1, "schedule": {"name": "poly", "power": 2}, "augment": {"flip_lr": 0.5}}
     above = {"schedule": {"name": "cosine"}, "augment": {"rotate": 10}}
-    assert merge(below, above) == {
+    assert merge(below, above)["schedule"] == {"name": "cosine", "power": 2}
+    assert merge(below, above, by_name={"schedule"}) == {
         "lr": 1,
         "schedule": {"name": "cosine"},
         "augment": {"flip_lr": 0.5, "rotate": 10},
     }
-    assert merge(below, {"schedule": {"power": 3}})["schedule"] == {"name": "poly", "power": 3}
+    again = merge(below, {"schedule": {"power": 3}}, by_name={"schedule"})
+    assert again["schedule"] == {"name": "poly", "power": 3}
     assert below["schedule"] == {"name": "poly", "power": 2}
 
 

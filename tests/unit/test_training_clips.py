@@ -1,6 +1,7 @@
 """Clip models train on films, photos and both; a stopped and resumed run ends the same."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,13 +87,23 @@ def test_the_backbone_of_an_sdnet_can_initialise_stdnet(photos, tmp_path, regist
             torch.testing.assert_close(learnt[name], tensor, rtol=0, atol=1e-20)
 
 
-def test_an_sdnet_with_other_norms_cannot_initialise_stdnet(photos, tmp_path, registry):
+def test_a_network_gets_the_norm_of_the_weights_it_starts_from(photos, tmp_path, registry):
     spec = registry.model("sdnet")
     image_model = build_model(spec)
     path = tmp_path / "image.safetensors"
     save_weights(path, image_model.state_dict(), describe(spec, image_model, spec.args))
-    with pytest.raises(WeightsError, match=r'holds sdnet .*: {.*"norm": "none"'):
-        run(clip_settings(photos, init=str(path)), tmp_path / "run")
+    listener, still = Listener(), {"groups": [{"lr": 1e-30}]}
+    config = clip_settings(photos, init=str(path), optimizer=still, args={}, epochs=1)
+    folder = run(config, tmp_path / "run", listener)
+    assert 'stdnet is built with norm = "none", as the weights of --init are' in listener.notes[0]
+    learnt, backbone = load_file(folder.last), image_model.backbone.state_dict()
+    for name, tensor in backbone.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(learnt[f"backbone.{name}"], tensor, rtol=0, atol=1e-20)
+    assert folder.read().args == {"norm": "none"}
+    run(replace(config, epochs=2, args={"norm": "none"}), tmp_path / "run", resume=True)
+    with pytest.raises(WeightsError, match=r'it has norm = "none"; args = \{ norm = "none" \} in'):
+        run(clip_settings(photos, init=str(path), args={"norm": "sum"}), tmp_path / "other")
 
 
 def test_the_clip_length_comes_from_the_model_or_the_recipe(registry):

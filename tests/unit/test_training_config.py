@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sodcli.errors import RegistryError, UnknownNameError, UsageError
@@ -53,6 +55,30 @@ def test_options_override_the_file_and_the_file_the_recipe(registry, plain, tmp_
     assert resolved.schedule == {"name": "cosine"}
     assert resolved.augmentation().flip_lr == 0.25
     assert resolved.augmentation().flip_ud == 0
+
+
+def test_another_optimiser_keeps_the_groups_of_the_recipe_and_says_so(registry, plain):
+    adam = config.resolve(registry, plain)
+    assert config.kept_groups(registry, adam) == ()
+    muon = config.resolve(registry, plain, {"optimizer": {"name": "muon"}})
+    assert muon.optimizer == replace(adam.optimizer, name="muon")
+    assert config.kept_groups(registry, muon) == (
+        "optimizer muon in place of adam: the recipe's 3 parameter groups stay "
+        "(groups = [...] replaces them); their weight decay is decoupled now",
+    )
+    own = {"optimizer": {"name": "muon", "groups": [{"weight_decay": 0.1}]}}
+    assert config.kept_groups(registry, config.resolve(registry, plain, own)) == ()
+    sgd = config.resolve(registry, plain, {"optimizer": {"name": "sgd"}})
+    assert "decay" not in config.kept_groups(registry, sgd)[0]
+
+
+def test_the_parts_of_the_built_in_recipes_share_their_groups(registry, plain):
+    first, fourth = (
+        config.resolve(registry, plain, {"recipe": f"sdnet-built-in{part}"}).optimizer
+        for part in ("", "-4")
+    )
+    assert (first.name, fourth.name) == ("adamw", "muon")
+    assert replace(first, name="muon") == fourth
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,15 @@ def test_metrics_are_written_as_csv(finished):
     assert float(rows[1]["loss"]) == folder.rows()[1]["loss"]
 
 
+def test_a_schedule_that_never_lowers_the_rate_is_reported(finished, pairs, tmp_path):
+    assert any("after epoch 90, 150, which this run does not reach" in x for x in finished[1].notes)
+    listener = Listener()
+    reached = {"name": "multistep", "at": [1, 9], "gamma": 0.1}
+    run(settings(pairs, schedule=reached), tmp_path / "run", listener)
+    assert not any("learning rate" in note for note in listener.notes)
+    assert [row["lr"] for row in listener.rows] == pytest.approx([1e-3, 1e-4])
+
+
 def test_few_validation_photos_are_reported(finished):
     assert any("best.safetensors is a guess" in note for note in finished[1].notes)
 
@@ -391,7 +400,7 @@ def test_all_masks_are_checked_before_the_first_step(tmp_path):
     root = draw_pairs(tmp_path / "pairs")
     for mask in (root / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(mask)) // 255 * 7).save(mask)
-    with pytest.raises(SourceError, match=r"all 6 masks are faint: .*\(at most 7\)"):
+    with pytest.raises(SourceError, match=r"all 6 masks are nowhere .*\(at most 7 of 255\)"):
         run(settings(root), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -241,7 +241,7 @@ def test_a_backbone_file_can_only_initialise(tmp_path, registry, small_weights):
     net = sodcli.load("sdnet", weights=small_weights, device="cpu", reparam=False).module
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
-    assert initialise(net, spec, raw) == len(raw.state)
+    assert initialise(net, spec, raw, registry) == len(raw.state)
     kernel = whole["module.block3_1.conv1.2.weight"]
     assert torch.equal(net.backbone.block3_1.pdc.kernels[2], kernel)
     assert not net.decoder.conv_reduces[0].weight.any()

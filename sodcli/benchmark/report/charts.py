@@ -1,29 +1,40 @@
-"""Charts as SVG for pages, which set the colours in their style sheet, and figures for papers."""
+"""Charts as SVG for pages, whose style sheet holds :data:`LOOKS`, and figures for papers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.benchmark.results import Evaluation
 
-COLOURS: Final = 8
-"""Number of colours; they repeat if there are more series."""
+LOOKS: Final = (
+    ("#0072b2", "#56b4e9", ()),
+    ("#d55e00", "#ff9147", (7, 3)),
+    ("#009e73", "#2fd0a0", (2, 3)),
+    ("#b3478f", "#e58fc6", (9, 3, 2, 3)),
+    ("#8a6d00", "#f0e442", ()),
+    ("#2f8fc4", "#8fd3ff", (7, 3)),
+    ("#5b3fa0", "#b69cff", (2, 3)),
+    ("#6b6b6b", "#bdbdbd", (9, 3, 2, 3)),
+)
+"""Colour on white, colour on black and dashes in pixels of each series; more series repeat them.
+
+After the colour-blind-safe palette of Okabe and Ito, 2008.
+"""
 
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 8, 10, 40
 TICKS: Final = 5
 """Parts that an axis is divided into, unless it says otherwise."""
 
-_THRESHOLDS: Final = np.arange(255, -1, -1) / 255
-_FIGURE_COLOURS: Final = (  # colour-blind-safe palette of Okabe and Ito 2008
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
-)
-_FIGURE_STYLES: Final = ("-", "--", ":", "-.")
+THRESHOLDS: Final = np.arange(255, -1, -1) / 255
+"""Thresholds of the curves, ``(256,)``."""
+
+_DASH_WIDTH: Final = 2  # pixels of the lines that the dashes are made for
 _FIGURE_HEIGHT: Final = 2.9  # inches per set; a column of a two-column paper is about 3.3 wide
 _FIGURE_WIDTH: Final = 6.6
 
@@ -110,12 +121,11 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
             if row.scores is None or row.scores.f is None:
                 continue
             f = row.scores.f
-            look = {
-                "color": _FIGURE_COLOURS[at % len(_FIGURE_COLOURS)],
-                "linestyle": _FIGURE_STYLES[at % len(_FIGURE_STYLES)],
-            }
+            colour_on_white, _, dashes = LOOKS[at % len(LOOKS)]
+            style = (0, tuple(part / _DASH_WIDTH for part in dashes)) if dashes else "-"
+            look: dict[str, Any] = {"color": colour_on_white, "linestyle": style}
             left.plot(f.recall, f.precision, label=row.method.replace("$", r"\$"), **look)
-            right.plot(_THRESHOLDS, f.curve, **look)
+            right.plot(THRESHOLDS, f.curve, **look)
         left.set(title=dataset.replace("$", r"\$"), xlabel="Recall", ylabel="Precision")
         right.set(xlabel="Threshold", ylabel="F-measure")
         for axis in (left, right):
@@ -139,7 +149,7 @@ def round_end(value: float) -> float:
 
 def colour(number: int) -> str:
     """Return the CSS class of a series."""
-    return f"c{number % COLOURS}"
+    return f"c{number % len(LOOKS)}"
 
 
 def _chart(x: Axis, y: Axis, marks: Sequence[str]) -> str:

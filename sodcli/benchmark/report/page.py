@@ -8,13 +8,12 @@ import numpy as np
 from markupsafe import Markup
 
 from sodcli.benchmark.bootstrap import SHARE, Difference, differences
-from sodcli.benchmark.report.charts import Axis, colour, histogram, line_chart
+from sodcli.benchmark.report.charts import LOOKS, THRESHOLDS, Axis, colour, histogram, line_chart
 from sodcli.benchmark.report.samples import extremes, gallery, image_fault, score_of
 from sodcli.benchmark.report.tables import counted, is_best, rounded
 from sodcli.benchmark.results import Evaluation, ResultRow
 from sodcli.text import render_html
 
-_THRESHOLDS: Final = np.arange(255, -1, -1) / 255
 _DIGITS: Final = 4
 
 
@@ -32,6 +31,7 @@ def as_html(found: Evaluation) -> str:
         protocols=list(dict.fromkeys(row.film for row in found.rows if row.film)),
         share=f"{SHARE:.0%}",
         gaps=list(_gaps(found, gaps)),
+        looks=LOOKS,
         legend=[(name, colour(at)) for at, name in enumerate(found.methods)],
         by=found.names[0] if found.names else "",
         sets=[_set(found, dataset) for dataset in found.datasets],
@@ -84,7 +84,7 @@ def _charts(found: Evaluation, rows: list[ResultRow]) -> Iterator[tuple[str, str
     if curves:
         recall = [(name, f.recall, f.precision) for name, f in curves]
         yield "Precision and recall", line_chart(Axis("recall"), Axis("precision"), recall)
-        series = [(name, _THRESHOLDS, f.curve) for name, f in curves]
+        series = [(name, THRESHOLDS, f.curve) for name, f in curves]
         yield "F-measure", line_chart(Axis("threshold"), Axis("F-measure"), series)
     by = found.names[0]
     yield f"{by} of the images", histogram(by, [(row.method, _scores(row, by)) for row in rows])
