@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sodcli.errors import DeviceError, PipelineError
+from sodcli.errors import DeviceError, PipelineError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +25,17 @@ def switched_on(name: str) -> bool:
 
 def world_size() -> int:
     """Return the number of processes that a launcher such as torchrun started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """Return the rank of this process among those of the launcher, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return _number("RANK", 0)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torc
 
     Raises:
         DeviceError: If the device cannot be shared, or there are fewer GPUs than processes.
+        UsageError: If ``WORLD_SIZE`` is set, but not the other variables of a launcher.
     """
     if world_size() == 1:
         yield ProcessGroup(), device
@@ -107,7 +113,13 @@ def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torc
     from torch import distributed
 
     own = _own_device(device)
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    try:
+        distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    except ValueError as error:
+        raise UsageError(
+            f"WORLD_SIZE is {world_size()}, but variables that torchrun sets are missing; "
+            "start with torchrun, or unset WORLD_SIZE"
+        ) from error
     try:
         with warnings.catch_warnings():
             # Gradients of a channels_last pass arrive in that layout and are copied once more.
@@ -154,12 +166,12 @@ def _own_device(device: "torch.device") -> "torch.device":
         return device
     if device.type != "cuda":
         raise DeviceError(f"several processes train on CPUs or CUDA GPUs, not on {device.type}")
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    here = _number("LOCAL_WORLD_SIZE", 1)
     if here > torch.cuda.device_count():
         raise DeviceError(
             f"{here} processes but {torch.cuda.device_count()} GPUs on this machine; "
             "start one process per GPU"
         )
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    own = torch.device("cuda", _number("LOCAL_RANK", 0))
     torch.cuda.set_device(own)
     return own

@@ -165,7 +165,7 @@ def run(
 
     Raises:
         DeviceError: If the device has not enough memory even for one picture.
-        PipelineError: If a map cannot be written.
+        SinkError: If a map cannot be written.
         WeightsError: If the network's answers are not finite.
     """
     outcomes = _Outcomes(report)
@@ -314,7 +314,7 @@ def make_maps(
         UsageError: If the model does not make saliency maps, or maps exist that ``resume`` and
             ``overwrite`` do not allow to keep or replace.
         SinkError: If the folder cannot be written.
-        PipelineError: If a map cannot be written.
+        SinkError: If a map cannot be written.
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """

@@ -16,7 +16,7 @@ from sodcli import __version__
 from sodcli.cli import ui
 from sodcli.cli.help_screen import Command, QuickParameters, print_help
 from sodcli.cli.options import Traceback
-from sodcli.errors import MissingError, SodError, UsageError
+from sodcli.errors import DeviceError, MissingError, SodError, UsageError
 from sodcli.process import rank, switched_on
 
 # What sodcli imports, and how to install it where it is not.
@@ -64,6 +64,9 @@ def explain(error: Exception, screen: str) -> int:
             "libglib2.0-0t64, or use opencv-python-headless in place of opencv-python"
         )
         return UsageError.exit_code
+    if isinstance(error, MemoryError) or "Insufficient memory" in str(error):  # OpenCV's words
+        ui.error("not enough memory; take smaller pictures, or lower --size or --batch")
+        return DeviceError.exit_code
     if isinstance(error, OSError) and error.strerror:  # from the disk, not caught where it occurred
         where = f"{error.filename}: " if error.filename is not None else ""
         ui.error(f"{where}{error.strerror.lower()}")

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Final
 
 from sodcli.errors import SinkError
@@ -15,6 +16,7 @@ from sodcli.text import display_name, reason_of
 TEMPORARY: Final = ".sod-"  # prefix of the names of unfinished files and folders
 _LOCK: Final = "lock"  # the lock file inside a temporary folder
 _WINDOWS: Final = os.name == "nt"  # cannot rename or remove open files; its locks block reading
+_NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _swept: set[Path] = set()  # folders in which this process has removed leftovers
 
 
@@ -97,7 +99,6 @@ def _renamed_at_the_end(target: Path) -> Iterator[Path]:
     handle, part = _temporary_file(target)
     try:
         yield part
-        part.chmod(_usual_mode())
         _flush(part)
         part.replace(target)
     except BaseException:
@@ -112,19 +113,22 @@ def _renamed_at_the_end(target: Path) -> Iterator[Path]:
 def _temporary_file(target: Path) -> tuple[int | None, Path]:
     """Create the temporary file of ``target``; return the locked handle, if any, and its path."""
     while True:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=target.suffix)
+        # Absolute: ffmpeg reads the beginning of a relative path like a:b/c as a protocol. Files of
+        # mkstemp would have mode 0600.
+        part = target.absolute().with_name(f"{TEMPORARY}{token_hex(8)}{target.suffix}")
+        handle = os.open(part, _NEW_FILE, 0o666)
         if _WINDOWS:
             os.close(handle)
-            return None, Path(name)
+            return None, part
         try:
             locks.take(handle)
         except BlockingIOError:  # another process is removing it as a leftover
             os.close(handle)
             continue
         except OSError:  # no locks on this file system, so no process removes it
-            return handle, Path(name)
+            return handle, part
         if os.fstat(handle).st_nlink:
-            return handle, Path(name)
+            return handle, part
         os.close(handle)
 
 
@@ -142,13 +146,6 @@ def _remove_unlocked(path: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _usual_mode() -> int:
-    """Return the permissions of an ordinary new file (``mkstemp`` gives 0600)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[bytes]]:
@@ -184,9 +181,11 @@ def _remove_dead_folders(folder: Path, prefix: str) -> None:
                 left.rmdir()  # process killed before it created the lock; fails unless empty
                 continue
             with lock:
-                free = locks.is_free(lock.fileno())
-            if free:  # rename first: a child of the killed process may still use the old name
-                _remove_folder(left.rename(left.with_name(f"{left.name}-")))
+                if not locks.is_free(lock.fileno()):
+                    continue
+                if not _WINDOWS:  # a child of the killed process may still use the old name
+                    left = left.rename(left.with_name(f"{left.name}-"))
+            _remove_folder(left)
 
 
 def _remove_folder(folder: Path) -> None:

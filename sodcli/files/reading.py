@@ -66,7 +66,6 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: As in :func:`open_regular`, or if it cannot be read or is larger.
     """
     with open_regular(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    return data
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read()  # with a size, Python would reserve that much memory first

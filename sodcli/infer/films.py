@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sodcli.errors import PipelineError, SinkError, SodError, SourceError, UsageError
+from sodcli.errors import SinkError, SourceError, UsageError
 from sodcli.files import temporary_folder
 from sodcli.frame import Frame
 from sodcli.imaging.blend import over_white
@@ -176,8 +176,6 @@ def _film(
                     writer.put((frame, next_style()))
             if isinstance(sink, FilmWriter) and reader.end_s is not None:
                 sink.hold_until(reader.end_s)
-    except PipelineError as error:
-        raise _cause(error) from error
     except KeyboardInterrupt:
         if sink.partial is not None:
             watcher.note(f"kept {sink.frames} frames in {sink.partial}")
@@ -278,11 +276,3 @@ def _style_source(
         return replace(style, look=replace(style.look, background=background))
 
     return next_style
-
-
-def _cause(error: PipelineError) -> BaseException:
-    """Return the original error behind ``error`` if its message is for users, else ``error``."""
-    cause: BaseException = error
-    while isinstance(cause, PipelineError) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return cause if isinstance(cause, SodError) else error

@@ -126,9 +126,12 @@ def _start_workers(backend: Backend) -> ThreadPoolExecutor:
     """Return a pool whose threads have all started and called ``start_worker``."""
     started = Barrier(backend.workers + 1)
     pool = ThreadPoolExecutor(backend.workers, "sod-worker", initializer=backend.start_worker)
-    for _ in range(backend.workers):
-        pool.submit(started.wait)
-    started.wait()
+    try:
+        for _ in range(backend.workers):
+            pool.submit(started.wait)
+        started.wait()
+    finally:
+        started.abort()  # threads that still wait, because not all could start, would never end
     backend.workers_started()
     return pool
 

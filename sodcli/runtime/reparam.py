@@ -14,7 +14,7 @@ from sodcli.registry import Registry
 from sodcli.runtime.model_source import find_network
 from sodcli.weights.cache import locate
 from sodcli.weights.layouts import layout
-from sodcli.weights.save import save_published, save_weights
+from sodcli.weights.save import save_pickle, save_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def fold_file(
         about = {**raw.metadata, **found.terms, **describe(spec, after, build_args(spec, raw))}
         save_weights(target, after.state_dict(), about)
     else:
-        save_published(target, layout(spec.layout).to_published(after.state_dict()))
+        save_pickle(target, layout(spec.layout).to_published(after.state_dict()))
     with skip_init():
         usual = min(_count(build_model(spec)), _count(before))
     counts = (usual, _count(after))

@@ -48,7 +48,8 @@ def raise_failure(error: BaseException | None, what: str) -> None:
     """Raise the error that ended another thread; ``what`` describes the task of that thread.
 
     Raises:
-        SodError: If ``error`` is not ``None``; other exceptions are wrapped in a ``PipelineError``.
+        SodError: If ``error`` is not ``None``: ``error`` itself, or a :class:`.PipelineError` if it
+            is of another type.
     """
     if isinstance(error, SodError):
         raise error
@@ -103,10 +104,10 @@ class _Box:
 def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     """Yield ``items`` while a thread stays up to ``size`` ahead.
 
-    An error in the thread is raised here; leaving the loop stops the thread.
+    Leaving the loop stops the thread.
 
     Raises:
-        PipelineError: If iterating ``items`` failed.
+        SodError: If iterating ``items`` failed, see :func:`raise_failure`.
     """
     box: _Box = _Box(size)
     stop = threading.Event()
@@ -135,8 +136,7 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join()
-    if failure:
-        raise PipelineError(f"reading failed: {failure[0]}") from failure[0]
+    raise_failure(failure[0] if failure else None, "reading")
 
 
 def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
@@ -146,7 +146,7 @@ def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generat
     finished its current item.
 
     Raises:
-        PipelineError: If ``work`` failed; other pending results are dropped.
+        SodError: If ``work`` failed, see :func:`raise_failure`; other pending results are dropped.
     """
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sod-reader")
@@ -162,10 +162,8 @@ def ordered(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generat
 
 
 def _read_result(future: Future[R]) -> R:
-    try:
-        return future.result()
-    except Exception as error:
-        raise PipelineError(f"reading failed: {error}") from error
+    raise_failure(future.exception(), "reading")
+    return future.result()
 
 
 @contextmanager
@@ -186,8 +184,8 @@ class Writer:
     """Run ``write`` in a thread, fed by a bounded queue; a context manager.
 
     With ``prepare``, a thread pool applies it to each item, and ``write`` receives the results in
-    the order of the items. The first error stops the thread and is raised by the next ``put`` or at
-    the end of the ``with`` block, unless another error is already being raised.
+    the order of the items. The first error stops the thread and is raised by :func:`raise_failure`
+    at the next ``put`` or the end of the ``with`` block, unless another one is being raised.
     """
 
     def __init__(
@@ -215,7 +213,7 @@ class Writer:
             item = self._pool.submit(self._prepare, item)
         placed = False
         while not placed:
-            self._raise_failure()
+            raise_failure(self._failure, "writing")
             placed = self._box.put(item)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -225,11 +223,7 @@ class Writer:
         self._pool.shutdown(cancel_futures=self._abort.is_set())
         self._thread.join()
         if kind is None:
-            self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise PipelineError(f"writing failed: {self._failure}") from self._failure
+            raise_failure(self._failure, "writing")
 
     def _drain(self) -> None:
         try:

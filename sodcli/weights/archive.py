@@ -87,12 +87,12 @@ def unpack(
 @contextmanager
 def _readable(archive: Path) -> Iterator[Iterator[_Member]]:
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed:
-                yield _of_zip(archive, packed)
-        elif tarfile.is_tarfile(archive):
+        if tarfile.is_tarfile(archive):  # asked first: a tar may end in a zip file
             with tarfile.open(archive) as bundle:
                 yield _of_tar(archive, bundle)
+        elif zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                yield _of_zip(archive, packed)
         else:
             raise MissingError(f"{archive}: neither a zip nor a tar file")
     except (*_DAMAGE, OSError) as error:

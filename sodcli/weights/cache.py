@@ -118,11 +118,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
         WeightsError: If it cannot be read, its header is damaged, or a file named ``.onnx`` is not
             an ONNX file.
     """
-    if not path.exists():
-        raise MissingError(f"{path}: no such weights file")
-    if not path.is_file():  # opening a FIFO would block
-        inside = " but a folder; name a weights file in it" if path.is_dir() else ""
-        raise WeightsError(f"{path}: not a file{inside}")
+    require_file(path)
     if path.suffix.lower() == GRAPH_SUFFIX:
         return onnx_metadata(path)
     try:
@@ -137,6 +133,20 @@ def read_metadata(path: Path) -> Mapping[str, str]:
         raise WeightsError(f"{path}: damaged safetensors file ({error})") from error
     about = header.get("__metadata__", {})
     return {str(k): str(v) for k, v in about.items()} if isinstance(about, Mapping) else {}
+
+
+def require_file(path: Path) -> None:
+    """Check that ``path`` is a file: opening a FIFO would block.
+
+    Raises:
+        MissingError: If nothing is there.
+        WeightsError: If it is not a regular file.
+    """
+    if not path.exists():
+        raise MissingError(f"{path}: no such weights file")
+    if not path.is_file():
+        inside = " but a folder; name a weights file in it" if path.is_dir() else ""
+        raise WeightsError(f"{path}: not a file{inside}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def trouble(error: object) -> TransferError:
 
 
 def host(address: str) -> str:
-    """Return the host name in ``address``, for messages."""
-    return urlsplit(address).netloc or address
+    """Return the host name in ``address``, for messages; without credentials."""
+    return urlsplit(address).netloc.rpartition("@")[2] or address
 
 
 def _demand_https(address: str, complaint: str) -> None:

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sodcli.errors import MissingError
+from sodcli.errors import MissingError, UsageError
 from sodcli.files import file_lock, write_whole
-from sodcli.tables import to_toml
+from sodcli.tables import read_table, to_toml
 from sodcli.weights.download_settings import ExpectedFile
 
 _HEAD: Final = "# Written by `sod fetch`: what each file was when it was first fetched.\n"
@@ -58,8 +58,8 @@ class Lockfile:
             return {}
         try:
             raw = tomllib.loads(self.path.read_text(encoding="utf-8"))
-            return {name: Record(**table) for name, table in raw.items()}
-        except (OSError, ValueError, TypeError) as error:
+            return {name: read_table(Record, table) for name, table in raw.items()}
+        except (OSError, ValueError, TypeError, UsageError) as error:
             raise MissingError(
                 f"{self.path}: damaged ({error}); delete it and run: sod fetch NAME --force"
             ) from error

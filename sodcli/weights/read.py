@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sodcli.errors import MissingError, WeightsError
+from sodcli.errors import WeightsError
 from sodcli.text import display_name, reason_of, shortened
-from sodcli.weights.cache import read_metadata
+from sodcli.weights.cache import read_metadata, require_file
 
 _ZIP: Final = b"PK"
 _PICKLE: Final = b"\x80"
@@ -80,7 +80,8 @@ def read_weights(path: Path) -> RawWeights:
     Raises:
         MissingError: If there is no such file.
         WeightsError: If it is empty, damaged, not a weights file, would run code, or contains
-            values that are not finite.
+            tensors without plain numbers (sparse, quantised, complex, float8) or values that are
+            not finite.
     """
     head = _head(path)
     if head.startswith((_ZIP, _PICKLE)) and not _has_header(path, head):
@@ -91,6 +92,8 @@ def read_weights(path: Path) -> RawWeights:
     else:
         raise WeightsError(f"{path}: {_what_it_is(head)}")
     for key, tensor in raw.state.items():
+        if not _is_plain(tensor):
+            raise WeightsError(f"{path}: {key} is not a dense array of floats or integers")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsError(f"{path}: {key} holds values that are not finite (NaN or infinity)")
     return raw
@@ -113,10 +116,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def _head(path: Path) -> bytes:
-    if not path.exists():
-        raise MissingError(f"{path}: no such weights file")
-    if not path.is_file():
-        raise WeightsError(f"{path}: not a file")
+    require_file(path)
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -209,6 +209,14 @@ def _bare_keys(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if len(inside) * 2 > len(bare):
             return _bare_keys(inside)
     return {key.removeprefix(_PARALLEL): value for key, value in bare.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return True for floats, integers and booleans that NumPy knows, in memory and dense."""
+    try:
+        return tensor.detach().numpy().dtype.kind in "fiub"
+    except (RuntimeError, TypeError):
+        return False
 
 
 def _widen(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sodcli import __version__
-from sodcli.errors import SinkError, UsageError
+from sodcli.errors import SinkError
 from sodcli.files import whole_file, write_whole
 
 
@@ -31,18 +31,6 @@ def save_weights(
     tensors = {key: _stored(value, half) for key, value in state.items()}
     data = save(tensors, {**metadata, "sodcli": __version__})
     write_whole(path, data)
-
-
-def save_published(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a plain PyTorch state dict that the published programs can read.
-
-    Raises:
-        SinkError: If the file cannot be written.
-        UsageError: If the suffix of ``path`` is not ``.pth`` or ``.pt``.
-    """
-    if path.suffix not in (".pth", ".pt"):
-        raise UsageError(f"{path}: weights are written as .safetensors or .pth")
-    save_pickle(path, dict(state))
 
 
 def save_pickle(path: Path, content: Any) -> None:

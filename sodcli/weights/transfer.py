@@ -64,10 +64,11 @@ class Part:
             OSError: If it cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
         with self.path.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
+            # Written now: a process killed before must not leave it beside bytes of another file.
+            self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -8,7 +8,7 @@ from PIL import Image
 from sodcli.benchmark.maps import MapRequest, make_maps, plan, share
 from sodcli.data.benchmarks import find_sets
 from sodcli.data.clips import windows
-from sodcli.errors import DeviceError, PipelineError, UsageError
+from sodcli.errors import DeviceError, SinkError, UsageError
 from sodcli.process import ProcessGroup
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
@@ -73,7 +73,7 @@ def test_maps_that_cannot_be_written_end_the_run(sets, registry, tmp_path, monke
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("sodcli.files.atomic._flush", full)
-    with pytest.raises(PipelineError, match=r"cannot write .*\.png: No space left on device"):
+    with pytest.raises(SinkError, match=r"cannot write .*\.png: No space left on device"):
         make(sets, registry, tmp_path / "maps")
     assert not list(tmp_path.glob("maps/*/*"))
 

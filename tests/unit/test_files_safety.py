@@ -97,6 +97,25 @@ def test_an_empty_temporary_folder_without_a_lock_is_removed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [".sod-film-full"]
 
 
+@posix
+def test_a_dead_folder_that_comes_to_life_is_not_removed(tmp_path, monkeypatch):
+    """Its process takes the lock between the check and the removal."""
+    left, taken = tmp_path / ".sod-film-left", []
+    left.mkdir()
+    (left / "lock").touch()
+
+    def rename(path, target):
+        with (path / "lock").open("rb+") as file:
+            taken.append(is_free(file.fileno()))
+        os.rename(path, target)  # noqa: PTH104 - Path.rename is this function
+        return target
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with temporary_folder(tmp_path, "film"):
+        assert not left.exists()
+    assert taken == [False]
+
+
 def test_a_regular_file_is_read_up_to_a_limit(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
     assert read_regular(tmp_path / "a", 5) == b"12345"

@@ -110,7 +110,8 @@ def test_addresses_and_devices_are_distinguished_from_files():
     assert live_source(["udp://@:1234"]) == "udp://@:1234"
     assert live_source(["/dev/video2"]) == 2
     assert live_source(["http.png", "rtsp:/x"]) is None
-    assert live_label("rtsp://me:secret@h/x") == "rtsp://h/x"
+    for address in ("rtsp://me:secret@h/x", "rtsp://me:sec@ret@h/x"):
+        assert live_label(address) == "rtsp://h/x"
     with pytest.raises(UsageError, match="is a stream, and a stream is the only source"):
         live_source(["rtsp://h/x", "a.jpg"])
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import sodcli
-from sodcli.errors import MissingError, SinkError, UsageError, WeightsError
+from sodcli.errors import MissingError, SinkError, WeightsError
 from sodcli.fetch.weights import Supply
 from sodcli.models.restore import identify, initialise, restore
 from sodcli.runtime.model_source import find_network
@@ -18,7 +18,7 @@ from sodcli.weights.download_settings import DownloadEvents
 from sodcli.weights.layouts.sdnet import to_ours, to_published
 from sodcli.weights.lockfile import Lockfile, Record
 from sodcli.weights.read import read_pickle, read_weights
-from sodcli.weights.save import save_published, save_weights
+from sodcli.weights.save import save_weights
 from tests.conftest import manifest, rare, rule_weights
 
 
@@ -232,6 +232,23 @@ def test_a_value_that_is_not_finite_is_refused(tmp_path, small_weights, value):
         read_weights(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.zeros(3, device="meta"),
+        torch.zeros(3, dtype=torch.float8_e4m3fn),
+        torch.zeros(3, dtype=torch.complex64),
+    ],
+    ids=["sparse", "meta", "float8", "complex"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_tensor_without_plain_numbers_is_refused(tmp_path, tensor):
+    torch.save({"good": torch.zeros(3, dtype=torch.bfloat16), "odd": tensor}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"x\.pth: odd is not a dense array"):
+        read_weights(tmp_path / "x.pth")
+
+
 def test_a_backbone_file_can_only_initialise(tmp_path, registry, small_weights):
     whole = read_pickle(small_weights)
     torch.save({k: v for k, v in whole.items() if "block" in k}, tmp_path / "backbone.pth")
@@ -273,8 +290,6 @@ def test_a_failed_write_leaves_no_file(tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(SinkError, match="cannot write"):
         save_weights(tmp_path / "taken" / "x.safetensors", {"a": torch.zeros(1)}, {"model": "x"})
-    with pytest.raises(UsageError, match=r"safetensors or \.pth"):
-        save_published(tmp_path / "x.onnx", {"a": torch.zeros(1)})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["taken"]
 
 

@@ -59,6 +59,13 @@ def test_an_archive_with_several_top_entries_is_unpacked_unchanged(tmp_path):
     assert everything(tmp_path / "X") == ["a", "a/1", "b", "c"]
 
 
+def test_a_tar_that_ends_in_a_zip_file_is_unpacked_as_a_tar(tmp_path):
+    inner = zipped(tmp_path / "inner.zip", {"inside": b"1"}).read_bytes()
+    unpack(tarred(tmp_path / "x", GOOD | {"set/more.zip": inner}, "w"), tmp_path / "X")
+    assert (tmp_path / "X" / "more.zip").read_bytes() == inner
+    assert (tmp_path / "X" / "images" / "1.jpg").read_bytes() == b"one"
+
+
 NAMES = [
     "../escaped", "a/../../escaped", "/escaped", "a/..", "..", "..\\escaped", "C:\\escaped",
     "C:escaped", "\\\\server\\share\\escaped", "a\\..\\..\\escaped",

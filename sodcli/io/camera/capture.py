@@ -187,7 +187,7 @@ def open_camera(
 
 def live_label(source: int | str) -> str:
     """Return the name of a camera or stream in messages, without credentials in an address."""
-    return f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/@]*@", "//", source)
+    return f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/]*@", "//", source)
 
 
 def live_name(source: int | str) -> str:
