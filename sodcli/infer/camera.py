@@ -15,16 +15,15 @@ from sodcli.io.camera.window import Window
 from sodcli.io.settings import InferSettings
 from sodcli.runtime.threads import Newest, raise_failure
 
-_SILENCE_S: Final = 10.0  # a camera that delivers no picture for this long is given up
 _JOIN_S: Final = 2.0
 
 
 class Capture:
     """Reads a camera in a thread and keeps its newest picture; a context manager."""
 
-    def __init__(self, camera: Camera, *, silence_s: float = _SILENCE_S) -> None:
-        """Prepare to read ``camera``; it is given up if no picture arrives for ``silence_s``."""
-        self._camera, self._silence_s = camera, silence_s
+    def __init__(self, camera: Camera) -> None:
+        """Prepare to read ``camera``; it fails if no picture arrives for ``camera.silence_s``."""
+        self._camera = camera
         self._box: Newest[tuple[Frame, float]] = Newest()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -38,7 +37,7 @@ class Capture:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join(min(_JOIN_S, self._silence_s))  # limited: a driver may hang
+        self._thread.join(min(_JOIN_S, self._camera.silence_s))  # limited: a driver may hang
 
     def newest(self, timeout_s: float) -> tuple[Frame, float] | None:
         """Take the newest picture.
@@ -54,8 +53,8 @@ class Capture:
         if shot is not None:
             return shot
         raise_failure(self._failure, "reading the camera")
-        if time.monotonic() - self._heard > self._silence_s:
-            raise SourceError(f"{self._camera.label}: no picture for {self._silence_s:g} s")
+        if time.monotonic() - self._heard > self._camera.silence_s:
+            raise SourceError(f"{self._camera.label}: no picture for {self._camera.silence_s:g} s")
         return None
 
     def _run(self) -> None:

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from typer.main import get_command
@@ -186,6 +188,24 @@ def test_an_internal_error_is_one_line(sod, error):
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: internal error: {type(error).__name__}: ")
     assert "--traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: np.empty((2**17, 2**17, 2**10)),
+        lambda: cv2.resize(np.zeros((2, 2, 3), np.float32), (30000, 2**30)),
+    ],
+    ids=["NumPy", "OpenCV"],
+)
+def test_too_little_memory_is_exit_5(sod, allocate):
+    app.command("fail-for-test", hidden=True)(allocate)
+    try:
+        result = sod("fail-for-test")
+    finally:
+        app.registered_commands.pop()
+    assert result.exit_code == 5
+    assert result.stderr.startswith("error: not enough memory")
 
 
 def test_a_traceback_is_printed_on_request(sod, monkeypatch):

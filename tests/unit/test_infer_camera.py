@@ -297,8 +297,9 @@ def test_a_hanging_driver_counts_as_an_unplugged_camera():
             return super().read()
 
     with open_camera(0, opener=Hanging(rate=0), patience_s=0.05) as camera:
+        camera.silence_s = 0.1
         with pytest.raises(SourceError, match=r"^camera 0: no picture for 0\.1 s$"):
-            with Capture(camera, silence_s=0.1) as capture:
+            with Capture(camera) as capture:
                 while capture.newest(0.02) is None:
                     pass
                 free.set()

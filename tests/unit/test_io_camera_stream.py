@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sodcli.errors import SourceError, UsageError
+from sodcli.infer.camera import Capture
 from sodcli.io.camera.capture import live_label, live_source, open_camera
 from tests.film_kit import render
 
@@ -65,6 +66,24 @@ def test_a_motion_jpeg_stream_is_read_and_reconnected():
         for _ in range(60):
             camera.read()
     assert len(connections) >= 3
+
+
+@pytest.mark.slow
+def test_a_stream_that_stalls_is_reconnected():
+    connections, over = [], threading.Event()
+
+    def answer(handler):
+        connections.append(handler.path)
+        motion_jpeg(handler, count=40 if len(connections) == 1 else 400)
+        over.wait()
+
+    with served(answer) as address, open_camera(f"{address}/live.mjpg") as camera:
+        with Capture(camera) as capture:
+            taken = 0
+            while taken < 60:
+                taken += capture.newest(0.02) is not None
+        over.set()
+    assert len(connections) >= 2
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sodcli.errors import DeviceError
-from sodcli.process import ProcessGroup, join_processes
+from sodcli.errors import DeviceError, UsageError
+from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.training.learner import mean_weight, parallel, splits_statistics
 
 CPU = torch.device("cpu")
@@ -87,6 +87,19 @@ def test_devices_that_cannot_be_shared_are_refused(monkeypatch, device, message)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
     with pytest.raises(DeviceError, match=message), join_processes(torch.device(device)):
         pass
+
+
+def test_a_launcher_of_which_only_the_size_is_set_is_a_usage_error(monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="start with torchrun, or unset WORLD_SIZE"):
+        with join_processes(CPU):
+            pass
+    for value in ("", "two"):
+        monkeypatch.setenv("WORLD_SIZE", value)
+        monkeypatch.setenv("RANK", value)
+        assert (world_size(), rank()) == (1, 0)
 
 
 def test_every_picture_has_the_same_weight_in_any_process():

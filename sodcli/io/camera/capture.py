@@ -23,7 +23,7 @@ _RETRY_S: Final = 0.02
 _ADDRESS: Final = re.compile(r"(rtsps?|rtmps?|https?|udp|rtp|srt|tcp)://", re.IGNORECASE)
 _DEVICE: Final = re.compile(r"/dev/video(\d+)")
 _SILENCE_MS: Final = 10_000  # timeout of opening and reading a stream
-_RECONNECT_S: Final = 15.0
+_RECONNECT_S: Final = 15.0  # time for which a broken stream is opened again
 _FFMPEG_OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # A playlist may refer to segments on servers, but not to local files.
 _PROTOCOLS: Final = "http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy"
@@ -61,6 +61,8 @@ class Camera:
     Attributes:
         label: Its name in messages.
         rate: Frames per second as reported by the driver, or 30 if unknown.
+        silence_s: Time in seconds without a picture after which the device hangs. A stream needs it
+            for a read and a connection that time out, and the attempts between them.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Camera:
         self.label, self._name = live_label(source), live_name(source)
         self.rate = _rate(device.get(cv2.CAP_PROP_FPS))
         self._device, self._patience_s, self._reopen = device, patience_s, reopen
+        self.silence_s = _SILENCE_MS / 1000 if reopen is None else _SILENCE_MS / 500 + patience_s
         self._finite = isinstance(source, str) and device.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         self._index = 0
         self._reading = threading.Lock()
@@ -105,13 +108,14 @@ class Camera:
         Raises:
             SourceError: If the stream has ended, or no picture arrives in time.
         """
-        until = time.monotonic() + self._patience_s
+        until = None
         while True:
             there, bgr = self._try()
             if there and bgr is not None and bgr.size:
                 break
             if self._finite and self._index:
                 raise SourceError(f"{self.label}: the stream has ended")
+            until = until or time.monotonic() + self._patience_s  # the first read may take long
             if time.monotonic() > until:
                 hint = "; is it still plugged in?" if self._reopen is None else ""
                 raise SourceError(f"{self.label}: no more pictures{hint}")
