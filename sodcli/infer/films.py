@@ -25,7 +25,7 @@ from sodcli.io.pipe import STDIN, Pipe
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
 from sodcli.runtime.predictor import Predictor
-from sodcli.runtime.stream import saliency_stream
+from sodcli.runtime.stream import saliency_stream, share_repeats
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
 from sodcli.text import reason_of
 
@@ -160,7 +160,7 @@ def _film(
     try:
         with ExitStack() as stack:
             next_style = _style_source(stack, job.style, reader)
-            frames = stack.enter_context(closing(prefetch(reader, ahead)))
+            frames = stack.enter_context(closing(prefetch(share_repeats(reader), ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
             threads = min(ahead, helping_hands())

@@ -131,19 +131,31 @@ class _Linker:
         """Return a frame with its sums and its paths to the one before."""
         if frame.saliency is None:
             raise ValueError("the frame has no saliency")
-        height, width = frame.size_hw
-        scale = min(1.0, _SIDE / max(height, width))
-        small_wh = max(_SMALLEST, round(width * scale)), max(_SMALLEST, round(height * scale))
-        small = cv2.resize(frame.rgb, small_wh, interpolation=cv2.INTER_AREA)
-        picture = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        picture = self._picture(frame, before)
+        small_wh = picture.shape[::-1]
         saliency = cv2.resize(frame.saliency, small_wh, interpolation=cv2.INTER_AREA)
-        own = np.dstack([saliency, saliency * saliency, np.ones_like(saliency)])
+        planes = (saliency, cv2.multiply(saliency, saliency), np.ones_like(saliency))
+        own = np.asarray(cv2.merge(planes), np.float32)
         if before is None or before.frame.size_hw != frame.size_hw:
             return _Moment(frame, picture, own, own, None)
         earlier, later = self._paths(before.picture, picture)
         return _Moment(frame, picture, own, own + earlier.carry(before.past), later)
 
+    def _picture(self, frame: Frame, before: _Moment | None) -> Grey:
+        """Return the grey picture of the comparison, the same array if the frames share theirs."""
+        if before is not None and frame.rgb is before.frame.rgb:
+            return before.picture
+        height, width = frame.size_hw
+        scale = min(1.0, _SIDE / max(height, width))
+        small_wh = max(_SMALLEST, round(width * scale)), max(_SMALLEST, round(height * scale))
+        small = cv2.resize(frame.rgb, small_wh, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
     def _paths(self, before: Grey, picture: Grey) -> tuple[_Path, _Path]:
+        if picture is before:
+            still = np.zeros((*picture.shape, 2), np.float32)  # what the optical flow finds, too
+            path = _path(picture, picture, still, still)
+            return path, path
         back = np.asarray(self._flow.calc(picture, before, None), np.float32)  # type: ignore[call-overload]
         forth = np.asarray(self._flow.calc(before, picture, None), np.float32)  # type: ignore[call-overload]
         return _path(picture, before, back, forth), _path(before, picture, forth, back)

@@ -1,13 +1,19 @@
 """The saliency of every frame of a film or a camera, in order, with bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Final
+
+import numpy as np
 
 from sodcli.frame import Frame
 from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.clips import LiveClip, blended, chunked
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.steady import SteadyFilter, steadied
+
+_LONGEST_RUN: Final = 16  # equal frames for which the network runs once
 
 
 def saliency_stream(
@@ -70,9 +76,58 @@ def picture_stream(
 ) -> Iterator[Frame]:
     """Yield every frame with its saliency, in order, each processed as a single picture.
 
+    The network runs once for consecutive frames that share their pixels (:func:`share_repeats`).
+
     Raises:
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    work = partial(retry_smaller, predictor.predict_small if small else predictor.predict)
-    return batched(work, frames, backend=predictor.batching, batch=batch)
+    predict = predictor.predict_small if small else predictor.predict
+
+    def work(runs: Sequence[list[Frame]]) -> list[list[Frame]]:
+        answers = retry_smaller(predict, [run[0] for run in runs])
+        return [
+            [replace(frame, saliency=answer.saliency) for frame in run]
+            for run, answer in zip(runs, answers, strict=True)
+        ]
+
+    answered = batched(work, _runs(frames), backend=predictor.batching, batch=batch)
+    return chain.from_iterable(answered)
+
+
+def share_repeats(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield ``frames``; where the pixels are those of the frame before, it has the same arrays.
+
+    Screen recordings, stills with sound and films of a raised frame rate repeat frames. Do not
+    write to the arrays.
+    """
+    before: Frame | None = None
+    for frame in frames:
+        if before is not None and _equal(frame, before):
+            frame = replace(frame, rgb=before.rgb, alpha=before.alpha, planes=before.planes)
+        yield frame
+        before = frame
+
+
+def _equal(frame: Frame, other: Frame) -> bool:
+    """Return True if the pixels are equal; ``rgb`` follows from ``planes`` if there are any."""
+    pairs = [(frame.planes, other.planes)]
+    if frame.planes is None:
+        pairs += [(frame.rgb, other.rgb), (frame.alpha, other.alpha)]
+    return all(
+        one is two or (one is not None and two is not None and np.array_equal(one, two))
+        for one, two in pairs
+    )
+
+
+def _runs(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Group consecutive frames that share their arrays, so that a group needs no more memory."""
+    run: list[Frame] = []
+    for frame in frames:
+        shared = run and frame.rgb is run[0].rgb and frame.alpha is run[0].alpha
+        if run and not (shared and len(run) < _LONGEST_RUN):
+            yield run
+            run = []
+        run.append(frame)
+    if run:
+        yield run

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sodcli.errors import DeviceError, SinkError, SourceError
 from sodcli.imaging.compose import GREEN_RGB, Look
+from sodcli.infer import films as loop
 from sodcli.infer.films import FilmOutcome, Watcher, infer_films
 from sodcli.infer.photos import sift
 from sodcli.io.films.probe import probe
@@ -18,6 +19,7 @@ from sodcli.io.films.read import FilmReader
 from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import plan_outputs
 from sodcli.io.sources import find_inputs
+from sodcli.runtime.predictor import load
 from tests.colour_kit import hdr_film
 from tests.conftest import rare
 from tests.film_kit import (
@@ -43,7 +45,9 @@ def halves(path, *words, seconds=1.0, sound=False, size="64x48"):
     return path
 
 
-def run(registry, film, kind="map", out=None, look=None, before=lambda batch: None, **films):
+def run(
+    registry, film, kind="map", out=None, look=None, before=lambda batch: None, workers=1, **films
+):
     """Process one film; return its outcome and all events."""
     style = Style(kind, kind, look or Look(refine=False), films.pop("behind", None))
     settings = InferSettings(
@@ -53,6 +57,7 @@ def run(registry, film, kind="map", out=None, look=None, before=lambda batch: No
     heard = []
     watcher = Watcher(lambda outcome: heard.append(outcome), heard.append, heard.append)
     predictor = echo_predictor(registry, before=before)
+    predictor.backend.workers = workers
     (outcome,) = infer_films(jobs, predictor, settings, watcher)
     return outcome, heard
 
@@ -127,6 +132,68 @@ def test_a_cut_out_film_is_transparent_where_nothing_is_salient(registry, tmp_pa
     assert frames[:, :, :28, 3].max() <= 3
     assert frames[:, :, 36:, 3].min() >= 252
     assert np.abs(frames[5, 10:38, 52:60, :3].mean((0, 1)) - (255, 0, 0)).max() < 8
+
+
+def doubled(path, *words):
+    """Write a film of 24 frames/s that shows each of 12 frames twice, without loss."""
+    lossless = words or ("-c:v", "libx264", "-qp", 0, "-pix_fmt", "yuv420p")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x96:r=12", "-t", 1, "-r", 24, *lossless, path)
+    return path
+
+
+def still(path):
+    """Write 40 frames of one picture, with sound."""
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x48:r=20,drawbox=w=20:color=blue:t=fill",
+           "-f", "lavfi", "-i", "sine", "-t", 2, "-pix_fmt", "yuv420p", path)  # fmt: skip
+    return path
+
+
+REPEATS = {  # film, frames, frames that the network has to see
+    "doubled.mp4": (doubled, 24, 12),
+    "still.mp4": (still, 40, 3),
+    "alpha.mkv": (lambda path: doubled(path, "-c:v", "ffv1", "-pix_fmt", "bgra"), 24, 12),
+    "colours.mkv": (lambda path: doubled(path, "-c:v", "ffv1", "-pix_fmt", "yuv444p"), 24, 12),
+    "changing.mp4": (render, 25, 25),
+}
+
+
+@pytest.mark.parametrize("name", ["doubled.mp4", *rare(*list(REPEATS)[1:])])
+@pytest.mark.parametrize(("batch", "workers"), [(3, 1), *rare((1, 1), (None, 1), (None, 3))])
+def test_the_network_runs_once_for_equal_frames_and_nothing_else_changes(
+    registry, tmp_path, monkeypatch, name, batch, workers
+):
+    make, count, distinct = REPEATS[name]
+    film, seen, frames = make(tmp_path / name), [], []
+    ways = {"shared": loop.share_repeats, "each": iter}
+    for way, shared in ways.items():
+        monkeypatch.setattr(loop, "share_repeats", shared)
+        outcome, _ = run(
+            registry, film, "rgba", tmp_path / way, steady=True, codec="png", batch=batch,
+            workers=workers, before=lambda inputs: seen.append(len(inputs)),
+        )  # fmt: skip
+        assert (outcome.error, outcome.frames) == (None, count)
+        frames.append([path.read_bytes() for path in sorted((tmp_path / way).glob("*.png"))])
+    assert sum(seen) == distinct + count
+    assert len(frames[0]) == count
+    assert frames[0] == frames[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2, None])
+def test_the_built_in_network_gives_the_same_film_with_and_without_repeats(
+    tmp_path, monkeypatch, batch
+):
+    film, made = doubled(tmp_path / "film.mp4"), []
+    predictor = load(size=64, threads=2)
+    for shared in (loop.share_repeats, iter):
+        monkeypatch.setattr(loop, "share_repeats", shared)
+        target = tmp_path / "made.mp4"
+        settings = InferSettings(styles=(Style("blur", "blur"),), batch=batch, out=str(target))
+        jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
+        (outcome,) = infer_films(jobs, predictor, settings, Watcher(lambda outcome: None))
+        assert outcome.error is None
+        made.append(pixels(target))
+    np.testing.assert_array_equal(*made)
 
 
 @pytest.mark.slow

@@ -75,6 +75,15 @@ def test_a_flash_of_one_frame_is_removed_and_a_soft_edge_kept(way):
         assert np.abs(after.saliency - before.saliency).max() < 0.03
 
 
+@pytest.mark.parametrize("way", [causal, steadied])
+def test_frames_that_share_their_pixels_are_smoothed_as_equal_ones(way):
+    frames = [frame for frame, _ in scene(9, speed=3)]
+    held = [replace(frame, rgb=frames[at - at % 3].rgb) for at, frame in enumerate(frames)]
+    copies = [replace(frame, rgb=frame.rgb.copy()) for frame in held]
+    for shared, own in zip(way(held), way(copies), strict=True):
+        np.testing.assert_array_equal(shared.saliency, own.saliency)
+
+
 @pytest.mark.parametrize("count", [0, 1, 17, *rare(7, 16, 41)])
 def test_every_frame_is_returned_once_in_order(count):
     frames = (frame for frame, _ in scene(count))
