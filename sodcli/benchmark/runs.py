@@ -85,12 +85,15 @@ def differing_settings(runs: Sequence[TrainingRun]) -> dict[str, list[Any]]:
     return {key: column for key, column in columns.items() if any(v != column[0] for v in column)}
 
 
-def table(runs: Sequence[TrainingRun]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table: progress, best scores, then settings that differ."""
-    settings = differing_settings(runs)
-    head = ["run", "epochs", *_SCORES, "loss", "img/s", *settings]
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
+
+
+def progress_table(runs: Sequence[TrainingRun]) -> Table:
+    """Return a row per run with its progress and best scores."""
+    head = ["run", "epochs", *_SCORES, "loss", "img/s"]
     lines = []
-    for at, run in enumerate(runs):
+    for run in runs:
         last = run.rows[-1] if run.rows else {}
         loss = last.get("loss_per_pixel", last.get("loss"))
         lines.append(
@@ -99,24 +102,27 @@ def table(runs: Sequence[TrainingRun]) -> tuple[list[str], list[list[str]]]:
                 f"{len(run.rows)} of {run.epochs}",
                 *(_best(run, score) for score in _SCORES),
                 "-" if loss is None else f"{loss:.4g}",
-                f"{last['images_per_s']:.1f}" if "images_per_s" in last else "-",
-                *(_shown(column[at]) for column in settings.values()),
+                f"{last['images_per_s']:.3g}" if "images_per_s" in last else "-",
             ]
         )
     return head, lines
 
 
+def settings_table(runs: Sequence[TrainingRun]) -> Table:
+    """Return a row per setting in which the runs differ, with a column per run."""
+    head = ["setting", *(run.name for run in runs)]
+    return head, [[key, *map(_shown, column)] for key, column in differing_settings(runs).items()]
+
+
 def as_page(runs: Sequence[TrainingRun]) -> str:
     """Return a self-contained page: table, curves, and sample pictures of the last common epoch."""
-    head, lines = table(runs)
     common = set.intersection(*(set(run.sheets()) for run in runs)) if runs else set()
     sheet = max(common, default=None)
     return render_html(
         "sodcli.benchmark.report",
         "runs.html",
         title="Runs " + ", ".join(run.name for run in runs),
-        head=head,
-        lines=lines,
+        tables=[progress_table(runs), settings_table(runs)],
         looks=LOOKS,
         legend=[(run.name, colour(at)) for at, run in enumerate(runs)],
         charts=[(title, Markup(chart)) for title, chart in _charts(runs)],
@@ -165,7 +171,7 @@ def _best(run: TrainingRun, score: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
+    if value in (None, "", []):
         return "-"
     if not isinstance(value, list):
         return str(value)

@@ -33,7 +33,6 @@ def runs(
     if out is not None and out.suffix.lower() != ".html":
         raise UsageError(f"-o {out}: the page is HTML; name it FILE.html")
     found = work.read_runs(folders)
-    head, lines = work.table(found)
     if json:
         ui.print_json(
             [
@@ -42,7 +41,11 @@ def runs(
             ]
         )
     else:
-        ui.print_table(head, lines)
+        ui.print_table(*work.progress_table(found))
+        head, lines = work.settings_table(found)
+        if lines:
+            ui.print_line("")
+            ui.print_table(head, lines)
     if out is not None:
         write_whole(out, work.as_page(found).encode())
         ui.note(f"wrote {out}", quiet=quiet)
