@@ -21,6 +21,10 @@ _STRIDE: Final = 16
 _MIN_SIDE: Final = 32
 _PATH_LISTS: Final = ("data", "val", "backgrounds")
 Count = Annotated[int, Range(least=1)]
+_ELSEWHERE: Final = {  # where settings are that other programs have beside the optimiser's name
+    "lr": "the base learning rate is lr, above the first [table]",
+    "weight_decay": "it is one of the keys of groups, as in groups = [{ weight_decay = 1e-4 }]",
+}
 _MAY_CHANGE: Final = frozenset(
     {"epochs", "lr", "schedule_end", "validate_every", "sample_every", "samples", "max_skipped"}
 )
@@ -181,6 +185,10 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     table = _merge(own, recipe_table(registry, recipe), *layers)
     if "data" not in table:
         raise UsageError("no pictures to train on; add --data FOLDER")
+    optimizer = table.get("optimizer")
+    for key, place in _ELSEWHERE.items():
+        found = isinstance(optimizer, Mapping) and key in optimizer
+        _require(not found, f"unknown key 'optimizer.{key}': {place}")
     config = read_table(TrainConfig, _absolute(table), "settings")
     _check_fit(config, spec)
     return config

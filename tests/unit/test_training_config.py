@@ -131,6 +131,14 @@ def test_a_written_config_reads_back_equal(registry, plain, tmp_path):
         ({"schedule": {"name": "cos"}}, "schedule: no schedule named 'cos'"),
         ({"augment": {"flip": 0.5}}, "augment: unknown key 'flip'"),
         ({"optimizer": {"groups": [{"match": "("}]}}, "optimizer.groups: bad pattern '('"),
+        (
+            {"optimizer": {"lr": 1.0}},
+            "settings: unknown key 'optimizer.lr': the base learning rate",
+        ),
+        (
+            {"optimizer": {"name": "sgd", "weight_decay": 0.1}},
+            "settings: unknown key 'optimizer.weight_decay': it is one of the keys of groups",
+        ),
         ({"optimizer": {"name": "lion"}}, "settings: optimizer.name must be one of"),
     ],
 )
