@@ -12,7 +12,7 @@ from sodcli.data.read import picture_size
 from sodcli.errors import MissingError, SourceError, UsageError
 from sodcli.files import own_name
 from sodcli.registry import DatasetSpec, plain_name
-from sodcli.text import did_you_mean, reason_of, shortened
+from sodcli.text import did_you_mean, plural, reason_of, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,11 @@ def _moves(group: PairGroup) -> bool:
 def _miscounts(name: str, groups: Sequence[PairGroup], spec: DatasetSpec) -> list[str]:
     """Return a message for each count that differs from the published one."""
     counts = (
-        ("pictures with ground truth", sum(len(group.pairs) for group in groups), spec.pictures),
-        ("sequences", len(groups), spec.sequences),
+        ("annotated picture", sum(len(group.pairs) for group in groups), spec.pictures),
+        ("sequence", len(groups), spec.sequences),
     )
     return [
-        f"{name}: {have} {what}, {spec.name} was published with {want}"
+        f"{name}: {plural(have, what)}, {spec.name} was published with {want}"
         for what, have, want in counts
         if want is not None and have != want
     ]

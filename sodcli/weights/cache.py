@@ -145,8 +145,9 @@ def require_file(path: Path) -> None:
     if not path.exists():
         raise MissingError(f"{path}: no such weights file")
     if not path.is_file():
-        inside = " but a folder; name a weights file in it" if path.is_dir() else ""
-        raise WeightsError(f"{path}: not a file{inside}")
+        inside = min(path.glob("*.safetensors"), default="a weights file in it")
+        folder = f" but a folder; name {inside}" if path.is_dir() else ""
+        raise WeightsError(f"{path}: not a file{folder}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

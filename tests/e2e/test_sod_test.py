@@ -260,7 +260,7 @@ def test_verbose_reports_settings_and_oddities(sod, root, tmp_path, small_weight
     loud = sod(*words, "-o", tmp_path / "a", "-v")
     assert f"weights {small_weights}, seen at 64x64" in loud.stderr
     assert "1 without a mask: toy_1.jpg" in loud.stderr
-    assert "ECSSD: 2 pictures with ground truth, ECSSD was published with 1000" in loud.stderr
+    assert "ECSSD: 2 annotated pictures, ECSSD was published with 1000" in loud.stderr
     quiet = sod(*words, "-o", tmp_path / "b", "-q")
     assert (quiet.stderr, quiet.stdout) == ("", f"{tmp_path / 'b' / 'ECSSD'}\n")
 

@@ -71,7 +71,7 @@ def test_a_set_is_found_by_name_whatever_its_capitals(tmp_path, name):
     flat(tmp_path / "deep" / "tOY-2k", images="Pictures/ALL", masks="truth/all")
     one = found(tmp_path, name)["tOY-2k"]
     assert one.pictures == 2
-    assert one.remarks == ("tOY-2k: 2 pictures with ground truth, TOY was published with 3",)
+    assert one.remarks == ("tOY-2k: 2 annotated pictures, TOY was published with 3",)
 
 
 def test_a_root_named_after_the_set_is_the_set(tmp_path):
@@ -136,7 +136,7 @@ def test_frames_without_ground_truth_are_left_out_and_reported(tmp_path):
     assert one.pictures == 2
     assert len(one.remarks) == 2
     assert "1 without a mask: 3.jpg" in one.remarks[0]
-    assert one.remarks[1] == "Movie: 1 sequences, MOVIE was published with 2"
+    assert one.remarks[1] == "Movie: 1 sequence, MOVIE was published with 2"
 
 
 def test_missing_sets_are_reported_in_one_line(tmp_path):
@@ -191,8 +191,7 @@ def test_remarks_use_the_path_of_a_set_that_is_identified_by_it(tmp_path):
     for name in ("a/TOY", "b/TOY"):
         flat(tmp_path / name)
     assert [one.remarks for one in find_sets(tmp_path, [], KNOWN)] == [
-        (f"{name}: 2 pictures with ground truth, TOY was published with 3",)
-        for name in ("a/TOY", "b/TOY")
+        (f"{name}: 2 annotated pictures, TOY was published with 3",) for name in ("a/TOY", "b/TOY")
     ]
     assert KNOWN["TOY"].is_called("b/toy-2k")  # as training films are named
 

@@ -13,7 +13,7 @@ from sodcli.errors import MissingError, SinkError, WeightsError
 from sodcli.fetch.weights import Supply
 from sodcli.models.restore import identify, initialise, restore
 from sodcli.runtime.model_source import find_network
-from sodcli.weights.cache import home, locate
+from sodcli.weights.cache import home, locate, read_metadata
 from sodcli.weights.download_settings import DownloadEvents
 from sodcli.weights.layouts.sdnet import to_ours, to_published
 from sodcli.weights.lockfile import Lockfile, Record
@@ -325,3 +325,12 @@ def test_weights_are_used_at_the_size_they_were_trained_at(tmp_path, registry, s
         64,
         64,
     )
+
+
+def test_a_run_folder_in_place_of_weights_names_the_best_ones(tmp_path):
+    with pytest.raises(WeightsError, match="a folder; name a weights file in it"):
+        read_metadata(tmp_path)
+    for name in ("last", "best"):
+        (tmp_path / f"{name}.safetensors").touch()
+    with pytest.raises(WeightsError, match=r"a folder; name .*best\.safetensors$"):
+        read_metadata(tmp_path)
