@@ -28,7 +28,7 @@ class CutOut:
     batch and keeps it. A photo that fails costs itself only: its row says why.
 
     Actors of Ray that take every core of a cluster leave none to the tasks that read the photos;
-    the job then waits for ever.
+    the job then never starts.
 
     Attributes:
         column: Name of the column of photos: bytes of picture files, paths, URLs that fsspec reads

@@ -155,7 +155,7 @@ def _lost_process_explained() -> Iterator[None]:
         yield
     except RuntimeError as error:  # the message for a lost peer depends on the backend
         raise PipelineError(
-            "another process of this run was lost; the same command goes on from here"
+            "another process of this run was lost; the same command continues the run"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""``sod fetch``: its options, its work and its lists."""
+"""``sod fetch``."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,15 +62,15 @@ def fetch(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Get published weights and data sets: checked, kept in the cache, paths to stdout.
+    """Download published weights and data sets, verify them, and print their paths.
 
-    [bold]sod fetch --list[/] lists what can be fetched, [bold]sod fetch inspyrenet[/] gets one, and
-    [bold]sod fetch minet --from MINet_Res50.pth[/] imports a file that you downloaded yourself.
+    [bold]sod fetch --list[/] lists what can be fetched, [bold]sod fetch inspyrenet[/] fetches one,
+    and [bold]sod fetch minet --from MINet_Res50.pth[/] imports a file that you downloaded yourself.
     """
     from sodcli.fetch.catalogue import all_entries, describe, find_entries
     from sodcli.weights.cache import data_root
 
-    _demand_sense(names or [], everything, source, any_will_do=listing or verify)
+    _check_usage(names or [], everything, source, optional=listing or verify)
     registry, root = default_registry(), folder or data_root()
     entries = find_entries(names, registry) if names else all_entries(registry)
     if everything:
@@ -90,29 +90,29 @@ def fetch(
 
         with watching(quiet=quiet) as events:
             supply = Supply(offline=offline, force=force, events=events)
-            report = _report if len(entries) > 1 else _say_nothing
+            report = _report if len(entries) > 1 else _ignore
             outcomes = fetch_all(entries, registry, root, supply, report)
         _finish(outcomes, json)
 
 
 @contextmanager
 def watching(*, quiet: bool) -> "Iterator[DownloadEvents]":
-    """Show downloads: a bar while bytes arrive, and events as lines."""
+    """Show a progress bar while bytes arrive, and print events as lines."""
     from sodcli.weights.download_settings import DownloadEvents
 
     with ui.transfer(quiet=quiet) as moved:
         yield DownloadEvents(moved, lambda text: ui.note(text, quiet=quiet))
 
 
-def _demand_sense(
-    names: Sequence[str], everything: bool, source: Path | None, *, any_will_do: bool
+def _check_usage(
+    names: Sequence[str], everything: bool, source: Path | None, *, optional: bool
 ) -> None:
     if everything and names:
-        raise UsageError("name what to fetch, or --all, not both")
+        raise UsageError("give NAMEs or --all, not both")
     if source is not None and len(names) != 1:
-        raise UsageError("--from FILE needs the one NAME that it is the file of")
-    if not (names or everything or any_will_do):
-        raise UsageError("name what to fetch, or --all; sod fetch --list shows what there is")
+        raise UsageError("--from FILE needs exactly one NAME")
+    if not (names or everything or optional):
+        raise UsageError("give NAMEs or --all; sod fetch --list shows what can be fetched")
 
 
 def _is_for_all(item: "Item") -> bool:
@@ -131,7 +131,7 @@ def _report(outcome: "FetchOutcome") -> None:
         ui.error(str(outcome.error))
 
 
-def _say_nothing(outcome: "FetchOutcome") -> None:
+def _ignore(outcome: "FetchOutcome") -> None:
     """Print nothing: a single failure ends the program with its own message."""
 
 
@@ -141,17 +141,17 @@ def _finish(outcomes: "Sequence[FetchOutcome]", as_json: bool) -> None:
     if errors and len(outcomes) == 1:
         raise errors[0]
     if as_json:
-        ui.print_json({"results": [_told(outcome) for outcome in outcomes]})
+        ui.print_json({"results": [_as_dict(outcome) for outcome in outcomes]})
     else:
         for outcome in outcomes:
             if outcome.path is not None:
                 ui.print_line(str(outcome.path))
     if errors:
-        ui.warn(f"{len(errors)} of {len(outcomes)} could not be had (listed above)")
+        ui.warn(f"{len(errors)} of {len(outcomes)} could not be fetched (see above)")
         raise typer.Exit(MissingError.exit_code)
 
 
-def _told(outcome: "FetchOutcome") -> dict[str, str | None]:
+def _as_dict(outcome: "FetchOutcome") -> dict[str, str | None]:
     return {
         "name": outcome.name,
         "status": outcome.status,
@@ -184,7 +184,7 @@ def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) ->
         if item.way == "built in" or (item.here and not force):
             ui.note(f"{item.name}: is here", quiet=quiet)
         elif item.source is None:
-            ui.note(f"{item.name}: has to be got by hand, see {item.page or item.paper}")
+            ui.note(f"{item.name}: has no download address, see {item.page or item.paper}")
         else:
             ui.note(f"{item.name}: {_about_download(item)}", quiet=quiet)
             ui.print_line(str(item.path))
@@ -200,11 +200,11 @@ def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> N
         if problem:
             ui.error(problem)
         elif not as_json:
-            ui.print_line(f"{name}: as it was when it came")
+            ui.print_line(f"{name}: unchanged since it was fetched")
     if as_json:
         ui.print_json({"results": results})
     if not results:
-        ui.note("nothing is here that was fetched", quiet=quiet)
+        ui.note("the cache holds no fetched weights", quiet=quiet)
     if any(result["problem"] for result in results):
         raise typer.Exit(MissingError.exit_code)
 
@@ -215,8 +215,8 @@ def _about_download(item: "Item") -> str:
 
 
 def _row(item: "Item") -> tuple[str, ...]:
-    told = item.code == item.license or "the code is" in item.license
-    code = None if told else item.code
+    same = item.code == item.license or "the code is" in item.license
+    code = None if same else item.code
     more = {"data": item.terms, "code": code}
     terms = "; ".join([item.license, *(f"{of}: {what}" for of, what in more.items() if what)])
     state = item.way if item.way == "built in" else "yes" if item.here else f"no, {item.way}"

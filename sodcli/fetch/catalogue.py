@@ -1,4 +1,4 @@
-"""The catalogue of ``sod fetch``: what can be fetched, what is present, its integrity, fetching."""
+"""The catalogue of ``sod fetch``: list, fetch and verify entries of models.toml."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -236,9 +236,9 @@ def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
 def _problem(entry: WeightsSpec, record: Record | None) -> str:
     path = cache.stored(entry)
     if record is None:
-        return f"{path}: nobody wrote down what it was"
+        return f"{path}: lock.toml has no checksum of it"
     if entry.sha256 not in (None, record.published_sha256):
-        return f"{path}: made from another file than the published one"
+        return f"{path}: made from a file that is not the published one"
     try:
         check(path, record.ours, str(path))
     except ChecksumError as error:

@@ -66,7 +66,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
     source = source_of(entry, registry)
     addresses = sources(source)
     if not addresses:
-        raise MissingError(f"no program can download {what}; {by_hand(entry, root)}")
+        raise MissingError(f"{what} has no download address; {by_hand(entry, root)}")
     if not isinstance(entry, ArchiveSpec):
         _demand_absent(target)
     if supply.forbidden:
@@ -79,7 +79,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
         try:
             delivery = download(request, part, supply.events, supply.retries)
         except MissingError as error:
-            raise type(error)(f"{error}; {by_hand(entry, root)}") from error
+            raise type(error)(f"{error}; {by_hand(source, root)}") from error
         try:
             _install(part.path, source, delivery, registry, root)
         except MissingError:
@@ -102,7 +102,7 @@ def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Pat
     """
     target = place(entry, root)
     if not archive.is_file():
-        raise MissingError(f"{archive}: no such archive; a folder can be used where it lies")
+        raise MissingError(f"{archive}: no such archive; a folder of data needs no import")
     with in_plain_words(_what(entry)):
         if is_here(entry, registry, root) and _is_of(archive, entry):
             return target
@@ -166,9 +166,9 @@ def _install(
         unpack(archive, place(entry, root), on_whole=record)
         return
     sets = registry.sets_of(entry)
-    with temporary_folder(root, "sets") as shop:
-        unpack(archive, shop / "content")
-        found = _find_sets(shop / "content", sets)
+    with temporary_folder(root, "sets") as work:
+        unpack(archive, work / "content")
+        found = _find_sets(work / "content", sets)
         if not found:
             names = ", ".join(one.name for one in sets)
             raise MissingError(f"{archive}: holds none of the sets {names}")

@@ -48,7 +48,7 @@ def obtain(wanted: str, registry: Registry, supply: Supply | None = None) -> Pat
     Args:
         wanted: A name in models.toml, or a path.
         registry: The registry to look names up in.
-        supply: How to fetch; silently by default.
+        supply: How to fetch; by default without messages.
 
     Raises:
         MissingError: If the file is missing and cannot be fetched; the message says how to get it.
@@ -109,7 +109,7 @@ def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
     from sodcli.weights.download import Delivery
 
     if entry.builtin:
-        raise UsageError(f"weights {entry.name!r} ship with the package")
+        raise UsageError(f"weights {entry.name!r} are part of the package")
     with in_plain_words(f"weights {entry.name!r}"):
         checksum = check(
             file, _expected(entry), f"{file}: not the published file of {entry.name!r}"
@@ -144,7 +144,7 @@ def _download(
     except ChecksumError as error:
         seen = expected.hashed and (entry.sha256 or entry.md5) is None
         where = Lockfile(cache.home()).path
-        hint = f"; {where} says what it was when it first came" if seen else ""
+        hint = f"; {where} holds the checksum of the first download" if seen else ""
         raise ChecksumError(f"{error}{hint}; {cache.by_hand(entry)}") from error
     except MissingError as error:
         raise MissingError(f"{error}; {cache.by_hand(entry)}") from error

@@ -16,8 +16,8 @@ from sodcli.weights.download_settings import ExpectedFile, check
 class MapFolder:
     """The output folder of ``sod test`` and ``sod pseudo-label``.
 
-    Maps made with different weights or settings are never mixed, because the files could not be
-    told apart afterwards.
+    Maps made with different weights or settings are never mixed, because nothing in the files
+    distinguishes them.
 
     Args:
         out: The folder; the note of group ``NAME`` is ``out/NAME.json``.
@@ -58,8 +58,8 @@ class MapFolder:
                 )
             if count and not resume:
                 raise UsageError(
-                    f"{place} holds {count} of these {self._what} already; --resume goes on "
-                    "with them, --overwrite makes them anew"
+                    f"{place} holds {count} of these {self._what} already; --resume keeps "
+                    "them and makes the rest, --overwrite replaces them"
                 )
 
     def begin(self, *, overwrite: bool) -> None:

@@ -73,8 +73,8 @@ def unpack(
             path outside the target, or exceeds ``limits``.
         OSError: If a file cannot be read or written.
     """
-    with temporary_folder(target.parent, "unpack") as shop:
-        part = shop / "content"
+    with temporary_folder(target.parent, "unpack") as work:
+        part = work / "content"
         part.mkdir()
         with _readable(archive) as members:
             _extract(archive, members, part, limits or Limits())

@@ -100,7 +100,7 @@ def missing(spec: WeightsSpec, because: str = "") -> MissingError:
     where = f"weights {spec.name!r} are not in {_short(home())}"
     if mirrors(spec.name, spec.mirrors):
         return MissingError(f"{where}{because}; run: sod fetch {spec.name}")
-    return MissingError(f"{where}, and no program can download them; {by_hand(spec)}")
+    return MissingError(f"{where} and have no download address; {by_hand(spec)}")
 
 
 def by_hand(spec: WeightsSpec) -> str:

@@ -95,7 +95,7 @@ class Session:
         except (OSError, HTTPException) as error:
             raise trouble(error) from error
         except ValueError as error:  # an invalid header or address
-            raise TransferError(f"sends nonsense ({error})") from error
+            raise TransferError(f"sends an invalid header or address ({error})") from error
         return answer
 
 
@@ -200,7 +200,7 @@ def confirmed(page: HTTPResponse) -> str:
     parser.feed(text)
     if not parser.action:
         told = f" ({parser.complaint})" if parser.complaint else ""
-        raise TransferError(f"Google Drive does not hand it out now{told}")
+        raise TransferError(f"Google Drive does not offer the file now{told}")
     return f"{urljoin(page.url, parser.action)}?{urlencode(parser.fields)}"
 
 

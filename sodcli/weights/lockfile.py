@@ -1,4 +1,4 @@
-"""``lock.toml`` in the cache folder: what was fetched, from where, and its checksums."""
+"""``lock.toml`` in the cache folder: source, size and checksum of each fetched file."""
 
 import tomllib
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from sodcli.files import file_lock, write_whole
 from sodcli.tables import read_table, to_toml
 from sodcli.weights.download_settings import ExpectedFile
 
-_HEAD: Final = "# Written by `sod fetch`: what each file was when it was first fetched.\n"
+_HEAD: Final = "# Written by `sod fetch`: source, size and checksum of each fetched file.\n"
 
 
 @dataclass(frozen=True, slots=True)

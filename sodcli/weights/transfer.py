@@ -18,6 +18,7 @@ from sodcli.weights.https import Session, TransferError, ask, host, trouble, web
 
 _BLOCK: Final = 1 << 18
 _LARGEST: Final = 1 << 36  # largest size in bytes of a file of unknown size
+_DIGITS: Final = 20  # of a size; Python refuses to convert thousands of digits
 _PARTIAL: Final = 206
 _BEYOND_THE_END: Final = 416
 
@@ -170,7 +171,7 @@ class Transfer:
 
     def _restart(self) -> TransferError:
         self._part.drop()
-        return TransferError("has another file there by now", again=True)
+        return TransferError("has a different version of the file now", again=True)
 
     def _store(self, answer: HTTPResponse, have: int, total: int | None) -> None:
         origin = Origin(self._mirror, _validator(answer), total)
@@ -222,7 +223,7 @@ def _validator(answer: HTTPResponse) -> str | None:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _demand_room(folder: Path, needed: int) -> None:

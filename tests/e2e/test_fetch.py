@@ -121,7 +121,7 @@ def test_a_refetched_file_must_equal_the_first(sod, mirror, published):
     result = sod("fetch", NAME, "--force")
     assert result.exit_code == 4
     assert "SHA-256 mismatch" in result.stderr
-    assert "lock.toml says what it was when it first came" in result.stderr
+    assert "lock.toml holds the checksum of the first download" in result.stderr
     assert (home() / "weights" / f"{NAME}.safetensors").read_bytes() == before
     mirror.pages[f"/{NAME}"] = published
     assert sod("fetch", NAME, "--force").exit_code == 0
@@ -333,15 +333,15 @@ def test_several_names_continue_after_a_failure(sod, mirror, published):
     assert [row["status"] for row in rows] == ["failed", "fetched", "here"]
     assert "answers 404" in rows[0]["error"]
     assert "stdnet_from_scratch_VOS.pth" in rows[0]["error"]
-    assert "1 of 3 could not be had" in result.stderr
+    assert "1 of 3 could not be fetched" in result.stderr
 
 
 def test_verify_hashes_the_cached_files(sod, mirror, published):
-    assert "nothing is here" in sod("fetch", "--verify").stderr
+    assert "no fetched weights" in sod("fetch", "--verify").stderr
     mirror.pages[f"/{NAME}"] = published
     sod("fetch", NAME)
     result = sod("fetch", "--verify")
-    assert (result.exit_code, result.stdout) == (0, f"{NAME}: as it was when it came\n")
+    assert (result.exit_code, result.stdout) == (0, f"{NAME}: unchanged since it was fetched\n")
     path = home() / "weights" / f"{NAME}.safetensors"
     damaged = bytearray(path.read_bytes())
     damaged[-100] ^= 1
@@ -353,7 +353,7 @@ def test_verify_hashes_the_cached_files(sod, mirror, published):
     result = sod("fetch", NAME, "--verify", "--json")
     assert "SHA-256 mismatch" in json.loads(result.stdout)["results"][0]["problem"]
     (home() / "lock.toml").unlink()
-    assert "nobody wrote down what it was" in sod("fetch", "--verify").stderr
+    assert "lock.toml has no checksum of it" in sod("fetch", "--verify").stderr
     assert sod("fetch", NAME).exit_code == 0  # a file without a record is fetched again
     assert sod("fetch", "--verify").exit_code == 0
 
@@ -478,7 +478,7 @@ def test_a_dry_run_names_the_archive_of_a_set(sod):
     )
     assert "DUTS-TR: unknown size from https://saliencydetection.net/duts/" in result.stderr
     assert "in the archive inspyrenet-training-sets with other sets" in result.stderr
-    assert "SOD: has to be got by hand" in result.stderr
+    assert "SOD: has no download address" in result.stderr
 
 
 def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
@@ -490,7 +490,7 @@ def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
     result = sod("fetch", "--all", "--dry-run")
     assert len(result.stdout.splitlines()) > 25
     assert "minet.safetensors" not in result.stdout
-    assert "by hand" in sod("fetch", "minet", "--dry-run").stderr
+    assert "has no download address" in sod("fetch", "minet", "--dry-run").stderr
     rows = json.loads(sod("fetch", "--all", "--dry-run", "--json").stdout)["items"]
     assert {row["way"] for row in rows} == {"download"}
     assert not mirror.asked
@@ -501,13 +501,13 @@ def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
     [
         (["stdnet-davs"], 2, "Did you mean 'stdnet-davis'?"),
         (["inspyrenet", "--all"], 2, "not both"),
-        (["--force"], 2, "name what to fetch, or --all"),
-        (["--from", "x.pth"], 2, "needs the one NAME"),
-        (["--from", "x.pth", "minet", "sdnet-duts"], 2, "needs the one NAME"),
+        (["--force"], 2, "give NAMEs or --all"),
+        (["--from", "x.pth"], 2, "needs exactly one NAME"),
+        (["--from", "x.pth", "minet", "sdnet-duts"], 2, "needs exactly one NAME"),
         (["--from", "nowhere.pth", "minet"], 4, "nowhere.pth: no such file"),
         (["--from", ".", "minet"], 4, "is a folder"),
         (["--from", "nowhere.zip", "ECSSD"], 4, "no such archive"),
-        (["--from", __file__, "sdnet"], 2, "ship with the package"),
+        (["--from", __file__, "sdnet"], 2, "are part of the package"),
         (["minet"], 4, "get MINet_Res50.pth from https://drive.google.com/drive/folders/"),
         (["fgplg"], 4, "Baidu"),
         (["SOD"], 4, "get it from its authors (Movahedi"),

@@ -112,7 +112,10 @@ def test_existing_maps_are_refused_resumed_or_replaced(sod, root, tmp_path, smal
     first = files(out)
     refused = sod(*words)
     assert refused.exit_code == 2
-    assert "Toys holds 3 of these maps already; --resume goes on with them" in refused.stderr
+    assert (
+        "Toys holds 3 of these maps already; --resume keeps them and makes the rest"
+        in refused.stderr
+    )
     cut = out / "Toys" / "toy_1.png"
     cut.write_bytes(cut.read_bytes()[:-40])
     Image.new("L", (9, 9)).save(out / "Toys" / "toy_2.png")

@@ -92,7 +92,7 @@ def test_verify_reports_a_file_made_from_an_unpublished_one(registry):
     Lockfile(home()).add(entry.name, record)
     ((name, problem),) = verify([entry, registry.weights["sdnet"], registry.datasets["ECSSD"]])
     assert name == "sdnet-duts"
-    assert "made from another file than the published one; run: sod fetch" in problem
+    assert "made from a file that is not the published one; run: sod fetch" in problem
     Lockfile(home()).add(entry.name, replace(record, published_sha256=entry.sha256))
     assert list(verify([entry])) == [("sdnet-duts", "")]
 
