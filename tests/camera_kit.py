@@ -1,15 +1,18 @@
-"""A stand-in camera, and a virtual display."""
+"""A stand-in camera, streams served on this machine, and a virtual display."""
 
 import ctypes
 import math
 import subprocess
 import threading
 import time
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
 
 RATE = 25.0
+GREEN = (40, 200, 90)
 _SERVERS = []  # not terminated here: they end by themselves after this process
 
 
@@ -86,6 +89,41 @@ class Stepped(StandIn):
         answer = super().read()
         self.taken_s.append(time.monotonic())
         return answer
+
+
+@contextmanager
+def served(answer):
+    """Serve ``answer``, a function of the request handler, on this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            with suppress(OSError):
+                answer(self)
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def motion_jpeg(handler, count=200, size_wh=(64, 48)):
+    """Answer with a stream of ``count`` green pictures, 50 a second."""
+    bgr = np.full((*size_wh[::-1], 3), GREEN[::-1], np.uint8)
+    data = cv2.imencode(".jpg", bgr)[1].tobytes()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+    handler.end_headers()
+    for _ in range(count):
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        handler.wfile.write(head.encode() + data + b"\r\n")
+        time.sleep(0.02)
 
 
 class Screen:

@@ -137,9 +137,7 @@ def _run(
                 window=Window(title) if show else None,
                 recording=recording,
                 meter=meter,
-                report=lambda meter: move(
-                    camera.label, meter.count, settings.frames, meter.seconds
-                ),
+                report=at,
             )
     except SodError as error:
         _report(source, settings, about, meter, recording, error)

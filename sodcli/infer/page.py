@@ -145,8 +145,10 @@ class Page:
 
     async def _set_mask(self, request: Request) -> http.Response:
         upload = self._find(request)
-        size = await self._receive(request, upload.folder / "mask.png")
-        upload.mask = str(upload.folder / "mask.png") if size else None
+        whole, part = upload.folder / "mask.png", upload.folder / "mask.part"
+        size = await self._receive(request, part)  # if it breaks off, the mask before stays
+        part.replace(whole)
+        upload.mask = str(whole) if size else None
         return http.JSONResponse(None)
 
     async def _receive(self, request: Request, path: Path) -> int:
@@ -171,13 +173,14 @@ class Page:
         out.mkdir(exist_ok=True)
         codec = "vp9" if film and style.alpha else "auto"  # browsers do not play ProRes
 
-        def at(position: Position) -> None:
+        def at(position: Position | None) -> None:
             upload.position = position
             if self._server.should_exit or not upload.folder.exists():
                 raise SourceError("stopped")
 
         watcher, mask = Watcher(lambda outcome: None, at), None if film else upload.mask
         with self._busy:
+            at(None)  # many may have waited
             network, about = self._load(model)
             settings = InferSettings(
                 styles=(style,), out=str(out), codec=codec, mask=mask, network=about, **self._own

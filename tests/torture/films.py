@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from tests.colour_kit import hdr_film
 from tests.film_kit import ffmpeg, render
 from tests.torture.corpus import DAMAGED, EITHER, WHOLE, Case, encoded, photo
 
@@ -52,8 +55,53 @@ def films(folder: Path) -> Iterator[Case]:
     yield Case("holes.mp4", whole[:300] + bytes(len(whole) // 2) + whole[300 + len(whole) // 2 :])
     meta = small(folder / "meta.mkv", "-metadata", "title=\x1b[31m[red]x\n-i /etc/passwd")
     yield Case("metadata-words.mkv", meta.read_bytes(), WHOLE)
+    yield from _rare(folder)
     for name, text in PLAYLISTS.items():
         yield Case(name, text.encode(), DAMAGED)
+
+
+TAGS = {  # ITU-T H.273: primaries, transfer, matrix; 2 is unknown. No camera writes most of them.
+    "pq-only": (2, 16, 2),
+    "pq-in-8-bits": (9, 16, 9),
+    "hlg-in-709": (1, 18, 1),
+    "p3": (11, 17, 1),
+    "linear": (1, 8, 1),
+    "xvycc": (8, 11, 7),
+    "reserved": (3, 3, 3),
+    "gbr": (1, 1, 0),
+    "ycgco": (1, 1, 8),
+    "bt2020c": (9, 14, 10),
+    "ictcp": (9, 16, 14),
+}
+
+
+def _rare(folder: Path) -> Iterator[Case]:
+    """Yield HDR and interlaced films, whole, cut short, and with tags that do not fit."""
+    for kind in ("PQ", "HLG"):
+        film = hdr_film(folder / f"{kind}.mkv", np.asarray(photo()), kind).read_bytes()
+        yield Case(f"{kind}.mkv", film, WHOLE)
+        yield Case(f"{kind}-cut.mkv", film[: len(film) * 3 // 4])
+    plain, keys = small(folder / "plain.mp4"), ("colour_primaries", "transfer_characteristics")
+    for name, tags in TAGS.items():
+        told = ":".join(map("{}={}".format, (*keys, "matrix_coefficients"), tags))
+        film = folder / f"{name}.mp4"
+        ffmpeg("-i", plain, "-c", "copy", "-bsf:v", f"h264_metadata={told}", film)
+        yield Case(film.name, film.read_bytes(), WHOLE)
+    fields = ("-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts")
+    for name, size in (("fields", "64x48"), ("fields-thin", "16x4"), ("fields-flat", "2x64")):
+        film = small(folder / f"{name}.mp4", *fields, "tff=1", size=size)
+        yield Case(f"{name}.mp4", film.read_bytes(), WHOLE)
+    pal = small(folder / "fields.mpg", "-c:v", "mpeg2video", "-flags", "+ildct+ilme").read_bytes()
+    yield Case("fields.mpg", pal, WHOLE)
+    yield Case("fields-cut.mpg", pal[: len(pal) // 2])
+    yield Case("fields-then-frames.ts", _mixed(folder), WHOLE)
+
+
+def _mixed(folder: Path) -> bytes:
+    """Return an interlaced film that goes on progressive."""
+    fields = ("-c:v", "mpeg2video", "-flags", "+ildct+ilme")
+    parts = small(folder / "c.ts", *fields), small(folder / "d.ts", "-c:v", "mpeg2video")
+    return b"".join(part.read_bytes() for part in parts)
 
 
 def _changing(folder: Path) -> bytes:

@@ -5,8 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
+from sodcli.cli.app import app
 from tests.torture import LONG
+from tests.torture.kill import SCENES
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,3 +27,11 @@ def test_after_a_kill_files_are_complete_and_the_job_can_be_finished():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every file whole, every job finished" in done.stdout
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_scene_is_a_command_of_today(name, tmp_path):
+    """The short form runs two of them, so a renamed option of another would not be noticed."""
+    for begun in (False, True):
+        command, *words = map(str, SCENES[name].next(tmp_path, tmp_path, begun=begun))
+        get_command(app).commands[command].make_context(command, words)

@@ -29,7 +29,7 @@ _PER_RUN = 2000
 
 def infer_all(folder, cases):
     """Process a folder of cases; each must give either a picture or one line of error."""
-    run = sod("infer", folder, *quick("-t", "map", "--overwrite"), limit=600)
+    run = sod("infer", folder, *quick("-t", "map", "--overwrite"))
     made = [Path(line) for line in run.out.splitlines()]
     assert run.code == (3 if run.errors else 0), run
     assert len(made) + len(run.errors) == len(cases), run

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.torture import LONG
-from tests.torture.soak import ALLOWED, judge, soak_film, soak_pictures
+from tests.torture.soak import ALLOWED, RUNS, Use, judge
 
 pytestmark = [
     pytest.mark.slow,
@@ -13,18 +13,19 @@ pytestmark = [
 ]
 
 
-def test_memory_stays_flat_over_pictures(tmp_path):
-    found = soak_pictures(tmp_path, 5000 if LONG else 120)
-    assert found.growth <= (ALLOWED if LONG else 1.3), found
+SHORT = {"pictures": 120, "frames": 1500, "live": 100, "calls": 300}  # short ones grow more
+COUNTS = {"pictures": 5000, "frames": 10_000, "live": 500, "calls": 2000} if LONG else SHORT
 
 
-def test_memory_stays_flat_over_a_film(tmp_path):
-    # Enough frames that the end, when a second ffmpeg runs, is a small part.
-    found = soak_film(tmp_path, 10_000 if LONG else 1500)
-    assert found.growth <= (ALLOWED if LONG else 1.3), found
+@pytest.mark.parametrize("what", RUNS)
+def test_memory_files_and_threads_stay_flat(what, tmp_path):
+    found = RUNS[what](tmp_path, COUNTS[what])
+    assert found.flat(ALLOWED if LONG else 1.3), found
 
 
 def test_growth_is_detected():
-    held = [10.0] * 20 + [500.0 + number for number in range(200)]
-    assert judge("x", held, 1).growth > ALLOWED
-    assert judge("x", [10.0] * 20 + [500.0] * 200, 1).growth == 1
+    held = [Use(10.0, 3, 1)] * 20 + [Use(500.0 + number, 3, 1) for number in range(200)]
+    assert not judge("x", held, 1).flat()
+    assert judge("x", [Use(10.0, 3, 1)] * 20 + [Use(500.0, 3, 1)] * 200, 1).flat()
+    assert not judge("x", [Use(500.0, 3 + number, 1) for number in range(200)], 1).flat()
+    assert not judge("x", [Use(500.0, 3, 1 + number) for number in range(200)], 1).flat()

@@ -43,7 +43,7 @@ class Run:
         return f"sod {' '.join(self.words)}\nexit code {self.code}\n{self.err[-2000:]}"
 
 
-def sod(*words: object, stdin: bytes | None = None, limit: float = 60) -> Run:
+def sod(*words: object, stdin: bytes | None = None, limit: float = 600) -> Run:
     """Run a command in this process, for at most ``limit`` seconds, and check the rules.
 
     For any input: no traceback, no internal error, no control characters, a known exit code, and

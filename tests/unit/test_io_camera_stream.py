@@ -1,54 +1,13 @@
 """Network streams as cameras, served on this machine."""
 
-import threading
-import time
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-import cv2
 import numpy as np
 import pytest
 
 from sodcli.errors import SourceError, UsageError
 from sodcli.infer.camera import Capture
 from sodcli.io.camera.capture import live_label, live_source, open_camera
+from tests.camera_kit import GREEN, motion_jpeg, served
 from tests.film_kit import render
-
-GREEN = (40, 200, 90)
-
-
-@contextmanager
-def served(answer):
-    """Serve ``answer``, a function of the request handler, on this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            with suppress(OSError):
-                answer(self)
-
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def motion_jpeg(handler, count=200):
-    bgr = np.full((48, 64, 3), GREEN[::-1], np.uint8)
-    data = cv2.imencode(".jpg", bgr)[1].tobytes()
-    handler.send_response(200)
-    handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-    handler.end_headers()
-    for _ in range(count):
-        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-        handler.wfile.write(head.encode() + data + b"\r\n")
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

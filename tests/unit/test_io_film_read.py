@@ -19,7 +19,7 @@ from sodcli.io.films.write import FilmWriter
 from sodcli.io.search import kind_of
 from tests.colour_kit import hdr_film
 from tests.conftest import draw_photo, rare
-from tests.film_kit import ffmpeg, late_film, paused_picture, pixels, render, stamps
+from tests.film_kit import ffmpeg, late_film, make, paused_picture, pixels, render, stamps
 
 
 @pytest.mark.parametrize(
@@ -298,6 +298,18 @@ def looks(rgb):
     """Return mean, contrast and saturation of a picture."""
     rgb = rgb.astype(float)
     return np.array([rgb.mean(), rgb.mean(-1).std(), (rgb.max(-1) - rgb.min(-1)).mean()])
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", *rare("bt2020c")])
+def test_a_matrix_that_ffmpegs_scaler_does_not_know_is_converted(tmp_path, matrix):
+    colour = "bt2020-10" if matrix == "bt2020c" else "bt709"
+    tags = f"setparams=color_primaries=bt709:color_trc={colour}:colorspace=gbr:range=pc"
+    film = make(
+        tmp_path / "film.mkv", "-f", "lavfi", "-i", "color=0x3060C0:s=64x48:r=10", "-frames:v", 2,
+        "-vf", f"format=gbrp,{tags},zscale=m={matrix}:r=limited,format=yuv444p", "-c:v", "ffv1",
+    )  # fmt: skip
+    for frame in FilmReader(film):
+        assert np.abs(frame.rgb.astype(int) - (0x30, 0x60, 0xC0)).max() <= 4
 
 
 @pytest.mark.parametrize("kind", ["PQ", *rare("HLG")])

@@ -25,6 +25,7 @@ _DEVICE: Final = re.compile(r"/dev/video(\d+)")
 _SILENCE_MS: Final = 10_000  # timeout of opening and reading a stream
 _RECONNECT_S: Final = 15.0  # time for which a broken stream is opened again
 _FFMPEG_OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_FFMPEG_LOG: Final = ("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing; read once, at the first stream
 # A playlist may refer to segments on servers, but not to local files.
 _PROTOCOLS: Final = "http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy"
 
@@ -87,6 +88,7 @@ class Camera:
         self.silence_s = _SILENCE_MS / 1000 if reopen is None else _SILENCE_MS / 500 + patience_s
         self._finite = isinstance(source, str) and device.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         self._index = 0
+        self._size_wh: tuple[int, int] | None = None
         self._reading = threading.Lock()
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # read recent pictures, not buffered ones
 
@@ -103,7 +105,7 @@ class Camera:
         fail.
 
         Returns:
-            The picture as RGB, with ``index`` counted from 0.
+            The picture as RGB, with ``index`` counted from 0; all have the size of the first one.
 
         Raises:
             SourceError: If the stream has ended, or no picture arrives in time.
@@ -122,6 +124,9 @@ class Camera:
             time.sleep(_RETRY_S)
             self._reconnect()
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        self._size_wh = self._size_wh or (rgb.shape[1], rgb.shape[0])
+        if rgb.shape[1::-1] != self._size_wh:  # a stream that came back, or changed
+            rgb = np.asarray(cv2.resize(rgb, self._size_wh, interpolation=cv2.INTER_AREA), np.uint8)
         self._index += 1
         return Frame(rgb, self._index - 1, self._name)
 
@@ -154,8 +159,8 @@ def open_camera(
 ) -> Camera:
     """Open a camera by its number or a stream by its address.
 
-    OpenCV's log is disabled from here on. Standard error is suppressed while the device is opened,
-    because drivers write to it.
+    The logs of OpenCV and its ffmpeg are disabled from here on. Standard error is suppressed while
+    the device is opened, because drivers write to it.
 
     Args:
         source: Number of a camera, from 0, or an address such as ``rtsp://``, ``http://`` or
@@ -170,6 +175,7 @@ def open_camera(
     if isinstance(source, int) and source > _LAST_NUMBER:
         raise SourceError(f"{label}: no such camera; the first one is 0")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault(*_FFMPEG_LOG)
     with silent_stderr():
         device = (
             _open_stream(source)

@@ -15,6 +15,7 @@ _HD_WIDTH: Final = 1280  # players take films of this width, or of more rows tha
 _PAL_ROWS: Final = 576
 _WIDE_PRIMARIES: Final = ("bt2020", "smpte431", "smpte432")
 _SD_MATRICES: Final = ("smpte170m", "bt470bg")
+_RARE_MATRICES: Final = ("ycgco", "bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp")
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _SRGB: Final = "iec61966-2-1"  # the curve by which screens and browsers show SDR films
 
@@ -88,14 +89,17 @@ def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
         size_wh: Its stored size, for the matrix of untagged films.
     """
     colour = tagged.assumed(size_wh)
+    rare = colour.matrix in _RARE_MATRICES  # unknown to ffmpeg's scale
+    zscale = rare or _converted(colour)  # which guesses nothing
     missing = {
         "colorspace": colour.matrix if colour.yuv and not tagged.matrix else "",
-        "range": colour.range if not tagged.range and _converted(colour) else "",
-        "color_primaries": colour.primaries if not tagged.primaries and _converted(colour) else "",
-        "color_trc": colour.transfer if not tagged.transfer and _converted(colour) else "",
+        "range": colour.range if not tagged.range and zscale else "",
+        "color_primaries": colour.primaries if not tagged.primaries and zscale else "",
+        "color_trc": colour.transfer if not tagged.transfer and zscale else "",
     }
     tags = ":".join(f"{name}={value}" for name, value in missing.items() if value)
     steps = [f"setparams={tags}"] if tags else []
+    steps += ["zscale=m=gbr:r=full:d=none", "format=gbrp16le"] if rare else []
     if not _converted(colour):
         return steps
     if colour.hdr:

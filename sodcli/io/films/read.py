@@ -33,6 +33,7 @@ _EXACT_GREY: Final = (
     "zscale=rin=full:r=full:min=bt709:m=bt709:d=none,format=gray"
 )
 _STAMP_WAIT_S: Final = 10.0
+_LEAST_OF_FIELDS: Final = 8  # pixels; ffmpeg's bwdif takes no narrower planes
 _EARLY_END: Final = 0.02  # fraction of frames that may be missing before a film counts as truncated
 _TOLD_WITHIN_S: Final = 0.01  # ffmpeg prints durations in hundredths of a second
 
@@ -144,7 +145,8 @@ class FilmReader:
         info = self.info
         size = "scale={}:{}".format(*info.size_wh)
         timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
-        fields = ["bwdif=mode=send_frame:deint=interlaced"] if info.interlaced else []
+        woven = info.interlaced and min(info.stored_wh) >= _LEAST_OF_FIELDS
+        fields = ["bwdif=mode=send_frame:deint=interlaced"] if woven else []
         first = ",".join([*fields, timing])
         planes = self._plane_filters() if self._least else None
         steps = to_srgb(info.colour, info.stored_wh) if planes is None else planes
