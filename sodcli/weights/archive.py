@@ -15,6 +15,7 @@ from typing import IO, Final
 
 from sodcli.errors import MissingError
 from sodcli.files import temporary_folder
+from sodcli.weights.transfer import demand_room
 
 _BLOCK: Final = 1 << 20
 _TAIL_BLOCKS: Final = 64
@@ -71,7 +72,7 @@ def unpack(
     Raises:
         MissingError: If the file is not an archive or is damaged, contains a link, a device or a
             path outside the target, or exceeds ``limits``.
-        OSError: If a file cannot be read or written.
+        OSError: If a file cannot be read or written, or is larger than the free disk space.
     """
     with temporary_folder(target.parent, "unpack") as work:
         part = work / "content"
@@ -136,6 +137,7 @@ def _extract(archive: Path, members: Iterator[_Member], part: Path, limits: Limi
             raise MissingError(
                 f"{archive}: holds more than {limits.files:,} files or {limits.size:,} bytes"
             )
+        demand_room(part, member.size)  # a sparse or compressed file may be larger than any disk
         if member.folder:
             target.mkdir(parents=True, exist_ok=True)
             continue

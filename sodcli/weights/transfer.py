@@ -139,7 +139,7 @@ class Transfer:
         with answer:
             start, total = self._place(answer, have, origin)
             self._demand_size(total)
-            _demand_room(self._part.path.parent, (total or 0) - start)
+            demand_room(self._part.path.parent, (total or 0) - start)
             self._store(answer, start, total)
         return start > 0
 
@@ -226,7 +226,8 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
-def _demand_room(folder: Path, needed: int) -> None:
+def demand_room(folder: Path, needed: int) -> None:
+    """Raise ``OSError`` if the disk of ``folder`` has fewer free bytes than ``needed``."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -1,5 +1,7 @@
 """Network streams as cameras, served on this machine."""
 
+import threading
+
 import numpy as np
 import pytest
 
