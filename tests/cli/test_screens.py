@@ -24,7 +24,7 @@ RUNNING = ("speed", "models", "ui")  # commands that run without arguments
 def program(*words, **options):
     return subprocess.run(
         [sys.executable, "-m", "sodcli", *map(str, words)],
-        capture_output=True, text=True, check=False, timeout=120, **options,
+        capture_output=True, text=True, check=False, timeout=900, **options,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def run_without(heavy, *words):
     words = [str(word) for word in words]
     code = CODE.replace("{heavy}", repr(heavy))
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -88,7 +88,7 @@ def test_commands_that_need_pytorch_name_it_where_it_is_missing(
     code += "from sodcli.cli.app import app; app()"
     line = line.format(photo=photo, weights=small_weights, folder=tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", code, *line.split()], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *line.split()], capture_output=True, text=True, timeout=900
     )
     assert done.stderr.splitlines()[-1] == "error: this needs PyTorch; run: pip install torch"
     assert (done.returncode, done.stdout) == (2, "")
@@ -109,7 +109,7 @@ def run_hidden(hidden, *words):
         [sys.executable, "-c", HIDDEN.format(hidden=list(hidden)), *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
 
 

@@ -291,7 +291,7 @@ def test_a_full_disk_is_one_clear_error(mirror, published):
         "from sodcli.cli.app import app; app()"
     )
     process = program("fetch", NAME, "-q", code=code)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 4
     assert out == ""
     assert err.startswith(f"error: weights '{NAME}': ")

@@ -279,7 +279,7 @@ def test_stdin_to_stdout(photos, small_weights):
     words = ["infer", "-", "-o", "-", "-t", "map", "-w", str(small_weights)]
     result = subprocess.run(
         [sys.executable, "-m", "sodcli", *words],
-        input=(photos / "a.jpg").read_bytes(), capture_output=True, check=True, timeout=120,
+        input=(photos / "a.jpg").read_bytes(), capture_output=True, check=True, timeout=900,
     )  # fmt: skip
     picture = Image.open(io.BytesIO(result.stdout))
     assert picture.format == "PNG"
@@ -331,7 +331,7 @@ def test_ctrl_c_leaves_whole_files_only(tmp_path, small_weights):
     )  # fmt: skip
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=900)
     assert process.returncode == 130
     assert "Traceback" not in stderr
     made = list((tmp_path / "many_rgba").iterdir())

@@ -151,7 +151,7 @@ def test_a_closed_output_pipe_is_an_error_of_one_line(film, codec):
     process.stdout.close()
     said = process.stderr.read().decode().splitlines()
     process.stderr.close()
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=900) == 1
     assert said[-1] == "error: cannot write to standard output: Broken pipe"
     assert not [line for line in said if "Exception" in line or "Traceback" in line]
 

@@ -70,7 +70,7 @@ def page(server, tmp_path):
 
 
 def wait_for(page, condition):
-    for _ in range(600):
+    for _ in range(9000):
         if page.run(f"Boolean({condition})"):
             return
         time.sleep(0.1)
@@ -88,7 +88,7 @@ def downloaded(page, folder):
     """Click on Download; return name and bytes of the file."""
     page("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.run("document.querySelector('.get').click()")
-    for _ in range(600):
+    for _ in range(9000):
         for path in folder.glob("*.png"):  # it has another suffix until it is complete
             data = path.read_bytes()
             path.unlink()

@@ -150,7 +150,7 @@ def watched(tmp_path, monkeypatch):
             env=env,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in log.read_text().splitlines()]

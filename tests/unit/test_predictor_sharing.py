@@ -64,7 +64,7 @@ def backend(request):
 def test_each_thread_gets_the_map_of_its_own_picture(backend):
     """In a separate process that then starts another program, as films do."""
     done = subprocess.run(
-        [sys.executable, "-c", THREADS, backend], capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", THREADS, backend], capture_output=True, text=True, timeout=900
     )
     assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
 
@@ -88,6 +88,6 @@ def test_a_pickled_predictor_gives_the_same_maps(backend):
 def test_a_forked_process_computes_maps(backend, when):
     """As in servers that load before they fork, with and without a picture computed before."""
     done = subprocess.run(
-        [sys.executable, "-c", FORK, backend, when], capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", FORK, backend, when], capture_output=True, text=True, timeout=900
     )
     assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
