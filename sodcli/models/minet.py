@@ -6,56 +6,100 @@ Paper: CVPR 2020, arXiv 2007.09062.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import timm
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sodcli.models._base import Prediction
+from sodcli.models.fast_conv import EnlargingConv, WinogradConv
 from sodcli.models.resample import pad_to, resize
 
 Levels = Mapping[str, Tensor]
 Upsampling = Literal["nearest", "bilinear"]
 _ORDER: Final = "hml"
+_WIDE: Final = 512  # input channels from which Winograd's convolution is faster
 
 
-class Node(nn.Module):
-    """Sum of one 3x3 convolution per source, then batch norm, at the resolution of one level.
+class Sources(nn.Module):
+    """Sum of one 3x3 convolution per source, at the resolution of one level.
 
     Args:
         level: Level of the output; finer sources are average-pooled by 2, coarser ones enlarged.
+        convs: The convolution of each source.
+        up: Interpolation mode for coarser sources.
+    """
+
+    def __init__(self, level: str, convs: Mapping[str, nn.Module], up: Upsampling) -> None:
+        super().__init__()
+        self.level, self.up = level, up
+        self.convs = nn.ModuleDict(convs)
+
+    def forward(self, levels: Levels) -> Tensor:
+        """Map the sources among ``levels``, ``(N, C, H, W)`` each, to ``(N, C', h, w)``."""
+        parts = [conv(self._fitted(levels, name)) for name, conv in self.convs.items()]
+        y: Tensor = sum(parts[1:], start=parts[0])
+        return y
+
+    def _fitted(self, levels: Levels, name: str) -> Tensor:
+        x, distance = levels[name], self._distance(name)
+        if distance == 0 or isinstance(self.convs[name], EnlargingConv):
+            return x
+        if distance < 0:
+            return F.avg_pool2d(x, 2)
+        return F.interpolate(x, levels[self.level].shape[-2:], mode=self.up)
+
+    def _distance(self, name: str) -> int:
+        """Return how many levels a source is coarser than the output."""
+        return _ORDER.index(name) - _ORDER.index(self.level)
+
+
+class Node(Sources):
+    """The sum of the sources, then batch norm; arguments as of :class:`Sources`.
+
+    Args:
+        level: See there.
         channels_in: Channels of each source.
         channels_out: Output channels.
-        up: Interpolation mode for coarser sources.
+        up: See there.
     """
 
     def __init__(
         self, level: str, channels_in: Mapping[str, int], channels_out: int, up: Upsampling
     ) -> None:
-        super().__init__()
-        self.level, self.up = level, up
-        self.convs = nn.ModuleDict(
-            {
-                name: nn.Conv2d(width, channels_out, 3, padding=1)
-                for name, width in channels_in.items()
-            }
-        )
+        convs = {
+            name: nn.Conv2d(width, channels_out, 3, padding=1)
+            for name, width in channels_in.items()
+        }
+        super().__init__(level, convs, up)
         self.bn = nn.BatchNorm2d(channels_out)
 
     def forward(self, levels: Levels) -> Tensor:
-        """Map the sources among ``levels``, ``(N, C, H, W)`` each, to ``(N, C', h, w)``."""
-        parts = [conv(self._fitted(levels, name)) for name, conv in self.convs.items()]
-        y: Tensor = self.bn(sum(parts[1:], start=parts[0]))
+        """See :class:`Sources`."""
+        y: Tensor = self.bn(super().forward(levels))
         return y
 
-    def _fitted(self, levels: Levels, name: str) -> Tensor:
-        x, distance = levels[name], _ORDER.index(name) - _ORDER.index(self.level)
-        if distance == 0:
-            return x
-        if distance < 0:
-            return F.avg_pool2d(x, 2)
-        return F.interpolate(x, levels[self.level].shape[-2:], mode=self.up)
+    def folded(self) -> Sources:
+        """Return the equivalent without batch norm and with fewer multiplications."""
+        convs = cast("dict[str, nn.Conv2d]", dict(self.convs.items()))
+        fused = {name: fuse_conv_bn_eval(conv, self.bn) for name, conv in convs.items()}
+        biases = [conv.get_parameter("bias").detach() for conv in fused.values()]
+        offset = self.bn(torch.zeros_like(biases[0])[None, :, None, None]).flatten().detach()
+        for conv in fused.values():
+            conv.bias = None
+        finest = next(iter(fused.values()))  # never an enlarged one
+        finest.bias = nn.Parameter(sum(biases[1:], start=biases[0]) - (len(biases) - 1) * offset)
+        return Sources(self.level, {n: self._faster(n, conv) for n, conv in fused.items()}, self.up)
+
+    def _faster(self, name: str, conv: nn.Conv2d) -> nn.Module:
+        if self.up == "nearest" and self._distance(name) > 0:
+            return EnlargingConv(conv.weight.detach())
+        if self.level != "l" and conv.in_channels >= _WIDE:  # its sides are even
+            return WinogradConv(conv)
+        return conv
 
 
 class Stage(nn.ModuleDict):

@@ -89,8 +89,9 @@ def test_outputs_equal_the_published_ones(net, backbone):
 
 
 @pytest.mark.slow
-def test_the_published_keys_are_restored(net, weights):
-    back = layout("minet").to_published(net.state_dict())
+def test_the_published_keys_are_restored(backbone, weights):
+    names = layout("minet")
+    back = names.to_published(names.to_ours(weights).state)
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[key], value) for key, value in weights.items())
 

@@ -68,6 +68,8 @@ def test_auto_on_a_cpu(machine, registry, packages, pictures, here, expected):
         ("sdnet", {"half": True}, {"bfloat16": True}, "openvino"),
         ("stdnet", {}, {}, "torch"),  # computes each frame once
         ("inspyrenet", {}, {}, "torch"),  # processes large pictures in strips
+        ("rcrnet-image", {}, {}, "torch"),  # takes a shortcut that depends on the size
+        ("minet", {}, {}, "openvino"),
         ("raft-small", {}, {}, "torch"),
         ("stdnet", {"backend": "onnx"}, {}, "onnx"),
         ("sdnet", {"backend": "torch"}, {}, "torch"),

@@ -18,6 +18,7 @@ NAMES: Final = ("auto", "torch", "onnx", "openvino")
 _PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
 _OPENVINO_PAYS: Final = 100  # number of pictures from which OpenVINO's slower start pays off
 _MAKING_PAYS: Final = 10  # number of pictures from which making a graph, which takes seconds, pays
+_FASTER_IN_TORCH: Final = ("rcrnet",)  # its shortcut for sides of 16 n cannot be in a graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ def decide(
 
     On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, because it computes the
     features of each frame once instead of once per clip, and for models with a second, larger pass,
-    because it computes that pass in strips, in bounded memory. Otherwise it is OpenVINO, or ONNX
-    Runtime for a few pictures because it starts faster. Making a graph that does not exist yet
+    because it computes that pass in strips, in bounded memory, and for RCRNet, half of whose
+    operations a graph for any size cannot save. Otherwise it is OpenVINO, or ONNX Runtime for a few
+    pictures because it starts faster. Making a graph that does not exist yet
     requires PyTorch and the package onnx and takes seconds; without them, or for fewer than ten
     pictures, PyTorch runs the network.
 
@@ -92,7 +94,7 @@ def decide(
         return request.backend
     if request.compiled or request.device not in ("auto", "cpu") or not _has_graph(spec, reparam):
         return "torch"
-    if spec.clip_len > 1 or spec.high_res is not None:
+    if spec.clip_len > 1 or spec.high_res is not None or spec.arch in _FASTER_IN_TORCH:
         return "torch"
     if request.device == "auto" and accelerator_likely() and choose_device().type != "cpu":
         return "torch"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sodcli.errors import DeviceError
 from sodcli.models._base import SplitNetwork
+from sodcli.models.fast_conv import use_plain_convolutions
 from sodcli.runtime.backends import MAX_WORKERS, Array, Backend, describe_batch, finite
 from sodcli.runtime.device import describe_device
 
@@ -37,6 +38,8 @@ class TorchBackend(Backend):
         compiled: bool = False,
         remark: str = "",
     ) -> None:
+        if device.type != "cpu":
+            use_plain_convolutions(module)
         self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._half, self._compiled = device, half, compiled
         self._network: Callable[[Tensor], Any] = torch.compile(module) if compiled else self.module
