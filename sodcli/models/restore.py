@@ -99,7 +99,8 @@ def norm_of(spec: ModelSpec, raw: RawWeights, registry: Registry) -> str | None:
     if holder is None:
         return None
     converted = converted or convert(holder, raw)
-    return {**holder.args, **(converted.args if converted else {})}.get("norm")
+    norm: str | None = {**holder.args, **(converted.args if converted else {})}.get("norm")
+    return norm
 
 
 def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:

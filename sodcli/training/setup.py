@@ -236,7 +236,7 @@ def make_network(
         MissingError: If the weights do not exist on this machine.
         WeightsError: If they do not fit.
     """
-    spec, notes = registry.model(config.model), []
+    spec, notes = registry.model(config.model), list[str]()
     raw = None if resumed or not config.init else read_weights(locate(config.init, registry))
     if raw is not None and "norm" in spec.args and "norm" not in config.args:
         usual, given = spec.args["norm"], norm_of(spec, raw, registry)

@@ -113,7 +113,7 @@ class Trainer:
             )
         rates = self._rates
         if isinstance(rates, MultiStep) and rates.per == "epoch" and min(rates.at) >= config.epochs:
-            epochs = ", ".join(map(str, rates.at))
+            epochs = " and ".join(map(str, rates.at))
             self._reporter.on_note(
                 f"the learning rate stays the same: the schedule lowers it after epoch {epochs}, "
                 "which this run does not reach; at = [...] under [schedule] of --config moves it"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sodcli.benchmark.results import Evaluation
 
-LOOKS: Final = (
+LOOKS: Final[tuple[tuple[str, str, tuple[int, ...]], ...]] = (
     ("#0072b2", "#56b4e9", ()),
     ("#d55e00", "#ff9147", (7, 3)),
     ("#009e73", "#2fd0a0", (2, 3)),
