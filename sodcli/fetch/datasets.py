@@ -94,6 +94,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
 def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
     """Unpack ``archive``, a local zip or tar file of ``entry``, into ``root``.
 
+    If ``entry`` is a data set and the file is the archive with others, those are unpacked too.
     Nothing is done if the data set was already unpacked from the same file.
 
     Raises:
@@ -157,25 +158,23 @@ def _expected(entry: Unpacked) -> ExpectedFile:
 def _install(
     archive: Path, entry: Unpacked, delivery: Delivery, registry: Registry, root: Path
 ) -> None:
-    first = delivery.checksum
-
-    def record() -> None:
-        Lockfile(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
-
-    if not isinstance(entry, ArchiveSpec):
-        unpack(archive, place(entry, root), on_whole=record)
-        return
-    sets = registry.sets_of(entry)
-    with temporary_folder(root, "sets") as work:
-        unpack(archive, work / "content")
-        found = _find_sets(work / "content", sets)
-        if not found:
+    first, several = delivery.checksum, isinstance(entry, ArchiveSpec)
+    bundle = registry.archives.get(entry.archive or "") if isinstance(entry, DatasetSpec) else entry
+    sets = registry.sets_of(bundle) if isinstance(bundle, ArchiveSpec) else []
+    target = place(entry, root)
+    with temporary_folder(root if several else target.parent, "sets") as work:
+        content = work / "content"
+        unpack(archive, content)
+        found = _find_sets(content, sets)
+        if several and not found:
             names = ", ".join(one.name for one in sets)
             raise MissingError(f"{archive}: holds none of the sets {names}")
-        record()
-        for name, folder in found.items():
-            if not (root / name).exists():
-                folder.rename(root / name)
+        several = several or (len(found) > 1 and entry.name in found)  # the archive with others
+        moves = {root / name: folder for name, folder in found.items()}
+        Lockfile(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
+        for place_of_set, folder in (moves if several else {target: content}).items():
+            if not place_of_set.exists():
+                folder.rename(place_of_set)
 
 
 def _find_sets(content: Path, sets: Sequence[DatasetSpec]) -> dict[str, Path]:

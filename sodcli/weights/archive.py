@@ -56,7 +56,6 @@ def unpack(
     archive: Path,
     target: Path,
     limits: Limits | None = None,
-    on_whole: Callable[[], None] = lambda: None,
 ) -> None:
     """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
 
@@ -67,7 +66,6 @@ def unpack(
         archive: The file.
         target: Folder to create.
         limits: Limits on the content.
-        on_whole: Called after everything is unpacked, before the target folder is put in place.
 
     Raises:
         MissingError: If the file is not an archive or is damaged, contains a link, a device or a
@@ -79,7 +77,6 @@ def unpack(
         part.mkdir()
         with _readable(archive) as members:
             _extract(archive, members, part, limits or Limits())
-        on_whole()
         inside = list(part.iterdir())
         single = len(inside) == 1 and inside[0].is_dir()
         (inside[0] if single else part).rename(target)

@@ -422,6 +422,12 @@ def test_an_archive_with_several_sets_is_downloaded_once(sod, mirror, tmp_path, 
     other = tmp_path / "other"
     assert sod("fetch", "inspyrenet-training-sets", "--from", packed, "--dir", other).exit_code == 0
     assert sorted(p.name for p in other.iterdir()) == sorted(names)
+    third = tmp_path / "third"  # the same file, given for one of its sets
+    assert (
+        sod("fetch", names[1], "--from", packed, "--dir", third).stdout == f"{third / names[1]}\n"
+    )
+    assert (third / names[1] / "images" / "1.jpg").read_bytes() == names[1].encode()
+    assert sorted(p.name for p in third.iterdir()) == sorted(names)
 
 
 def test_an_archive_without_its_sets_is_refused(sod, mirror, tmp_path):
