@@ -206,4 +206,4 @@ def _subject(frame: Frame, look: Look) -> Pixels:
 
 
 def _to_8bit(saliency: NDArray[np.float32]) -> Pixels:
-    return np.rint(saliency * 255).astype(np.uint8)
+    return np.asarray(cv2.convertScaleAbs(saliency, alpha=255), np.uint8)  # rounds as rint does

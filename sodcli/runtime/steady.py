@@ -85,7 +85,7 @@ class _Path:
     def carry(self, values: Floats) -> Floats:
         """Return values of the other picture, weighted, at the pixels of this one."""
         moved = cv2.remap(values, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(moved * self.kept[..., None], np.float32)
+        return np.asarray(cv2.multiply(moved, cv2.merge((self.kept,) * 3)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ def test_the_documented_output_types_exist():
     assert set(output_types()) >= {"map", "green", "rgba", "blur", "overlay", "picture"}
 
 
+def test_maps_are_rounded_to_the_nearest_level():
+    rng, halves = np.random.default_rng(0), (np.arange(255, dtype=np.float32) + 0.5) / 255
+    for saliency in (rng.random((50, 60), np.float32), halves[None].astype(np.float32)):
+        out = compose("map", Frame(noise(*saliency.shape, 3), 0, "x", saliency=saliency))
+        np.testing.assert_array_equal(out, np.rint(saliency * 255))
+
+
 @pytest.mark.parametrize("refine", [True, False])
 @pytest.mark.parametrize("kind", output_types())
 def test_every_type_keeps_size_and_input(frame, kind, refine):

@@ -98,6 +98,7 @@ class FilmReader:
         self.end_s: float | None = None
         self.damage: str | None = None
         self._least: int | None = None
+        self._to_planes: list[str] | None = None
 
     def as_planes(self, least: int) -> None:
         """Yield frames with ``planes``, if the film is stored so that this loses nothing.
@@ -105,8 +106,8 @@ class FilmReader:
         Args:
             least: Smallest side in pixels of the frames' ``rgb``; see :func:`.planes.to_rgb`.
         """
-        if self._plane_filters() is not None:
-            self._least = least
+        self._to_planes = self._plane_filters()
+        self._least = None if self._to_planes is None else least
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; their ``seconds`` is set if ``timed``.
@@ -148,7 +149,7 @@ class FilmReader:
         woven = info.interlaced and min(info.stored_wh) >= _LEAST_OF_FIELDS
         fields = ["bwdif=mode=send_frame:deint=interlaced"] if woven else []
         first = ",".join([*fields, timing])
-        planes = self._plane_filters() if self._least else None
+        planes = self._to_planes
         steps = to_srgb(info.colour, info.stored_wh) if planes is None else planes
         colour = ",".join([*steps, size, "setsar=1"])
         if info.alpha_picture:
