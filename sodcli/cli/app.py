@@ -78,6 +78,7 @@ def explain(error: Exception, screen: str) -> int:
 def _explain_words(error: Exception, screen: str) -> int:
     """Print what is wrong with the command line, unless its help was printed."""
     message = error.format_message()  # type: ignore[attr-defined]
+    message = message.replace(": Value error, ", ": ")  # Pydantic's name for any ValueError
     if message:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else screen

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME]...",
+        metavar="NAME",
         help="Weights, models, data sets, archives or saliency maps.",
         autocompletion=completion.downloads,
     ),

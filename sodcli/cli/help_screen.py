@@ -98,8 +98,11 @@ def _usage(command: Any) -> str:
 
 
 def _groups(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return names and sentence of each parameter, under the headings of ``rich_help_panel``."""
-    groups: dict[str, list[tuple[str, str]]] = {}
+    """Return names and sentence of each parameter, under the headings of ``rich_help_panel``.
+
+    Arguments and options without a heading of their own come first.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {_ARGUMENTS: [], _OPTIONS: []}
     for param in command.get_params(ctx):
         if getattr(param, "hidden", False):
             continue
@@ -111,7 +114,7 @@ def _groups(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
     shown = [(name, one) for name, one in commands.items() if not one.hidden]
     if shown:
         groups["Commands"] = [(name, _summary(one.help)) for name, one in shown]
-    return groups
+    return {heading: rows for heading, rows in groups.items() if rows}
 
 
 def _summary(text: str | None) -> str:
@@ -125,7 +128,7 @@ def _is_option(param: Any) -> bool:
 
 def _argument(param: Any) -> str:
     name = param.metavar or param.name.upper()
-    many = param.nargs != 1 and not name.endswith("...")
+    many = param.nargs != 1 and "..." not in name
     name = f"{name}..." if many else name
     return name if param.required else f"[{name}]"
 

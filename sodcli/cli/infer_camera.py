@@ -83,7 +83,7 @@ def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
 
     if settings.show is False:
         if job is None:
-            raise UsageError("--no-show leaves nothing to do; add -o out.mp4 to record")
+            raise UsageError("--no-show leaves nothing to do; add -o out.mov to record")
         return False
     try:
         require_display()

@@ -3,9 +3,10 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -72,7 +73,7 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
     if group.rank > 0:
         return
     rows = [ResultRow.parse(line) for line in lines]
-    _write_sheet(rows, jobs, settings)
+    _write_sheet(rows, settings)
     if network.model is None and network.weights is None and not network.offline:
         _suggest_weights(rows, quiet=settings.quiet)
     took = time.perf_counter() - begin if settings.verbose or group.world_size > 1 else None
@@ -97,7 +98,10 @@ def _plan(settings: "InferSettings") -> "list[Job]":
 
 
 def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
-    """Refuse options for photos where there is a film, and those that exclude each other."""
+    """Refuse options for photos where there is a film, and those that exclude each other.
+
+    Options for films and cameras are named in a warning where there is none.
+    """
     given = {
         "--mask": settings.mask is not None,
         "--box": settings.box is not None,
@@ -109,14 +113,13 @@ def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
             raise UsageError(
                 f"{option}: for photos only; leave out {display_name(films[0].source)}"
             )
+    idle = ", ".join(_idle(settings, films=bool(films)))
+    if idle and not settings.quiet and rank() == 0:
+        ui.warn(f"{idle}: without effect, no source is a {'camera' if films else 'film or camera'}")
     if settings.mask is not None:
-        if settings.box is not None:
-            raise UsageError("--mask and --box exclude each other: the box is for the network")
-        path = user_path(settings.mask)
-        if not path.exists():
-            raise UsageError(f"--mask {display_name(settings.mask)}: no such file or folder")
-        if not path.is_dir() and len({job.source for job in jobs}) > 1:
-            raise UsageError("--mask FILE is for one photo; of several, name a folder of masks")
+        _check_mask(
+            settings.mask, len({job.source for job in jobs}), boxed=settings.box is not None
+        )
     if settings.report is not None:
         page = user_path(settings.report)
         if page.suffix.lower() not in (".html", ".htm"):
@@ -127,28 +130,52 @@ def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
             )
 
 
+def _check_mask(mask: str, photos: int, *, boxed: bool) -> None:
+    if boxed:
+        raise UsageError("--mask and --box exclude each other: the box is for the network")
+    path = user_path(mask)
+    if not path.exists():
+        raise UsageError(f"--mask {display_name(mask)}: no such file or folder")
+    if not path.is_dir() and photos > 1:
+        raise UsageError("--mask FILE is for one photo; of several, name a folder of masks")
+
+
+def _idle(settings: "InferSettings", *, films: bool) -> "Iterator[str]":
+    """Yield the options for cameras that are given, and those for films if there is none."""
+    if not films:
+        given = {
+            "--start": settings.start_s,
+            "--duration": settings.duration_s is not None,
+            "--frames": settings.frames,
+            "--steady": not settings.steady,
+            "--rate": settings.rate,
+            "--sound": settings.sound,
+            "--no-audio": not settings.audio,
+            "--codec": settings.codec != "auto",
+        }
+        yield from (option for option, value in given.items() if value)
+    if settings.show is not None:
+        yield "--show" if settings.show else "--no-show"
+    if settings.show_fps:
+        yield "--show-fps"
+
+
 def _is_sheet(page: "Path") -> bool:
     from sodcli.infer.sheet import is_sheet  # brings OpenCV
 
     return is_sheet(page)
 
 
-def _write_sheet(
-    rows: "Sequence[ResultRow]", jobs: "Sequence[Job]", settings: "InferSettings"
-) -> None:
-    """Write the page of ``--report``, if any photo was looked at, and say which were not."""
+def _write_sheet(rows: "Sequence[ResultRow]", settings: "InferSettings") -> None:
+    """Write the page of ``--report``, or say that no photo could be looked at."""
     if settings.report is None:
         return
     pages: dict[str, list[ResultRow]] = {}
     for row in rows:
         if row.preview is not None:
             pages.setdefault(row.about["input"], []).append(row)
-    photos = {job.source for job in jobs if job.input.kind == "picture"} - pages.keys()
-    others = photos & {row.about["input"] for row in rows if "other_settings" in row.about}
-    if others:
-        text = f"not on the page: {plural(len(others), 'photo')} {_OTHERWISE}"
-        ui.note(f"{text} (--overwrite makes them again)", quiet=settings.quiet)
     if not pages:
+        ui.note("no page: it shows photos, and there is none", quiet=settings.quiet)
         return
     from sodcli.infer.sheet import Entry, Preview, write_sheet
 
@@ -190,7 +217,7 @@ def _work(
     quiet: bool,
 ) -> "list[Outcome]":
     """Do the pictures first, then film by film."""
-    from sodcli.infer.photos import infer
+    from sodcli.infer.photos import ends_run, infer
 
     pictures, films = jobs
     with ui.progress("pictures", len(pictures), quiet=quiet or len(pictures) < 2) as advance:
@@ -200,8 +227,8 @@ def _work(
             report(outcome)
 
         outcomes = infer(pictures, predictor, settings, count)
-    failed = any(outcome.error for outcome in outcomes)
-    if not films or predictor is None or (failed and settings.fail_fast):
+    ended = any(ends_run(outcome, settings) for outcome in outcomes)
+    if not films or predictor is None or ended:
         return outcomes
     return outcomes + _work_on_films(films, predictor, settings, report, quiet=quiet)
 
@@ -234,9 +261,9 @@ def _work_on_films(
 
 
 def _film_line(outcome: "FilmOutcome") -> str:
-    count = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
     rate = outcome.frames / outcome.took_s
-    return f"{count} in {outcome.took_s:.1f} s, {rate:.1f} frames/s: {outcome.job.output}"
+    speed = f"{plural(outcome.frames, 'frame')} in {outcome.took_s:.1f} s, {rate:.1f} frames/s"
+    return f"{speed}: {outcome.job.output}"
 
 
 _WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")
@@ -330,7 +357,8 @@ def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
     """Name the command that fetches better weights, if the built-in ones found nothing certain."""
     from sodcli.infer.photos import NOTHING
 
-    if all(row.about.get("certainty", 1) >= NOTHING for row in rows):
+    done = [row.about for row in rows if row.about["status"] == "done"]
+    if all(about.get("certainty", 1) >= NOTHING for about in done):
         return
     from sodcli.fetch.catalogue import describe
     from sodcli.weights.cache import data_root
@@ -338,8 +366,9 @@ def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
     registry = default_registry()
     item = describe(registry.weights[_BETTER], registry, data_root())
     if item.way == "download":
-        fetch = "" if item.here else f"sod fetch {_BETTER}, then "
-        ui.note(f"better weights may find more: {fetch}add -m {_BETTER}", quiet=quiet)
+        steps = ["" if find_spec("torch") else "pip install torch"]
+        steps += ["" if item.here else f"sod fetch {_BETTER}", f"add -m {_BETTER}"]
+        ui.note(f"better weights may find more: {', then '.join(filter(None, steps))}", quiet=quiet)
 
 
 def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) -> None:
@@ -379,7 +408,7 @@ def _finish(
 
 
 def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: str = "") -> str:
-    """Return ``5 pictures and 2 films: 4 done, 3 failed``.
+    """Return ``5 pictures and 2 films: 4 done, 3 failed``, or ``5 pictures, 10 results: ...``.
 
     Args:
         jobs: All jobs.
@@ -390,14 +419,14 @@ def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: 
     inputs = {id(job.input): job.input.kind for job in jobs}  # one may have several results
     kinds, counts = Counter(inputs.values()), Counter(statuses)
     counts["not begun"] = len(jobs) - len(statuses)
-    whole = " and ".join(
-        f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in sorted(kinds.items(), reverse=True)
-    )
+    whole = " and ".join(plural(n, kind) for kind, n in sorted(kinds.items(), reverse=True))
+    if len(jobs) > len(inputs):
+        whole += f", {plural(len(jobs), 'result')}"
     skipped = counts["skipped"] + counts["to skip"]
-    some = f"{others} of them " if others < skipped else ""
+    some = f"{others:,} of them " if others < skipped else ""
     notes = dict.fromkeys(("skipped", "to skip"), f" ({some}{_OTHERWISE})")
     parts = ", ".join(
-        f"{counts[word]} {word}{notes.get(word, '') if others else ''}"
+        f"{counts[word]:,} {word}{notes.get(word, '') if others else ''}"
         for word in _WORDS
         if counts[word]
     )

@@ -10,7 +10,6 @@ import typer
 
 from sodcli.cli import options, ui
 from sodcli.cli.loading import NetworkOptions, join_group
-from sodcli.cli.options import COMMON
 from sodcli.errors import BatchError
 from sodcli.process import ProcessGroup, rank
 from sodcli.registry import default_registry
@@ -51,7 +50,7 @@ Backend = Annotated[
     typer.Option(
         help="What runs the network. auto: the fastest that is installed; its maps differ from "
         "PyTorch's by less than a grey level.",
-        rich_help_panel=COMMON,
+        rich_help_panel=options.NETWORK,
     ),
 ]
 Resume = Annotated[

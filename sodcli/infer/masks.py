@@ -27,11 +27,14 @@ def mask_of(source: str, frame: Frame, max_pixels: int) -> NDArray[np.float32]:
         ``(H, W)`` float32 in ``[0, 1]``, scaled to the photo's size.
 
     Raises:
-        SourceError: If the mask does not exist, cannot be read or has another aspect ratio.
+        SourceError: If the mask does not exist, cannot be read, has another aspect ratio or is the
+            photo itself.
     """
     path = user_path(source)
     if path.is_dir():
         path = _in_folder(path, frame)
+    if frame.origin is not None and path.samefile(frame.origin):
+        raise SourceError(f"{display_name(path)}: --mask names the photo itself, not a mask of it")
     mask = read_mask(path, max_pixels)
     (height, width), (mask_h, mask_w) = frame.size_hw, mask.shape
     if abs(mask_w * height - mask_h * width) > max(width, height, mask_w, mask_h):

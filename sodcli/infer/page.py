@@ -1,5 +1,6 @@
 """The server of ``sod ui``, on Starlette: Gradio excludes the Pillow that sod needs."""
 
+import errno
 import hmac
 import os
 import re
@@ -27,16 +28,19 @@ from starlette.routing import Route
 
 from sodcli.errors import SodError, SourceError, UsageError
 from sodcli.files import temporary_folder
+from sodcli.imaging.blend import over_white
 from sodcli.imaging.compose import PICTURE, output_types
 from sodcli.imaging.matte import DOUBTFUL
 from sodcli.imaging.output_types import colour_of
 from sodcli.infer.films import Position, Watcher, infer_films
 from sodcli.infer.photos import infer
+from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.decode import readable_suffixes
+from sodcli.io.pictures.encode import encode_picture
 from sodcli.io.search import FILM_SUFFIXES, kind_of
 from sodcli.io.settings import InferSettings, choose_style
 from sodcli.io.sinks import plan_outputs
-from sodcli.io.sources import Input
+from sodcli.io.sources import Input, read_input
 from sodcli.runtime.predictor import Predictor
 from sodcli.text import reason_of, render_html
 
@@ -90,7 +94,9 @@ class Page:
             listener = socket.create_server((host, port))
         except OSError as error:
             reason = reason_of(error).lower().partition(" (")[0]
-            raise SodError(f"{host}:{port}: {reason}; --port 0 takes a free port") from error
+            taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+            hint = "; --port 0 takes a free port" if taken else ""
+            raise SodError(f"{host}:{port}: {reason}{hint}") from error
         config = uvicorn.Config(self._app(), log_level="critical", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         with listener, temporary_folder(Path(tempfile.gettempdir()), "ui") as self._folder:
@@ -107,6 +113,7 @@ class Page:
             Route("/files/{id}", self._progress),
             Route("/files/{id}", self._remove, methods=["DELETE"]),
             Route("/files/{id}/mask", self._set_mask, methods=["PUT"]),
+            Route("/files/{id}/photo", self._photo),
             Route("/files/{id}/{what}", self._make),
         ]
         guard = Middleware(BaseHTTPMiddleware, dispatch=self._guard)
@@ -191,14 +198,23 @@ class Page:
             else:
                 (outcome,) = infer(jobs, None if mask else network, settings, watcher.report)
         if outcome.error is not None:
-            line = str(outcome.error).replace(str(upload.source.path), upload.name)
-            raise SourceError(" ".join(line.split())) from outcome.error
+            raise _retold(outcome.error, upload) from outcome.error
         target = Path(outcome.job.output)
         name = PurePosixPath(upload.name).stem + target.name.removeprefix("source")
         if wanted:
             upload.result = target, name
         headers = {"name": quote(name), "certainty": str(outcome.certainty)}
         return http.FileResponse(target, headers=headers)
+
+    def _photo(self, request: Request) -> http.Response:
+        """Answer with the photo as JPEG, for a browser that cannot read its format."""
+        upload = self._find(request)
+        try:
+            frame = in_srgb(read_input(upload.source, max_pixels=self._own["max_pixels"]))
+        except SodError as error:
+            raise _retold(error, upload) from error
+        data = encode_picture(over_white(frame.rgb, frame.alpha), ".jpg")
+        return http.Response(data, media_type="image/jpeg")
 
     async def _progress(self, request: Request) -> http.Response:
         at = self._find(request).position
@@ -225,6 +241,11 @@ class Page:
         if upload is None:
             raise SourceError("no longer here; add the file again")
         return upload
+
+
+def _retold(error: SodError, upload: _Upload) -> SourceError:
+    """Return the error in one line, with the name that the file has in the browser."""
+    return SourceError(" ".join(str(error).replace(str(upload.source.path), upload.name).split()))
 
 
 async def _refuse(request: Request, error: Exception) -> http.Response:

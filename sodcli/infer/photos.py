@@ -1,11 +1,13 @@
 """The photo loop of ``sod infer``: read, predict, compose and write in parallel."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, takewhile
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -16,9 +18,9 @@ from sodcli.frame import Frame
 from sodcli.imaging.compose import needs_srgb
 from sodcli.imaging.framing import framed, subject_box
 from sodcli.imaging.matte import UNCLEANED_TYPES, certainty, clean
-from sodcli.infer.sheet import Preview, make_preview
+from sodcli.infer.sheet import Preview, make_preview, preview_of_result
 from sodcli.io.pictures.encode import encode_picture
-from sodcli.io.pictures.read import check_file
+from sodcli.io.pictures.read import check_file, read_picture
 from sodcli.io.settings import InferSettings
 from sodcli.io.sinks import Job, put_picture
 from sodcli.io.sources import read_input
@@ -27,6 +29,7 @@ from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
 from sodcli.text import display_name
 
+_TAKES_NOTHING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # disks, not single files
 NOTHING: Final = 0.2  # certainty below which a photo is reported to have no subject
 
 
@@ -81,23 +84,35 @@ class _Item:
 class Outcomes:
     """Collects outcomes in order and sets ``stop`` if the run must end."""
 
-    def __init__(self, report: Report, *, fail_fast: bool) -> None:
+    def __init__(self, report: Report, settings: InferSettings) -> None:
         self.done: list[Outcome] = []
         self.stop = threading.Event()
-        self._report, self._fail_fast = report, fail_fast
+        self._report, self._settings = report, settings
 
     def add(self, outcome: Outcome) -> None:
-        """Store an outcome and report it; with ``fail_fast`` the first failure sets ``stop``."""
+        """Store an outcome and report it; see :func:`ends_run` for what sets ``stop``."""
         self.done.append(outcome)
         self._report(outcome)
-        if self._fail_fast and outcome.status == "failed":
+        if ends_run(outcome, self._settings):
             self.stop.set()
+
+
+def ends_run(outcome: Outcome, settings: InferSettings) -> bool:
+    """Return True if no further input is tried after this outcome.
+
+    This is so after a failure with ``fail_fast``, or if the disk is full or read-only and all
+    results go to the same place.
+    """
+    cause = None if outcome.error is None else outcome.error.__cause__
+    full = isinstance(cause, OSError) and cause.errno in _TAKES_NOTHING
+    one_place = settings.out is not None or len(settings.sources) == 1
+    return outcome.status == "failed" and (settings.fail_fast or (full and one_place))
 
 
 def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], list[Job]]:
     """Separate the jobs that need no network from the others, because loading one takes seconds.
 
-    A photo whose output exists needs it for the report, unless other settings made that output.
+    A photo whose output exists is among the others too if there is a report, which shows it.
 
     Returns:
         The outcomes, in order, of jobs whose output exists or whose input is missing or not a
@@ -109,9 +124,8 @@ def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], l
         if outcome is None:
             todo.append(job)
             continue
-        stays = outcome.status == "skipped" and not outcome.other_settings
-        if settings.report and stays and job.input.kind == "picture":
-            todo.append(replace(job, kept=True))
+        if settings.report and outcome.status == "skipped" and job.input.kind == "picture":
+            todo.append(replace(job, kept=True, kept_otherwise=outcome.other_settings))
             continue
         known.append(outcome)
         if settings.fail_fast and outcome.status == "failed":
@@ -136,13 +150,13 @@ def infer(
         report: Called with each outcome as soon as it is known.
 
     Returns:
-        All outcomes; with ``fail_fast`` those up to the first failure.
+        All outcomes, or those up to the one that ends the run, see :func:`ends_run`.
 
     Raises:
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    outcomes = Outcomes(report, fail_fast=settings.fail_fast)
+    outcomes = Outcomes(report, settings)
 
     def write(item: object) -> None:
         results = _written(cast(_Item, item))
@@ -185,6 +199,9 @@ def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
 def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
     try:
         frame = read_input(jobs[0].input, max_pixels=settings.max_pixels)
+        if all(job.kept_otherwise for job in jobs):  # nothing for the network
+            result = read_picture(cast(Path, jobs[0].target), max_pixels=settings.max_pixels)
+            return _Item(jobs, preview=preview_of_result(frame, result))
         if settings.mask is not None:
             from sodcli.infer.masks import mask_of  # brings the reader of data sets
 
@@ -292,7 +309,10 @@ def _written(item: _Item) -> Iterator[Outcome]:
     remark = item.remark
     for job, result in zip(item.jobs, results, strict=True):
         if result is None:
-            yield Outcome(job, "skipped", None, item.certainty, None, item.preview)
+            yield Outcome(
+                *(job, "skipped", None, item.certainty, None, item.preview),
+                other_settings=job.kept_otherwise,
+            )
             continue
         if not isinstance(result, bytes):
             yield Outcome(job, "failed", result)

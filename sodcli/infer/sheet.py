@@ -33,18 +33,18 @@ class Preview:
 
     Attributes:
         photo: The photo over white.
-        cutout: The subject with transparency.
-        map: The saliency map.
+        cutout: The subject with transparency, or an existing result.
+        map: The saliency map; empty beside an existing result.
     """
 
     photo: str
     cutout: str
-    map: str
+    map: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One photo on the page; ``certainty`` is ``None`` if a mask replaced the network."""
+    """One photo on the page; ``certainty`` is ``None`` if the network was not asked."""
 
     source: str
     outputs: tuple[str, ...]
@@ -60,27 +60,40 @@ def make_preview(frame: Frame, matte: NDArray[np.float32]) -> Preview:
         matte: ``(H, W)`` float32 in ``[0, 1]``, the matte used for the results.
     """
     assert frame.saliency is not None
-    height, width = frame.size_hw
-    scale = min(1.0, _SIDE / max(height, width))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    cut = _shrunk(replace(frame, saliency=matte))
+    grey = replace(cut, saliency=np.clip(_small(frame.saliency), 0, 1))
+    return Preview(
+        photo=_url(over_white(cut.rgb, cut.alpha), "jpeg"),
+        cutout=_url(compose("rgba", cut), "webp"),
+        map=_url(compose("map", grey), "webp"),
+    )
 
-    def small(plane: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
 
-    shrunk = in_srgb(
+def preview_of_result(frame: Frame, result: Frame) -> Preview:
+    """Return the preview of a photo that shows its result as it is, and no map."""
+    photo, cut = _shrunk(frame), _shrunk(result)
+    pixels = cut.rgb if cut.alpha is None else np.dstack((cut.rgb, cut.alpha))
+    return Preview(_url(over_white(photo.rgb, photo.alpha), "jpeg"), _url(pixels, "webp"))
+
+
+def _shrunk(frame: Frame) -> Frame:
+    """Return the frame small and in sRGB."""
+    return in_srgb(
         replace(
             frame,
-            rgb=small(frame.rgb).astype(np.uint8),
-            alpha=None if frame.alpha is None else small(frame.alpha).astype(np.uint8),
-            saliency=np.clip(small(matte), 0, 1),
+            rgb=_small(frame.rgb).astype(np.uint8),
+            alpha=None if frame.alpha is None else _small(frame.alpha).astype(np.uint8),
+            saliency=None if frame.saliency is None else np.clip(_small(frame.saliency), 0, 1),
         )
     )
-    grey = compose("map", replace(shrunk, saliency=np.clip(small(frame.saliency), 0, 1)))
-    return Preview(
-        photo=_url(over_white(shrunk.rgb, shrunk.alpha), "jpeg"),
-        cutout=_url(compose("rgba", shrunk), "webp"),
-        map=_url(grey, "webp"),
-    )
+
+
+def _small(plane: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return pixels, the longer side at most ``_SIDE`` of them."""
+    height, width = plane.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
 
 
 def write_sheet(target: Path, entries: Sequence[Entry]) -> None:

@@ -221,6 +221,8 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
 
 def _background(path: Path, max_pixels: int) -> tuple[Pixels, Path | None]:
     """Return the background's first picture, and its path if it is a film."""
+    if path.is_dir():
+        raise UsageError(f"--type {path}: is a folder; name a picture or film to put behind")
     if kind_of(path) == "picture":
         first, film = in_srgb(read_picture(path, max_pixels=max_pixels)), None
     else:

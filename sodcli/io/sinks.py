@@ -38,6 +38,7 @@ class Job:
         frames: Whether ``target`` is a folder of frames, or standard output takes them one by one.
         piped: The format of pictures on standard output, as a suffix.
         kept: The target exists and stays; the photo is only looked at, for the report.
+        kept_otherwise: Such a target was made with other settings, so the report shows it itself.
     """
 
     input: Input
@@ -46,6 +47,7 @@ class Job:
     frames: bool = False
     piped: str = DEFAULT_SUFFIX
     kept: bool = False
+    kept_otherwise: bool = False
 
     @property
     def source(self) -> str:

@@ -73,7 +73,7 @@ def test_help_loads_little_more_than_typer_and_rich_do(words):
     [
         (["infer", "x.jpg", "--bogus"], "No such option: --bogus"),
         (["infer", "x.jpg", "--batch", "0"], "--batch"),
-        (["infer", "x.jpg", "--refine", "hard"], "--refine"),
+        (["infer", "x.jpg", "--refine", "hard"], "'--refine': 'hard' is not one of"),
         (["infer", "x.jpg", "--threshold", "3"], "should be less than or equal to 1. Try"),
         (["infer", "x.jpg", "-t"], "requires an argument. Try 'sod infer --help'."),
         (["nothing"], "No such command 'nothing'"),

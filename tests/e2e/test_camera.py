@@ -189,7 +189,7 @@ def test_without_a_display_the_error_comes_before_the_network_is_loaded(no_displ
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: no display for the camera window; add -o out.mp4 to record instead\n"
+        "error: no display for the camera window; add -o out.mov to record instead\n"
     )
     assert done.stdout == "False\n"
 
@@ -247,7 +247,7 @@ def test_a_requested_window_that_cannot_open_is_an_error(sod, camera, no_display
     ("words", "code", "line"),
     [
         (["0", "1"], 2, "is the only source of its run"),
-        (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mp4"),
+        (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mov"),
         (["0", "-o", "out.mp4"], 2, "cannot write alpha to out.mp4; use .mov"),
         (["0", "--start", "1:30"], 2, "--start is for films"),
         (["./0"], 1, "0: no such file"),

@@ -1,7 +1,14 @@
 """Photo options of ``sod infer``: crops, canvases, own masks, several types, changed settings."""
 
+import errno
 import json
+import os
 import re
+import shutil
+from base64 import b64decode
+from functools import partial
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -66,7 +73,6 @@ def test_photos_with_own_masks_need_no_network(sod, photos, tmp_path):
 def shown(page):
     """Return the names of the photos on a page of ``--report``, and of their results."""
     text = page.read_text()
-    assert text.count("data:image/") == 3 * text.count("<li")
     found = re.findall(r'class="name">([^<]*)<', text), re.findall(r"<small>([^<]*)<", text)
     return [{Path(name).name for one in names for name in one.split(", ")} for names in found]
 
@@ -77,7 +83,7 @@ def test_a_second_run_writes_the_page_again_with_all_photos(sod, photos, tmp_pat
     masked(sod, photos, "-t", "white")
     written = Path(f"{photos}_white", "a_white.png").stat().st_mtime_ns
     first = masked(sod, photos, *words)
-    assert "2 pictures: 2 done, 2 skipped" in first.stderr
+    assert "2 pictures, 4 results: 2 done, 2 skipped" in first.stderr
     assert Path(f"{photos}_white", "a_white.png").stat().st_mtime_ns == written
     everything = [{"a.jpg", "b.png"}, {f"{n}_{tag}.png" for n in "ab" for tag in ("white", "rgba")}]
     assert shown(page) == everything
@@ -87,21 +93,62 @@ def test_a_second_run_writes_the_page_again_with_all_photos(sod, photos, tmp_pat
     assert shown(page) == everything
 
 
-def test_the_page_leaves_out_what_other_settings_made_and_says_so(sod, photos, tmp_path):
-    page = tmp_path / "sheet.html"
-    masked(sod, photos, "-t", "white", "--report", page)
-    masked(sod, photos / "b.png", "-t", "white", "--crop", "--overwrite", "-o", f"{photos}_white/")
-    text = "not on the page: {} made with other settings (--overwrite makes them again)\n"
-    result = masked(sod, photos, "-t", "white", "--report", page)
-    assert text.format("1 photo") in result.stderr
-    assert shown(page) == [{"a.jpg"}, {"a_white.png"}]
-    before = page.read_bytes()
-    result = masked(sod, photos, "-t", "white", "--threshold", "0.5", "--report", page)
-    assert text.format("2 photos") in result.stderr
-    assert page.read_bytes() == before
+def test_the_page_shows_what_other_settings_made_as_it_is(sod, photos, tmp_path):
+    page, mended = tmp_path / "sheet.html", Path(f"{photos}_white", "b_white.png")
+    words = ["-t", "white", "--report", page]
+    masked(sod, photos, *words)
+    masked(sod, photos / "b.png", "-t", "white", "--canvas", "31x17", "--overwrite", "-o", mended)
+    made = mended.read_bytes()
+    result = masked(sod, photos, *words)
+    assert "2 pictures: 2 skipped (1 of them made with other settings)" in result.stderr
+    assert shown(page) == [{"a.jpg", "b.png"}, {"a_white.png", "b_white.png"}]
+    text = page.read_text()
+    assert (text.count("own mask"), text.count('"sure">made with other settings')) == (1, 1)
+    assert text.count("data:image/") == 3 + 2  # no map beside what it did not make
+    small = [BytesIO(b64decode(one)) for one in re.findall(r'webp;base64,([^"]+)', text)]
+    assert [Image.open(one).size for one in small].count((31, 17)) == 1
+    assert mended.read_bytes() == made
     (photos / "a.jpg").write_bytes(b"")  # its result stays
-    result = masked(sod, photos, "-t", "white", "--report", page)
+    result = masked(sod, photos, *words)
     assert (result.exit_code, "a.jpg: " in result.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(("target", "done"), [("out", 1), (None, 3)])
+def test_a_full_disk_ends_the_run_where_all_results_go(sod, photos, monkeypatch, target, done):
+    """Without -o, photos of several arguments may lie on several disks."""
+    for name in ("c.png", "d.png"):
+        shutil.copy(photos / "b.png", photos / name)
+    monkeypatch.setattr(os, "fsync", partial(_second_fails, count()))
+    where = [] if target is None else ["-o", photos / target]
+    names = sorted(photos.iterdir())
+    result = sod("infer", *names, "--mask", own_masks(photos, "abcd"), *where)
+    assert result.stderr.count("No space left on device") == 1
+    told = "1 failed, 2 not begun" if target else "1 failed"
+    assert result.stderr.endswith(f"\n4 pictures: {done} done, {told}\n")
+    assert result.exit_code == (1 if target else 3)
+
+
+def _second_fails(calls, descriptor):
+    if next(calls) == 1:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_options_for_films_and_cameras_that_do_nothing_are_named(sod, photos):
+    words = ["--steady", "none", "--no-audio", "--codec", "h264", "--no-show"]
+    result = masked(sod, photos, *words, "--dry-run")
+    told = "--steady, --no-audio, --codec, --no-show: without effect, no source is a film or camera"
+    assert result.stderr.splitlines() == [f"warning: {told}", "2 pictures: 2 to write"]
+    assert result.exit_code == 0
+    assert masked(sod, photos, *words, "-q", "--dry-run").stderr == ""
+
+
+def test_the_photo_itself_is_no_mask(sod, photos):
+    grey = Image.open(photos / "b.png").convert("L")
+    grey.save(photos / "c.png")
+    for mask in (photos, photos / "c.png"):
+        result = sod("infer", photos / "c.png", "--mask", mask, "-t", "map")
+        told = f"error: {photos / 'c.png'}: --mask names the photo itself, not a mask of it\n"
+        assert (result.exit_code, result.stderr) == (1, told)
 
 
 def test_a_page_of_another_program_is_only_replaced_on_demand(sod, photos, tmp_path):
@@ -135,6 +182,7 @@ def test_box_limits_the_region_of_the_network(sod, photos, small_weights):
         (["--box", "1,2,3"], "--box"),
         (["--report", "sheet.txt"], "must end in .html"),
         (["-t", "dodgerblu"], "Did you mean 'dodgerblue'?"),
+        (["-t", "."], "--type .: is a folder; name a picture or film"),
     ],
 )
 def test_contradicting_photo_options_are_refused(sod, photos, words, message):
@@ -146,11 +194,15 @@ def test_contradicting_photo_options_are_refused(sod, photos, words, message):
 
 def masked(sod, photos, *words):
     """Process the photos with given masks: no network, so equal results on every machine."""
-    masks = photos.with_name("masks")
+    return sod("infer", photos, "--mask", own_masks(photos, "ab"), *words)
+
+
+def own_masks(photos, names):
+    masks = photos.parent / "masks" if photos.is_dir() else photos.parent.parent / "masks"
     masks.mkdir(exist_ok=True)
-    for name in ("a", "b"):
-        Image.fromarray(draw_photo("ab".index(name))[1]).save(masks / f"{name}.png")
-    return sod("infer", photos, "--mask", masks, *words)
+    for seed, name in enumerate(names):
+        Image.fromarray(draw_photo(seed)[1]).save(masks / f"{name}.png")
+    return masks
 
 
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif", "tiff", "bmp"])

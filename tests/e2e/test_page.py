@@ -117,6 +117,20 @@ def test_a_dropped_photo_gives_the_result_of_sod_infer(server, page, photo, sod,
     assert not [one for one in page.complaints if not str(one).startswith(own)]
 
 
+def test_a_photo_that_the_browser_cannot_read_is_shown_nonetheless(page, photo):
+    tiff = photo.with_suffix(".tif")
+    Image.open(photo).save(tiff)
+    drop(page, tiff)
+    wait_for(page, "document.querySelector('li.done')")
+    wait_for(page, "document.querySelector('.before').naturalWidth == 120")
+
+
+def test_the_photo_of_a_damaged_file_is_one_line_with_its_name(server):
+    address = server.add("mug.png", b"\x89PNG\r\n\x1a\n")
+    code, body = server.ask(f"{address}/photo")
+    assert (code, body[:18]) == (422, b'{"error":"mug.png:')
+
+
 def test_the_brush_adds_to_the_subject(page, photo, sod, tmp_path, downloads):
     drop(page, photo)
     wait_for(page, "document.querySelector('li.done')")

@@ -84,10 +84,10 @@ def require_display() -> None:
     if not cv2.currentUIFramework():
         raise SinkError(
             "this OpenCV has no windows (opencv-python-headless?);"
-            " add -o out.mp4 to record instead, or install opencv-python"
+            " add -o out.mov to record instead, or install opencv-python"
         )
     if sys.platform.startswith("linux") and not _answers():
-        raise SinkError("no display for the camera window; add -o out.mp4 to record instead")
+        raise SinkError("no display for the camera window; add -o out.mov to record instead")
 
 
 def _calm_qt() -> None:
