@@ -77,6 +77,7 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
         raise cache.missing(entry)
     if supply.forbidden:
         raise cache.missing(entry, supply.forbidden)
+    from sodcli.fetch import convert  # noqa: F401 - without PyTorch no download is in vain
     from sodcli.weights.download import reserved
 
     with (

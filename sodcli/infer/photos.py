@@ -269,7 +269,7 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     )
     remarks = [f"{frame.pages} pages, only the first is used"] if frame.pages > 1 else []
     if box is None or (sure is not None and sure < NOTHING):
-        whole = ", left whole" if box is None and settings.framing else ""
+        whole = ", not cropped" if box is None and settings.framing else ""
         remarks.append(f"nothing certain found{whole}")
     remark = (
         f"{display_name(frame.origin or frame.name)}: {'; '.join(remarks)}" if remarks else None

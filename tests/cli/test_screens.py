@@ -119,7 +119,9 @@ def test_help_fits_the_width_and_shows_no_type_names(sod, monkeypatch, name, col
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = sod(name, "--help").stdout
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= columns
-    assert not re.search(r"<\w+|\[x|x<=", shown)
+    assert not re.search(r"<\w+|\[x|x<=|\[\[|\]\.\.\.", shown)
+    headings = re.findall(r"^(\w+):$", shown, re.MULTILINE)
+    assert headings.index("Options") <= 1 <= headings.index("Messages")
     options = get_command(app).commands[name].params
     assert all(p.opts[0] in shown for p in options if p.param_type_name == "option")
     if (name, columns) == ("infer", 80):

@@ -248,7 +248,7 @@ def test_a_requested_window_that_cannot_open_is_an_error(sod, camera, no_display
     [
         (["0", "1"], 2, "is the only source of its run"),
         (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mov"),
-        (["0", "-o", "out.mp4"], 2, "cannot write alpha to out.mp4; use .mov"),
+        (["0", "-o", "out.mp4"], 2, "cannot write transparency to out.mp4; use .mov"),
         (["0", "--start", "1:30"], 2, "--start is for films"),
         (["./0"], 1, "0: no such file"),
     ],

@@ -77,6 +77,7 @@ def test_sdnet_on_torch_needs_neither_timm_nor_torchvision(photo, backend):
         "speed",
         "train --data {folder}/S -o {folder}/run",
         "reparam sdnet",
+        "fetch sdnet-a-duts",
     ],
 )
 def test_commands_that_need_pytorch_name_it_where_it_is_missing(

@@ -225,7 +225,7 @@ def test_fail_fast_stops_at_the_first(sod, tmp_path, photos, small_weights):
     [
         (["missing.jpg"], 1, "missing.jpg: no such file"),
         (["a.jpg", "--max-pixels", "100"], 1, "--max-pixels"),
-        (["a.jpg", "-o", "x.jpg"], 2, "cannot write alpha to"),
+        (["a.jpg", "-o", "x.jpg"], 2, "cannot write transparency to"),
         (["a.jpg", "-o", "x.docx"], 2, "x.docx"),
         (["a.jpg", "b.png", "-o", "x.png"], 2, "x.png"),
         (["a.jpg", "-t", "grean"], 2, "Did you mean 'green'?"),

@@ -120,8 +120,9 @@ def test_frames_of_a_cut_out_film_have_the_same_alpha(sod, film, small_weights):
 def test_alpha_into_mp4_is_refused_before_any_work(sod, film, tmp_path):
     result = sod("infer", film, "-o", tmp_path / "clip_rgba.mp4", "-w", tmp_path / "none.pth")
     assert result.exit_code == 2
-    wanted = f"cannot write alpha to {tmp_path / 'clip_rgba.mp4'}; use .mov, .webm, or a folder"
-    assert result.stderr == f"error: {wanted} for PNG frames\n"
+    told = f"error: cannot write transparency to {tmp_path / 'clip_rgba.mp4'}; use .mov, .webm, or "
+    told += "a folder for PNG frames, or a type without it, such as blur\n"
+    assert result.stderr == told
 
 
 @pytest.mark.parametrize(

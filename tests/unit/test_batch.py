@@ -91,7 +91,7 @@ def test_a_url_without_its_package_is_an_error_of_its_row(monkeypatch):
 def test_wrong_settings_are_refused_before_the_first_row():
     with pytest.raises(UsageError, match="Did you mean 'overlay'"):
         CutOut(type="overlai")
-    with pytest.raises(UsageError, match="cannot write alpha"):
+    with pytest.raises(UsageError, match="cannot write transparency"):
         CutOut(format="jpg")
     with pytest.raises(UsageError, match="no picture format"):
         CutOut(format="docx")

@@ -49,9 +49,9 @@ def test_a_map_is_grey_and_has_no_profile_after_encoding(suffix):
 @pytest.mark.parametrize("suffix", WITHOUT)
 def test_alpha_is_refused_by_formats_without_it(suffix):
     hint = "use .png, .webp, .avif or .tiff"
-    with pytest.raises(UsageError, match=f"cannot write alpha to a/x{suffix}; {hint}"):
+    with pytest.raises(UsageError, match=f"cannot write transparency to a/x{suffix}; {hint}"):
         check_format(f"a/x{suffix}", suffix, alpha=True)
-    with pytest.raises(UsageError, match="cannot write alpha"):
+    with pytest.raises(UsageError, match="cannot write transparency"):
         encode_picture(drawn(4), suffix)
 
 

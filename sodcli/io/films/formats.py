@@ -214,7 +214,10 @@ def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = No
         codec = CODECS[usual[alpha]]
     if alpha and (codec.alpha is None or (codec.name == "vp9" and suffix == ".mp4")):
         others = ".webp, .apng" if codec.name == "gif" else ".mov, .webm"
-        raise UsageError(f"cannot write alpha to {name}; use {others}, or a folder for PNG frames")
+        raise UsageError(
+            f"cannot write transparency to {name}; use {others}, or a folder for PNG frames,"
+            " or a type without it, such as blur"
+        )
     return codec
 
 

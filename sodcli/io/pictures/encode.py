@@ -114,7 +114,7 @@ def check_format(name: str, suffix: str, *, alpha: bool) -> None:
         raise UsageError(f"{name}: no picture format has this suffix; use one of {formats}")
     if alpha and not known.alpha:
         raise UsageError(
-            f"cannot write alpha to {name}; use .png, .webp, .avif or .tiff,"
+            f"cannot write transparency to {name}; use .png, .webp, .avif or .tiff,"
             " or a type without transparency, such as white"
         )
 
