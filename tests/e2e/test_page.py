@@ -243,6 +243,12 @@ def test_ctrl_c_exits_with_130_and_removes_all_files(tmp_path, photo):
     assert not [*tmp_path.glob(".sod-*")]
 
 
+def test_an_address_of_another_machine_is_an_error(sod):
+    result = sod("ui", "--host", "192.0.2.1", "--token", "x")
+    told = "error: 192.0.2.1:7860: cannot assign requested address\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+
+
 def test_a_port_in_use_is_an_error(sod, server):
     port = server.url.split(":")[2].strip("/")
     result = sod("ui", "--port", port)
