@@ -27,7 +27,7 @@ from sodcli.io.sinks import Job
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream, share_repeats
 from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
-from sodcli.text import reason_of
+from sodcli.text import plural, reason_of
 
 _WAITING_BYTES: Final = 2**26  # most memory of the frames queued between two stages
 _MOST_WAITING: Final = 16
@@ -178,7 +178,7 @@ def _film(
                 sink.hold_until(reader.end_s)
     except KeyboardInterrupt:
         if sink.partial is not None:
-            watcher.note(f"kept {sink.frames} frames in {sink.partial}")
+            watcher.note(f"kept {plural(sink.frames, 'frame')} in {sink.partial}")
         raise
     return sink
 

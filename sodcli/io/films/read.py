@@ -19,7 +19,7 @@ from sodcli.io.films.colour import to_bt709, to_srgb
 from sodcli.io.films.ffmpeg import Ffmpeg, source_args, tell
 from sodcli.io.films.probe import probe
 from sodcli.io.pictures.read import check_file
-from sodcli.text import display_name
+from sodcli.text import display_name, plural
 
 _BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
 _SHOWN_AT: Final = re.compile(
@@ -235,7 +235,7 @@ class FilmReader:
         """
         name = self._name
         if code < 0:
-            raise SourceError(f"{name}: {process.reason()} after {count} frames")
+            raise SourceError(f"{name}: {process.reason()} after {plural(count, 'frame')}")
         errors = [line for line in process.lines if "[error]" in line]
         if not count and self._start_s:
             raise SourceError(f"{name}: no frame after --start {self._start_s:g}")
