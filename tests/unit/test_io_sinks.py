@@ -99,7 +99,7 @@ def test_standard_output(names, out):
 @pytest.mark.parametrize(
     ("names", "out", "message"),
     [
-        (["a.jpg"], "x.jpg", "write transparency to x.jpg; use .png, .webp, .avif or .tiff"),
+        (["a.jpg"], "x.jpg", "cannot write transparency to x.jpg; use .png, .webp, .avif or .tiff"),
         (["a.jpg"], "x.xyz", "x.xyz: no picture format has this suffix; use one of .png, .jpg"),
         (["a.jpg"], "out", "out: no picture format"),
         (["a.jpg", "b.jpg"], "x.png", "x.png takes one result, not 2; use -o FOLDER/"),
@@ -130,7 +130,7 @@ def test_format_applies_to_pictures_and_not_to_films():
 @pytest.mark.parametrize(
     ("name", "out", "form", "message"),
     [
-        ("a.png", None, "jpg", "write transparency to --format jpg; use .png, .webp, .avif or"),
+        ("a.png", None, "jpg", "cannot write transparency to --format jpg; use .png, .webp, .avif"),
         ("a.png", None, "gif", "--format gif: no picture format has this suffix; use one of .png"),
         ("a.png", "x.png", "webp", "x.png: --format webp does not go with this name; leave it"),
         ("a.mp4", None, "png", "--format is for pictures; films take --codec, or -o with"),

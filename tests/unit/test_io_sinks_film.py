@@ -64,9 +64,9 @@ def test_films_with_the_same_stem_keep_the_extension_of_their_input():
 @pytest.mark.parametrize(
     ("names", "out", "options", "message"),
     [
-        (["a.mp4"], "-", {"codec": "h264"}, "write transparency to standard output; use .mov"),
-        (["a.mp4"], "x.mp4", {}, "write transparency to x.mp4; use .mov, .webm, or a folder"),
-        (["a.mp4"], None, {"codec": "h264"}, "write transparency to a_rgba.mp4; use .mov"),
+        (["a.mp4"], "-", {"codec": "h264"}, "cannot write transparency to standard output; use"),
+        (["a.mp4"], "x.mp4", {}, "cannot write transparency to x.mp4; use .mov, .webm, or a"),
+        (["a.mp4"], None, {"codec": "h264"}, "cannot write transparency to a_rgba.mp4; use .mov"),
         (["a.mp4", "b.mp4"], "x.mov", {}, "x.mov takes one result, not 2; use -o FOLDER/"),
         (["a.mp4"], "x.tiff", {}, "x.tiff: no film format has this suffix; use one of .mp4"),
         (["a.mp4"], "x.wmv", {}, "x.wmv: no film format has this suffix; use one of .mp4"),
