@@ -177,7 +177,7 @@ def test_a_camera_is_written_to_a_pipe(sod, tmp_path, monkeypatch):
             2,
             "a series of pictures on standard input",
         ),
-        (["-t", "rgba", "--codec", "h264"], 2, "write transparency to standard output; use"),
+        (["-t", "rgba", "--codec", "h264"], 2, "cannot write transparency to standard output"),
         (["--codec", "gif"], 2, "standard output: --codec gif does not go into .mkv"),
         (["--json"], 2, "the film and --json cannot both go to standard output"),
         (["--crop"], 2, "--crop, --margin and --canvas: for photos only; leave out -"),
