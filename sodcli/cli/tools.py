@@ -24,6 +24,16 @@ Models = Annotated[
         autocompletion=completion.models,
     ),
 ]
+TimedWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="A name of models.toml or a file. Default: the model's own.",
+        rich_help_panel=options.NETWORK,
+        autocompletion=completion.weights,
+    ),
+]
 Backends = Annotated[
     list[str],
     typer.Option(
@@ -93,7 +103,7 @@ def reparam(
 
 def speed(
     model: Models = None,
-    weights: options.Weights = None,
+    weights: TimedWeights = None,
     backend: Backends = ["auto"],  # noqa: B006 - typer copies it
     size: Annotated[
         int | None,
