@@ -96,10 +96,12 @@ def _wants_window(settings: "InferSettings", job: "Job | None") -> bool:
 
 
 def _print_plan(source: int | str, settings: "InferSettings", job: "Job | None") -> None:
+    from sodcli.io.camera.capture import without_credentials
+
     outputs = [] if job is None else [job.output]
     if settings.json:
-        typed = str(source)
-        rows = [{"input": typed, "output": output, "status": "write"} for output in outputs]
+        shown = without_credentials(str(source))
+        rows = [{"input": shown, "output": output, "status": "write"} for output in outputs]
         ui.print_json({"results": rows})
         return
     for output in outputs:
@@ -155,13 +157,15 @@ def _report(
     error: SodError | None,
 ) -> None:
     """Print the number of pictures, their rate and the recording."""
+    from sodcli.io.camera.capture import without_credentials
+
     output = recording.output if recording is not None and recording.done else None
     rate = f", {meter.mean:.1f} frames/s" if meter.mean else ""
     where = f": {output}" if output else ""
     ui.note(f"{meter.count} frames in {meter.seconds:.1f} s{rate}{where}", quiet=settings.quiet)
     if settings.json:
         row = {
-            "input": str(source),
+            "input": without_credentials(str(source)),
             "output": output,
             "status": "failed" if error else "done",
             "error": str(error) if error else None,

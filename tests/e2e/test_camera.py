@@ -265,6 +265,12 @@ def test_a_dry_run_needs_neither_camera_nor_display(sod, no_display, tmp_path):
     told = json.loads(sod("infer", 0, "-o", out, "--dry-run", "--json").stdout)
     assert told == {"results": [{"input": "0", "output": out, "status": "write"}]}
     assert sod("infer", 0, "--dry-run").stdout == ""
+
+
+def test_the_json_of_a_stream_has_no_password(sod, no_display, tmp_path):
+    address = "rtsp://me:secret@127.0.0.1:9/x"
+    result = sod("infer", address, "-o", tmp_path / "out.mp4", "-t", "green", "--dry-run", "--json")
+    assert json.loads(result.stdout)["results"][0]["input"] == "rtsp://127.0.0.1:9/x"
     assert list(tmp_path.iterdir()) == []
 
 

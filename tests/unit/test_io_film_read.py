@@ -56,7 +56,6 @@ def test_a_rotated_film_is_read_upright(tmp_path, turn, size_wh):
     ffmpeg("-display_rotation", turn, "-i", flat, "-c", "copy", film)
     reader = FilmReader(film)
     assert reader.info.size_wh == size_wh
-    assert reader.info.rotation % 360 == turn
     upright = np.rot90(pixels(flat)[0], turn // 90)  # -display_rotation is counter-clockwise
     assert np.abs(next(iter(reader)).rgb.astype(int) - upright).mean() < 1
 

@@ -197,7 +197,12 @@ def open_camera(
 
 def live_label(source: int | str) -> str:
     """Return the name of a camera or stream in messages, without credentials in an address."""
-    return f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/]*@", "//", source)
+    return f"camera {source}" if isinstance(source, int) else without_credentials(source)
+
+
+def without_credentials(address: str) -> str:
+    """Return an address without user name and password."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def live_name(source: int | str) -> str:

@@ -15,7 +15,6 @@ from sodcli.text import display_name
 _TIME_BASE: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
 _SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
 _SIZE: Final = re.compile(r", (\d+)x(\d+)")
-_TURN: Final = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
 _LENGTH: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _PICTURE: Final = re.compile(r"Stream #0:(\d+)\S*: Video: ")
 _FORMAT: Final = re.compile(r"\bn: *0 .* fmt:(\w+) .* i:(\w)")
@@ -38,7 +37,6 @@ class FilmInfo:
         stored_wh: Width and height as stored, before rotation.
         variable: The time from frame to frame varies.
         duration_s: As the container says; ``None`` if it does not.
-        rotation: Degrees, as the container's display matrix says; ffmpeg's decoder applies it.
         tracks: Sound, subtitles and all else besides the picture.
         pixels: ffmpeg's name of the decoded pixel format, as ``yuv420p``.
         alpha: The pixels may be transparent.
@@ -55,7 +53,6 @@ class FilmInfo:
     stored_wh: tuple[int, int] = (0, 0)
     variable: bool = False
     duration_s: float | None = None
-    rotation: float = 0.0
     tracks: Tracks = field(default_factory=Tracks)
     pixels: str = ""
     alpha: bool = False
@@ -91,7 +88,7 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         raise SourceError(f"{name or display_name(path)}: {_why(answer, picture)}")
     rate = _exact(Fraction(int(beat[2]), int(beat[1])))
     average = _varying(picture, rate)
-    turn, length, size = _TURN.search(text), _LENGTH.search(text), _SIZE.search(picture)
+    length, size = _LENGTH.search(text), _SIZE.search(picture)
     beside = bool(_ALPHA_MODE.search(text))
     frame = _FORMAT.search(answer.said)
     pixels, fields = (frame[1], frame[2]) if frame else ("", "P")
@@ -102,7 +99,6 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         stored_wh=(int(size[1]), int(size[2])) if size else _shown_size(answer.head),
         variable=average is not None,
         duration_s=_seconds(length) if length else None,
-        rotation=float(turn[1]) if turn else 0.0,
         tracks=tracks_of(answer.input),
         pixels=pixels,
         alpha=beside or bool(alpha_stream) or bool(_ALPHA_PIXELS.match(pixels)),

@@ -59,7 +59,6 @@ class Tracks:
         subtitles: The codec of each track of subtitles.
         timecode: Of the first frame, as ``01:02:03:04``, with ``;`` before the frames if the
             count drops frames; empty if there is none.
-        chapters: The file lists chapters.
         cover: It holds a picture of its cover.
         place: Where it was taken (ISO 6709), from the tag that phones write; else empty.
         software: What sodcli wrote as :func:`software_args`; empty for films made by others.
@@ -70,7 +69,6 @@ class Tracks:
     unknown: tuple[int, ...] = ()
     subtitles: tuple[str, ...] = ()
     timecode: str = ""
-    chapters: bool = False
     cover: bool = False
     place: str = ""
     software: str = ""
@@ -88,7 +86,6 @@ def tracks_of(lines: Sequence[str]) -> Tracks:
         tuple(number for number, (codec, _) in enumerate(sound) if codec == "none"),
         tuple(_SUBTITLES.findall(text)),
         timecode[1] if timecode else "",
-        "Chapter #0:0" in text,
         bool(_COVER.search(text)),
         place[1] if place else "",
         software[1] if software else "",
