@@ -77,10 +77,10 @@ class Soaked:
         """Memory at the end as a ratio of that after the start."""
         return self.late.memory / self.early.memory
 
-    def flat(self, allowed: float = ALLOWED) -> bool:
-        """Return True if memory grows by no more than ``allowed``, and files and threads do not."""
-        more = self.late.files > self.early.files or self.late.threads > self.early.threads
-        return self.growth <= allowed and not more
+    def flat(self, allowed: float = ALLOWED, more: int = 2) -> bool:
+        """Whether memory grows to ``allowed`` times, and files and threads by ``more``, at most."""
+        most = max(self.late.files - self.early.files, self.late.threads - self.early.threads)
+        return self.growth <= allowed and most <= more
 
 
 def draw_pictures(folder: Path, count: int) -> Path:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.torture import LONG
-from tests.torture.soak import ALLOWED, RUNS, Use, judge
+from tests.torture.soak import RUNS, Use, judge
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,7 +20,8 @@ COUNTS = {"pictures": 5000, "frames": 10_000, "live": 500, "calls": 2000} if LON
 @pytest.mark.parametrize("what", RUNS)
 def test_memory_files_and_threads_stay_flat(what, tmp_path):
     found = RUNS[what](tmp_path, COUNTS[what])
-    assert found.flat(ALLOWED if LONG else 1.3), found
+    # In a short run some early samples are of its start; a leak of each item is more than 30.
+    assert found.flat() if LONG else found.flat(1.3, more=30), found
 
 
 def test_growth_is_detected():
