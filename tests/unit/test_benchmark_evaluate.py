@@ -198,7 +198,7 @@ class TestFaults:
         save(tmp_path / "maps" / "a.png", truth)
         found = evaluate({"a": tmp_path / "maps"}, tmp_path / "S", which=LIGHT)
         assert found.warnings() == [
-            "S, a: on 1 images S is 0/0 in an empty quadrant, which counts 0"
+            "S, a: on 1 image S is 0/0 in an empty quadrant, which counts 0"
         ]
 
 
