@@ -103,7 +103,7 @@ def test_a_registered_output_type_has_its_transparency(sod, film, small_weights,
     for source, target in ((photo, "x.jpg"), (film, "x.mp4")):
         refused = sod("infer", source, "-t", "veil", "-o", film.with_name(target))
         assert refused.exit_code == 2
-        assert "alpha" in refused.stderr
+        assert "transparency" in refused.stderr
 
 
 def test_frames_of_a_cut_out_film_have_the_same_alpha(sod, film, small_weights):
