@@ -175,7 +175,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_without_pairs_reports_expected_and_found_names(tmp_path: Path) -> None:
     touch(tmp_path, "photos/a.jpg", "stray.jpg")
-    with pytest.raises(MissingError, match=r"looked for .*images.*GT.*found 1 pictures.*photos"):
+    with pytest.raises(MissingError, match=r"looked for .*images.*GT.*found 1 picture .*photos"):
         find_pairs([str(tmp_path)])
 
 
