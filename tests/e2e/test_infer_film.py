@@ -295,7 +295,7 @@ def test_a_killed_decoder_fails_the_film_and_keeps_the_old_output(tmp_path, smal
     out, err = process.communicate(timeout=900)
     assert process.returncode != 0
     assert out == ""
-    assert re.search(r"film.mp4: ffmpeg was ended by SIGKILL after \d+ frames\n", err)
+    assert re.search(r"film.mp4: ffmpeg was ended by SIGKILL after \d+ frames?\n", err)
     assert (tmp_path / "film_map.mp4").read_bytes() == b"an earlier film"
     assert not list(tmp_path.glob(".sod-*"))
 

@@ -59,7 +59,7 @@ def test_pretrain_generate_train_and_infer(done, films, runs, tmp_path):
         *("train", "--model", "fgplg", "--data", films, "--label-interval", 5, "--init", image),
         *("-o", runs / "generator", *SMALL),
     )
-    assert "1 pairs to train on, 1 to validate on" in told  # a triple of each film
+    assert "1 triple to train on, 1 to validate on" in told  # one of each film
     assert (runs / "generator" / "samples" / "epoch_0001.png").exists()
 
     labels, told = done(
