@@ -76,7 +76,7 @@ def test_pretrain_generate_train_and_infer(done, films, runs, tmp_path):
         *("train", "--model", "rcrnet", "--data", films, "--pseudo-labels", labels),
         *("--init", image, "-o", runs / "film", *SMALL),
     )
-    assert "2 pairs to train on, 2 to validate on" in told  # overlapping clips; disjoint ones
+    assert "2 clips to train on, 2 to validate on" in told  # overlapping clips; disjoint ones
     assert "validation is on pseudo labels" in told
     about = read_weights(runs / "film" / "best.safetensors").metadata
     assert (about["model"], about["data"]) == ("rcrnet", "films, pseudo labels 1_5")
