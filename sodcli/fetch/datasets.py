@@ -162,7 +162,7 @@ def _install(
     bundle = registry.archives.get(entry.archive or "") if isinstance(entry, DatasetSpec) else entry
     sets = registry.sets_of(bundle) if isinstance(bundle, ArchiveSpec) else []
     target = place(entry, root)
-    with temporary_folder(root if several else target.parent, "sets") as work:
+    with temporary_folder(root if several else target.parent, "unpack") as work:
         content = work / "content"
         unpack(archive, content)
         found = _find_sets(content, sets)

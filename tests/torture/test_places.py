@@ -144,6 +144,6 @@ def test_on_a_disk_that_fills_up_written_files_are_complete(here):
         (place / "filler").unlink()
         run = sod("infer", "folder", *quick("-t", "map", "-o", f"{place}{os.sep}"))
         made = len(run.out.splitlines())
-        assert (run.code, len(run.errors)) == (3, 6 - made), run
+        assert (run.code, len(run.errors)) == (1, 1), run  # a full disk ends the run
         assert all_whole(place) == made
         assert not leftovers(place)
