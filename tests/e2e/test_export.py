@@ -298,7 +298,9 @@ def test_opencv_reads_a_static_graph(tmp_path, registry, name, engine_):
     target = tmp_path / "net.onnx"
     settings = export_file.ExportSettings(name, target, size=96, static=True, normalised=True)
     export_file.export_file(settings, registry)
-    network = cv2.dnn.readNetFromONNX(str(target), getattr(cv2.dnn, f"ENGINE_{engine_}"))
+    several = hasattr(cv2.dnn, "ENGINE_AUTO")  # OpenCV 4 has one engine
+    chosen = {"engine": getattr(cv2.dnn, f"ENGINE_{engine_}")} if several else {}
+    network = cv2.dnn.readNetFromONNX(str(target), **chosen)
     x = draw_photo(2, (96, 96))[0].transpose(2, 0, 1)[None] / np.float32(255)
     network.setInput(x)
     ours = sigmoid(session_of(target).run(None, {"x": x})[0])
