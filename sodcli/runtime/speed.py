@@ -1,5 +1,6 @@
 """Measure a network's speed, size and cost on this machine."""
 
+import logging
 import platform
 import statistics
 import sys
@@ -13,7 +14,6 @@ from typing import Any, Final
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from sodcli import __version__
 from sodcli.fetch.weights import Supply
@@ -239,6 +239,10 @@ def _repeat(run: Callable[[], None], count: int | None, seconds: float) -> list[
 
 @torch.inference_mode()
 def _count_gflops(module: nn.Module, x: torch.Tensor) -> float:
+    # It says so if Triton is missing, as it is on Windows, which these networks do not need.
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as counter:
         module(x)
     flops: int = counter.get_total_flops()
