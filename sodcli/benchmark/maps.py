@@ -313,8 +313,7 @@ def make_maps(
     Raises:
         UsageError: If the model does not make saliency maps, or maps exist that ``resume`` and
             ``overwrite`` do not allow to keep or replace.
-        SinkError: If the folder cannot be written.
-        SinkError: If a map cannot be written.
+        SinkError: If the folder or a map cannot be written.
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
