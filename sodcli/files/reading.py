@@ -66,6 +66,9 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: As in :func:`open_regular`, or if it cannot be read or is larger.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-        return file.read()  # with a size, Python would reserve that much memory first
+        size = os.fstat(file.fileno()).st_size
+        # With a size, Python reserves that much memory first.
+        data = file.read() if size <= most else b""
+    if max(size, len(data)) > most:  # the file may have grown meanwhile
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
