@@ -1,7 +1,9 @@
 """The ``sod`` program: commands are registered here, errors end here."""
 
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -16,7 +18,7 @@ from sodcli import __version__
 from sodcli.cli import ui
 from sodcli.cli.help_screen import Command, QuickParameters, print_help
 from sodcli.cli.options import Traceback
-from sodcli.errors import DeviceError, MissingError, SodError, UsageError
+from sodcli.errors import DeviceError, MissingError, SodError, TrainingError, UsageError
 from sodcli.process import rank, switched_on
 
 # What sodcli imports, and how to install it where it is not.
@@ -95,6 +97,7 @@ def _missing_package(error: Exception) -> str | None:
 
 
 INTERRUPTED = 130
+_PATIENCE: Final = 20.0  # seconds
 
 
 class _Infer(Command):
@@ -185,7 +188,7 @@ class _Boundary(QuickParameters, TyperGroup):
         except SodError as error:
             if traced:
                 print_exc()
-            if _is_mine(error):
+            if not _left_to_rank_0(error):
                 ui.error(str(error))
             code = error.exit_code
         except typer.Abort:
@@ -193,7 +196,10 @@ class _Boundary(QuickParameters, TyperGroup):
         except Exception as error:  # noqa: BLE001 - users see a traceback only on request
             if traced:
                 print_exc()
-            code = explain(error, self._screen(words))
+            if _left_to_rank_0(error):
+                code = UsageError.exit_code
+            else:
+                code = explain(error, self._screen(words))
         if code == INTERRUPTED:
             ui.note("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
@@ -203,12 +209,17 @@ class _Boundary(QuickParameters, TyperGroup):
         return " ".join(["sod", *[word for word in words if word in self.commands][:1]])
 
 
-def _is_mine(error: SodError) -> bool:
-    """Return True if this process should print the error.
+def _left_to_rank_0(error: Exception) -> bool:
+    """Return True if every process of the launcher has this error and rank 0 prints it.
 
-    Errors that every process of a launcher hits are printed by rank 0 only.
+    torchrun ends all processes as soon as one fails: this one waits for rank 0 to fail first.
     """
-    return rank() == 0 or not isinstance(error, UsageError | MissingError)
+    shared = isinstance(error, UsageError | MissingError | TrainingError)
+    if rank() == 0 or not (shared or hasattr(error, "format_message")):
+        return False
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        time.sleep(_PATIENCE)
+    return True
 
 
 app = typer.Typer(

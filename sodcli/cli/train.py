@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sodcli.cli import completion, options, ui
-from sodcli.errors import SodError
 from sodcli.process import rank, world_size
 from sodcli.registry import default_registry
 
@@ -160,10 +159,6 @@ def train(
     except KeyboardInterrupt:
         if folder.checkpoint.exists():
             ui.note(f"go on with: sod train --resume -o {out}", quiet=quiet or rank() > 0)
-        raise
-    except SodError as error:
-        if rank() > 0:  # every process has the same error; rank 0 prints it
-            raise typer.Exit(error.exit_code) from error
         raise
     if rank() == 0:
         _print_outcome(folder, as_json=json)

@@ -60,10 +60,18 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
     assert " s: 7 skipped, 1 failed; --overwrite" in again.stderr
 
 
-def test_a_wrong_command_line_is_reported_once(photos):
-    result = torchrun(photos, "-t", "mpa")
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-t", "mpa"], "error: --type mpa"),
+        (["--sizes", 64], "error: No such option: --sizes"),
+        (["-w", "gone.pth"], "error: gone.pth: no such weights file"),
+    ],
+)
+def test_a_wrong_command_line_is_reported_once(photos, words, line):
+    result = torchrun(photos, *words)
     assert result.returncode != 0
-    assert result.stderr.count("error: --type mpa") == 1
+    assert result.stderr.count(line) == 1
 
 
 def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
