@@ -51,7 +51,7 @@ class CutOut:
 
     Raises:
         UsageError: If there is no such type or format, the format lacks a needed alpha channel, or
-            a number is below 1.
+            a number is out of range.
         SourceError: If the type is a background picture that cannot be read.
     """
 
@@ -70,14 +70,15 @@ class CutOut:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        from sodcli.io.pictures.encode import check_format
+        from sodcli.io.naming import picture_suffix
 
         for name in ("batch", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(f"threshold must be from 0 to 1, not {self.threshold:g}")
         style = _style(self.type, self.refine)
-        if self.format is not None:
-            check_format(f"format {self.format!r}", f".{self.format}", alpha=style.alpha)
+        picture_suffix(self.format, films_only=False, alpha=style.alpha)
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """Return ``batch`` with two more columns.
@@ -120,6 +121,7 @@ class CutOut:
 
     def _drawn(self, style: "Style", frame: Frame) -> "bytes | NDArray[np.uint8]":
         from sodcli.imaging.compose import needs_srgb
+        from sodcli.io.naming import picture_suffix
         from sodcli.io.pictures.encode import encode_picture
         from sodcli.runtime.predictor import drawn
 
@@ -127,7 +129,8 @@ class CutOut:
         if self.format is None:
             return pixels
         icc = None if needs_srgb(style.kind) else frame.icc
-        return encode_picture(pixels, f".{self.format}", icc=icc)
+        suffix = picture_suffix(self.format, films_only=False, alpha=style.alpha)
+        return encode_picture(pixels, suffix, icc=icc)
 
 
 @lru_cache(maxsize=4)

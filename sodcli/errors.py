@@ -1,5 +1,10 @@
 """Exceptions for errors that a user can cause, with the exit codes of the program."""
 
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C."""
+
 
 class SodError(Exception):
     """Base class; messages are written for users."""

@@ -18,7 +18,14 @@ from sodcli import __version__
 from sodcli.cli import ui
 from sodcli.cli.help_screen import Command, QuickParameters, print_help
 from sodcli.cli.options import Traceback
-from sodcli.errors import DeviceError, MissingError, SodError, TrainingError, UsageError
+from sodcli.errors import (
+    INTERRUPTED,
+    DeviceError,
+    MissingError,
+    SodError,
+    TrainingError,
+    UsageError,
+)
 from sodcli.process import rank, switched_on
 
 # What sodcli imports, and how to install it where it is not.
@@ -96,7 +103,6 @@ def _missing_package(error: Exception) -> str | None:
     return _PACKAGES.get((error.name or "").partition(".")[0])
 
 
-INTERRUPTED = 130
 _PATIENCE: Final = 20.0  # seconds
 
 

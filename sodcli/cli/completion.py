@@ -7,7 +7,6 @@ from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES, c
 from sodcli.io.films.formats import CODEC_NAMES
 from sodcli.registry import default_registry
 
-_METRICS: Final = ("mae", "f", "wf", "s", "e", "mba", "iou", "dice", "ber")
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 _BACKENDS: Final = ("auto", "torch", "onnx", "openvino", "all")
 _FORMATS: Final = ("png", "jpg", "webp", "avif", "tiff", "bmp")
@@ -91,8 +90,10 @@ def backends(incomplete: str) -> list[str]:
 
 def metrics(incomplete: str) -> list[str]:
     """Return the measures not yet in a list with commas, each with the list before it."""
+    from sodcli.metrics.measure import ALL  # brings NumPy and OpenCV
+
     before, comma, start = incomplete.rpartition(",")
-    left = set(_METRICS).difference(before.split(","))
+    left = ALL.difference(before.split(","))
     return [f"{before}{comma}{name}" for name in _matching(left, start)]
 
 

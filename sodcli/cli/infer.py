@@ -125,7 +125,8 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Use this mask instead of the network, or the one of the photo's name in a folder.",
+        help="Use this mask instead of the network; of a folder, the one with the photo's name: a "
+        "photo without one fails.",
         rich_help_panel=_PHOTOS,
     ),
 ]

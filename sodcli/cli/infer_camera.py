@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from sodcli.cli import ui
+from sodcli.cli.infer_checks import check_options
 from sodcli.cli.loading import NetworkOptions
-from sodcli.errors import SinkError, SodError, UsageError
+from sodcli.errors import INTERRUPTED, SinkError, SodError, UsageError
 
 if TYPE_CHECKING:
     from sodcli.infer.camera import Meter
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from sodcli.io.settings import InferSettings
     from sodcli.io.sinks import Job
     from sodcli.runtime.predictor import Predictor
-
-_INTERRUPTED = 130
 
 
 def infer_camera(
@@ -38,6 +37,8 @@ def infer_camera(
     """
     from sodcli.io.camera.capture import live_label, open_camera
 
+    if len(settings.styles) > 1:
+        raise UsageError(f"{live_label(source)}: a camera gives one result; leave one -t")
     film = settings.styles[0].film
     if film is not None:
         raise UsageError(f"{film}: behind a camera goes a picture, not a film")
@@ -48,6 +49,7 @@ def infer_camera(
     if settings.duration_s is not None:
         raise UsageError("--duration is for films: end a camera with --frames or Ctrl-C")
     job = _plan(source, settings)
+    check_options(settings, [] if job is None else [job], camera=live_label(source))
     if settings.dry_run:
         _print_plan(source, settings, job)
         return
@@ -56,7 +58,7 @@ def infer_camera(
         predictor, where = network.load(device, settings.quiet)
         interrupted = _run(source, settings, camera, job, show, predictor, where)
     if interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _plan(source: int | str, settings: "InferSettings") -> "Job | None":
@@ -123,7 +125,7 @@ def _run(
     from sodcli.io.camera.window import Window
     from sodcli.runtime.stream import live_predictor
 
-    recording = None if job is None else Recording(job, camera.rate, settings.codec)
+    recording = None if job is None else Recording(job, camera.rate, settings)
     title = f"sod: {camera.label}, {settings.styles[0].tag}"
     meter, about = Meter(), {"model": predictor.spec.name, "device": where}
     try:

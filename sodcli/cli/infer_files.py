@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from sodcli.cli import ui
+from sodcli.cli.infer_checks import check_options
 from sodcli.cli.loading import NetworkOptions, join_group
-from sodcli.errors import BatchError, SodError, UsageError
+from sodcli.errors import BatchError, SodError
 from sodcli.files import user_path
 from sodcli.process import ProcessGroup, rank
 from sodcli.registry import default_registry
 from sodcli.text import display_name, plural
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sodcli.infer.films import FilmOutcome, Position
     from sodcli.infer.photos import Outcome
     from sodcli.io.settings import InferSettings
@@ -93,77 +92,8 @@ def _plan(settings: "InferSettings") -> "list[Job]":
     jobs = plan_outputs(look_at_stdin(inputs), settings)
     if any(job.target is None for job in jobs):
         ui.check_stdout(jobs[0].input.kind, as_json=settings.json)
-    _check_photo_options(jobs, settings)
+    check_options(settings, jobs)
     return jobs
-
-
-def _check_photo_options(jobs: "list[Job]", settings: "InferSettings") -> None:
-    """Refuse options for photos where there is a film, and those that exclude each other.
-
-    Options for films and cameras are named in a warning where there is none.
-    """
-    given = {
-        "--mask": settings.mask is not None,
-        "--box": settings.box is not None,
-        "--crop, --margin and --canvas": settings.framing is not None,
-    }
-    films = [job for job in jobs if job.input.kind == "film"]
-    for option, used in given.items():
-        if used and films:
-            raise UsageError(
-                f"{option}: for photos only; leave out {display_name(films[0].source)}"
-            )
-    idle = ", ".join(_idle(settings, films=bool(films)))
-    if idle and not settings.quiet and rank() == 0:
-        ui.warn(f"{idle}: without effect, no source is a {'camera' if films else 'film or camera'}")
-    if settings.mask is not None:
-        _check_mask(
-            settings.mask, len({job.source for job in jobs}), boxed=settings.box is not None
-        )
-    if settings.report is not None:
-        page = user_path(settings.report)
-        if page.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"--report {display_name(page)}: its name must end in .html")
-        if page.exists() and not settings.overwrite and not _is_sheet(page):
-            raise UsageError(
-                f"{display_name(page)}: exists and is no page of --report; --overwrite replaces it"
-            )
-
-
-def _check_mask(mask: str, photos: int, *, boxed: bool) -> None:
-    if boxed:
-        raise UsageError("--mask and --box exclude each other: the box is for the network")
-    path = user_path(mask)
-    if not path.exists():
-        raise UsageError(f"--mask {display_name(mask)}: no such file or folder")
-    if not path.is_dir() and photos > 1:
-        raise UsageError("--mask FILE is for one photo; of several, name a folder of masks")
-
-
-def _idle(settings: "InferSettings", *, films: bool) -> "Iterator[str]":
-    """Yield the options for cameras that are given, and those for films if there is none."""
-    if not films:
-        given = {
-            "--start": settings.start_s,
-            "--duration": settings.duration_s is not None,
-            "--frames": settings.frames,
-            "--steady": not settings.steady,
-            "--rate": settings.rate,
-            "--sound": settings.sound,
-            "--no-audio": not settings.audio,
-            "--codec": settings.codec != "auto",
-        }
-        yield from (option for option, value in given.items() if value)
-    if settings.show is not None:
-        yield "--show" if settings.show else "--no-show"
-    if settings.show_fps:
-        yield "--show-fps"
-
-
-def _is_sheet(page: "Path") -> bool:
-    from sodcli.infer.sheet import is_sheet  # brings OpenCV
-
-    return is_sheet(page)
 
 
 def _write_sheet(rows: "Sequence[ResultRow]", settings: "InferSettings") -> None:

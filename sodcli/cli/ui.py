@@ -16,7 +16,6 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -159,20 +158,22 @@ def film_progress(*, quiet: bool = False) -> Iterator[FilmMove]:
     hidden = quiet or not stderr.is_terminal
     lines = _MinuteLines(quiet=quiet)
     with Progress(*columns, console=stderr, disable=hidden, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+        shown: str | None = None
 
         def move(name: str, done: int, expected: int | None, seconds: float) -> None:
-            if name not in tasks:
-                for old in tasks.values():
+            nonlocal shown
+            if name != shown or done < bars.tasks[0].completed:  # a film may have several results
+                for old in bars.task_ids:
                     bars.remove_task(old)
-                tasks.clear()
-                tasks[name] = bars.add_task(escape(_one_line(name)), rate=0.0, at="")
+                bars.add_task(escape(_one_line(name)), rate=0.0, at="")
+                shown = name
                 lines.restart()
             task = bars.tasks[0]
-            at = f"{int(seconds) // 60}:{seconds % 60:04.1f}"
+            minutes, rest = divmod(round(seconds, 1), 60)
+            at = f"{int(minutes)}:{rest:04.1f}"
             rate = done / task.elapsed if task.elapsed else 0.0
             total = None if expected is None else max(expected, done)
-            bars.update(tasks[name], completed=done, total=total, rate=rate, at=at)
+            bars.update(task.id, completed=done, total=total, rate=rate, at=at)
             lines.move(f"{name}, frames", done, total)
 
         yield move

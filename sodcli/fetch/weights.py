@@ -38,7 +38,7 @@ class Supply:
     def forbidden(self) -> str:
         """Why downloads are forbidden, for messages; empty if they are allowed."""
         if self.offline:
-            return " and --offline is given"
+            return " and offline is set"
         return " and SOD_OFFLINE is set" if cache.offline() else ""
 
 

@@ -55,5 +55,5 @@ def _in_folder(folder: Path, frame: Frame) -> Path:
     ]
     if not found:
         photo = display_name(frame.origin or frame.name)
-        raise SourceError(f"{photo}: no mask {frame.name}.* in {display_name(folder)}")
+        raise SourceError(f"{photo}: not done, no mask {frame.name}.* in {display_name(folder)}")
     return min(found, key=lambda path: natural_key(path.name))

@@ -81,22 +81,6 @@ class _Item:
     preview: Preview | None = None
 
 
-class Outcomes:
-    """Collects outcomes in order and sets ``stop`` if the run must end."""
-
-    def __init__(self, report: Report, settings: InferSettings) -> None:
-        self.done: list[Outcome] = []
-        self.stop = threading.Event()
-        self._report, self._settings = report, settings
-
-    def add(self, outcome: Outcome) -> None:
-        """Store an outcome and report it; see :func:`ends_run` for what sets ``stop``."""
-        self.done.append(outcome)
-        self._report(outcome)
-        if ends_run(outcome, self._settings):
-            self.stop.set()
-
-
 def ends_run(outcome: Outcome, settings: InferSettings) -> bool:
     """Return True if no further input is tried after this outcome.
 
@@ -156,24 +140,28 @@ def infer(
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    outcomes = Outcomes(report, settings)
+    outcomes: list[Outcome] = []
+    ended = threading.Event()
 
     def write(item: object) -> None:
         results = _written(cast(_Item, item))
-        while not outcomes.stop.is_set() and (outcome := next(results, None)) is not None:
-            outcomes.add(outcome)
+        while not ended.is_set() and (outcome := next(results, None)) is not None:
+            outcomes.append(outcome)
+            report(outcome)
+            if ends_run(outcome, settings):
+                ended.set()
 
     def encode(item: object) -> object:
-        return item if outcomes.stop.is_set() else _encode(cast(_Item, item), settings)
+        return item if ended.is_set() else _encode(cast(_Item, item), settings)
 
-    wanted = takewhile(lambda group: not outcomes.stop.is_set(), by_input(jobs))
+    wanted = takewhile(lambda group: not ended.is_set(), by_input(jobs))
     hands = helping_hands()
     items = ordered(partial(_read, settings), wanted, hands)
     writer = Writer(write, hands + 1, prepare=encode, threads=hands)
     with opencv_in_line(), closing(items), writer:
         for item in _answered(items, predictor, settings):
             writer.put(item)
-    return outcomes.done
+    return outcomes
 
 
 def _answered(

@@ -63,17 +63,17 @@ class Recording:
         done: Whether the film is complete.
     """
 
-    def __init__(self, job: Job, rate: Fraction, codec: str | None = None) -> None:
+    def __init__(self, job: Job, rate: Fraction, settings: InferSettings) -> None:
         """Prepare a film.
 
         Args:
             job: From ``plan_recording``.
             rate: The camera's frames per second; the last picture is shown for one such frame.
-            codec: A value of ``--codec``.
+            settings: The run's settings; ``codec``, ``quality`` and ``compress`` are used.
         """
         self.target = job.target
         self.output, self.frames, self.seconds, self.done = job.output, 0, 0.0, False
-        self._job, self._rate, self._codec = job, rate, codec
+        self._job, self._rate, self._settings = job, rate, settings
         self._box: Newest[_Shot] = Newest(_AHEAD)
         self._abort = threading.Event()
         self._failure: BaseException | None = None
@@ -128,10 +128,15 @@ class Recording:
         self.frames, self.seconds, self.done = film.frames, film.seconds, True
 
     def _sink(self, pixels: NDArray[np.uint8]) -> FilmWriter | FrameFolder:
+        settings = self._settings
         if self._job.frames:
-            return FrameFolder(self.target, rate=self._rate)
+            return FrameFolder(self.target, rate=self._rate, compress=settings.compress)
         height, width, *channels = pixels.shape
-        alpha, size_wh = channels == [4], (width, height)
         return FilmWriter(
-            self.target, size_wh=size_wh, rate=self._rate, alpha=alpha, codec=self._codec
+            self.target,
+            size_wh=(width, height),
+            rate=self._rate,
+            alpha=channels == [4],
+            codec=settings.codec,
+            quality=settings.quality,
         )

@@ -29,7 +29,7 @@ def picture_suffix(form: str | None, *, films_only: bool, alpha: bool) -> str:
     if films_only:
         raise UsageError("--format is for pictures; films take --codec, or -o with the file's name")
     suffix = f".{form.lower().removeprefix('.')}"
-    check_format(f"--format {form}", suffix, alpha=alpha)
+    check_format(f"format {form!r}", suffix, alpha=alpha)
     return suffix
 
 

@@ -5,6 +5,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -18,6 +20,7 @@ from sodcli.io.pictures import heic
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, SUFFIXES, reader_of
 from sodcli.text import display_name, reason_of
 
+_MOST_FOLDERS: Final = 1000
 _NUMBER: Final = re.compile(r"%(0?\d*)d")
 FILM_SUFFIXES: Final = frozenset(
     (
@@ -50,8 +53,8 @@ def media_in(
         folder: The folder to list.
         recursive: Also list its sub-folders.
         out: Folder of the results; skipped if it is inside ``folder``.
-        warn: Called with one line of text about pictures that cannot be read, and one about
-            results left out.
+        warn: Called with one line of text about pictures that cannot be read, one about results
+            left out, and one about sub-folders left out.
 
     Raises:
         SourceError: If nothing is found, or a folder cannot be listed.
@@ -67,14 +70,28 @@ def media_in(
         results += (Path(at, name) for name in own)
         foreign.update(suffix for name in files if (suffix := _suffix(name)) in others)
     remarks = [*_remarks(folder, foreign, results)]
+    deeper = not recursive and _any_below(folder, out)
     if not found:
-        hint = "" if recursive else "; -r looks into its sub-folders"
-        none = f"{display_name(folder)}: no pictures or films in this folder{hint}"
-        raise SourceError(remarks[0] if remarks else none)
+        hint = "; its sub-folders have some, which -r takes" if deeper else ""
+        none = f"{display_name(folder)}: no pictures or films in this folder"
+        raise SourceError(f"{remarks[0] if remarks else none}{hint}")
+    if deeper:
+        more = "its sub-folders have pictures or films, too, which -r takes"
+        remarks.append(f"{display_name(folder)}: {more}")
     if warn is not None:
         for remark in remarks:
             warn(remark)
     return sorted(found, key=_natural)
+
+
+def _any_below(folder: Path, out: str | None) -> bool:
+    """Return True if a sub-folder has a picture or film; only the first thousand are searched."""
+    ours, _ = _suffixes()
+    with suppress(SourceError):  # a folder that cannot be listed
+        for _, files in islice(_walk(folder, True, out), 1, _MOST_FOLDERS):
+            if any(_suffix(name) in ours for name in files):
+                return True
+    return False
 
 
 def _suffixes() -> tuple[frozenset[str], frozenset[str]]:

@@ -211,7 +211,7 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
     if not path.exists():
         types = [name for name in (*output_types(), *ALIASES) if name != PICTURE]
         raise UsageError(
-            f"--type {kind}: no output type, colour, picture or film of that name."
+            f"no output type, colour, picture or film named {kind!r}."
             f"{did_you_mean(kind, [*types, *colour_names()])} Known: {', '.join(types)},"
             " colours of CSS such as white, '#rrggbb', or the path of a picture or film."
         )
@@ -222,7 +222,7 @@ def choose_style(kind: str, *, refine: bool = True, max_pixels: int = MAX_PIXELS
 def _background(path: Path, max_pixels: int) -> tuple[Pixels, Path | None]:
     """Return the background's first picture, and its path if it is a film."""
     if path.is_dir():
-        raise UsageError(f"--type {path}: is a folder; name a picture or film to put behind")
+        raise UsageError(f"type {str(path)!r}: is a folder; name a picture or film to put behind")
     if kind_of(path) == "picture":
         first, film = in_srgb(read_picture(path, max_pixels=max_pixels)), None
     else:

@@ -19,7 +19,7 @@ from sodcli.io.films.formats import (
 )
 from sodcli.io.films.frame_folder import frame_name
 from sodcli.io.naming import DEFAULT_SUFFIX, name_outputs, picture_suffix
-from sodcli.io.pictures.encode import check_format, encode_picture, is_format
+from sodcli.io.pictures.encode import check_format, encode_picture, is_format, is_lossy
 from sodcli.io.pictures.read import read_software
 from sodcli.io.pipe import write_stdout
 from sodcli.io.settings import RGBA, InferSettings, Style
@@ -64,7 +64,22 @@ class Job:
     @property
     def suffix(self) -> str:
         """The suffix that determines the format of a picture."""
+        if self.frames and self.target:
+            return DEFAULT_SUFFIX
         return self.target.suffix if self.target else self.piped
+
+    def has_quality(self, codec: str) -> bool:
+        """Return True if the format of the result has a quality; ``codec`` is for films."""
+        if self.input.kind == "picture" or self.frames:
+            return is_lossy(self.suffix)
+        suffix = self.target.suffix if self.target else PIPED_SUFFIX
+        wanted = choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=codec)
+        return wanted.quality is not None
+
+    @property
+    def is_png(self) -> bool:
+        """Whether the result is a PNG file, or several."""
+        return (self.input.kind == "picture" or self.frames) and self.suffix.lower() == ".png"
 
     def exists(self) -> bool:
         """Return True if the target exists."""

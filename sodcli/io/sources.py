@@ -57,8 +57,8 @@ def find_inputs(
         sources: The arguments as given by the user.
         recursive: Also search the sub-folders of folders.
         out: Folder of the results, as given by the user; skipped when folders are searched.
-        warn: Called with one line of text about files in a folder that cannot be read or are
-            results of sod.
+        warn: Called with one line of text about files in a folder that cannot be read, are results
+            of sod or lie in sub-folders.
 
     Raises:
         SourceError: If a folder contains no picture or film or cannot be listed, or a glob

@@ -69,7 +69,7 @@ def choose_device(wanted: str = "auto") -> "torch.device":
     if wanted.startswith("cuda"):
         _require_cuda(wanted, cuda)
     if wanted == "mps" and not mps:
-        raise DeviceError("--device mps: no Apple GPU that PyTorch can use; use --device cpu")
+        raise DeviceError("device mps: no Apple GPU that PyTorch can use; use device cpu")
     return torch.device(wanted)
 
 
@@ -181,7 +181,7 @@ def _require_cuda(wanted: str, cuda: bool) -> None:
     if not cuda:
         built = torch.version.cuda is not None
         reason = "no GPU that PyTorch can use" if built else "this PyTorch has no CUDA"
-        raise DeviceError(f"--device {wanted}: {reason}; use --device cpu")
+        raise DeviceError(f"device {wanted}: {reason}; use device cpu")
     count = torch.cuda.device_count()
     if int(wanted.partition(":")[2] or 0) >= count:
-        raise DeviceError(f"--device {wanted}: this machine has {count} CUDA device(s)")
+        raise DeviceError(f"device {wanted}: this machine has {count} CUDA device(s)")

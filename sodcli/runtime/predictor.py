@@ -66,7 +66,7 @@ class Predictor:
         weights: Path | None = None,
     ) -> None:
         if size is not None and size < SMALLEST_SIDE:
-            raise UsageError(f"--size {size}: the network needs at least {SMALLEST_SIDE} pixels")
+            raise UsageError(f"size {size}: the network needs at least {SMALLEST_SIDE} pixels")
         self.spec, self.origin, self.backend, self.weights = spec, origin, backend, weights
         sizes = Sizes.of(spec, size=size, trained=trained)
         self.size_hw, self.large = sizes.base_hw, sizes.large
@@ -152,8 +152,8 @@ class Predictor:
 
         Args:
             image: A picture of any type that :meth:`__call__` accepts.
-            type: A value of ``--type``: ``rgba``, ``map``, ``green``, ``blur``, a colour, the path
-                of a background picture, ...
+            type: A value of ``sod infer --type``: ``rgba``, ``map``, ``green``, ``blur``, a colour,
+                the path of a background picture, ...
             background: A picture to put behind the subject; replaces ``type``.
             refine: Remove the old background's colour from soft edges.
             threshold: Binarise the map: pixels with at least this saliency, in ``[0, 1]``, become
@@ -346,7 +346,7 @@ def _require_size(source: ModelSource, size: int | None) -> None:
     """Raise ``UsageError`` if the graph of ``source`` is fixed to another size."""
     hw = (source.fixed_shape or ())[-2:]
     if size is not None and hw not in ((), (size, size)):
-        raise UsageError(f"--size {size}: {source.path} is fixed to {hw[0]}x{hw[1]} pixels")
+        raise UsageError(f"size {size}: {source.path} is fixed to {hw[0]}x{hw[1]} pixels")
 
 
 def drawn(

@@ -1,7 +1,9 @@
 """Help of every command, and exit codes of wrong usage."""
 
+import io
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from typer.main import get_command
 
 import sodcli
+from sodcli.__main__ import main
 from sodcli.cli import ui
 from sodcli.cli.app import app
 from sodcli.errors import SodError
@@ -54,6 +59,22 @@ def modules_after(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
+
+
+class _Strike:
+    """An importer that is interrupted by Ctrl-C."""
+
+    def find_spec(self, name, path=None, target=None):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_word(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "sodcli.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [_Strike()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
 
 
 @pytest.mark.slow
@@ -157,7 +178,7 @@ def test_cuda_without_cuda_is_exit_5(sod):
         pytest.skip("this machine has CUDA")
     result = sod("speed", "--device", "cuda")
     assert result.exit_code == 5
-    assert re.fullmatch(r"error: --device cuda: .*; use --device cpu\n", result.stderr)
+    assert re.fullmatch(r"error: device cuda: .*; use device cpu\n", result.stderr)
 
 
 @pytest.mark.parametrize("text", ["models.toml [toy]: bad", "no file [/home/me]/x[red].png", "[b"])
@@ -262,3 +283,20 @@ def test_without_a_terminal_progress_is_one_line_a_minute(capsys):
         "pictures: 180 of 7200, 1 h 57 min left",
         "pictures: 240 of 7200, 1 h 56 min left",
     ]
+
+
+def test_the_bar_of_a_film_starts_again_for_each_result(monkeypatch):
+    begun, screen = [], io.StringIO()
+
+    class Bars(Progress):
+        def add_task(self, *words, **fields):
+            begun.append(words)
+            return super().add_task(*words, **fields)
+
+    monkeypatch.setattr(ui, "Progress", Bars)
+    monkeypatch.setattr(ui, "stderr", Console(file=screen, force_terminal=True, width=90))
+    with ui.film_progress() as move:
+        for done in (1, 2, 1, 2):
+            move("clip.mp4", done, 2, 59.97)
+    assert len(begun) == 2
+    assert "at 1:00.0" in screen.getvalue()

@@ -250,6 +250,8 @@ def test_a_requested_window_that_cannot_open_is_an_error(sod, camera, no_display
         (["0", "--no-show"], 2, "--no-show leaves nothing to do; add -o out.mov"),
         (["0", "-o", "out.mp4"], 2, "cannot write transparency to out.mp4; use .mov"),
         (["0", "--start", "1:30"], 2, "--start is for films"),
+        (["0", "-t", "map", "-t", "blur", "-o", "x/"], 2, "camera 0: a camera gives one result"),
+        (["0", "--mask", "m.png"], 2, "--mask: for photos only; leave out camera 0"),
         (["./0"], 1, "0: no such file"),
     ],
 )
@@ -265,6 +267,12 @@ def test_a_dry_run_needs_neither_camera_nor_display(sod, no_display, tmp_path):
     told = json.loads(sod("infer", 0, "-o", out, "--dry-run", "--json").stdout)
     assert told == {"results": [{"input": "0", "output": out, "status": "write"}]}
     assert sod("infer", 0, "--dry-run").stdout == ""
+    words = ["--rate", "9", "--no-audio", "--no-clean", "--quality", "50", "--compress", "1"]
+    assert sod("infer", 0, "-o", out, "--dry-run", *words).stderr == (
+        "warning: --no-clean, --rate, --no-audio: without effect, no source is a picture or film\n"
+        "warning: --quality: without effect, no result is of a lossy format\n"
+        "warning: --compress: without effect, no result is a PNG\n"
+    )
 
 
 def test_the_json_of_a_stream_has_no_password(sod, no_display, tmp_path):

@@ -152,7 +152,7 @@ def test_a_backend_that_cannot_make_its_graph_names_the_package(photo, small_wei
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "error: making the graph of 'sdnet' needs the package onnx; run: pip install onnx, "
-        "or use --backend torch"
+        "or use backend torch"
     )
 
 

@@ -92,7 +92,7 @@ def test_infer_fetches_what_the_model_needs(sod, mirror, published, photo):
     words = ["-m", "stdnet", "-t", "map", "--size", "64", "-o", photo.with_name("map.png")]
     result = sod("infer", photo, "--offline", *words)
     assert result.exit_code == 4
-    assert result.stderr.endswith(" and --offline is given; run: sod fetch stdnet-davis\n")
+    assert result.stderr.endswith(" and offline is set; run: sod fetch stdnet-davis\n")
     assert not mirror.asked
     result = sod("infer", photo, *words)
     assert result.exit_code == 0, result.stderr

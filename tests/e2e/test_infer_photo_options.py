@@ -142,6 +142,18 @@ def test_options_for_films_and_cameras_that_do_nothing_are_named(sod, photos):
     assert masked(sod, photos, *words, "-q", "--dry-run").stderr == ""
 
 
+def test_options_for_other_formats_are_named(sod, photos):
+    words = ["--quality", "50", "--compress", "9", "--dry-run"]
+    lossy = "warning: --quality: without effect, no result is of a lossy format\n"
+    png = "warning: --compress: without effect, no result is a PNG\n"
+    count = "2 pictures: 2 to write\n"
+    assert masked(sod, photos, *words).stderr == lossy + count
+    assert masked(sod, photos, *words, "-t", "white", "--format", "jpg").stderr == png + count
+    assert (
+        masked(sod, photos, *words, "-t", "map", "--format", "tiff").stderr == lossy + png + count
+    )
+
+
 def test_the_photo_itself_is_no_mask(sod, photos):
     grey = Image.open(photos / "b.png").convert("L")
     grey.save(photos / "c.png")
@@ -182,7 +194,7 @@ def test_box_limits_the_region_of_the_network(sod, photos, small_weights):
         (["--box", "1,2,3"], "--box"),
         (["--report", "sheet.txt"], "must end in .html"),
         (["-t", "dodgerblu"], "Did you mean 'dodgerblue'?"),
-        (["-t", "."], "--type .: is a folder; name a picture or film"),
+        (["-t", "."], "type '.': is a folder; name a picture or film"),
     ],
 )
 def test_contradicting_photo_options_are_refused(sod, photos, words, message):

@@ -51,14 +51,14 @@ def test_a_piece_of_a_sequence_and_a_picture_of_another_size(sod, frames, small_
 
 
 def test_wrong_values_are_errors_of_one_line(sod, frames):
-    for words, message in [
-        (["--rate", "fast"], "--rate fast: no frame rate"),
-        (["--sound", frames / "5.png"], "5.png: no sound in this file"),
-        (["--sound", frames / "none.wav"], "none.wav: no such file"),
+    for words, message, code in [
+        (["--rate", "fast"], "--rate fast: no frame rate", 2),
+        (["--sound", frames / "5.png"], "5.png: no sound in this file", 1),
+        (["--sound", frames / "none.wav"], "none.wav: no such file", 2),
     ]:
         result = sod("infer", frames, "-o", "out.mov", *words)
         assert message in result.stderr
-        assert result.exit_code != 0
+        assert result.exit_code == code
 
 
 def test_rates_are_exact_fractions():

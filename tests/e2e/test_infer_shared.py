@@ -63,7 +63,7 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["-t", "mpa"], "error: --type mpa"),
+        (["-t", "mpa"], "error: no output type, colour, picture or film named 'mpa'"),
         (["--sizes", 64], "error: No such option: --sizes"),
         (["-w", "gone.pth"], "error: gone.pth: no such weights file"),
     ],

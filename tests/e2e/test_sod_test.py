@@ -241,7 +241,7 @@ def test_maps_have_the_size_of_the_ground_truth(sod, tmp_path, small_weights):
         (["--sets", "ECSSD+Toys"], 4, "no set 'ECSSD' with pictures and ground truth under"),
         (["--data", "nowhere"], 4, "--data nowhere: no such folder"),
         (["-m", "sdnt"], 2, "no model named 'sdnt'. Did you mean 'sdnet'?"),
-        (["--size", "8"], 2, "--size 8: the network needs at least 32 pixels"),
+        (["--size", "8"], 2, "size 8: the network needs at least 32 pixels"),
         (["-o", "{file}"], 1, "cannot write {file}"),
     ],
 )

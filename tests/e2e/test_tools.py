@@ -291,4 +291,4 @@ def test_weights_determine_the_model(sod, small_weights):
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "-w is for one model" in result.stderr
     assert sod("speed", "-w", "nowhere.pth").exit_code == 4
-    assert "no such backend" in sod("speed", "--backend", "gpu").stderr
+    assert "no backend named 'gpu'" in sod("speed", "--backend", "gpu").stderr

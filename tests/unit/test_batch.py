@@ -97,6 +97,8 @@ def test_wrong_settings_are_refused_before_the_first_row():
         CutOut(format="docx")
     with pytest.raises(UsageError, match="batch must be at least 1, not 0"):
         CutOut(batch=0)
+    with pytest.raises(UsageError, match="threshold must be from 0 to 1, not 50"):
+        CutOut(threshold=50)
     with pytest.raises(UsageError, match="no column 'photo'; there are: bytes"):
         CutOut(column="photo")({"bytes": []})
     with pytest.raises(MissingError, match=r"none\.pth"):

@@ -28,8 +28,8 @@ def answered(frame):
 
 def recording_to(path, *, kind="green", **options):
     style = Style(kind, kind)
-    job = plan_recording("camera0", InferSettings(styles=(style,), out=str(path), **options))
-    return Recording(job, Fraction(25), options.get("codec"))
+    settings = InferSettings(styles=(style,), out=str(path), **options)
+    return Recording(plan_recording("camera0", settings), Fraction(25), settings)
 
 
 def film_frames(path):
@@ -218,7 +218,7 @@ def test_ctrl_c_while_the_film_is_finished_leaves_nothing(tmp_path, monkeypatch)
             return super()._sink(pixels)
 
     job = plan_recording("camera0", replace(GREEN, out=str(tmp_path / "out.mp4")))
-    recording = Slow(job, Fraction(25))
+    recording = Slow(job, Fraction(25), GREEN)
     join = interrupted_once(recording._thread.join, given_up.set)
     monkeypatch.setattr(recording._thread, "join", join)
     with pytest.raises(KeyboardInterrupt):
@@ -271,6 +271,21 @@ def test_cut_outs_are_recorded_with_alpha_as_film_or_frames(tmp_path):
     assert [path.name for path in frames] == ["00000.png", "00001.png", "00002.png"]
     assert cv2.imread(str(frames[0]), cv2.IMREAD_UNCHANGED).shape == (48, 64, 4)
     assert len(film_frames(tmp_path / "a.mov")) == 3
+
+
+def test_quality_and_compression_are_those_of_films(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    sizes = []
+    for out, options in [
+        ("low.mp4", {"quality": 5}), ("high.mp4", {"quality": 95}),
+        ("small", {"compress": 9, "codec": "png"}), ("large", {"compress": 0, "codec": "png"}),
+    ]:  # fmt: skip
+        with recording_to(tmp_path / out, **options) as recording:
+            recording.put(noise // 2 if "codec" in options else noise, 0.0)
+        made = tmp_path / out / "00000.png" if "codec" in options else tmp_path / out
+        sizes.append(made.stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+    assert sizes[2] < sizes[3]
 
 
 def test_recordings_into_folders_are_named_after_the_camera(tmp_path):

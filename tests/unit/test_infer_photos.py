@@ -142,7 +142,7 @@ class Exhausted(torch.nn.Module):
 )
 def test_memory_running_out_is_a_device_error_with_advice(error):
     backend = TorchBackend(Exhausted(error), torch.device("cpu"), half=False)
-    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 64x32; lower --batch or --size"):
+    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 64x32; lower batch or size"):
         backend.run(np.zeros((2, 3, 32, 64), np.float32))
 
 
@@ -191,7 +191,7 @@ def test_the_requested_device_is_used(monkeypatch, machine, wanted, expected):
 @pytest.mark.parametrize(
     ("machine", "wanted", "text"),
     [
-        ({}, "cuda", "use --device cpu"),
+        ({}, "cuda", "use device cpu"),
         ({"cuda": 1}, "cuda:1", "this machine has 1 CUDA device"),
         ({}, "mps", "no Apple GPU"),
     ],

@@ -92,6 +92,9 @@ def test_addresses_and_devices_are_distinguished_from_files():
     assert live_source(["http.png", "rtsp:/x"]) is None
     for address in ("rtsp://me:secret@h/x", "rtsp://me:sec@ret@h/x"):
         assert live_label(address) == "rtsp://h/x"
+    for address in ("http://me:secret@h/a.JPG?w=800", "https://h/b.png"):
+        with pytest.raises(UsageError, match=r"^https?://h/.*this is a photo; save it as a file"):
+            live_source([address, "c.jpg"])
     with pytest.raises(UsageError, match="is a stream, and a stream is the only source"):
         live_source(["rtsp://h/x", "a.jpg"])
 

@@ -549,7 +549,9 @@ def test_a_size_that_no_encoder_supports_is_reported(tmp_path):
         write(tmp_path / "a.mp4", size_hw=(2, 40_000), count=1)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), *rare(("a.webm", "vp9"))])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "h264"), *rare(("a.webm", "vp9"), ("a.webp", "webp"))]
+)
 def test_quality_is_mapped_to_the_scale_of_the_codec(tmp_path, name, codec):
     sizes = []
     for quality in (10, 60, 95):

@@ -130,8 +130,8 @@ def test_format_applies_to_pictures_and_not_to_films():
 @pytest.mark.parametrize(
     ("name", "out", "form", "message"),
     [
-        ("a.png", None, "jpg", "cannot write transparency to --format jpg; use .png, .webp, .avif"),
-        ("a.png", None, "gif", "--format gif: no picture format has this suffix; use one of .png"),
+        ("a.png", None, "jpg", "cannot write transparency to format 'jpg'; use .png, .webp, .avif"),
+        ("a.png", None, "gif", "format 'gif': no picture format has this suffix; use one of .png"),
         ("a.png", "x.png", "webp", "x.png: --format webp does not go with this name; leave it"),
         ("a.mp4", None, "png", "--format is for pictures; films take --codec, or -o with"),
     ],

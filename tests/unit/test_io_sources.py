@@ -50,11 +50,24 @@ def test_odd_digits_in_names_can_be_sorted(here):
 
 def test_a_folder_without_pictures_is_an_error(here):
     touch("in/notes.txt", "in/sub/a.jpg")
-    with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder; -r looks"):
+    with pytest.raises(SourceError, match=r"in this folder; its sub-folders have .* -r takes$"):
         find_inputs(["in"], recursive=False)
     Path("in/sub/a.jpg").unlink()
-    with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder$"):
-        find_inputs(["in"], recursive=True)
+    for recursive in (True, False):
+        with pytest.raises(SourceError, match=r"^in: no pictures or films in this folder$"):
+            find_inputs(["in"], recursive=recursive)
+
+
+def test_photos_of_sub_folders_are_mentioned(here):
+    touch("in/a.jpg", "in/notes/b.txt", "in/cut/a_rgba.png", "in/.hidden/c.jpg")
+    told = []
+    find_inputs(["in"], recursive=False, out="in/cut", warn=told.append)
+    assert told == []
+    touch("in/notes/2/d.jpg")
+    find_inputs(["in"], recursive=True, out="in/cut", warn=told.append)
+    assert told == []
+    assert len(find_inputs(["in"], recursive=False, out="in/cut", warn=told.append)) == 1
+    assert told == ["in: its sub-folders have pictures or films, too, which -r takes"]
 
 
 @links

@@ -196,7 +196,7 @@ def test_memory_running_out_is_a_device_error_with_advice(error):
     def run(inputs):
         raise error
 
-    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 8x8; lower --batch or --size"):
+    with pytest.raises(DeviceError, match=r"2 picture\(s\) of 8x8; lower batch or size"):
         backend_of(run).run(np.zeros((2, 3, 8, 8), np.float32))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import cv2
@@ -14,6 +15,8 @@ import numpy as np
 
 from sodcli.errors import SourceError, UsageError
 from sodcli.frame import Frame
+from sodcli.io.pictures import heic
+from sodcli.io.pictures.decode import SUFFIXES
 from sodcli.process import silent_stderr
 
 USUAL_RATE: Final = Fraction(30)
@@ -21,6 +24,8 @@ _LAST_NUMBER: Final = 99  # OpenCV reads the hundreds of larger numbers as a bac
 _FASTEST: Final = 120  # frames per second; drivers report 0, 1000 or more if unknown
 _RETRY_S: Final = 0.02
 _ADDRESS: Final = re.compile(r"(rtsps?|rtmps?|https?|udp|rtp|srt|tcp)://", re.IGNORECASE)
+_PAGE: Final = re.compile(r"https?://[^?#]*", re.IGNORECASE)  # without query and fragment
+_PHOTOS: Final = (SUFFIXES | heic.SUFFIXES) - {".gif"}
 _DEVICE: Final = re.compile(r"/dev/video(\d+)")
 _SILENCE_MS: Final = 10_000  # timeout of opening and reading a stream
 _RECONNECT_S: Final = 15.0  # time for which a broken stream is opened again
@@ -36,8 +41,11 @@ def live_source(sources: Sequence[str]) -> int | str | None:
     Digits alone are a camera; a file named ``0`` is given as ``./0``. ``/dev/video2`` is camera 2.
 
     Raises:
-        UsageError: If a camera or stream is combined with another source.
+        UsageError: If an address is that of a photo, or a camera or stream is combined with
+            another source.
     """
+    for source in sources:
+        _refuse_photo(source)
     live = [source for source in sources if _live(source) is not None]
     if not live:
         return None
@@ -46,6 +54,16 @@ def live_source(sources: Sequence[str]) -> int | str | None:
         hint = f"; a file of that name is ./{live[0]}" if live[0].isdigit() else ""
         raise UsageError(f"{live[0]} is {what}, and {what} is the only source of its run{hint}")
     return _live(live[0])
+
+
+def _refuse_photo(source: str) -> None:
+    """Raise ``UsageError`` for ``http://HOST/photo.jpg``, which is no stream."""
+    page = _PAGE.match(source)
+    if page and PurePosixPath(page[0]).suffix.lower() in _PHOTOS:
+        raise UsageError(
+            f"{without_credentials(source)}: of addresses, sod reads streams, and this is a photo; "
+            "save it as a file first, or pipe it: curl -L ADDRESS | sod infer - -o FILE"
+        )
 
 
 def _live(source: str) -> int | str | None:

@@ -15,18 +15,19 @@ _TAGS: Final = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_
 
 
 @dataclass(frozen=True, slots=True)
-class Crf:
-    """A codec's constant rate factors (CRF): default, for quality 0, and for quality 100."""
+class QualityScale:
+    """Values of an encoder's quality option: default, for quality 0, and for quality 100."""
 
     usual: int
     worst: int
     best: int
+    option: str = "-crf"  # constant rate factor
 
-    def of(self, quality: int | None) -> int:
-        """Return the CRF for a quality from 0 to 100; ``None`` gives the default."""
+    def args(self, quality: int | None) -> tuple[str, str]:
+        """Return the option for a quality from 0 to 100; ``None`` gives the default."""
         if quality is None:
-            return self.usual
-        return round(self.worst + (self.best - self.worst) * quality / 100)
+            return self.option, str(self.usual)
+        return self.option, str(round(self.worst + (self.best - self.worst) * quality / 100))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Codec:
             the encoder writes the final format.
         yuv: Whether the pixels are converted to BT.709 YUV.
         rate_option: Encoder option that sets the nominal rate of a film of variable rate.
-        crf: Its range of CRF; ``None`` for codecs without a quality setting.
+        quality: Its scale of quality; ``None`` for codecs without one.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Codec:
     work: str = ".mp4"
     yuv: bool = True
     rate_option: str | None = None
-    crf: Crf | None = None
+    quality: QualityScale | None = None
 
     def filters(self, *, alpha: bool, grey: bool) -> str:
         """Return the filter chain in front of the encoder.
@@ -83,7 +84,7 @@ class Codec:
 
     def options(self, *, alpha: bool, quality: int | None = None) -> tuple[str, ...]:
         """Return the encoder's options; ``quality`` is 0 to 100, ``None`` gives the default."""
-        level = () if self.crf is None else ("-crf", str(self.crf.of(quality)))
+        level = () if self.quality is None else self.quality.args(quality)
         return (*self.args, *level, *(self.alpha_args if alpha else self.opaque_args))
 
 
@@ -98,7 +99,7 @@ CODECS: Final = {
             "yuv420p",
             even=True,
             rate_option="-x264-params",
-            crf=Crf(18, 51, 8),
+            quality=QualityScale(18, 51, 8),
         ),
         Codec(
             "h265",
@@ -107,7 +108,7 @@ CODECS: Final = {
             "yuv420p",
             even=True,
             rate_option="-x265-params",
-            crf=Crf(20, 51, 10),
+            quality=QualityScale(20, 51, 10),
         ),
         Codec(
             "vp9",
@@ -117,7 +118,7 @@ CODECS: Final = {
             "yuva420p",
             ("-auto-alt-ref", "0"),
             work=".webm",
-            crf=Crf(24, 63, 10),
+            quality=QualityScale(24, 63, 10),
         ),
         Codec(
             "av1",
@@ -125,7 +126,7 @@ CODECS: Final = {
             ("-c:v", "libaom-av1", "-b:v", "0", "-cpu-used", "8", "-row-mt", "1"),
             "yuv420p",
             even=True,
-            crf=Crf(28, 63, 12),
+            quality=QualityScale(28, 63, 12),
         ),
         Codec(
             "prores",
@@ -146,11 +147,12 @@ CODECS: Final = {
         Codec(
             "webp",
             (".webp",),
-            ("-c:v", "libwebp_anim", "-quality", "90", "-loop", "0"),
+            ("-c:v", "libwebp_anim", "-loop", "0"),
             "bgra",
             "bgra",
             work="",
             yuv=False,
+            quality=QualityScale(90, 0, 100, "-quality"),
         ),
         Codec(
             "apng",

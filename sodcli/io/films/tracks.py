@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from sodcli.errors import SourceError
+from sodcli.errors import SourceError, UsageError
 from sodcli.files import user_path
 from sodcli.io.films.ffmpeg import Ffmpeg, run, source_args
 from sodcli.text import display_name
@@ -107,11 +107,12 @@ def sound_file(name: str) -> Path:
     """Return the path of a file with sound.
 
     Raises:
-        SourceError: If there is none, or no sound in it.
+        UsageError: If there is no such file.
+        SourceError: If there is no sound in it.
     """
     path = user_path(name)
     if not path.is_file():
-        raise SourceError(f"{display_name(name)}: no such file")
+        raise UsageError(f"--sound {display_name(name)}: no such file")
     if not read_tracks(path).sound:
         raise SourceError(f"{display_name(name)}: no sound in this file")
     return path

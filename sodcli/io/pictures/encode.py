@@ -124,6 +124,11 @@ def is_format(suffix: str) -> bool:
     return suffix.lower() in _FORMATS
 
 
+def is_lossy(suffix: str) -> bool:
+    """Return True if the picture format with this suffix has a quality."""
+    return is_format(suffix) and _FORMATS[suffix.lower()].lossy
+
+
 def encode_picture(
     pixels: NDArray[np.uint8],
     suffix: str,

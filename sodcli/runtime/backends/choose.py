@@ -55,19 +55,19 @@ def check_request(request: BackendRequest) -> None:
     name = request.backend
     if name not in NAMES:
         hint = did_you_mean(name, NAMES)
-        raise UsageError(f"--backend {name}: no such backend.{hint} Known: {', '.join(NAMES)}")
+        raise UsageError(f"no backend named {name!r}.{hint} Known: {', '.join(NAMES)}")
     if name in ("auto", "torch"):
         return
     if not installed(name):
-        raise UsageError(f"--backend {name} is not installed; run: pip install {_PACKAGES[name]}")
+        raise UsageError(f"backend {name} is not installed; run: pip install {_PACKAGES[name]}")
     if request.device not in ("auto", "cpu"):
         raise UsageError(
-            f"--backend {name} runs on the CPU; use --backend torch with --device {request.device}"
+            f"backend {name} runs on the CPU; use backend torch with device {request.device}"
         )
     if request.compiled:
-        raise UsageError(f"--compile is for --backend torch, not {name}")
+        raise UsageError(f"only backend torch can compile the network, not {name}")
     if request.half and name == "onnx":
-        raise UsageError("--backend onnx computes in float32; use torch or openvino with --half")
+        raise UsageError("backend onnx computes in float32; use torch or openvino for bfloat16")
 
 
 def decide(
@@ -89,7 +89,7 @@ def decide(
     if request.backend != "auto":
         if request.backend != "torch" and not _has_graph(spec, reparam):
             raise UsageError(
-                f"--backend {request.backend} cannot run {spec.name!r}; use --backend torch"
+                f"backend {request.backend} cannot run {spec.name!r}; use backend torch"
             )
         return request.backend
     if request.compiled or request.device not in ("auto", "cpu") or not _has_graph(spec, reparam):
@@ -108,7 +108,7 @@ def decide_for_graph(request: BackendRequest, path: Path) -> str:
         UsageError: If PyTorch or a GPU is requested, or no package that runs graphs is installed.
     """
     if request.backend == "torch" or request.compiled or request.device not in ("auto", "cpu"):
-        raise UsageError(f"{path}: an ONNX graph runs on the CPU, by --backend onnx or openvino")
+        raise UsageError(f"{path}: an ONNX graph runs on the CPU, by backend onnx or openvino")
     if request.backend != "auto":
         return request.backend
     if request.half:

@@ -121,7 +121,7 @@ class GraphBackend(Backend):
             if not _is_out_of_memory(error):
                 raise
             raise DeviceError(
-                f"cpu: out of memory for {describe_batch(inputs[0].shape)}; lower --batch or --size"
+                f"cpu: out of memory for {describe_batch(inputs[0].shape)}; lower batch or size"
             ) from error
 
     def _open_once(self, key: _Key) -> Run:

@@ -111,7 +111,7 @@ class Graphs:
         if find_spec("onnx") is None:  # what PyTorch's exporter needs
             raise UsageError(
                 f"making the graph of {spec.name!r} needs the package onnx; run: pip install onnx, "
-                "or use --backend torch"
+                "or use backend torch"
             )
         self._report(f"making the graph of {spec.name}, once")
         module = self._source.build()

@@ -105,8 +105,8 @@ class TorchBackend(Backend):
             if not _is_out_of_memory(error):
                 raise
             raise DeviceError(
-                f"{self._device}: out of memory for {content}; lower --batch or --size, "
-                "or use --device cpu"
+                f"{self._device}: out of memory for {content}; lower batch or size, "
+                "or use device cpu"
             ) from error
 
 
