@@ -15,7 +15,7 @@ from sodcli.fetch.datasets import (
     source_of,
     sources,
 )
-from sodcli.fetch.weights import Supply, fetch_weights, import_weights
+from sodcli.fetch.weights import Supply, fetch_weights, import_weights, is_recorded
 from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry, WeightsSpec
 from sodcli.text import did_you_mean, plural
 from sodcli.weights import cache
@@ -247,15 +247,16 @@ def _problem(entry: WeightsSpec, record: Record | None) -> str:
 
 
 def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> FetchOutcome:
-    before = describe(entry, registry, root).here and not supply.force
     try:
         if isinstance(entry, WeightsSpec):
+            here = entry.builtin or is_recorded(entry)
             path = fetch_weights(entry, registry, supply)
         else:
+            here = is_here(entry, registry, root)
             path = fetch_dataset(entry, registry, root, supply)
     except SodError as error:
         return FetchOutcome(entry.name, "failed", error=error)
-    return FetchOutcome(entry.name, "here" if before else "fetched", path)
+    return FetchOutcome(entry.name, "here" if here and not supply.force else "fetched", path)
 
 
 def _find(name: str, registry: Registry) -> Entry:

@@ -181,5 +181,5 @@ def in_plain_words(what: str) -> Iterator[None]:
 
 def _other_home(error: BaseException | None) -> str:
     """Return advice to choose another cache folder, if ``error`` is about a file in it."""
-    path = str(getattr(error, "filename", None) or cache.home())
-    return "; SOD_HOME may name another folder" if path.startswith(str(cache.home())) else ""
+    path = Path(getattr(error, "filename", None) or cache.home())
+    return "; SOD_HOME may name another folder" if path.is_relative_to(cache.home()) else ""

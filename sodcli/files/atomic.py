@@ -1,5 +1,6 @@
 """Atomic writes and temporary folders; leftovers of killed processes are removed."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -33,8 +34,8 @@ def whole_file(target: Path) -> Iterator[Path]:
         target: Final path. Its folder is created if it does not exist.
 
     Raises:
-        SinkError: If the folder cannot be created or the file cannot be written. An ``OSError``
-            raised in the body is converted.
+        SinkError: If the folder cannot be created, the file cannot be written, or ``target`` is a
+            device or FIFO. An ``OSError`` raised in the body is converted.
     """
     try:
         with _renamed_at_the_end(target) as part:
@@ -93,6 +94,8 @@ def temporary_folder(folder: Path, kind: str) -> Iterator[Path]:
 @contextmanager
 def _renamed_at_the_end(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and not (target.is_file() or target.is_dir()):  # /dev/null would be lost
+        raise OSError(errno.EINVAL, "Not a regular file")
     if not _WINDOWS and target.parent not in _swept:
         _swept.add(target.parent)
         sweep(target.parent)

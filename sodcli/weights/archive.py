@@ -17,16 +17,25 @@ from sodcli.errors import MissingError
 from sodcli.files import temporary_folder
 from sodcli.weights.transfer import demand_room
 
+try:
+    from compression.zstd import ZstdError  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # Python before 3.14 has no Zstandard
+    ZstdError = zlib.error
+
 _BLOCK: Final = 1 << 20
 _TAIL_BLOCKS: Final = 64
 _ENCRYPTED: Final = 0x1
+_MACOS: Final = "__MACOSX"
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
+    ZstdError,
     EOFError,
     ValueError,
+    OverflowError,  # tarfile reads a header of any size that the archive claims
+    MemoryError,
     NotImplementedError,
 )
 
@@ -59,8 +68,9 @@ def unpack(
 ) -> None:
     """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
 
-    If the archive has a single top-level folder, its content is unpacked without it. Only regular
-    files and folders are allowed; their permissions are ignored. The target is created atomically.
+    If the archive has a single top-level folder, its content is unpacked without it; the folder
+    ``__MACOSX``, which macOS adds, is left out. Only regular files and folders are allowed; their
+    permissions are ignored. The target is created atomically.
 
     Args:
         archive: The file.
@@ -75,8 +85,12 @@ def unpack(
     with temporary_folder(target.parent, "unpack") as work:
         part = work / "content"
         part.mkdir()
-        with _readable(archive) as members:
-            _extract(archive, members, part, limits or Limits())
+        try:
+            with _readable(archive) as members:
+                _extract(archive, members, part, limits or Limits())
+        except OSError as error:
+            error.filename = error.filename or str(target)  # a failed write has no name
+            raise
         inside = list(part.iterdir())
         single = len(inside) == 1 and inside[0].is_dir()
         (inside[0] if single else part).rename(target)
@@ -113,6 +127,8 @@ def _of_tar(archive: Path, bundle: tarfile.TarFile) -> Iterator[_Member]:
     for info in bundle:
         if not (info.isreg() or info.isdir()):
             raise _refused(archive, info.name, "is a link or a device")
+        if info.size < 0:
+            raise _refused(archive, info.name, "has a negative size")
         yield _Member(info.name, info.isdir(), info.size, partial(_content, bundle, info))
     for _ in range(_TAIL_BLOCKS):  # the checksum of a compressed tar follows its last member
         if bundle.fileobj is None or not bundle.fileobj.read(_BLOCK):
@@ -128,12 +144,15 @@ def _content(bundle: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _extract(archive: Path, members: Iterator[_Member], part: Path, limits: Limits) -> None:
     room = limits.size
     for count, member in enumerate(members, 1):
-        target = part / _inside(archive, member.name)
+        inside = _inside(archive, member.name)
+        target = part / inside
         room -= member.size
         if count > limits.files or room < 0:
             raise MissingError(
                 f"{archive}: holds more than {limits.files:,} files or {limits.size:,} bytes"
             )
+        if inside.parts[:1] == (_MACOS,):
+            continue
         demand_room(part, member.size)  # a sparse or compressed file may be larger than any disk
         if member.folder:
             target.mkdir(parents=True, exist_ok=True)

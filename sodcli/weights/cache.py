@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -49,14 +51,22 @@ def mirrors(name: str, published: Iterable[str]) -> tuple[str, ...]:
     """Return the addresses of the file ``name``: ``$SOD_MIRROR/NAME`` if set, else ``published``.
 
     Raises:
-        UsageError: If ``SOD_MIRROR`` is not an https address.
+        UsageError: If ``SOD_MIRROR`` is not an https address, or holds a user name.
     """
     chosen = os.environ.get("SOD_MIRROR", "")
     if not chosen:
         return tuple(published)
-    if not chosen.startswith("https://"):
-        raise UsageError(f"SOD_MIRROR must be an https address, not {chosen!r}")
+    if not _is_server(chosen):  # not shown in the message: it may hold a password
+        raise UsageError("SOD_MIRROR must be an https address without user name and password")
     return (f"{chosen.rstrip('/')}/{name}",)
+
+
+def _is_server(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
 
 
 def locate(wanted: str, registry: Registry) -> Path:
@@ -154,8 +164,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object as a dict; safetensors itself takes the last of equal keys."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {display_name(twice)} comes twice")
     return found
 

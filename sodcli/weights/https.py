@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from html.parser import HTMLParser
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -92,10 +92,10 @@ class Session:
             raise _refusal(error) from error
         except urllib.error.URLError as error:
             raise trouble(error.reason) from error
+        except (ValueError, InvalidURL) as error:  # an invalid header or address
+            raise TransferError(f"sends an invalid header or address ({error})") from error
         except (OSError, HTTPException) as error:
             raise trouble(error) from error
-        except ValueError as error:  # an invalid header or address
-            raise TransferError(f"sends an invalid header or address ({error})") from error
         return answer
 
 
@@ -138,10 +138,10 @@ def _seconds(text: str | None) -> float | None:
     if text.strip().isdecimal():
         return float(text)
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+    return max(0.0, moment - time.time())
 
 
 PREFIX: Final = "gdrive:"
@@ -190,18 +190,22 @@ def confirmed(page: HTTPResponse) -> str:
     """Return the address that the page's button leads to.
 
     Raises:
-        TransferError: If the page has no such button.
+        TransferError: If the page is damaged or has no such button.
     """
     try:
         text = page.read(_LARGEST_PAGE).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
         raise trouble(error) from error
     parser = _Page()
-    parser.feed(text)
+    try:
+        parser.feed(text)
+        address = urljoin(page.url, parser.action or "")
+    except (AssertionError, ValueError) as error:  # a damaged declaration, or an invalid address
+        raise TransferError(f"sends a damaged page ({error})") from error
     if not parser.action:
         told = f" ({parser.complaint})" if parser.complaint else ""
         raise TransferError(f"Google Drive does not offer the file now{told}")
-    return f"{urljoin(page.url, parser.action)}?{urlencode(parser.fields)}"
+    return f"{address}?{urlencode(parser.fields)}"
 
 
 def ask(session: Session, mirror: str, headers: dict[str, str]) -> HTTPResponse:

@@ -127,6 +127,8 @@ def _fields(
     while place < len(message):
         key, place = _varint(message, place)
         number, wire = key >> 3, key & 7
+        if number == 0:  # such as in a file of zeros, an unfinished download
+            raise ValueError("field numbers start at 1")
         if wire == 0:
             value, place = _varint(message, place)
             yield number, memoryview(value.to_bytes(_VARINT_BYTES, "little"))

@@ -22,7 +22,7 @@ from tests.camera_kit import motion_jpeg, served
 from tests.conftest import draw_photo
 from tests.film_kit import ffmpeg, pixels
 
-_EVERY_S = 0.05
+_EVERY_S = 0.2
 ALLOWED = 1.05
 CALLS = """
 import sys

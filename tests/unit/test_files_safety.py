@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from sodcli.data.read import MAX_PIXELS, checked, picture_size
-from sodcli.errors import SourceError
+from sodcli.errors import SinkError, SourceError
 from sodcli.files import atomic as whole_module
-from sodcli.files import read_regular, read_settings, sweep, temporary_folder, user_path, whole_file
+from sodcli.files import (
+    read_regular,
+    read_settings,
+    sweep,
+    temporary_folder,
+    user_path,
+    whole_file,
+    write_whole,
+)
 from sodcli.files.locks import is_free
 from tests.torture.corpus import encoded, photo, png
 
@@ -129,6 +137,9 @@ def test_a_regular_file_is_read_up_to_a_limit(tmp_path):
 @posix
 def test_fifos_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(SinkError, match="fifo: Not a regular file"):
+        write_whole(tmp_path / "fifo", b"x")
+    assert (tmp_path / "fifo").is_fifo()
     for path in (tmp_path / "fifo", "/dev/zero"):
         with pytest.raises(OSError, match="Not a regular file"):
             read_regular(user_path(path), 4)

@@ -1,5 +1,6 @@
 """Untrusted archives: no file outside the folder, no partial results."""
 
+import errno
 import io
 import os
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sodcli.errors import MissingError
+from sodcli.weights import archive as archive_module
 from sodcli.weights.archive import Limits, unpack
 
 GOOD = {"set/images/1.jpg": b"one", "set/images/2.jpg": b"two", "set/GT/1.png": b"mask"}
@@ -57,6 +59,19 @@ def test_a_valid_archive_is_unpacked_without_its_top_folder(tmp_path, kind):
 def test_an_archive_with_several_top_entries_is_unpacked_unchanged(tmp_path):
     unpack(zipped(tmp_path / "x", {"a/1": b"1", "b/": b"", "c": b"3"}), tmp_path / "X")
     assert everything(tmp_path / "X") == ["a", "a/1", "b", "c"]
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+def test_a_folder_that_macos_adds_is_left_out(tmp_path, pack):
+    added = {"__MACOSX/._set": b"", "__MACOSX/set/images/._1.jpg": b"icon"}
+    unpack(pack(tmp_path / "x", GOOD | added), tmp_path / "X")
+    assert everything(tmp_path / "X") == [
+        "GT",
+        "GT/1.png",
+        "images",
+        "images/1.jpg",
+        "images/2.jpg",
+    ]
 
 
 def test_a_tar_that_ends_in_a_zip_file_is_unpacked_as_a_tar(tmp_path):
@@ -171,6 +186,40 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, pack):
         with pytest.raises(MissingError, match=r"damaged archive|neither a zip nor a tar"):
             unpack(tmp_path / "x", tmp_path / "X")
         assert everything(tmp_path) == ["x"]
+
+
+def test_a_truncated_archive_in_zstandard_is_damaged(tmp_path):
+    pytest.importorskip("compression.zstd", reason="Python before 3.14 has no Zstandard")
+    whole = tarred(tmp_path / "x", {"a": os.urandom(100_000)}, "w:zst").read_bytes()
+    damaged = bytearray(whole)
+    damaged[60_000:60_100] = bytes(100)
+    for content in (whole[:50_000], bytes(damaged)):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(MissingError, match=r"damaged archive|neither a zip nor a tar"):
+            unpack(tmp_path / "x", tmp_path / "X")
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [-128, 1 << 50, 1 << 80])
+def test_a_tar_with_an_impossible_size_is_refused(tmp_path, kind, size):
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, size
+    (tmp_path / "x").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_000))
+    with pytest.raises(MissingError):
+        unpack(tmp_path / "x", tmp_path / "X")
+    assert everything(tmp_path) == ["x"]
+
+
+def test_a_failed_write_names_the_folder(tmp_path, monkeypatch):
+    """A disk quota shows only while writing, and the system's error has no file name."""
+
+    def exceeded(*_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(archive_module, "_copy", exceeded)
+    with pytest.raises(OSError, match="quota exceeded") as caught:
+        unpack(zipped(tmp_path / "x", GOOD), tmp_path / "X")
+    assert caught.value.filename == str(tmp_path / "X")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"\x1f\x8b\x08"])

@@ -303,12 +303,11 @@ def test_retry_after_is_respected(client, site, code):
 
 def test_retry_after_may_be_a_date(client, site):
     later = email.utils.formatdate(time.time() + 20, usegmt=True)
-    site.pages["/x"] = in_turn(
-        status(503, Retry_After=later), status(503, Retry_After="soon"), BODY
-    )
+    times = later, "soon", "1 Jan 99999999999999999999 00:00:00 GMT"
+    site.pages["/x"] = in_turn(*(status(503, Retry_After=one) for one in times), BODY)
     client.download("/x")
     assert 15 < client.slept[0] <= 20
-    assert client.slept[1] == 2.0
+    assert client.slept[1:] == [2.0, 4.0]
 
 
 def test_a_wait_of_hours_is_refused(client, site):
@@ -379,9 +378,11 @@ def test_an_address_that_is_not_https_is_refused(client):
 
 
 def test_a_redirect_to_an_invalid_address_is_an_error(client, site):
-    site.pages["/x"] = redirect("https://[nonsense/x")
-    with pytest.raises(MissingError, match="invalid header or address"):
-        client.download("/x")
+    for address in ("https://[nonsense/x", "https://localhost:port/x", "https://local host/x"):
+        site.pages["/x"] = redirect(address)
+        with pytest.raises(MissingError, match="invalid header or address"):
+            client.download("/x")
+        assert not client.slept
 
 
 def test_an_untrusted_certificate_is_refused(client, site, monkeypatch):
@@ -523,6 +524,10 @@ def test_error_messages_of_drive_are_reported(client, google):
     google.pages["/uc"] = lambda h: h.reply(200, b"<html>", Content_Type="text/html")
     with pytest.raises(MissingError, match=r"does not offer the file now$"):
         client.download(ADDRESS)
+    for page in (b"<![odd]>", b'<form id="download-form" action="https://[x">'):
+        google.pages["/uc"] = lambda h, page=page: h.reply(200, page, Content_Type="text/html")
+        with pytest.raises(MissingError, match=r"sends a damaged page \("):
+            client.download(ADDRESS)
 
 
 def test_a_folder_on_drive_is_refused(client, google):

@@ -34,6 +34,9 @@ def test_a_damaged_header_is_reported(tmp_path):
     path.write_bytes((6).to_bytes(8, "little") + b"{broke" + b"n")
     with pytest.raises(WeightsError, match="damaged safetensors file"):
         read_metadata(path)
+    (tmp_path / "x.onnx").write_bytes(bytes(100))
+    with pytest.raises(WeightsError, match="not an ONNX file, or damaged"):
+        read_metadata(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("key", ["a", "__metadata__"])

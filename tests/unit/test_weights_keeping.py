@@ -153,9 +153,11 @@ def test_sod_mirror_replaces_all_mirrors(monkeypatch, registry):
     own = "https://mirror.example.org/sod/sdnet-duts"
     assert mirrors("sdnet-duts", entry.mirrors) == (own,)
     assert "run: sod fetch minet" in str(missing(registry.weights["minet"]))
-    monkeypatch.setenv("SOD_MIRROR", "http://mirror.example.org")
-    with pytest.raises(UsageError, match="SOD_MIRROR must be an https address"):
-        mirrors("sdnet-duts", ())
+    for wrong in ("http://x.org", "https://", "https://[x", "https://me:secret@x.org", "x.org"):
+        monkeypatch.setenv("SOD_MIRROR", wrong)
+        with pytest.raises(UsageError, match="SOD_MIRROR must be an https address") as caught:
+            mirrors("sdnet-duts", ())
+        assert "secret" not in str(caught.value)
 
 
 def test_manual_download_steps_are_reported(registry):
