@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.benchmark.results import Evaluation, ResultRow
+from sodcli.benchmark.results import Evaluation, ResultRow, values
 from sodcli.metrics.scores import ImageScores
 
 SHARE: Final = 0.95
@@ -79,7 +79,7 @@ def _compared(first: ResultRow, other: ResultRow) -> Iterator[Difference]:
     left = _tables([scores for _, scores, _ in pairs])
     right = _tables([scores for _, _, scores in pairs])
     draws = _draws(len(members))
-    for name in [name for name in left if name in right]:
+    for name in [name for name in values(first) if name in left and name in right]:
         gaps = _statistic(left[name], members, draws, name, by_unit=by_unit)
         gaps -= _statistic(right[name], members, draws, name, by_unit=by_unit)
         low, high = np.quantile(gaps[1:], ((1 - SHARE) / 2, (1 + SHARE) / 2))
@@ -102,36 +102,38 @@ def _draws(count: int) -> Values:
 
 
 def _tables(images: Sequence[ImageScores]) -> dict[str, Values]:
-    """Return for each score the values of all images, ``(N, 1)``, or their curves, ``(N, 256)``."""
-    first = images[0].as_dict()
+    """Return for each score that any image has the values of all, ``(N, 1)``, NaN where undefined.
+
+    The tables of maxima and means of curves hold the curves, ``(N, 256)``.
+    """
+    scores = [image.as_dict() for image in images]
     tables = {
-        name: np.array([[image.as_dict().get(name, np.nan)] for image in images], np.float64)
-        for name in first
-        if name[:3] not in ("max", "mea")
+        name: np.array([[one.get(name, np.nan)] for one in scores], np.float64)
+        for name in {name for one in scores for name in one}
     }
     for letter, curves in (
         ("F", [image.f.curve for image in images if image.f]),
         ("E", [image.e.curve for image in images if image.e]),
     ):
         if curves:
-            tables[f"max{letter}"] = tables[f"mean{letter}"] = np.stack(curves)
-    return {name: tables[name] for name in first}
+            tables |= dict.fromkeys((f"max{letter}", f"mean{letter}"), np.stack(curves))
+    return tables
 
 
 def _statistic(
-    values: Values, members: Sequence[NDArray[np.int64]], draws: Values, name: str, *, by_unit: bool
+    table: Values, members: Sequence[NDArray[np.int64]], draws: Values, name: str, *, by_unit: bool
 ) -> Values:
     """Return the score of each draw, ``(draws,)``.
 
     Args:
-        values: ``(N, 1)`` or ``(N, 256)``; NaN where an image has no value.
+        table: ``(N, 1)`` or ``(N, 256)``; NaN where an image has no value.
         members: Images of each unit.
         draws: ``(draws, units)``.
         name: Name of the score.
         by_unit: Whether each unit has the same weight, instead of each image.
     """
-    known = ~np.isnan(values)
-    sums = np.stack([np.where(known[at], values[at], 0).sum(axis=0) for at in members])
+    known = ~np.isnan(table)
+    sums = np.stack([np.where(known[at], table[at], 0).sum(axis=0) for at in members])
     counts = np.stack([known[at].sum(axis=0) for at in members]).astype(np.float64)
     if by_unit:
         sums, counts = sums / np.maximum(counts, 1), (counts > 0).astype(np.float64)

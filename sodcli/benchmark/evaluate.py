@@ -12,7 +12,8 @@ from sodcli.data.benchmarks import BenchmarkSet, PairGroup
 from sodcli.data.masks import class_numbers, read_mask, refuse_photos
 from sodcli.data.pairs import Pair
 from sodcli.errors import MissingError, SourceError, UsageError
-from sodcli.metrics.measure import USUAL, check_names
+from sodcli.metrics import USUAL
+from sodcli.metrics.measure import check_names
 from sodcli.metrics.scores import DatasetScores, ImageScores, summarise
 from sodcli.metrics.video import FilmProtocol
 from sodcli.text import shortened
@@ -119,13 +120,14 @@ def run(
         empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(tasks))
         raise MissingError("; ".join([*empty.faults(), *planned.unused]))
     measured = measure_all(tasks, workers, advance)
-    if common:
-        planned, measured = _on_common_images(planned, measured)
     evaluation = _evaluation(planned, measured)
     _refuse_wrong_truth(evaluation)
     if strict and evaluation.faults():
         raise SourceError("; ".join(evaluation.faults()))
-    return evaluation
+    if not common:
+        return evaluation
+    damaged = dict.fromkeys(line for row in evaluation.rows for line in row.damaged)
+    return replace(_evaluation(*_on_common_images(planned, measured)), lost=tuple(damaged))
 
 
 def evaluate(

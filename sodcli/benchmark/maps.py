@@ -158,7 +158,7 @@ def run(
     """Make the maps; a picture that cannot be read does not affect the others.
 
     Args:
-        groups: From :func:`.groups.plan` or :func:`.groups.share`.
+        groups: From :func:`plan` or :func:`share`.
         predictor: The network; a ``PublishedPredictor`` for a paper's own protocol.
         settings: See :class:`MapSettings`.
         report: Called with each outcome, from several threads but never concurrently.

@@ -63,15 +63,18 @@ def read_truth(path: Path, size_hw: tuple[int, int] | None = None) -> Grey:
 
     Args:
         path: File of the ground truth.
-        size_hw: Height and width to resize it to; nearest if it is black and white, else bilinear.
+        size_hw: Height and width to resize it to, as the photo's file stores them: of a photo that
+            its EXIF data turns, the mask may have either orientation. Nearest if it is black and
+            white, else bilinear.
 
     Raises:
         SourceError: If it cannot be read completely, or is a colour picture that is not a mask.
     """
     mask = decode_mask(read_stored(path), path)
     levels, odd = mask.levels, {_TRUTHS[kind] for kind in mask.kinds}
-    if size_hw not in (None, levels.shape):
-        levels = fit_mask(levels, size_hw)
+    if size_hw is not None and levels.shape not in (size_hw, size_hw[::-1]):
+        same_way = (size_hw[0] < size_hw[1]) == (levels.shape[0] < levels.shape[1])
+        levels = fit_mask(levels, size_hw if same_way else size_hw[::-1])
         odd.add("resized truth")
     grey = _eight_bits(levels)
     black, white = (cv2.countNonZero((grey == value).view(np.uint8)) for value in (0, 255))
@@ -172,12 +175,12 @@ def work(task: ScoringTask) -> tuple[Measured, ...]:
     results: list[Measured] = []
     for path in task.maps:
         if path is None:
-            results.append(Measured())
+            results.append(Measured(odd=odd))
             continue
         try:
             grey, found = read_map(path)
         except SourceError as error:
-            results.append(Measured(error=str(error)))
+            results.append(Measured(odd=odd, error=str(error)))
             continue
         if grey.shape != truth.shape:
             grey, found = fitted(grey, truth.shape), found | {"resized"}

@@ -123,11 +123,13 @@ class Evaluation:
         rows: Set by set; within a set in the order of the methods.
         which: Names of the measures.
         remarks: Messages about the data sets.
+        lost: One line for each damaged file whose image ``common`` removed from ``rows``.
     """
 
     rows: tuple[ResultRow, ...]
     which: frozenset[str]
     remarks: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> list[str]:
@@ -150,7 +152,9 @@ class Evaluation:
 
     def faults(self) -> list[str]:
         """Return the faults of the maps, one line each."""
-        return [line for row in self.rows for line in row.faults()]
+        damaged = f"{plural(len(self.lost), 'damaged file')}: {shortened(self.lost)}"
+        lines = [line for row in self.rows for line in row.faults()]
+        return [damaged, *lines] if self.lost else lines
 
     def warnings(self) -> list[str]:
         """Return all warnings about the scores, the most serious first."""
@@ -160,7 +164,7 @@ class Evaluation:
     @property
     def damaged(self) -> int:
         """Number of files that cannot be read."""
-        return sum(len(row.damaged) for row in self.rows)
+        return len(self.lost) + sum(len(row.damaged) for row in self.rows)
 
 
 def values(row: ResultRow) -> dict[str, float]:

@@ -66,7 +66,7 @@ def read_runs(folders: Sequence[Path]) -> list[TrainingRun]:
     Raises:
         MissingError: If a folder is not a run of ``sod train``.
         UsageError: If a folder is given twice.
-        SourceError: If a config is damaged.
+        SourceError: If a config is damaged, or a file cannot be read.
     """
     folders = [run for folder in folders for run in _runs_in(folder)]
     names = [folder.absolute().name for folder in folders]
@@ -145,17 +145,19 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
         raise MissingError(f"{folder}: not a run of sod train; there is no config.toml")
     try:
         settings = flattened(tomllib.loads(read_settings(config)))
+        rows = _rows(folder / "metrics.jsonl")
     except (OSError, ValueError) as error:
-        raise SourceError(f"{config}: {reason_of(error)}") from error
-    return TrainingRun(name, folder, settings, tuple(_rows(folder / "metrics.jsonl")))
+        place = getattr(error, "filename", None) or config
+        raise SourceError(f"{place}: {reason_of(error)}") from error
+    return TrainingRun(name, folder, settings, tuple(rows))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs' metrics without a line that a crash truncated."""
+    """Return the epochs' metrics; lines that a crash truncated or damaged are left out."""
     rows: list[dict[str, Any]] = []
     if not path.is_file():
         return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:

@@ -5,6 +5,7 @@ from typing import Final
 
 from sodcli.imaging.output_types import ALIASES, COMMON_COLOURS, OUTPUT_TYPES, colour_names
 from sodcli.io.films.formats import CODEC_NAMES
+from sodcli.metrics import ALL
 from sodcli.registry import default_registry
 
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
@@ -90,8 +91,6 @@ def backends(incomplete: str) -> list[str]:
 
 def metrics(incomplete: str) -> list[str]:
     """Return the measures not yet in a list with commas, each with the list before it."""
-    from sodcli.metrics.measure import ALL  # brings NumPy and OpenCV
-
     before, comma, start = incomplete.rpartition(",")
     left = ALL.difference(before.split(","))
     return [f"{before}{comma}{name}" for name in _matching(left, start)]

@@ -10,6 +10,7 @@ import typer
 from sodcli.cli import completion, options, ui
 from sodcli.errors import BatchError, UsageError
 from sodcli.files import user_path
+from sodcli.metrics import ALL, MEASURES, USUAL
 
 if TYPE_CHECKING:
     from sodcli.benchmark.evaluate import EvaluationPlan
@@ -26,11 +27,12 @@ Truth = Annotated[
     Path | None,
     typer.Option("--gt", help="Ground truth: a folder of masks, a data set, or a root of sets."),
 ]
+_USUAL: Final = ",".join(name for name in MEASURES if name in USUAL)
 Measures = Annotated[
     str,
     typer.Option(
         metavar="A,B",
-        help="Measures, or all; listed above. Default: mae,f,wf,s,e,mba.",
+        help=f"Measures, or all; listed above. Default: {_USUAL}.",
         autocompletion=completion.metrics,
     ),
 ]
@@ -79,7 +81,7 @@ _ALIASES: Final = {
 def evaluate(
     maps: Maps,
     gt: Truth = None,
-    metrics: Measures = "mae,f,wf,s,e,mba",
+    metrics: Measures = _USUAL,
     video: Video = None,
     strict: Strict = False,
     common: Common = False,
@@ -111,7 +113,6 @@ def evaluate(
     which = frozenset(_ALIASES.get(word, word) for word in words)
     from sodcli.benchmark import evaluate as work
     from sodcli.benchmark.report.files import check_reports, write_reports
-    from sodcli.metrics.measure import ALL
     from sodcli.metrics.video import PROTOCOLS
 
     which = ALL if words == ["all"] else which

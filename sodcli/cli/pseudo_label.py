@@ -36,7 +36,10 @@ Weights = Annotated[
 
 
 def pseudo_label(
-    data: test_options.Data,
+    data: Annotated[
+        Path,
+        typer.Option(metavar="ROOT", help="A folder of data sets, a data set, or one sequence."),
+    ],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="DIR", help="Labels go to DIR/M_L/SET/FILM/FRAME.png."),

@@ -118,7 +118,8 @@ def write_maps(
         request = MapRequest(out, protocol, batch, half, resume, overwrite)
         rows = _make(found, predictor, request, group, quiet=quiet)
     if leads:
-        scores = score_maps(found, out, predictor.spec, quiet=quiet) if score else None
+        made = any(row.status != "failed" for row in rows)
+        scores = score_maps(found, out, predictor.spec, quiet=quiet) if score and made else None
         report_maps(found, rows, out, predictor.spec.name, scores, as_json=json, quiet=quiet)
 
 

@@ -1,6 +1,7 @@
 """Films of a data set: sequences of frames, annotated in full or sparsely."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -11,12 +12,21 @@ from numpy.typing import NDArray
 
 from sodcli.data.benchmarks import BenchmarkSet, PairGroup, find_sets
 from sodcli.data.clips import Clip, Cut, by_folder, clips_of
-from sodcli.data.pairs import Pair, PairList, hold_out, hold_out_films, pictures_in
+from sodcli.data.pairs import (
+    Pair,
+    PairList,
+    hold_out,
+    hold_out_films,
+    pictures_in,
+    twin_folders,
+)
 from sodcli.data.read import read_image
 from sodcli.errors import MissingError, SourceError
 from sodcli.files import user_path
 from sodcli.registry import DatasetSpec
 from sodcli.text import shortened
+
+_DEEP: Final = 3  # folders from a set to its frames: JPEGImages/480p/bear
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     others.
 
     Args:
-        root: A folder of data sets, a data set, or one sequence of a set in which each has its
-            own frames and annotations.
+        root: A folder of data sets, a data set, or one sequence: a folder with its frames and
+            annotations, or its folder of frames, such as ``DAVIS/JPEGImages/480p/bear``.
         names: Sets to use; empty for all film sets.
         known: The data sets of models.toml.
 
@@ -60,7 +70,8 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
         MissingError: If a set does not exist or has no films.
     """
     whole = {name: replace(spec, split=()) for name, spec in known.items()}
-    sets = [_as_film(one, root) for one in find_sets(root, names, whole)]
+    alone = None if names else _in_trees(root, whole)
+    sets = [alone] if alone else [_as_film(one, root) for one in find_sets(root, names, whole)]
     films: list[Film] = []
     remarks: list[str] = []
     for one in sets if names else [one for one in sets if one.film]:
@@ -73,6 +84,22 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     if not films:
         raise MissingError(f"no films under {root}; looked for a folder of frames per sequence")
     return FilmList(tuple(films), tuple(remarks))
+
+
+def _in_trees(root: Path, known: Mapping[str, DatasetSpec]) -> BenchmarkSet | None:
+    """Return the film set that has ``root`` in its folder of frames, with these frames alone.
+
+    ``DAVIS/JPEGImages/480p/bear`` gives ``DAVIS`` with the sequence ``bear``.
+    """
+    place = root.resolve()
+    with suppress(OSError, MissingError):
+        for folder in place.parents[:_DEEP]:
+            if any(place.is_relative_to(images) for images, _ in twin_folders(folder)):
+                for one in (_as_film(one, folder) for one in find_sets(folder, [], known)):
+                    own = [g for g in one.groups if g.pairs[0].image.is_relative_to(place)]
+                    if one.film and own:
+                        return replace(one, groups=tuple(own))
+    return None
 
 
 def _as_film(one: BenchmarkSet, root: Path) -> BenchmarkSet:

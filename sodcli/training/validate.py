@@ -93,7 +93,11 @@ class Validator:
 
 
 def score(predicted: Iterable[tuple[Sample, Tensor]]) -> dict[str, float]:
-    """Return MAE and maxF, measured at the ground truth's size."""
+    """Return MAE and maxF, measured at the ground truth's size.
+
+    Maps are rounded to the nearest grey level; ``sod test`` rounds as published. Of nearly constant
+    maps, such as those of a first epoch, min-max normalisation makes these scores differ widely.
+    """
     measured = []
     for sample, saliency in predicted:
         full = F.interpolate(saliency, sample.truth.shape, mode="bilinear")[0, 0]

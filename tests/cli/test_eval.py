@@ -193,6 +193,11 @@ def test_an_incomplete_method_is_not_marked_and_common_compares_shared_images(so
     assert [line[2] for line in lines] == ["2", "2"]
     assert common.stdout.count("*") == 1
     assert "S: compared on the 2 of 4 images that all methods have" in common.stderr
+    (data / "b" / "0003.png").write_bytes(b"nothing")
+    damaged = sod(*words, "--common")
+    assert damaged.exit_code == 3
+    assert f"warning: 1 damaged file: {data / 'b' / '0003.png'}: is damaged" in damaged.stderr
+    save(data / "b" / "0003.png", draw_truth(3))
     for name in ("0000", "0003"):
         (data / "a" / f"{name}.png").unlink()
     assert "S: no image that all methods have" in sod(*words, "--common").stderr
@@ -235,6 +240,7 @@ def test_perfect_maps_against_masks_with_a_palette(sod, tmp_path):
 def test_faint_ground_truth_is_an_error_with_three_names(sod, data):
     for path in (data / "S" / "GT").iterdir():
         save(path, (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0) * np.uint8(7))
+    (data / "a" / "0001.png").unlink()  # the fault is that of the ground truth all the same
     result = sod("eval", data / "a", data / "S")
     assert result.exit_code == 1
     assert result.stdout == ""

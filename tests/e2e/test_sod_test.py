@@ -295,6 +295,11 @@ def test_scores_follow_on_request(sod, root, tmp_path, small_weights):
     assert table.exit_code == 3
     assert "2 of 3" in table.stdout
     assert "1 of 3 maps are missing: toy_2" in table.stderr
+    for at in range(2):
+        (root / "Toys" / "images" / f"toy_{at}.jpg").write_bytes(b"broken")
+    none = sod(*words, "--sets", "Toys", "-o", tmp_path / "none", "--json")
+    assert none.exit_code == 3
+    assert [one["failed"] for one in json.loads(none.stdout)["sets"]] == [3]
 
 
 @pytest.fixture

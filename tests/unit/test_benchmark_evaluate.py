@@ -139,8 +139,9 @@ class TestFaults:
         (line,) = found.faults()
         assert line.startswith("S1, a: 1 of 5 images are left out: ")
         assert str(path) in line
-        with pytest.raises(SourceError, match="left out"):
-            evaluate(methods, root, which=LIGHT, strict=True)
+        for common in (False, True):
+            with pytest.raises(SourceError, match="left out"):
+                evaluate(methods, root, which=LIGHT, strict=True, common=common)
 
     def test_damaged_ground_truth_is_left_out_for_every_method(self, data):
         root, methods = data

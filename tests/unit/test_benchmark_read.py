@@ -60,6 +60,20 @@ def test_classes_stored_in_other_types_are_binary(tmp_path, classes):
     assert not said
 
 
+def test_ground_truth_is_fitted_in_its_own_orientation(tmp_path):
+    """The header of a photo that EXIF turns has height and width the other way round."""
+    truth = np.zeros((6, 4), np.uint8)
+    truth[:3] = 255
+    path = save(tmp_path / "t.png", truth)
+    for size_hw in ((6, 4), (4, 6)):
+        found, said = read_truth(path, size_hw)
+        np.testing.assert_array_equal(found, truth)
+        assert not said
+    fitted_truth, said = read_truth(path, (8, 12))
+    np.testing.assert_array_equal(fitted_truth, np.kron(truth, np.ones((2, 2), np.uint8)))
+    assert said == {"resized truth"}
+
+
 @pytest.mark.parametrize("read", [read_map, read_truth])
 def test_a_damaged_file_is_named(tmp_path, read):
     path = save(tmp_path / "cut.png", np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))

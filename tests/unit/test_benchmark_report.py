@@ -11,7 +11,8 @@ import pytest
 
 from sodcli.benchmark.bootstrap import _draws, _statistic, differences
 from sodcli.benchmark.evaluate import evaluate
-from sodcli.benchmark.report.charts import Axis, histogram, line_chart
+from sodcli.benchmark.measure import read_truth
+from sodcli.benchmark.report.charts import Axis, as_figure, histogram, line_chart
 from sodcli.benchmark.report.files import SUFFIXES, check_reports, write_reports
 from sodcli.benchmark.report.page import as_html
 from sodcli.benchmark.report.samples import extremes, score_of
@@ -27,7 +28,7 @@ from sodcli.benchmark.report.tables import (
 from sodcli.errors import SinkError, UsageError
 from sodcli.metrics.measure import USUAL
 from sodcli.metrics.video import PROTOCOLS
-from tests.scoring_kit import draw_films, draw_set
+from tests.scoring_kit import draw_films, draw_set, save
 
 NAMES = ["MAE", "maxF", "meanF", "adpF", "wF", "S", "maxE", "meanE", "adpE", "mBA"]
 
@@ -212,6 +213,10 @@ def test_curves_as_figures(found, tmp_path, suffix, head):
         text = path.read_text()
         for word in ("ECSSD", "Own", "Recall", "Precision", "Threshold", "fine", "rough"):
             assert f"<!-- {word} -->" in text
+        (tmp_path / "m").mkdir()
+        draw_set(tmp_path / "S", [tmp_path / "m"], 1)
+        hidden = as_figure(evaluate({"_m": tmp_path / "m"}, tmp_path / "S"), "svg").decode()
+        assert "<!-- _m -->" in hidden
 
 
 def test_intervals_contain_the_difference_and_separate_noise_from_progress(found, page):
@@ -234,6 +239,18 @@ def test_intervals_contain_the_difference_and_separate_noise_from_progress(found
         assert gap.samples == 10
     assert gaps["MAE"].high < 0  # fine is clearly better
     assert f"{gaps['MAE'].value:+.4f} [" in page
+
+
+def test_a_score_undefined_on_the_first_image_has_an_interval(tmp_path):
+    methods = {name: tmp_path / name for name in "ab"}
+    draw_set(tmp_path / "S", methods.values(), 10)
+    black = tmp_path / "S" / "GT" / "0000.png"
+    save(black, read_truth(black)[0] * 0)
+    found = evaluate(methods, tmp_path / "S", which=frozenset({"mae", "mba"}))
+    mae, mba = differences(found)
+    first, second = (row.scores.mba for row in found.rows)
+    assert (mae.score, mba.score) == ("MAE", "mBA")
+    assert mba.value == pytest.approx(first - second)
 
 
 def test_the_interval_has_the_theoretical_width():
@@ -295,7 +312,10 @@ def test_a_page_shows_films_photos_or_none_and_methods_without_a_map(tmp_path):
     assert page.count('<svg class="chart"') == 1  # no curves without F
     for path in [*both["m"].iterdir(), *both["other"].iterdir()]:
         path.write_bytes(b"nothing")
-    assert "No image was scored" in as_html(evaluate(both, bare))
+    assert "No image has a score" in as_html(evaluate(both, bare))
+    black = {"m": save(tmp_path / "black" / "a.png", np.zeros((9, 9), np.uint8)).parent}
+    page = as_html(evaluate(black, black["m"], which=frozenset({"mba"})))
+    assert "No image has a score" in page
 
 
 def test_missing_photos_leave_an_empty_cell(tmp_path):

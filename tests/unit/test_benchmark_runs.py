@@ -83,7 +83,11 @@ def test_runs_with_the_same_name_are_distinguished(tmp_path):
 def test_a_folder_of_runs_stands_for_its_runs(tmp_path):
     folders = [make_run(tmp_path / f"run{n}", lr=0.1, scores=[0.5]) for n in (10, 2)]
     (tmp_path / "notes").mkdir()
-    assert [run.folder for run in read_runs([tmp_path])] == folders[::-1]
+    with (folders[0] / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"epoch": 4, "loss"\n\xff\xfe\n')  # truncated and damaged lines
+    runs = read_runs([tmp_path])
+    assert [run.folder for run in runs] == folders[::-1]
+    assert len(runs[0].rows) == len(runs[1].rows)
 
 
 def test_groups_of_the_optimizer_do_not_widen_the_table(folders):

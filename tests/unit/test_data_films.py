@@ -37,6 +37,8 @@ def test_one_sequence_is_the_film_that_it_is_in_its_set(tmp_path, registry):
     draw_pairs(tmp_path / "photos")
     with pytest.raises(MissingError, match="no films under"):
         find_films(tmp_path / "photos", [], registry.datasets)
+    with pytest.raises(MissingError, match="no data set under"):
+        find_films(tmp_path / "photos" / "images", [], registry.datasets)
 
 
 def test_test_sequences_are_left_out(tmp_path, registry):
@@ -47,6 +49,9 @@ def test_test_sequences_are_left_out(tmp_path, registry):
     found = find_films(tmp_path, ["DAVIS"], registry.datasets)
     assert [film.name for film in found.films] == ["bear"]
     assert found.remarks == ("DAVIS: sequences that it is tested on are left out: 2",)
+    for place, names in (("", ["bear"]), ("bear", ["bear"]), ("cows", ["cows"])):  # frames alone
+        alone = find_films(at_480p["images"] / place, [], registry.datasets).films
+        assert [(film.set, film.name) for film in alone] == [("DAVIS", name) for name in names]
 
 
 def test_test_sequences_are_used_if_there_are_no_others(tmp_path, registry):

@@ -117,6 +117,7 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
     figure = Figure(figsize=(_FIGURE_WIDTH, _FIGURE_HEIGHT * len(sets)), layout="constrained")
     axes = figure.subplots(len(sets), 2, squeeze=False)
     for (left, right), dataset in zip(axes, sets, strict=True):
+        names: list[str] = []
         for at, row in enumerate(found.of(dataset)):
             if row.scores is None or row.scores.f is None:
                 continue
@@ -124,15 +125,16 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
             colour_on_white, _, dashes = LOOKS[at % len(LOOKS)]
             style = (0, tuple(part / _DASH_WIDTH for part in dashes)) if dashes else "-"
             look: dict[str, Any] = {"color": colour_on_white, "linestyle": style}
-            left.plot(f.recall, f.precision, label=row.method.replace("$", r"\$"), **look)
+            left.plot(f.recall, f.precision, **look)
+            names.append(row.method.replace("$", r"\$"))
             right.plot(THRESHOLDS, f.curve, **look)
         left.set(title=dataset.replace("$", r"\$"), xlabel="Recall", ylabel="Precision")
         right.set(xlabel="Threshold", ylabel="F-measure")
         for axis in (left, right):
             axis.set(xlim=(0, 1), ylim=(0, 1))
             axis.grid(alpha=0.3)
-        if left.lines:
-            left.legend(loc="lower left", fontsize="small")
+        if names:  # passed as they are: a label that begins with _ gets no entry by itself
+            left.legend(left.lines, names, loc="lower left", fontsize="small")
     file = BytesIO()
     # Omit the date, so that equal scores give identical files.
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}

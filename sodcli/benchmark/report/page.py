@@ -67,7 +67,7 @@ def _gap(gap: Difference | None) -> tuple[str, bool]:
 
 def _set(found: Evaluation, dataset: str) -> dict[str, Any]:
     rows = [row for row in found.of(dataset) if row.scores]
-    if not rows:
+    if not rows or not found.names:
         return {"dataset": dataset, "charts": []}
     by = found.names[0]
     worst, best = extremes(found.of(dataset), by)

@@ -10,6 +10,7 @@ from sodcli.benchmark.bootstrap import differences
 from sodcli.benchmark.measure import Oddity
 from sodcli.benchmark.results import Evaluation, ImageResult, ResultRow, values
 from sodcli.metrics.scores import DatasetScores
+from sodcli.text import display_name
 
 SMALL_IS_GOOD: Final = frozenset({"MAE", "BER"})
 _LATEX: Final = str.maketrans(
@@ -57,7 +58,7 @@ def as_markdown(found: Evaluation) -> str:
     lines = [head, ["---", "---", *["---:"] * (1 + len(found.names))]]
     for row in found.rows:
         scores = [_marked(found, row, name, "**{}**", "<u>{}</u>") for name in found.names]
-        words = (text.replace("|", r"\|") for text in (row.dataset, row.method))
+        words = (display_name(text).replace("|", r"\|") for text in (row.dataset, row.method))
         lines.append([*words, counted(row), *scores])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -71,11 +72,11 @@ def as_latex(found: Evaluation) -> str:
     for row in found.rows:
         if row.dataset != previous:
             lines.append(r"\midrule")
-        name = row.dataset.translate(_LATEX) if row.dataset != previous else ""
+        name = display_name(row.dataset).translate(_LATEX) if row.dataset != previous else ""
         note = "" if row.complete else f" ({counted(row)})"
         marks = (r"\textbf{{{}}}", r"\underline{{{}}}")
         scores = [_marked(found, row, score, *marks) for score in found.names]
-        lines.append(_tex_row([name, row.method.translate(_LATEX) + note, *scores]))
+        lines.append(_tex_row([name, display_name(row.method).translate(_LATEX) + note, *scores]))
         previous = row.dataset
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

@@ -223,7 +223,8 @@ def _finished(
     elif not settings.static:
         data = compact(data)
     apart = _differences(data, reference, _check_inputs(spec, shape, settings))
-    return data, max(float(one.max(initial=0.0)) for one in apart)
+    largest = [one.max(initial=0.0) for one in apart]
+    return data, float(np.max(largest))  # NaN if one is NaN, unlike max()
 
 
 def _as_taken(spec: ModelSpec, kind: str) -> ModelSpec:
