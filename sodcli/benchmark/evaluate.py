@@ -173,8 +173,10 @@ def _on_common_images(
         if not left.groups:
             raise MissingError(f"{one.name}: no image that all methods have")
         if left.pictures < one.pictures:
-            says = f"compared on the {left.pictures} of {one.pictures} images that all methods have"
-            left = replace(left, remarks=(*left.remarks, f"{one.name}: {says}"))
+            message = (
+                f"compared on the {left.pictures} of {one.pictures} images that all methods have"
+            )
+            left = replace(left, remarks=(*left.remarks, f"{one.name}: {message}"))
         sets.append(left)
     return replace(planned, sets=tuple(sets)), kept
 

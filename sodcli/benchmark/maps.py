@@ -132,35 +132,39 @@ class MapOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class MapSettings:
-    """How maps are made.
+class MapRequest:
+    """Options of a run.
 
     Attributes:
+        out: Folder of the maps.
+        protocol: ``paper``: sizes, stretching and rounding as published, and clips of a film that
+            do not overlap; ``infer``: as ``sod infer``, which blends overlapping clips.
         batch: Pictures, or clips, per forward pass.
-        paper: Whether clips of a film do not overlap, as in the papers; otherwise they are
-            blended.
+        half: Whether the predictor computes in bfloat16.
         resume: Keep existing maps that are complete.
-        rounding: Rounding of grey levels: ``nearest`` or ``down``.
+        overwrite: Replace existing maps.
     """
 
+    out: Path
+    protocol: Literal["paper", "infer"] = "paper"
     batch: int = 1
-    paper: bool = True
+    half: bool = False
     resume: bool = False
-    rounding: str = "nearest"
+    overwrite: bool = False
 
 
 Report = Callable[[MapOutcome], None]
 
 
 def run(
-    groups: Iterable[TaskGroup], predictor: Predictor, settings: MapSettings, report: Report
+    groups: Iterable[TaskGroup], predictor: Predictor, request: MapRequest, report: Report
 ) -> list[MapOutcome]:
     """Make the maps; a picture that cannot be read does not affect the others.
 
     Args:
         groups: From :func:`plan` or :func:`share`.
         predictor: The network; a ``PublishedPredictor`` for a paper's own protocol.
-        settings: See :class:`MapSettings`.
+        request: Of its options ``protocol``, ``batch`` and ``resume``.
         report: Called with each outcome, from several threads but never concurrently.
 
     Raises:
@@ -170,12 +174,12 @@ def run(
     """
     outcomes = _Outcomes(report)
     for group in groups:
-        wanted = {at for at, task in enumerate(group.tasks) if not _is_done(task, settings)}
+        wanted = {at for at, task in enumerate(group.tasks) if not _is_done(task, request)}
         for at, task in enumerate(group.tasks):
             if at not in wanted:
                 outcomes.add(MapOutcome(task, "skipped"))
         if wanted:
-            _run(group, wanted, predictor, settings, outcomes)
+            _run(group, wanted, predictor, request, outcomes)
     return outcomes.outcomes
 
 
@@ -196,19 +200,21 @@ def _run(
     group: TaskGroup,
     wanted: set[int],
     predictor: Predictor,
-    settings: MapSettings,
+    request: MapRequest,
     outcomes: _Outcomes,
 ) -> None:
+    rounding = predictor.spec.rounding if request.protocol == "paper" else "nearest"
+
     def write(item: object) -> None:
         frame = cast(Frame, item)
         task = group.tasks[frame.index]
-        save_picture(_grey(frame, task, settings), task.target)
+        save_picture(_grey(frame, task, rounding), task.target)
         outcomes.add(MapOutcome(task, "done"))
 
     needed = range(len(group.tasks)) if group.film else sorted(wanted)
     frames = prefetch(_read(group.tasks, needed, wanted, outcomes), _AHEAD)
     with closing(frames), Writer(write, _AHEAD) as writer:
-        for frame in _answers(predictor, frames, group, settings):
+        for frame in _answers(predictor, frames, group, request):
             if frame.index in wanted:
                 writer.put(frame)
 
@@ -235,27 +241,27 @@ def _frame(pair: Pair, index: int) -> Frame:
 
 
 def _answers(
-    predictor: Predictor, frames: Iterator[Frame], group: TaskGroup, settings: MapSettings
+    predictor: Predictor, frames: Iterator[Frame], group: TaskGroup, request: MapRequest
 ) -> Iterator[Frame]:
     if group.film:
         # The group has only frames with ground truth, which may be far apart in the film.
         apart = frames_apart([task.pair for task in group.tasks])
         gap = max(1, int(predictor.spec.frame_gap // apart))
-        batch, paper = settings.batch, settings.paper
-        return saliency_stream(predictor, frames, batch=batch, paper=paper, gap=gap)
-    return picture_stream(predictor, frames, settings.batch)
+        paper = request.protocol == "paper"
+        return saliency_stream(predictor, frames, batch=request.batch, paper=paper, gap=gap)
+    return picture_stream(predictor, frames, request.batch)
 
 
-def _grey(frame: Frame, task: MapTask, settings: MapSettings) -> NDArray[np.uint8]:
+def _grey(frame: Frame, task: MapTask, rounding: str) -> NDArray[np.uint8]:
     """Return the map as uint8 at the size of the ground truth."""
     assert frame.saliency is not None  # set by the predictor
     levels = fit_map(frame.saliency, picture_size(task.pair.mask)) * 255
-    return (levels if settings.rounding == "down" else np.rint(levels)).astype(np.uint8)
+    return (levels if rounding == "down" else np.rint(levels)).astype(np.uint8)
 
 
-def _is_done(task: MapTask, settings: MapSettings) -> bool:
+def _is_done(task: MapTask, request: MapRequest) -> bool:
     """Return True if the map exists and is complete: 8-bit grey, of the ground truth's size."""
-    if not settings.resume or not task.target.exists():
+    if not request.resume or not task.target.exists():
         return False
     try:
         with Image.open(task.target) as picture:
@@ -264,27 +270,6 @@ def _is_done(task: MapTask, settings: MapSettings) -> bool:
             return picture.mode == "L" and size_hw == picture_size(task.pair.mask)
     except (*DAMAGE, SourceError):
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class MapRequest:
-    """Options of a run.
-
-    Attributes:
-        out: Folder of the maps.
-        protocol: ``paper``: as published; ``infer``: as ``sod infer``.
-        batch: Pictures, or clips, per forward pass.
-        half: Whether the predictor computes in bfloat16.
-        resume: Keep existing maps that are complete.
-        overwrite: Replace existing maps.
-    """
-
-    out: Path
-    protocol: Literal["paper", "infer"] = "paper"
-    batch: int = 1
-    half: bool = False
-    resume: bool = False
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +302,7 @@ def make_maps(
         DeviceError: If the device has not enough memory even for one picture.
         WeightsError: If the network's answers are not finite.
     """
-    spec, paper = predictor.spec, request.protocol == "paper"
+    spec = predictor.spec
     if spec.task != "saliency":
         raise UsageError(f"{spec.name!r} makes pseudo labels for films, see sod pseudo-label")
     groups = plan(sets, request.out, clips=spec.clip_len > 1)
@@ -328,10 +313,9 @@ def make_maps(
     if processes.rank == 0:
         folder.begin(overwrite=request.overwrite)
     processes.gather([])
-    rounding = spec.rounding if paper else "nearest"
-    settings = MapSettings(request.batch, paper=paper, resume=request.resume, rounding=rounding)
-    seer = PublishedPredictor(predictor) if paper else predictor
-    outcomes = run(share(groups, processes), seer, settings, report)
+    if request.protocol == "paper":
+        predictor = PublishedPredictor(predictor)
+    outcomes = run(share(groups, processes), predictor, request, report)
     rows = processes.gather([json.dumps(asdict(_row(outcome))) for outcome in outcomes])
     return [MapRecord(**json.loads(row)) for row in rows]
 

@@ -199,7 +199,7 @@ def _results(tasks: Sequence[ScoringTask], workers: int) -> Iterator[tuple[Measu
         yield from pool.map(work, tasks, chunksize=_CHUNK)
     except BrokenProcessPool as error:
         raise PipelineError(
-            "a process that measured was ended, perhaps for want of memory; try --workers 1"
+            "a worker process was killed, perhaps because memory ran out; try --workers 1"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -11,7 +11,7 @@ from sodcli.metrics.scores import DatasetScores, ImageScores
 from sodcli.metrics.video import FilmProtocol
 from sodcli.text import plural, shortened
 
-_SAYS: Final[dict[Oddity, str]] = {
+_MESSAGES: Final[dict[Oddity, str]] = {
     "resized": "resized to the ground truth",
     "colour": "in colour, which counts as the grey it shows",
     "transparent": "cut out, which counts as the transparency",
@@ -100,15 +100,15 @@ class ResultRow:
         count = len(self.images)
         yield from _line(self, self.missing, f"of {count} maps are missing")
         yield from _line(self, self.damaged, f"of {count} images are left out")
-        for kind, says in _SAYS.items():
+        for kind, message in _MESSAGES.items():
             if not kind.endswith("truth"):
-                yield from _line(self, self.odd(kind), says, "map")
+                yield from _line(self, self.odd(kind), message, "map")
 
     def remarks(self) -> Iterator[str]:
         """Yield one line per kind of other remark."""
-        for kind, says in _SAYS.items():
+        for kind, message in _MESSAGES.items():
             if kind.endswith("truth"):
-                yield from _line(self, self.odd(kind), says, "ground truth")
+                yield from _line(self, self.odd(kind), message, "ground truth")
         names = [path.name for path in self.unused]
         yield from _line(self, names, "without ground truth, not used", "map")
         for name, count in (self.scores.undefined if self.scores else Counter[str]()).items():
@@ -172,7 +172,7 @@ def values(row: ResultRow) -> dict[str, float]:
     return row.scores.as_dict() if row.scores else {}
 
 
-def _line(row: ResultRow, names: list[str], says: str, noun: str = "") -> Iterator[str]:
+def _line(row: ResultRow, names: list[str], message: str, noun: str = "") -> Iterator[str]:
     if names:
         count = plural(len(names), noun) if noun else len(names)
-        yield f"{row.dataset}, {row.method}: {count} {says}: {shortened(names)}"
+        yield f"{row.dataset}, {row.method}: {count} {message}: {shortened(names)}"

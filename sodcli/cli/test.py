@@ -187,17 +187,23 @@ def report_maps(
     quiet: bool,
 ) -> None:
     """Print the folders of the maps and their scores; exit with code 3 if pictures failed."""
+    from sodcli.benchmark.report.tables import as_dict
+    from sodcli.cli.evaluate import show
+
     lines = _lines(found, rows, out)
     errors = [{"picture": row.picture, "error": row.error} for row in rows if row.error]
     if as_json:
-        _put_document({"model": model, "sets": lines, "errors": errors}, scores)
+        evaluation = {} if scores is None else {"evaluation": as_dict(scores)}
+        ui.print_json({"model": model, "sets": lines, "errors": errors, **evaluation})
     else:
         for line in lines:
             count = f"{plural(line['done'], 'map')} written, {line['skipped']} there already"
             ui.note(f"{line['set']}: {count}", quiet=quiet)
             ui.print_line(line["output"])
-        if scores is not None:
-            _put_scores(scores)
+        for fault in scores.faults() if scores else []:
+            ui.warn(fault)
+        if scores:
+            show(scores, as_json=False)
     if errors:
         ui.warn(f"{len(errors)} of {len(rows)} pictures failed (listed above)")
         raise typer.Exit(BatchError.exit_code)
@@ -217,17 +223,3 @@ def _lines(
         }
         for one in found
     ]
-
-
-def _put_document(document: dict[str, Any], scores: "Evaluation | None") -> None:
-    from sodcli.benchmark.report.tables import as_dict
-
-    ui.print_json(document if scores is None else {**document, "evaluation": as_dict(scores)})
-
-
-def _put_scores(scores: "Evaluation") -> None:
-    from sodcli.cli.evaluate import show
-
-    for line in scores.faults():
-        ui.warn(line)
-    show(scores, as_json=False)

@@ -17,7 +17,7 @@ class FilmProtocol:
         margin: Number of frames left out at each end of a clip.
         by_clip: Whether each clip has the same weight, instead of each frame.
         plain: Names of the measures computed without min-max normalisation of the map.
-        says: Description of the protocol.
+        description: What it leaves out, normalises and averages, as a phrase.
     """
 
     name: str
@@ -25,7 +25,7 @@ class FilmProtocol:
     margin: int
     by_clip: bool
     plain: frozenset[str]
-    says: str
+    description: str
 
     @property
     def scored(self) -> slice:
@@ -55,7 +55,7 @@ PROTOCOLS: Final = {
             margin=1,
             by_clip=True,
             plain=frozenset({"mae", "s"}),
-            says="first and last frame of each clip left out, mean over clips, "
+            description="first and last frame of each clip left out, mean over clips, "
             "MAE and S of the map as it is",
         ),
         FilmProtocol(
@@ -64,7 +64,7 @@ PROTOCOLS: Final = {
             margin=0,
             by_clip=False,
             plain=frozenset({"mae", "f", "wf", "s", "e"}),
-            says="every annotated frame, mean over frames, maps as they are",
+            description="every annotated frame, mean over frames, maps as they are",
         ),
     )
 }

@@ -29,7 +29,7 @@ After the colour-blind-safe palette of Okabe and Ito, 2008.
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 8, 10, 40
 TICKS: Final = 5
-"""Parts that an axis is divided into, unless it says otherwise."""
+"""Parts that an axis is divided into, unless it has its own number."""
 
 THRESHOLDS: Final = np.arange(255, -1, -1) / 255
 """Thresholds of the curves, ``(256,)``."""
@@ -45,7 +45,7 @@ Values = NDArray[np.float64]
 class Axis:
     """Title, upper end and number of parts of an axis that starts at 0."""
 
-    says: str
+    title: str
     end: float = 1.0
     ticks: int = TICKS
 
@@ -74,11 +74,11 @@ def line_chart(x: Axis, y: Axis, series: Sequence[tuple[str, Values, Values]]) -
     return _chart(x, y, lines)
 
 
-def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16) -> str:
+def histogram(title: str, series: Sequence[tuple[str, Values]], *, bins: int = 16) -> str:
     """Draw a histogram of non-negative values: the share of images in each bin.
 
     Args:
-        says: Title of the value axis.
+        title: Title of the value axis.
         series: For each group of bars its name and ``(N,)`` values.
         bins: Number of bins between 0 and the next round number above the maximum.
     """
@@ -95,13 +95,13 @@ def histogram(says: str, series: Sequence[tuple[str, Values]], *, bins: int = 16
         for at, share in enumerate(shares[number]):
             left = _at_x((at + 0.05) / bins + number * wide)
             top_y = _at_y(share / highest)
-            says_it = f"{escape(name)}: {share:.1%} from {at * end / bins:.3g}"
+            tip = f"{escape(name)}: {share:.1%} from {at * end / bins:.3g}"
             bars.append(
                 f'<rect class="bar {colour(number)}" x="{left:.1f}" y="{top_y:.1f}"'
                 f' width="{_at_x(wide) - _LEFT:.1f}" height="{_at_y(0) - top_y:.1f}">'
-                f"<title>{says_it}</title></rect>"
+                f"<title>{tip}</title></rect>"
             )
-    return _chart(Axis(says, end), Axis("share of images", highest), bars)
+    return _chart(Axis(title, end), Axis("share of images", highest), bars)
 
 
 def as_figure(found: Evaluation, kind: str) -> bytes:
@@ -159,12 +159,12 @@ def _chart(x: Axis, y: Axis, marks: Sequence[str]) -> str:
     return "\n".join(
         (
             f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
-            f' aria-label="{escape(y.says)} over {escape(x.says)}">',
+            f' aria-label="{escape(y.title)} over {escape(x.title)}">',
             *_grid(x, y),
             *marks,
-            f'<text class="axis" x="{_at_x(0.5):.0f}" y="{_HEIGHT - 6}">{escape(x.says)}</text>',
+            f'<text class="axis" x="{_at_x(0.5):.0f}" y="{_HEIGHT - 6}">{escape(x.title)}</text>',
             f'<text class="axis" transform="translate(9 {middle_y:.0f}) rotate(-90)">'
-            f"{escape(y.says)}</text>",
+            f"{escape(y.title)}</text>",
             "</svg>",
         )
     )
@@ -174,16 +174,16 @@ def _grid(x: Axis, y: Axis) -> list[str]:
     """Draw a line and a number at every tick of both axes."""
     parts = []
     for tick in range(x.ticks + 1):
-        across, says = _at_x(tick / x.ticks), f"{tick / x.ticks * x.end:.3g}"
+        across, number = _at_x(tick / x.ticks), f"{tick / x.ticks * x.end:.3g}"
         parts += [
             f'<path class="grid" d="M{across:.1f} {_TOP}V{_at_y(0):.1f}"/>',
-            f'<text class="tick" x="{across:.1f}" y="{_at_y(0) + 14:.1f}">{says}</text>',
+            f'<text class="tick" x="{across:.1f}" y="{_at_y(0) + 14:.1f}">{number}</text>',
         ]
     for tick in range(y.ticks + 1):
-        up, says = _at_y(tick / y.ticks), f"{tick / y.ticks * y.end:.3g}"
+        up, number = _at_y(tick / y.ticks), f"{tick / y.ticks * y.end:.3g}"
         parts += [
             f'<path class="grid" d="M{_LEFT} {up:.1f}H{_WIDTH - _RIGHT}"/>',
-            f'<text class="tick side" x="{_LEFT - 5}" y="{up + 3:.1f}">{says}</text>',
+            f'<text class="tick side" x="{_LEFT - 5}" y="{up + 3:.1f}">{number}</text>',
         ]
     return parts
 

@@ -21,7 +21,7 @@ FIGURES: Final = (".pdf", ".svg", ".png")
 _WRITERS: Final[Mapping[str, Callable[[Evaluation], bytes]]] = {
     ".json": lambda found: (json.dumps(as_dict(found), allow_nan=False) + "\n").encode(),
     ".csv": lambda found: as_csv(found).encode(),
-    ".xlsx": lambda found: as_sheet(found),
+    ".xlsx": as_sheet,
     ".html": lambda found: as_html(found).encode(),
     ".md": lambda found: as_markdown(found).encode(),
     ".tex": lambda found: as_latex(found).encode(),
@@ -48,7 +48,9 @@ def check_reports(paths: Sequence[Path], which: frozenset[str]) -> None:
             raise UsageError(f"{path}: is a folder; give the report a file name")
         if suffix not in _WRITERS:
             hint = did_you_mean(suffix, SUFFIXES)
-            raise UsageError(f"-o {path}: no report has this suffix.{hint} Known: {_list()}")
+            raise UsageError(
+                f"-o {path}: no report has this suffix.{hint} Known: {', '.join(_WRITERS)}"
+            )
         if suffix == ".xlsx" and find_spec("openpyxl") is None:
             raise UsageError("-o FILE.xlsx needs openpyxl: pip install 'sodcli[xlsx]'")
         if suffix == ".xlsx" and not which >= NEEDED:
@@ -69,10 +71,6 @@ def write_reports(found: Evaluation, paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         write_whole(path, _WRITERS[path.suffix.lower()](found))
     return list(paths)
-
-
-def _list() -> str:
-    return ", ".join(SUFFIXES)
 
 
 def _check_place(path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.benchmark.measure import read_map, read_truth
+from sodcli.benchmark.measure import Grey, read_map, read_truth
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
 from sodcli.benchmark.results import ImageResult, ResultRow
 from sodcli.data.read import read_image
@@ -63,10 +63,10 @@ def score_of(image: ImageResult, name: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A small picture in a gallery, as a data URL or None, and the text below it."""
+    """A small picture in a gallery, as a data URL or None, and its caption."""
 
     picture: str | None
-    says: str
+    caption: str
 
 
 def gallery(ranked: Sequence[Ranked], name: str) -> list[list[Cell]]:
@@ -76,11 +76,11 @@ def gallery(ranked: Sequence[Ranked], name: str) -> list[list[Cell]]:
 
 def _line(one: Ranked, name: str) -> list[Cell]:
     first = one.images[0]
-    cells = [Cell(_photo(first), first.name), Cell(_grey(first.truth, _truth), "")]
+    cells = [Cell(_photo(first), first.name), Cell(_grey(first.truth, read_truth), "")]
     for image in one.images:
         score = score_of(image, name)
-        says = image_fault(image) if score is None else f"{name} {score:.4f}"
-        cells.append(Cell(_grey(image.map, _map) if image.map else None, says))
+        caption = image_fault(image) if score is None else f"{name} {score:.4f}"
+        cells.append(Cell(_grey(image.map, read_map) if image.map else None, caption))
     return cells
 
 
@@ -99,19 +99,11 @@ def _photo(image: ImageResult) -> str | None:
     return embedded(_small(rgb), ".jpg")
 
 
-def _grey(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> str | None:
+def _grey(path: Path, read: Callable[[Path], Grey]) -> str | None:
     try:
-        return embedded(_small(read(path)), ".png")
+        return embedded(_small(read(path)[0]), ".png")
     except SourceError:
         return None
-
-
-def _truth(path: Path) -> NDArray[np.uint8]:
-    return read_truth(path)[0]
-
-
-def _map(path: Path) -> NDArray[np.uint8]:
-    return read_map(path)[0]
 
 
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
