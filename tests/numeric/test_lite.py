@@ -70,10 +70,13 @@ def test_the_encoder_equals_timm(theirs, naming, tmp_path):
 
 
 def test_weights_of_another_network_are_refused(theirs, tmp_path):
-    state = theirs.state_dict()
-    del state["blocks.3.1.conv_dw.weight"]
-    with pytest.raises(WeightsError, match=r"does not fit lite"):
-        initialise(build_model(SPEC), SPEC, raw(state, tmp_path), REGISTRY)
+    whole, net = theirs.state_dict(), build_model(SPEC)
+    for key, value in (
+        ("blocks.3.1.conv_dw.weight", None), ("bn1.running_var", None), ("bn1.bias", torch.ones(3)),
+    ):  # fmt: skip
+        state = {k: v for k, v in {**whole, key: value}.items() if v is not None}
+        with pytest.raises(WeightsError, match=r"does not fit lite"):
+            initialise(net, SPEC, raw(state, tmp_path), REGISTRY)
 
 
 def test_padding_changes_nothing_where_the_sides_are_multiples_of_32():

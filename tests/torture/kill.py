@@ -110,6 +110,7 @@ class Tally:
     killed: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
     swept: Counter[str] = field(default_factory=Counter)
+    files: int = 0  # read from start to end
 
 
 def make_inputs(folder: Path) -> Path:
@@ -179,8 +180,8 @@ def wait(child: int, seconds: float, sign: Callable[[], object] | None = None) -
     return None
 
 
-def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
-    """Run a scene to its end and check its files; return the seconds it took."""
+def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> tuple[float, int]:
+    """Run a scene to its end and check its files; return the seconds it took, and their number."""
     words, log = scene.next(source, out, begun=begun), out.with_suffix(".log")
     began = time.monotonic()
     child = start(words, out, log)
@@ -193,12 +194,15 @@ def finish(scene: Scene, source: Path, out: Path, *, begun: bool) -> float:
     check_rules(run)
     assert code == 0, run
     assert not leftovers(out), (run, leftovers(out))
-    assert all_whole(out) >= scene.results, (run, sorted(out.rglob("*")))
-    return time.monotonic() - began
+    seconds, files = time.monotonic() - began, all_whole(out)
+    assert files >= scene.results, (run, sorted(out.rglob("*")))
+    return seconds, files
 
 
-def kill_once(scene: Scene, source: Path, out: Path, seconds: float, chance: random.Random) -> str:
-    """Start a scene, kill it at a random moment and check its files; return the outcome."""
+def kill_once(
+    scene: Scene, source: Path, out: Path, seconds: float, chance: random.Random
+) -> tuple[str, int]:
+    """Start a scene, kill it at a random moment; return the outcome and the number of its files."""
     log = out.with_suffix(".log")
     begun = out.exists() and any(out.iterdir())
     out.mkdir(exist_ok=True)
@@ -210,9 +214,8 @@ def kill_once(scene: Scene, source: Path, out: Path, seconds: float, chance: ran
         os.waitpid(child, 0)
     else:
         assert code == 0, log.read_text()
-    all_whole(out)
     what = "killed with leftovers" if leftovers(out) else "killed"
-    return "finished" if code == 0 else what
+    return "finished" if code == 0 else what, all_whole(out)
 
 
 def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool = False) -> Tally:
@@ -230,11 +233,12 @@ def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool =
         if name not in typical:
             for _ in range(2 if times > _FEW else 1):
                 out.mkdir()
-                typical[name] = finish(scene, source, out, begun=False)
+                typical[name], _ = finish(scene, source, out, begun=False)
                 shutil.rmtree(out)
         for _ in range(chance.choice((1, 1, 2, 3))):
             began = time.monotonic()
-            what = kill_once(scene, source, out, 1.1 * typical[name], chance)
+            what, files = kill_once(scene, source, out, 1.1 * typical[name], chance)
+            tally.files += files
             if what == "finished":  # faster than before: later kills come sooner
                 typical[name] = min(typical[name], time.monotonic() - began)
             tally.finished[name] += what == "finished"
@@ -243,7 +247,7 @@ def kill(times: int, folder: Path, names: list[str], seed: int = 0, echo: bool =
             if what == "finished":
                 break
         if what != "finished":
-            finish(scene, source, out, begun=True)
+            tally.files += finish(scene, source, out, begun=True)[1]
         shutil.rmtree(out)
         if echo:
             print(f"\r{sum(tally.killed.values())} of {times} kills", end="", file=sys.stderr)
@@ -266,7 +270,8 @@ def main() -> None:
         print(f"{name:22} {tally.killed[name]:7} {tally.swept[name]:10} {tally.finished[name]:9}")
     total = sum(tally.killed.values())
     print(
-        f"{total} kills in {time.monotonic() - began:.0f} s; every file whole, every job finished"
+        f"{total} kills in {time.monotonic() - began:.0f} s; all {tally.files:,} files whole, "
+        "every job finished"
     )
 
 

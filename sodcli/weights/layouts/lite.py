@@ -13,26 +13,30 @@ from sodcli.weights.layouts import Converted
 _EPS: Final = 1e-3  # of the published batch norms
 _BLOCKS: Final = (1, 2, 2, 3, 3, 4, 1)  # number of blocks in each stage
 _PARTS: Final = ("expand", "depthwise", "project")
+_NORM: Final = ("weight", "bias", "running_mean", "running_var")
+_COUNTER: Final = ".num_batches_tracked"
 _HEAD: Final = ("conv_head.", "bn2.", "classifier.", "_conv_head.", "_bn1.", "_fc.")
 
 
 def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
     """Return ``state`` under our keys, with the encoder's batch norms folded.
 
-    The unused classifier is dropped. Returns ``None`` if a key does not belong to these layouts.
+    The unused classifier is dropped. Returns ``None`` if a key does not belong to these layouts, is
+    missing, or has a batch norm of another width.
     """
     units = dict(_timm(state) if "conv_stem.weight" in state else _efficientnet_pytorch(state))
     known = {f"{conv}.weight" for conv, _ in units.values()}
-    known |= {key for _, norm in units.values() for key in state if key.startswith(f"{norm}.")}
-    if known != {key for key in state if not key.startswith(_HEAD)}:
+    known |= {f"{norm}.{leaf}" for _, norm in units.values() for leaf in _NORM}
+    if known != {key for key in state if not key.startswith(_HEAD) and not key.endswith(_COUNTER)}:
         return None
     folded = {}
     for name, (conv, norm) in units.items():
-        weight, shift, mean, variance = (
-            state[f"{norm}.{leaf}"] for leaf in ("weight", "bias", "running_mean", "running_var")
-        )
+        kernel = state[f"{conv}.weight"]
+        weight, shift, mean, variance = terms = [state[f"{norm}.{leaf}"] for leaf in _NORM]
+        if any(term.shape != kernel.shape[:1] for term in terms):
+            return None
         scale = weight / (variance + _EPS).sqrt()
-        folded[f"encoder.{name}.weight"] = state[f"{conv}.weight"] * scale.view(-1, 1, 1, 1)
+        folded[f"encoder.{name}.weight"] = kernel * scale.view(-1, 1, 1, 1)
         folded[f"encoder.{name}.bias"] = shift - mean * scale
     return Converted(folded)
 
