@@ -111,7 +111,8 @@ def speed(
     ] = None,
     batch: options.Batch = 1,
     clip: Annotated[
-        int | None, typer.Option(min=1, help="Frames per clip. Default: the model's.")
+        int | None,
+        typer.Option(min=1, help="Frames per clip, for film models. Default: the model's."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Length of each measurement.")] = 10.0,
     runs: Annotated[
@@ -148,6 +149,7 @@ def speed(
     with random ones: their values do not change the speed.
     """
     specs = _find_models(model or [], weights)
+    _check_clip(specs, clip, pipeline=pipeline)
     from sodcli.runtime.backends.choose import NAMES, BackendRequest, check_request, installed
     from sodcli.runtime.device import choose_device, set_threads
     from sodcli.runtime.speed import SpeedSettings, measure_speed
@@ -161,6 +163,7 @@ def speed(
         weights=weights,
         size=size,
         batch=batch,
+        clip=clip,
         runs=runs,
         warmup=warmup,
         seconds=seconds,
@@ -177,7 +180,7 @@ def speed(
     pairs = [(spec, engine) for spec in specs for engine in engines]
     with ui.progress("measurements", len(pairs), quiet=quiet) as advance:
         for spec, engine in pairs:
-            own = replace(settings, clip=clip or spec.clip_len, backend=engine)
+            own = replace(settings, backend=engine)
             target = choose_device(device if engine in ("auto", "torch") else "cpu")
             try:
                 results.append(measure(spec, own, target))
@@ -199,6 +202,11 @@ def speed(
         ui.print_table(head, rows)
     else:
         _print_speed(results[0])
+
+
+def _check_clip(specs: "Sequence[ModelSpec]", clip: int | None, *, pipeline: bool) -> None:
+    if clip and (pipeline or all(spec.clip_len == 1 for spec in specs)):
+        raise UsageError("--clip is for the networks of film models, without --pipeline")
 
 
 def _find_models(names: list[str], weights: str | None) -> "list[ModelSpec]":

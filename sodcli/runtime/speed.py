@@ -78,6 +78,7 @@ class SpeedSettings:
         weights: A name of models.toml or a file; ``None`` for random weights, whose values do not
             affect the speed of the network alone.
         size: Side of the input; ``None`` for the model's default.
+        clip: Frames per clip of a film model; ``None`` for the model's default.
         runs: Number of timed forward passes, or photos; ``None`` for as many as take ``seconds``.
         warmup: The same before the clock starts; ``None`` for a fifth of ``seconds``.
         seconds: Duration of the measurement.
@@ -88,7 +89,7 @@ class SpeedSettings:
     weights: str | None = None
     size: int | None = None
     batch: int = 1
-    clip: int = 1
+    clip: int | None = None
     runs: int | None = None
     warmup: int | None = None
     seconds: float = 10.0
@@ -100,6 +101,10 @@ class SpeedSettings:
     def side(self, spec: ModelSpec) -> int:
         """Return the side of the input of ``spec``'s network, in pixels."""
         return self.size or spec.input_hw[0]
+
+    def frames(self, spec: ModelSpec) -> int:
+        """Return the frames of an input of ``spec``'s network; 1 for a model of pictures."""
+        return 1 if spec.clip_len == 1 else self.clip or spec.clip_len
 
 
 def measure_speed(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> Speed:
@@ -171,7 +176,7 @@ def summarise(
         scope=scope,
         size=settings.side(spec),
         batch=settings.batch,
-        clip=settings.clip,
+        clip=settings.frames(spec),
         reparam=settings.reparam,
         half=settings.half,
         compiled=settings.compiled,
@@ -181,7 +186,7 @@ def summarise(
         runs=len(times),
         median_ms=median * 1e3,
         p90_ms=_p90(times) * 1e3,
-        fps=settings.batch * settings.clip / median,
+        fps=settings.batch * settings.frames(spec) / median,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         gflops=_count_gflops(module, make_input(spec, settings, device)),
         peak_memory_mb=_peak_memory_mb(device),

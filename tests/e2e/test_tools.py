@@ -291,4 +291,7 @@ def test_weights_determine_the_model(sod, small_weights):
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "-w is for one model" in result.stderr
     assert sod("speed", "-w", "nowhere.pth").exit_code == 4
+    for words in (["-m", "lite"], ["-m", "stdnet", "--pipeline"]):
+        clip = sod("speed", *words, "--clip", 3)
+        assert (clip.exit_code, clip.stderr.count("--clip is for the networks of film")) == (2, 1)
     assert "no backend named 'gpu'" in sod("speed", "--backend", "gpu").stderr
