@@ -47,7 +47,8 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
     jobs = _plan(settings)
     skips = settings.verbose or len(jobs) == 1  # otherwise only their number is printed
     if settings.dry_run:
-        _print_plan(jobs, settings, skips=skips)
+        if rank() == 0:
+            _print_plan(jobs, settings, skips=skips)
         return
     from sodcli.infer.photos import sift
 
@@ -196,7 +197,7 @@ def _film_line(outcome: "FilmOutcome") -> str:
     return f"{speed}: {outcome.job.output}"
 
 
-_WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip")
+_WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip", "to fail")
 
 
 def _told_exists(output: str, *, other: bool) -> str:
@@ -218,31 +219,39 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
 
 
 def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) -> None:
-    """Print the output of every input; of those to skip only if ``skips``."""
-    rows: list[dict[str, Any]] = [
-        {
-            "input": job.source,
-            "output": job.output,
-            "status": "skip" if job.exists() and not settings.overwrite else "write",
-        }
-        for job in jobs
-    ]
-    for job, row in zip(jobs, rows, strict=True):
-        if row["status"] == "skip" and job.made_otherwise(settings):
-            row["other_settings"] = True
+    """Print the output of every input; of those to skip only if ``skips``.
+
+    Raises:
+        typer.Exit: If an input is missing or no picture; with the code of the run itself.
+    """
+    from sodcli.infer.photos import known_outcome
+
+    rows: list[dict[str, Any]] = []
+    codes = []
+    for job in jobs:
+        row = {"input": job.source, "output": job.output, "status": "write"}
+        if (outcome := known_outcome(job, settings)) is not None:
+            row |= {"status": "skip", **outcome.facts()}
+            if outcome.error is not None:
+                ui.error(str(outcome.error))
+                row |= {"status": "fail", "error": str(outcome.error)}
+                codes.append(outcome.error.exit_code)
+        rows.append(row)
     if settings.json:
         ui.print_json({"results": rows})
-        return
-    for row in rows:
-        if row["status"] == "skip":
-            text = _told_exists(row["output"], other="other_settings" in row)
-            ui.note(f"{text}, would be skipped", quiet=settings.quiet or not skips)
-        else:
-            ui.print_line(row["output"])
-    if len(jobs) > 1:
-        others = sum("other_settings" in row for row in rows)
-        statuses = [f"to {row['status']}" for row in rows]
-        ui.note(_counted(jobs, statuses, others), quiet=settings.quiet)
+    else:
+        for row in rows:
+            if row["status"] == "skip":
+                text = _told_exists(row["output"], other="other_settings" in row)
+                ui.note(f"{text}, would be skipped", quiet=settings.quiet or not skips)
+            elif row["status"] == "write":
+                ui.print_line(row["output"])
+        if len(jobs) > 1:
+            others = sum("other_settings" in row for row in rows)
+            statuses = [f"to {row['status']}" for row in rows]
+            ui.note(_counted(jobs, statuses, others), quiet=settings.quiet)
+    if codes:
+        raise typer.Exit(codes[0] if len(jobs) == 1 else BatchError.exit_code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def sift(jobs: Sequence[Job], settings: InferSettings) -> tuple[list[Outcome], l
     """
     known, todo = [], []
     for job in jobs:
-        outcome = _known_outcome(job, settings)
+        outcome = known_outcome(job, settings)
         if outcome is None:
             todo.append(job)
             continue
@@ -173,7 +173,8 @@ def _answered(
     return batched(work, items, backend=predictor.batching, batch=settings.batch)
 
 
-def _known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
+def known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
+    """Return the outcome of a job whose output exists, or whose input is missing or no picture."""
     if job.exists() and not settings.overwrite:
         return Outcome(job, "skipped", other_settings=job.made_otherwise(settings))
     try:
@@ -258,7 +259,8 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     remarks = [f"{frame.pages} pages, only the first is used"] if frame.pages > 1 else []
     if box is None or (sure is not None and sure < NOTHING):
         whole = ", not cropped" if box is None and settings.framing else ""
-        remarks.append(f"nothing certain found{whole}")
+        what = "the mask is empty" if settings.mask else "nothing certain found"
+        remarks.append(f"{what}{whole}")
     remark = (
         f"{display_name(frame.origin or frame.name)}: {'; '.join(remarks)}" if remarks else None
     )

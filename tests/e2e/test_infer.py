@@ -137,17 +137,21 @@ def test_what_exists_is_skipped_until_overwrite(sod, photos, small_weights):
 
 
 def test_many_existing_outputs_are_counted_without_loading_a_network(sod, photos):
+    (photos / "sub" / "c.webp").unlink()
     made = photos.with_name("in_rgba")
     made.mkdir()
     (made / "a_rgba.png").touch()
     words = ["infer", photos, photos / "no.jpg", "-o", made, "-w", "none.pth"]
     plan = sod(*words[:3], "-o", made, "--dry-run")
-    assert plan.stderr == "3 pictures: 2 to write, 1 to skip\n"
+    error = f"error: {photos / 'no.jpg'}: no such file"
+    assert plan.exit_code == 3
+    assert plan.stdout == f"{made / 'b_rgba.png'}\n"
+    assert plan.stderr == f"{error}\n3 pictures: 1 to write, 1 to skip, 1 to fail\n"
     (made / "b_rgba.png").touch()
     result = sod(*words)
     assert result.exit_code == 3
-    error, count = result.stderr.splitlines()
-    assert error == f"error: {photos / 'no.jpg'}: no such file"
+    told, count = result.stderr.splitlines()
+    assert told == error
     assert count == "3 pictures: 2 skipped, 1 failed; --overwrite replaces what exists"
     assert sod(*words, "-q").stderr == f"{error}\n"
     assert sod(*words, "-v").stderr.count("exists, skipped (--overwrite replaces)") == 2
