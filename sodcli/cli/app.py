@@ -25,6 +25,7 @@ from sodcli.errors import (
     SodError,
     TrainingError,
     UsageError,
+    WeightsError,
 )
 from sodcli.process import rank, switched_on
 
@@ -216,16 +217,18 @@ class _Boundary(QuickParameters, TyperGroup):
 
 
 def _left_to_rank_0(error: Exception) -> bool:
-    """Return True if every process of the launcher has this error and rank 0 prints it.
+    """Return True if rank 0 prints this error, which all processes of the launcher have.
 
-    torchrun ends all processes as soon as one fails: this one waits for rank 0 to fail first.
+    torchrun ends all processes as soon as one fails: this one waits for rank 0 to fail first. If it
+    is still there afterwards, rank 0 does not have the error, or has not come so far.
     """
-    shared = isinstance(error, UsageError | MissingError | TrainingError)
+    shared = isinstance(error, UsageError | MissingError | TrainingError | WeightsError)
     if rank() == 0 or not (shared or hasattr(error, "format_message")):
         return False
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        time.sleep(_PATIENCE)
-    return True
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return True
+    time.sleep(_PATIENCE)
+    return False
 
 
 app = typer.Typer(

@@ -148,8 +148,9 @@ def clips_of(
 
 
 def by_folder(pairs: Sequence[Pair]) -> list[tuple[Pair, ...]]:
-    """Group neighbouring pairs by the folder of their pictures."""
-    return [tuple(group) for _, group in groupby(pairs, key=lambda pair: pair.image.parent)]
+    """Group neighbouring pairs by the folder of their pictures; a repeated pair counts once."""
+    unique = dict.fromkeys(pairs)
+    return [tuple(group) for _, group in groupby(unique, key=lambda pair: pair.image.parent)]
 
 
 def extended(count: int, length: int) -> tuple[int, ...]:

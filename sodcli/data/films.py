@@ -213,8 +213,9 @@ def find_footage(pairs: Sequence[Pair]) -> Footage:
     must also be more similar than distant pictures, which excludes photos with a common background.
     """
     groups = [(group, is_film(group)) for group in by_folder(pairs)]
-    photos = (pair for group, film in groups if not film for pair in group)
-    return Footage(tuple(group for group, film in groups if film), tuple(photos))
+    films = tuple(group for group, film in groups if film)
+    inside = {pair for film in films for pair in film}
+    return Footage(films, tuple(pair for pair in pairs if pair not in inside))
 
 
 def is_film(pairs: Sequence[Pair]) -> bool:

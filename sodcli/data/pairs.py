@@ -295,7 +295,8 @@ def hold_out(
     Each folder of pictures gives about ``share`` of its pairs, and at least one if it has two.
     Runs of neighbours are held out together, because near-duplicates are neighbours in natural
     order. The split of a folder depends on the seed and its own pairs only: adding another
-    folder does not change it.
+    folder does not change it. A picture that occurs several times is on one side only, and held
+    out once.
 
     Args:
         pairs: In the order of ``find_pairs``.
@@ -310,12 +311,15 @@ def hold_out(
     """
     if not 0 <= share < 1:
         raise UsageError(f"the share to hold out is {share}; give one from 0 to below 1")
-    sets: dict[object, list[int]] = {}
-    for index, pair in enumerate(pairs):
-        sets.setdefault(pair.image.parent, []).append(index)
+    first: dict[Path, Pair] = {}
+    for pair in pairs:
+        first.setdefault(pair.image, pair)
+    sets: dict[Path, list[Path]] = {}
+    for image in first:
+        sets.setdefault(image.parent, []).append(image)
     held = {members[i] for members in sets.values() for i in _held(len(members), share, seed)}
-    train = tuple(pair for index, pair in enumerate(pairs) if index not in held)
-    return train, tuple(pairs[index] for index in sorted(held))
+    train = tuple(pair for pair in pairs if pair.image not in held)
+    return train, tuple(pair for image, pair in first.items() if image in held)
 
 
 def hold_out_films(

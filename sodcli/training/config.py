@@ -98,7 +98,7 @@ class TrainConfig:
         1.0,
     )
     drop_last: bool = False
-    seed: Annotated[int, Range(least=0)] = 0
+    seed: Annotated[int, Range(least=0, most=2**63 - 1)] = 0
     amp: Literal["none", "bf16", "fp16"] = "none"
     ema: Annotated[float, Range(least=0, below=1)] = 0.0
     clip_len: Count = 1
@@ -116,9 +116,9 @@ class TrainConfig:
     augment: Mapping[str, Any] = field(default_factory=dict)
     monitor: Literal["maxF", "MAE"] = "maxF"
     validate_every: Count = 1
-    sample_every: int = 5
+    sample_every: Annotated[int, Range(least=0)] = 5
     samples: Count = 4
-    max_skipped: float = 0.1
+    max_skipped: Annotated[float, Range(least=0)] = 0.1
 
     def __post_init__(self) -> None:
         check_fields(self, "settings")

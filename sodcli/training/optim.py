@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sodcli.errors import UsageError
+from sodcli.tables import Range
 
 _POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)  # coefficients of the Newton-Schulz iteration
 _LIKE_ADAMW: Final = 0.2  # typical root mean square of AdamW's steps, in learning rates
@@ -91,6 +92,9 @@ def _is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim == 4 and parameter.shape[1] >= _FEWEST_INPUTS
 
 
+NotNegative = Annotated[float, Range(least=0)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupRule:
     """Settings of the parameters whose names match a pattern.
@@ -105,9 +109,9 @@ class GroupRule:
     """
 
     match: str = ""
-    lr: float = 1.0
-    weight_decay: float = 0.0
-    still_epochs: int = 0
+    lr: NotNegative = 1.0
+    weight_decay: NotNegative = 0.0
+    still_epochs: Annotated[int, Range(least=0)] = 0
 
     def __post_init__(self) -> None:
         try:
@@ -130,10 +134,14 @@ class OptimizerConfig:
     """
 
     name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = 0.9
+    betas: Annotated[tuple[float, float], Range(least=0, below=1)] = (0.9, 0.999)
+    momentum: NotNegative = 0.9
     nesterov: bool = False
     groups: tuple[GroupRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise UsageError("optimizer: nesterov = true needs a momentum above 0")
 
 
 DECOUPLED: Final = frozenset({"adamw", "muon"})

@@ -83,7 +83,7 @@ class Reporter:
     def on_step(self, report: StepReport) -> None:
         """Called after each step."""
 
-    def on_skip(self, names: Sequence[str]) -> None:
+    def on_skip(self, reasons: Sequence[str]) -> None:
         """Called with ``file: reason`` of pictures that could not be read."""
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
@@ -173,6 +173,7 @@ class TensorBoard(Reporter):
         if report.step % _LOGGED_STEPS == 0:
             self._writer.add_scalar("train/loss", report.pixel_loss, report.step)
             self._writer.add_scalar("train/lr", report.lr, report.step)
+            self._writer.flush()  # a run that is stopped does not close the writer
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Write all numbers of the epoch."""

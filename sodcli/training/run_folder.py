@@ -4,13 +4,17 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from sodcli.errors import SinkError, UsageError, WeightsError
 from sodcli.files import sweep, write_whole
+from sodcli.files.locks import take
+from sodcli.text import reason_of
 from sodcli.training.config import TrainConfig, read_config
 from sodcli.weights.read import read_pickle
 from sodcli.weights.save import save_pickle
@@ -72,6 +76,31 @@ class RunFolder:
             raise UsageError(
                 f"{self.root} exists and is not empty; choose another -o, or add --resume"
             )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Create the folder if it is missing, and lock it against other processes.
+
+        Windows, and file systems without locks, do not lock folders.
+
+        Raises:
+            SinkError: If it cannot be created.
+            UsageError: If another process holds it.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"cannot write {self.root}: {reason_of(error)}") from error
+        with ExitStack() as stack:
+            try:
+                handle = os.open(self.root, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                take(handle)
+            except BlockingIOError as error:
+                raise UsageError(f"{self.root}: another process trains there") from error
+            except OSError:
+                pass
+            yield
 
     def tidy(self) -> None:
         """Remove temporary files left by killed processes."""
@@ -196,10 +225,9 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
     """
     content = read_pickle(path)
     known = {field.name for field in fields(Progress)}
-    if not isinstance(content, dict) or not known >= content.get("progress", {}).keys() >= {
-        "epoch",
-        "step",
-    }:
+    parts = content if isinstance(content, dict) else {}
+    there = parts.get("progress", {}).keys()
+    if not (known >= there >= {"epoch", "step"} and parts.keys() >= {"learner", "pairs"}):
         raise WeightsError(f"{path}: not a checkpoint of a training run")
     if content["pairs"] != pairs:
         raise UsageError(

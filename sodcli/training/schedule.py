@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from sodcli.errors import UsageError
-from sodcli.tables import Length, read_table
+from sodcli.tables import Length, Range, read_table
 from sodcli.text import did_you_mean
 
 
@@ -27,6 +27,7 @@ class Schedule(Protocol):
         ...
 
 
+NotNegative = Annotated[float, Range(least=0)]
 S = TypeVar("S", bound=type)
 _SCHEDULES: Final[dict[str, type[Schedule]]] = {}
 
@@ -72,7 +73,7 @@ class MultiStep:
     """Multiply by ``gamma`` at each of ``at`` (SDNet, STDNet)."""
 
     at: Annotated[tuple[int, ...], Length(1, "name at least one")]
-    gamma: float = 0.1
+    gamma: NotNegative = 0.1
     per: Literal["epoch", "step"] = "epoch"
 
     def __call__(self, base: float, t: int, end: int) -> float:
@@ -85,8 +86,8 @@ class MultiStep:
 class Poly:
     """``(1 - t / end) ** power`` after a linear warm-up (MINet)."""
 
-    power: float = 0.9
-    warmup: int = 0
+    power: NotNegative = 0.9
+    warmup: Annotated[int, Range(least=0)] = 0
     per: Literal["epoch", "step"] = "epoch"
 
     def __call__(self, base: float, t: int, end: int) -> float:
@@ -100,8 +101,8 @@ class Poly:
 class Cosine:
     """Half a cosine wave from the base rate down to ``floor`` of it, after a linear warm-up."""
 
-    floor: float = 0.0
-    warmup: int = 0
+    floor: NotNegative = 0.0
+    warmup: Annotated[int, Range(least=0)] = 0
     per: Literal["epoch", "step"] = "epoch"
 
     def __call__(self, base: float, t: int, end: int) -> float:
@@ -132,9 +133,9 @@ class PolyRamp:
         lowest: Final rate, the same for every parameter group.
     """
 
-    power: float = 0.9
-    lowest: float = 1e-7
-    warmup: int = 12000
+    power: NotNegative = 0.9
+    lowest: NotNegative = 1e-7
+    warmup: Annotated[int, Range(least=0)] = 12000
     per: Literal["epoch", "step"] = "step"
 
     def __call__(self, base: float, t: int, end: int) -> float:

@@ -158,7 +158,7 @@ def _found(config: TrainConfig, known: Known) -> tuple[PairList, PairList]:
 def _films(folders: Sequence[str], known: Known) -> FilmList:
     lists = [find_films(user_path(folder), (), known) for folder in folders]
     return FilmList(
-        tuple(film for one in lists for film in one.films),
+        tuple({film.frames: film for one in lists for film in one.films}.values()),
         tuple(remark for one in lists for remark in one.remarks),
     )
 

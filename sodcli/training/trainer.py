@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from sodcli.data.loader import Batch
-from sodcli.errors import DeviceError, TrainingError
+from sodcli.errors import DeviceError, TrainingError, WeightsError
 from sodcli.models.restore import describe
 from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
@@ -58,10 +59,18 @@ class Trainer:
 
         Raises:
             UsageError: If it belongs to other training pictures.
-            WeightsError: If it is damaged.
+            WeightsError: If it is damaged, or of another network or optimiser.
         """
-        state, self._progress = load_checkpoint(self._run.folder.checkpoint, self._pairs)
-        self._learner.load(state)
+        path = self._run.folder.checkpoint
+        state, self._progress = load_checkpoint(path, self._pairs)
+        try:
+            self._learner.load(state)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path}: holds another network or optimiser than {path.parent / 'config.toml'}"
+            ) from error
 
     def run(self, stop: StopRequest) -> None:
         """Train until the last epoch is done.
@@ -272,7 +281,8 @@ def train(
         SinkError: If a file cannot be written; files written before stay complete.
         SourceError: If all masks are black or nowhere brighter than half, or most are photos.
         TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
-        UsageError: If the folder is in use, or its checkpoint belongs to other pictures.
+        UsageError: If the folder is not empty, another process trains in it, or its checkpoint
+            belongs to other pictures.
         WeightsError: If the weights to start from do not fit, or the checkpoint is damaged.
     """
     if not resume:
@@ -291,15 +301,18 @@ def train(
         catch_stop_signals(deferred=world_size() > 1) as stop,
     ):
         trainer = Trainer(run, network, group, device, reporter if group.leads else Reporter())
-        if group.leads:
-            folder.tidy()
-        if started:
-            trainer.load()
-        if group.leads:
-            folder.write(config)
-        try:
-            trainer.run(stop)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{device}: out of memory; lower --batch or --size, or raise accumulate in --config"
-            ) from error
+        with folder.locked() if group.leads else nullcontext():
+            if group.leads and not resume:
+                folder.check_new()  # another process may have trained there since the first check
+            try:
+                if started:
+                    trainer.load()
+                if group.leads:
+                    folder.tidy()
+                    folder.write(config)
+                trainer.run(stop)
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    f"{device}: out of memory; lower --batch or --size, "
+                    "or raise accumulate in --config"
+                ) from error

@@ -50,6 +50,12 @@ def test_the_split_depends_on_the_seed_and_not_on_other_sets() -> None:
     assert set(hold_out(alone, 0.1, 1)[1]) <= set(hold_out(both, 0.1, 1)[1])
 
 
+def test_a_picture_that_occurs_twice_is_on_one_side() -> None:
+    pairs = pairs_of(100)
+    train, held = hold_out(pairs, 0.1, 0)
+    assert hold_out(pairs * 2, 0.1, 0) == (train * 2, held)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_an_impossible_share_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="share to hold out"):

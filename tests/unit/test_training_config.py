@@ -124,7 +124,22 @@ def test_a_written_config_reads_back_equal(registry, plain, tmp_path):
         ({"data": []}, "settings: data must name at least one folder"),
         ({"ema": 1.0}, "settings: ema must be"),
         ({"holdout": 1.0}, "settings: holdout must be"),
-        ({"seed": -1}, "settings: seed must be at least 0"),
+        ({"seed": -1}, "settings: seed must be from 0 to 9.22337e+18, not -1"),
+        ({"seed": 2**64}, "settings: seed must be from 0 to"),
+        ({"optimizer": {"betas": [0.9, 1.0]}}, "settings: optimizer.betas must be at least 0 and"),
+        ({"optimizer": {"momentum": -1.0}}, "settings: optimizer.momentum must be at least 0"),
+        (
+            {"optimizer": {"name": "sgd", "nesterov": True, "momentum": 0.0}},
+            "optimizer: nesterov = true needs a momentum above 0",
+        ),
+        (
+            {"optimizer": {"groups": [{"weight_decay": -1.0}]}},
+            "settings: optimizer.groups.weight_decay must be at least 0",
+        ),
+        (
+            {"schedule": {"name": "poly", "power": -1}},
+            "schedule 'poly': power must be at least 0, not -1",
+        ),
         ({"scales": []}, "settings: scales must have at least one factor"),
         ({"amp": "bf8"}, "settings: amp must be one of none, bf16, fp16, not 'bf8'"),
         ({"loss": "bse"}, "no loss named 'bse'. Did you mean 'bce'?"),

@@ -1,6 +1,8 @@
 import csv
 import itertools
 import json
+import os
+import shutil
 import signal
 
 import numpy as np
@@ -168,6 +170,17 @@ def test_a_folder_in_use_is_refused(finished, pairs):
     with pytest.raises(UsageError, match="is not empty; choose another -o, or add --resume"):
         run(settings(pairs), folder.root)
     assert sorted(folder.root.iterdir()) == before
+    if os.name == "posix":
+        with folder.locked(), pytest.raises(UsageError, match="another process trains there"):
+            run(settings(pairs, sample_every=2, samples=2), folder.root, resume=True)
+
+
+def test_a_checkpoint_of_another_optimiser_is_refused(finished, pairs, tmp_path):
+    config = settings(pairs, optimizer=PLAIN_SGD)
+    RunFolder(tmp_path).write(config)
+    shutil.copy(finished[0].checkpoint, tmp_path)
+    with pytest.raises(WeightsError, match=r"last\.pth: holds another network or optimiser"):
+        run(config, tmp_path, resume=True)
 
 
 def test_resuming_without_a_checkpoint_is_an_error(tmp_path):
