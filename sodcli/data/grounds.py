@@ -14,6 +14,7 @@ Colour = NDArray[np.float32]
 
 _SCALES = (0.5, 1.2)  # range of the subject's scale factor
 _SOFTNESS = (0.5, 1.5)  # sigma of the blurred edge, in pixels
+_WIDE_BLUR = 16.0  # sigma in pixels; from twice of it on the resolution is lowered
 _INSIDE = 0.35  # share of the subject's box, in each direction from its centre, kept in view
 _GREY = 0.5  # probability of a grey colour
 _FEW_LEVELS = 12.0  # spread of the two colours of a studio background, in grey levels
@@ -120,7 +121,11 @@ def cast_shadow(
     right, down = rng.normal(0, 0.03) * wide, rng.uniform(0, 0.05) * high
     shift = np.array([[1, 0, right], [0, 1, down]])
     moved = cv2.warpAffine(mask, shift, (wide, high))
-    soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.01, 0.05) * max(high, wide))
+    sigma = rng.uniform(0.01, 0.05) * max(high, wide)
+    factor = max(1, int(sigma / _WIDE_BLUR))  # a wide blur of a large photo takes seconds
+    small_wh = (max(1, wide // factor), max(1, high // factor))
+    small = cv2.resize(moved, small_wh, interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / factor), (wide, high))
     return np.asarray(ground * (1 - rng.uniform(0, 0.6) * soft[..., None]), np.uint8)
 
 

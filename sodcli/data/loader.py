@@ -21,7 +21,7 @@ from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image
 from sodcli.data.synth import Stills
 from sodcli.data.triples import Triple, pack_triple
-from sodcli.errors import PipelineError, SourceError, UsageError
+from sodcli.errors import SourceError, UsageError
 from sodcli.imaging.evidence import PACKED
 from sodcli.text import plural
 
@@ -228,7 +228,6 @@ class BatchLoader:
         """Yield the batches of an epoch, beginning with number ``start``.
 
         Raises:
-            PipelineError: If a worker process is killed.
             SourceError: If no pair at all can be read.
         """
         batches = DataLoader(
@@ -240,18 +239,10 @@ class BatchLoader:
             multiprocessing_context="spawn" if self.workers else None,  # the same on every system
             generator=torch.Generator(),  # otherwise DataLoader draws from torch's global generator
         )
-        try:
-            for batch in batches:
-                if not batch.names:
-                    raise SourceError(f"no training picture can be read; {batch.skipped[0]}")
-                yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise PipelineError(
-                "a process that reads the data was killed, often for want of memory; "
-                "lower --workers or --batch"
-            ) from error
+        for batch in batches:
+            if not batch.names:
+                raise SourceError(f"no training picture can be read; {batch.skipped[0]}")
+            yield batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sodcli.data.loader import Batch
-from sodcli.errors import DeviceError, TrainingError, WeightsError
+from sodcli.errors import DeviceError, PipelineError, TrainingError, WeightsError
 from sodcli.models.restore import describe
 from sodcli.process import ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
@@ -278,6 +278,7 @@ def train(
         DeviceError: If several processes cannot share the device, or it runs out of memory.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, once a checkpoint is written.
         MissingError: If pictures or weights do not exist.
+        PipelineError: If another process of the run, or one that reads the data, was killed.
         SinkError: If a file cannot be written; files written before stay complete.
         SourceError: If all masks are black or nowhere brighter than half, or most are photos.
         TrainingError: If the loss is NaN or infinite, or too many pictures cannot be read.
@@ -301,18 +302,35 @@ def train(
         catch_stop_signals(deferred=world_size() > 1) as stop,
     ):
         trainer = Trainer(run, network, group, device, reporter if group.leads else Reporter())
-        with folder.locked() if group.leads else nullcontext():
+        with _explained(device), folder.locked() if group.leads else nullcontext():
             if group.leads and not resume:
                 folder.check_new()  # another process may have trained there since the first check
-            try:
-                if started:
-                    trainer.load()
-                if group.leads:
-                    folder.tidy()
-                    folder.write(config)
-                trainer.run(stop)
-            except torch.OutOfMemoryError as error:
-                raise DeviceError(
-                    f"{device}: out of memory; lower --batch or --size, "
-                    "or raise accumulate in --config"
-                ) from error
+            if started:
+                trainer.load()
+            if group.leads:
+                folder.tidy()
+                folder.write(config)
+            trainer.run(stop)
+
+
+@contextmanager
+def _explained(device: torch.device) -> Iterator[None]:
+    """Replace errors of PyTorch that a user can mend."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"{device}: out of memory; lower --batch or --size, or raise accumulate in --config"
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        if "DataLoader worker" in str(error):
+            raise PipelineError(
+                "a process that reads the data was killed, often for lack of memory; "
+                "lower --workers or --batch, then add --resume"
+            ) from error
+        if "more than 1 value per channel" in str(error):
+            raise TrainingError(
+                "batch norm cannot train on a single picture of this size; raise --size, or avoid "
+                "batches of one: raise --batch, lower accumulate, or set drop_last in --config"
+            ) from error
+        raise

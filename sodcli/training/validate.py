@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from sodcli.data.clips import Clip
 from sodcli.data.loader import ClipValidationSet, ValidationSet
+from sodcli.errors import SourceError
 from sodcli.files import whole_file
 from sodcli.metrics.measure import measure
 from sodcli.metrics.scores import summarise
@@ -55,6 +56,7 @@ class Validator:
 
         Raises:
             SinkError: If the pictures cannot be written.
+            SourceError: If no validation picture can be read any more.
             TrainingStopped: On a stop request.
         """
         if not len(self._pairs) + len(self._clips):
@@ -71,7 +73,7 @@ class Validator:
 
     def _predicted(self, module: nn.Module, stop: StopRequest) -> Iterator[tuple[Sample, Tensor]]:
         """Yield each sample with its saliency map, in eval mode and float32."""
-        was_training = module.training
+        was_training, found = module.training, False
         module.eval()
         try:
             for images, truths in self._batches():
@@ -81,7 +83,10 @@ class Validator:
                 frames = (x.reshape(-1, 1, *x.shape[-3:]) for x in (images, saliency))
                 for image, answer, truth in zip(*frames, truths, strict=True):
                     if truth is not None:
+                        found = True
                         yield Sample(image, truth), answer
+            if not found:
+                raise SourceError("no validation picture can be read any more")
         finally:
             module.train(was_training)
 

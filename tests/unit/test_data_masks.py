@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -115,6 +116,14 @@ def test_colours_without_black_are_refused(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"#ffffff \(88%\), #ff0000 \(12%\)"):
         read_mask(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_colour_files_of_rare_types_are_read_as_grey(tmp_path: Path, dtype: type) -> None:
+    top = 1.0 if dtype is np.float64 else np.iinfo(np.int32).max
+    levels = (TWO > 0) * 0.5
+    assert cv2.imwrite(str(tmp_path / "a.tiff"), np.dstack([levels * top] * 3).astype(dtype))
+    assert np.abs(read_mask(tmp_path / "a.tiff") - levels).max() < 1e-6
 
 
 @pytest.mark.parametrize("suffix", ["avif", "webp", "gif", "jfif"])

@@ -12,7 +12,14 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from sodcli.errors import MissingError, SourceError, TrainingError, UsageError, WeightsError
+from sodcli.errors import (
+    MissingError,
+    PipelineError,
+    SourceError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+)
 from sodcli.models.restore import restore
 from sodcli.training.config import read_config
 from sodcli.training.config import resume as resume_config
@@ -263,6 +270,30 @@ def test_no_readable_photo_at_all_is_an_error(tmp_path):
         path.write_bytes(b"gone")
     with pytest.raises(SourceError, match="no training picture can be read"):
         run(settings(root, holdout=0.0), tmp_path / "run")
+
+
+@pytest.mark.parametrize("sample_every", [0, 1])
+def test_validation_pictures_that_vanish_are_an_error(pairs, tmp_path, sample_every):
+    val = draw_pairs(tmp_path / "val", count=1)
+    config = settings(pairs, val=[str(val)], epochs=1, batch=8, sample_every=sample_every)
+    with pytest.raises(SourceError, match="no validation picture can be read any more"):
+        run(config, tmp_path / "run", Listener(lambda step: shutil.rmtree(val)))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", PipelineError, "was killed"),
+        ("Expected more than 1 value per channel when training", TrainingError, "raise --size"),
+        ("something else", RuntimeError, "something else"),
+    ],
+)
+def test_errors_of_pytorch_are_explained(pairs, tmp_path, words, kind, message):
+    def fail(step):
+        raise RuntimeError(words)
+
+    with pytest.raises(kind, match=message):
+        run(settings(pairs, epochs=1), tmp_path / "run", Listener(fail))
 
 
 def test_unmatched_and_unreadable_validation_pairs_are_reported(tmp_path, pairs):
