@@ -354,7 +354,7 @@ def test_unusable_onnx_files_are_errors_of_one_line(sod, export, tmp_path, damag
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--backend", "torch"], "an ONNX graph runs on the CPU, by --backend onnx or openvino"),
+        (["--backend", "torch"], "an ONNX graph runs on the CPU, by backend onnx or openvino"),
         (["--size", "96"], "is fixed to 64x64 pixels"),
         (["-m", "lite"], "a graph of 'sdnet', not of 'lite'; add -m sdnet"),
     ],

@@ -519,8 +519,8 @@ def test_a_dry_run_downloads_nothing(sod, mirror, monkeypatch):
         (["fgplg"], 4, "Baidu"),
         (["SOD"], 4, "get it from its authors (Movahedi"),
         (["DIS-VD"], 4, "sod fetch DIS-VD --from ARCHIVE --dir "),
-        (["inspyrenet", "--offline"], 4, "--offline is given"),
-        (["DUTS-TE", "--offline"], 4, "--offline is given"),
+        (["inspyrenet", "--offline"], 4, "offline is set"),
+        (["DUTS-TE", "--offline"], 4, "offline is set"),
     ],
 )
 def test_an_error_is_one_line_with_the_next_step(sod, words, code, text):
