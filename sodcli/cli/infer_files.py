@@ -84,13 +84,13 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
 
 def _plan(settings: "InferSettings") -> "list[Job]":
     from sodcli.io.sinks import plan_outputs
-    from sodcli.io.sources import find_inputs, look_at_stdin
+    from sodcli.io.sources import find_inputs, identify_stdin
 
     warn = None if settings.quiet or rank() > 0 else ui.warn
     inputs = find_inputs(
         settings.sources, recursive=settings.recursive, out=settings.out, warn=warn
     )
-    jobs = plan_outputs(look_at_stdin(inputs), settings)
+    jobs = plan_outputs(identify_stdin(inputs), settings)
     if any(job.target is None for job in jobs):
         ui.check_stdout(jobs[0].input.kind, as_json=settings.json)
     check_options(settings, jobs)

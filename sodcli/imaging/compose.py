@@ -5,7 +5,7 @@ in ``output_types.OUTPUT_TYPES`` for tab completion, which does not import OpenC
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -143,15 +143,18 @@ def cut_out(frame: Frame, look: Look) -> Pixels:
     rim.
     """
     alpha = _saliency(frame)
-    opaque = cv2.cvtColor(_subject(frame, look), cv2.COLOR_RGB2RGBA)
-    rgba = cv2.copyTo(opaque, near_subject(alpha).view(np.uint8))
+    near = near_subject(alpha)
+    opaque = cv2.cvtColor(_subject(frame, look, near), cv2.COLOR_RGB2RGBA)
+    rgba = cv2.copyTo(opaque, near.view(np.uint8))
     return np.asarray(cv2.insertChannel(_to_8bit(alpha), rgba, 3), np.uint8)
 
 
 @composer("reverse", alpha=True)
 def background_only(frame: Frame, look: Look) -> Pixels:
     """Picture with straight alpha that is transparent where the subject is."""
-    return cut_out(frame.with_saliency(1 - _saliency(frame)), look)
+    whole = 1 if frame.alpha is None else frame.alpha.astype(np.float32) / np.float32(255)
+    rest = np.maximum(whole - _saliency(frame), 0)
+    return cut_out(replace(frame, saliency=rest), look)
 
 
 @composer("blur")
@@ -200,9 +203,18 @@ def _map(frame: Frame) -> Pixels:
     return np.asarray(cv2.resize(small, frame.size_hw[::-1]), np.uint8)
 
 
-def _subject(frame: Frame, look: Look) -> Pixels:
-    """Return the subject's colours for compositing over a new background."""
-    return estimate_foreground(frame.rgb, _saliency(frame)) if look.refine else frame.rgb
+def _subject(frame: Frame, look: Look, near: NDArray[np.bool_] | None = None) -> Pixels:
+    """Return the subject's colours for compositing over a new background.
+
+    Partly transparent pixels of the picture itself keep theirs, which contain no background.
+    """
+    if not look.refine:
+        return frame.rgb
+    colours = estimate_foreground(frame.rgb, _saliency(frame), near)
+    if frame.alpha is not None:
+        partly = cv2.inRange(frame.alpha, 1, 254)
+        cv2.copyTo(frame.rgb, partly, colours)
+    return colours
 
 
 def _to_8bit(saliency: NDArray[np.float32]) -> Pixels:

@@ -1,6 +1,7 @@
 """Catalogue photos: crop to the subject, centre it, scale it onto a canvas."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -9,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.errors import UsageError
+from sodcli.errors import SourceError, UsageError
 from sodcli.frame import Frame
+from sodcli.text import display_name
 
 SUBJECT: Final = 0.5  # minimum saliency of a subject pixel
 _MARGIN: Final = re.compile(r"(\d+(?:\.\d+)?)(%|px)")
@@ -101,12 +103,21 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
 
     Returns:
         A frame of another size, with ``rgb``, ``saliency`` and ``alpha``.
+
+    Raises:
+        SourceError: If the margin makes a side of the result longer than 20,000 pixels and longer
+            than those of the photo.
     """
     height, width = frame.size_hw
     if box is None and framing.canvas_wh is None:
         return frame
     left, top, right, bottom = box or (0, 0, width, height)
     scale, (out_w, out_h) = _geometry(framing if box else replace(framing, margin=0), box, frame)
+    if max(out_w, out_h) > max(_MOST_SIDE, height, width):
+        name = display_name(frame.origin or frame.name)
+        raise SourceError(
+            f"{name}: the result would be {out_w}x{out_h} pixels; choose a smaller --margin"
+        )
     x0 = out_w / 2 - (left + right) / 2 * scale  # the photo's top left corner in the result
     y0 = out_h / 2 - (top + bottom) / 2 * scale
     place = partial(_placed, scale=scale, corner=(x0, y0), size_wh=(out_w, out_h))
@@ -116,7 +127,7 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
         alpha = place(frame.alpha)
     return replace(
         frame,
-        rgb=place(frame.rgb, method=cv2.INTER_CUBIC, border=cv2.BORDER_REPLICATE),
+        rgb=_placed_colours(place, frame.rgb, frame.alpha),
         saliency=None if frame.saliency is None else np.clip(place(frame.saliency), 0, 1),
         alpha=None if alpha.min() == 255 else alpha,
     )
@@ -136,6 +147,22 @@ def _geometry(
     free = 2 * _margin_px(framing.margin, framing.in_px, max(box_w, box_h))
     out_w, out_h = round(box_w + free), round(box_h + free)
     return 1.0, (max(out_w, out_h),) * 2 if framing.square else (out_w, out_h)
+
+
+def _placed_colours(
+    place: Callable[..., NDArray[Any]], rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """Return ``rgb`` scaled and placed; the colours of transparent pixels are mixed into none."""
+    border = cv2.BORDER_REPLICATE
+    plain = place(rgb, method=cv2.INTER_CUBIC, border=border)
+    if alpha is None:
+        return plain
+    weight = cv2.merge((alpha,) * 3).astype(np.float32)
+    total = place(weight, border=border)
+    mean = place(rgb * weight, border=border) / np.maximum(total, 1e-6)
+    near_transparent = place(cv2.erode(alpha, np.ones((3, 3), np.uint8))) < 255
+    mixed = np.where(near_transparent[..., None] & (total > 0), np.rint(mean), plain)
+    return mixed.astype(np.uint8)
 
 
 def _margin_px(margin: float, in_px: bool, side: int) -> float:

@@ -23,7 +23,7 @@ _OFFSET: Final = 0.924
 _WEIGHTS: Final = (0.061, -3.816, -0.198, 0.091, -0.026)  # of the values of ``traits``, in order
 
 
-def clean(saliency: Floats) -> Floats:
+def clean(saliency: Floats, alpha: NDArray[np.uint8] | None = None) -> Floats:
     """Remove specks, fill pinholes, and make nearly opaque pixels opaque.
 
     Soft edges and thin parts are kept: nothing is eroded or smoothed. Connected components of
@@ -32,9 +32,10 @@ def clean(saliency: Floats) -> Floats:
 
     Args:
         saliency: ``(H, W)`` in ``[0, 1]``.
+        alpha: ``(H, W)`` uint8, the picture's own alpha channel, which the result does not exceed.
 
     Returns:
-        The same shape and range.
+        ``(H, W)`` float32 in ``[0, 1]``.
     """
     out = np.clip((saliency - _LOW) / (_HIGH - _LOW), 0, 1, dtype=np.float32)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((out >= _FAINT).view(np.uint8))
@@ -47,7 +48,8 @@ def clean(saliency: Floats) -> Floats:
             speck = small[labels].view(np.uint8)
             out[cv2.dilate(speck, np.ones((3, 3), np.uint8)).view(np.bool_) & (out < _FAINT)] = 0
             out[speck.view(np.bool_)] = 0
-    return _without_pinholes(out)
+    out = _without_pinholes(out)
+    return out if alpha is None else np.minimum(out, alpha.astype(np.float32) / np.float32(255))
 
 
 def _without_pinholes(matte: Floats) -> Floats:

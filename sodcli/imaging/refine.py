@@ -26,7 +26,9 @@ _OPAQUE: Final = 254.5 / 255  # minimum alpha that rounds to 255
 _EPSILON: Final = np.float32(1e-5)
 
 
-def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
+def estimate_foreground(
+    rgb: NDArray[np.uint8], alpha: Floats, near: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
     """Estimate the subject's own colour where it mixes with the background.
 
     The first pass averages over a wide window. It runs on a picture halved to at most 1448 px and
@@ -36,11 +38,13 @@ def estimate_foreground(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uin
     Args:
         rgb: ``(H, W, 3)`` uint8.
         alpha: ``(H, W)`` float32 in ``[0, 1]``, the subject's share of each pixel.
+        near: The result of :func:`near_subject`, if the caller has it already.
 
     Returns:
         ``(H, W, 3)`` uint8. Opaque pixels and those beyond ``near_subject`` stay as they are.
     """
-    wanted = (near_subject(alpha) & (alpha < _OPAQUE)).view(np.uint8)
+    near = near_subject(alpha) if near is None else near
+    wanted = (near & (alpha < _OPAQUE)).view(np.uint8)
     out = rgb.copy()
     foreground, background = _wide_pass(rgb, alpha)
     for top, left in _tiles(wanted):
@@ -74,7 +78,7 @@ def _wide_pass(rgb: NDArray[np.uint8], alpha: Floats) -> tuple[Floats, Floats]:
     while max(share.shape) > _FINE_SIDE:
         rgb, share = _shrunk(rgb, 2), _shrunk(share, 2)
     colour = rgb.astype(np.float32)
-    default, subject = _shrunk(colour, _COARSER), _shrunk(colour * _spread(share), _COARSER)
+    default, subject = _shrunk(colour, _COARSER), _shrunk(colour * _three_channels(share), _COARSER)
     share = _shrunk(share, _COARSER)
     fore = _mean(subject, share, _WIDE, default)
     return fore, _mean(default - subject, 1 - share, _WIDE, default)
@@ -93,14 +97,14 @@ def _narrow_pass(
     The paper averages the background over the narrow window too. Here it is the first pass's mean,
     which is nearly constant within a few pixels.
     """
-    share, rest = _spread(alpha), _spread(1 - alpha * alpha)
+    share, rest = _three_channels(alpha), _three_channels(1 - alpha * alpha)
     left = np.asarray(cv2.subtract(rgb, back, dtype=cv2.CV_32F), np.float32)
     left *= share
-    first = _explain(left, rest, fore, back)
+    first = _corrected(left, rest, fore, back)
     first += back
     np.clip(first, 0, 255, out=first)
     first *= share
-    colour = _explain(left, rest, _mean(first, alpha, _NARROW, fore), back)
+    colour = _corrected(left, rest, _mean(first, alpha, _NARROW, fore), back)
     return np.asarray(cv2.add(colour, back, dtype=cv2.CV_8U), np.uint8)
 
 
@@ -109,11 +113,11 @@ def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Float
     per_weight = 1 / (cv2.blur(weight, (side, side)) + _EPSILON)
     mean = np.asarray(cv2.blur(weighted, (side, side)), np.float32)
     mean += _EPSILON * default
-    mean *= _spread(np.asarray(per_weight, np.float32))
+    mean *= _three_channels(np.asarray(per_weight, np.float32))
     return mean
 
 
-def _explain(left: Floats, rest: Floats, fore: Floats, back: Floats) -> Floats:
+def _corrected(left: Floats, rest: Floats, fore: Floats, back: Floats) -> Floats:
     """Return ``fore`` minus ``back`` after the correction by the picture's residual.
 
     With alpha ``a`` the paper's correction is ``F + a (I - a F - (1 - a) B)``, which is
@@ -131,7 +135,7 @@ def _explain(left: Floats, rest: Floats, fore: Floats, back: Floats) -> Floats:
     return moved
 
 
-def _spread(plane: Floats) -> Floats:
+def _three_channels(plane: Floats) -> Floats:
     """Repeat ``(H, W)`` for three channels; products of equal shapes are twice as fast."""
     return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
 

@@ -26,7 +26,7 @@ from sodcli.io.settings import InferSettings, Style
 from sodcli.io.sinks import Job
 from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import saliency_stream, share_repeats
-from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, prefetch
+from sodcli.runtime.threads import Writer, opencv_in_line, picture_threads, prefetch
 from sodcli.text import plural, reason_of
 
 _WAITING_BYTES: Final = 2**26  # most memory of the frames queued between two stages
@@ -163,7 +163,7 @@ def _film(
             frames = stack.enter_context(closing(prefetch(share_repeats(reader), ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
-            threads = min(ahead, helping_hands())
+            threads = min(ahead, picture_threads())
             with Writer(write, ahead, prepare=draw, threads=threads) as writer:
                 stream = saliency_stream(
                     predictor,

@@ -26,7 +26,7 @@ from sodcli.io.sinks import Job, put_picture
 from sodcli.io.sources import read_input
 from sodcli.runtime.batching import batched, retry_smaller
 from sodcli.runtime.predictor import Predictor
-from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
+from sodcli.runtime.threads import Writer, opencv_in_line, ordered, picture_threads
 from sodcli.text import display_name
 
 _TAKES_NOTHING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # disks, not single files
@@ -155,9 +155,9 @@ def infer(
         return item if ended.is_set() else _encode(cast(_Item, item), settings)
 
     wanted = takewhile(lambda group: not ended.is_set(), by_input(jobs))
-    hands = helping_hands()
-    items = ordered(partial(_read, settings), wanted, hands)
-    writer = Writer(write, hands + 1, prepare=encode, threads=hands)
+    threads = picture_threads()
+    items = ordered(partial(_read, settings), wanted, threads)
+    writer = Writer(write, threads + 1, prepare=encode, threads=threads)
     with opencv_in_line(), closing(items), writer:
         for item in _answered(items, predictor, settings):
             writer.put(item)
@@ -251,7 +251,7 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     if frame is None or frame.saliency is None:
         return item
     sure = None if settings.mask else certainty(frame.saliency)
-    matte = clean(frame.saliency) if settings.clean else frame.saliency
+    matte = clean(frame.saliency, frame.alpha) if settings.clean else frame.saliency
     box = subject_box(matte)
     results = tuple(
         None if job.kept else _encoded(job, frame, matte, box, settings) for job in item.jobs
@@ -277,9 +277,9 @@ def _encoded(
 ) -> bytes | SodError:
     if job.style.kind not in UNCLEANED_TYPES:
         frame = replace(frame, saliency=matte)
-    if settings.framing is not None:
-        frame = framed(frame, settings.framing, box)
     try:
+        if settings.framing is not None:
+            frame = framed(frame, settings.framing, box)
         return encode_picture(
             job.style.render(frame, settings.threshold),
             job.suffix,

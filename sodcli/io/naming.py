@@ -71,7 +71,7 @@ def _place(item: Input, end: str, tag: str, folder: Path | None) -> Path:
 
 def _sibling(root: Path, tag: str) -> Path:
     named = root if root.name not in ("", "..") else root.resolve()
-    return named.with_name(f"{named.name}_{tag}")
+    return named.parent / f"{named.name}_{tag}"  # with_name refuses the root folder
 
 
 def _shared(targets: Sequence[Path]) -> list[int]:

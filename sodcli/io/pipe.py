@@ -13,8 +13,9 @@ from typing import IO, BinaryIO, Final
 
 from sodcli.errors import SinkError, SodError, SourceError
 from sodcli.files.reading import MAX_BYTES
+from sodcli.io.pictures.cicp import PNG_SIGNATURE
 from sodcli.io.pictures.decode import HEAD_BYTES, reader_of
-from sodcli.io.search import Kind, is_animated_gif, is_film_head
+from sodcli.io.search import Kind, animation_first, is_animated_gif, is_film_head
 from sodcli.text import reason_of
 
 STDIN: Final = "stdin"  # in messages and file names
@@ -100,6 +101,8 @@ class Pipe:
         if head.startswith(b"GIF8"):
             self._has_all()
             return is_animated_gif(BytesIO(self._ahead))
+        if head.startswith(PNG_SIGNATURE):
+            return animation_first(kind for kind, _ in self._png_chunks())
         if head.startswith(_SYNC) and self._has(2 * _PACKET_BYTES + 1):
             return self._ahead[: 2 * _PACKET_BYTES + 1 : _PACKET_BYTES] == 3 * _SYNC
         return is_film_head(head)
@@ -126,8 +129,8 @@ class Pipe:
 
     def _size(self, head: bytes) -> int | None:
         """Return the size of the next picture in bytes; ``None`` if it takes all there is."""
-        if head.startswith(b"\x89PNG"):
-            return self._png_size()
+        if head.startswith(PNG_SIGNATURE):
+            return next((end for kind, end in self._png_chunks() if kind == b"IEND"), None)
         if head.startswith(b"\xff\xd8"):
             return self._jpeg_size()
         if head.startswith((b"P4", b"P5", b"P6")):
@@ -136,14 +139,13 @@ class Pipe:
             return int.from_bytes(head[2:6], "little") or None
         return None
 
-    def _png_size(self) -> int | None:
+    def _png_chunks(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the type of each chunk of the next picture, and the offset of its end."""
         at = 8
         while self._has(at + 12):
-            kind = self._ahead[at + 4 : at + 8]
+            kind = bytes(self._ahead[at + 4 : at + 8])
             at += 12 + int.from_bytes(self._ahead[at : at + 4], "big")
-            if kind == b"IEND":
-                return at
-        return None
+            yield kind, at
 
     def _jpeg_size(self) -> int | None:
         at = 2

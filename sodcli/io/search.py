@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,11 @@ from sodcli.errors import SourceError
 from sodcli.files import natural_key
 from sodcli.imaging.output_types import OUTPUT_TYPES
 from sodcli.io.pictures import heic
+from sodcli.io.pictures.cicp import PNG_SIGNATURE, png_chunks
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, SUFFIXES, reader_of
 from sodcli.text import display_name, reason_of
+
+Kind = Literal["picture", "film"]
 
 _MOST_FOLDERS: Final = 1000
 _NUMBER: Final = re.compile(r"%(0?\d*)d")
@@ -34,6 +37,13 @@ _FOREIGN: Final = frozenset(  # pictures and films that sod has no reader for
         *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
         *(".braw", ".r3d"),
     )
+)
+_FILM_HEADS: Final = re.compile(
+    rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, animated AVIF; not HEIC, CR3
+    rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
+    rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01[\xb3\xba]|\x30\x26\xb2\x75"
+    rb"|YUV4MPEG2 |DKIF|nut/multimedia|\x06\x0e\x2b\x34",
+    re.DOTALL,
 )
 
 
@@ -215,18 +225,6 @@ def _natural(path: Path) -> list[tuple[list[str | int], str]]:
     return [natural_key(part) for part in path.parts]
 
 
-Kind = Literal["picture", "film"]
-
-_FILM_HEADS: Final = re.compile(
-    rb".{4}ftyp(?!hei|mif1|msf1|avif|crx)"  # MP4, QuickTime, 3GP, animated AVIF; not HEIC, CR3
-    rb"|.{4}(moov|mdat|wide|free)"  # old QuickTime
-    rb"|RIFF.{4}AVI |\x1a\x45\xdf\xa3|OggS|FLV\x01|\0\0\x01[\xb3\xba]|\x30\x26\xb2\x75"
-    rb"|YUV4MPEG2 |DKIF|nut/multimedia|\x06\x0e\x2b\x34",
-    re.DOTALL,
-)
-_APNG: Final = re.compile(rb"\x89PNG\r\n\x1a\n.*acTL", re.DOTALL)
-
-
 def kind_of(path: Path) -> Kind:
     """Return whether a file is a picture or a film, by its content.
 
@@ -238,6 +236,8 @@ def kind_of(path: Path) -> Kind:
         return "film"
     if head.startswith(b"GIF8"):
         return "film" if is_animated_gif(path) else "picture"
+    if head.startswith(PNG_SIGNATURE):
+        return "film" if _is_animated_png(path) else "picture"
     by_name: Kind = "film" if path.suffix.lower() in FILM_SUFFIXES else "picture"
     try:
         reader_of(head, path.name)
@@ -247,9 +247,9 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_film_head(head: bytes) -> bool:
-    """Return True if a file with these first ``HEAD_BYTES`` bytes is a film, but for GIF."""
+    """Return True if these first ``HEAD_BYTES`` bytes are those of a film, not GIF or PNG."""
     moving_webp = head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
-    return moving_webp or bool(_FILM_HEADS.match(head) or _APNG.match(head))
+    return moving_webp or bool(_FILM_HEADS.match(head))
 
 
 def _head(path: Path) -> bytes:
@@ -260,6 +260,19 @@ def _head(path: Path) -> bytes:
             return file.read(HEAD_BYTES)
     except OSError:
         return b""
+
+
+def _is_animated_png(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return animation_first(kind for kind, _ in png_chunks(file))
+    except OSError:
+        return False
+
+
+def animation_first(chunks: Iterable[bytes]) -> bool:
+    """Return True if PNG chunks of these types are those of an animation (APNG)."""
+    return next((kind == b"acTL" for kind in chunks if kind in (b"acTL", b"IDAT")), False)
 
 
 def is_animated_gif(file: Path | BinaryIO) -> bool:

@@ -133,7 +133,7 @@ def plan_outputs(inputs: Sequence[Input], settings: InferSettings) -> list[Job]:
     columns = [_plan_style(inputs, style, settings) for style in settings.styles]
     jobs = [job for row in zip(*columns, strict=True) for job in row]
     _refuse_doubles(jobs)
-    _spare_inputs(jobs, settings.overwrite)
+    _refuse_replacing_inputs(jobs, settings.overwrite)
     return jobs
 
 
@@ -185,21 +185,20 @@ def _plan_piped(item: Input, style: Style, codec: str, suffix: str) -> Job:
     return Job(item, None, style, frames, suffix)
 
 
-def save_picture(pixels: NDArray[np.uint8], target: Path | None, icc: bytes | None = None) -> None:
+def save_picture(pixels: NDArray[np.uint8], target: Path | None) -> None:
     """Encode and write a picture; a file is written atomically.
 
     Args:
         pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, uint8.
         target: Its suffix determines the format. Its folder is created if missing. ``None`` writes
             PNG to standard output.
-        icc: ICC profile of the pixels.
 
     Raises:
         SinkError: If it cannot be written; the message is one line that names the file.
         UsageError: If the suffix is not that of a format, or the format cannot hold these pixels.
     """
     suffix = target.suffix if target else DEFAULT_SUFFIX
-    put_picture(encode_picture(pixels, suffix, icc=icc), target)
+    put_picture(encode_picture(pixels, suffix), target)
 
 
 def put_picture(data: bytes, target: Path | None) -> None:
@@ -212,10 +211,10 @@ def put_picture(data: bytes, target: Path | None) -> None:
     Raises:
         SinkError: If it cannot be written; the message is one line that names the file.
     """
-    if target is not None:
+    if target is None:
+        write_stdout(data)
+    else:
         write_whole(target, data)
-        return
-    write_stdout(data)
 
 
 def _check_job(job: Job, codec: str, wanted: str | None) -> None:
@@ -272,7 +271,7 @@ def _refuse_doubles(jobs: Sequence[Job]) -> None:
         )
 
 
-def _spare_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
+def _refuse_replacing_inputs(jobs: Sequence[Job], overwrite: bool) -> None:
     """Raise ``UsageError`` if a result would replace an input.
 
     With ``overwrite``, a result may replace its own input, but never that of another job.

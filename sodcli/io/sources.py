@@ -72,7 +72,7 @@ def find_inputs(
     return list(seen.values())
 
 
-def look_at_stdin(inputs: Sequence[Input]) -> list[Input]:
+def identify_stdin(inputs: Sequence[Input]) -> list[Input]:
     """Return ``inputs`` with the kind of what arrives on standard input, if that is one of them."""
     return [item if item.path is not None else _piped() for item in inputs]
 

@@ -39,7 +39,7 @@ def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Ite
     """
     network = _network(predictor)
     for _, scene in groupby(frames, lambda frame: frame.size_hw):
-        yield from _faded(network, scene, predictor.spec.clip_len, batch)
+        yield from _averaged(network, scene, predictor.spec.clip_len, batch)
 
 
 def chunked(
@@ -161,7 +161,7 @@ def _network(predictor: Predictor) -> _Whole | _Parted:
     return _Whole(predictor)
 
 
-def _faded(
+def _averaged(
     network: _Whole | _Parted, film: Iterator[Frame], length: int, batch: int
 ) -> Iterator[Frame]:
     hop = max(1, length // 2)
@@ -170,16 +170,16 @@ def _faded(
     while group := list(islice(film, wanted)):
         waiting += _opened(network, group)
         starts = range(first, len(waiting) - length + 1, hop)
-        _fade(network, waiting, [range(start, start + length) for start in starts], batch)
+        _add_weighted(network, waiting, [range(start, start + length) for start in starts], batch)
         if starts:
             yield from (item.closed() for item in waiting[: starts[-1]])
             del waiting[: starts[-1]]
             first, wanted = hop, hop * batch
     rest = len(waiting) - length
     if rest > 0:
-        _fade(network, waiting, [range(rest, len(waiting))], batch)
+        _add_weighted(network, waiting, [range(rest, len(waiting))], batch)
     elif waiting and not first:
-        _fade(network, waiting, [extended(len(waiting), length)], batch)
+        _add_weighted(network, waiting, [extended(len(waiting), length)], batch)
     yield from (item.closed() for item in waiting)
 
 
@@ -191,7 +191,7 @@ def _opened(network: _Whole | _Parted, frames: list[Frame]) -> list[_Open]:
     return opened
 
 
-def _fade(
+def _add_weighted(
     network: _Whole | _Parted, waiting: Sequence[_Open], clips: Sequence[Sequence[int]], batch: int
 ) -> None:
     """Add the weighted maps of ``clips`` (indices into ``waiting``); middle frames weigh most."""

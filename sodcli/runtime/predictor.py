@@ -358,7 +358,7 @@ def drawn(
 
     saliency = _saliency(frame)
     if clean and style.kind not in UNCLEANED_TYPES:
-        saliency = clean_matte(saliency)
+        saliency = clean_matte(saliency, frame.alpha)
     return style.render(replace(frame, saliency=saliency), threshold)
 
 

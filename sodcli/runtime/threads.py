@@ -60,12 +60,12 @@ def raise_failure(error: BaseException | None, what: str) -> None:
 R = TypeVar("R")
 _POLL_S: Final = 0.1
 _END: Final = object()
-_MOST_HANDS: Final = 4  # threads; each holds a picture in memory
+_MOST_THREADS: Final = 4  # each holds a picture in memory
 
 
-def helping_hands() -> int:
+def picture_threads() -> int:
     """Return the number of threads that read or render pictures while the network runs."""
-    return min(_MOST_HANDS, thread_count())
+    return min(_MOST_THREADS, thread_count())
 
 
 class _Box:

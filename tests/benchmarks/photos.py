@@ -22,7 +22,7 @@ from sodcli.io.sinks import plan_outputs, put_picture
 from sodcli.io.sources import find_inputs, read_input
 from sodcli.runtime.predictor import load
 from sodcli.runtime.stream import saliency_stream
-from sodcli.runtime.threads import Writer, helping_hands, opencv_in_line, ordered
+from sodcli.runtime.threads import Writer, opencv_in_line, ordered, picture_threads
 from tests.benchmarks.film_throughput import timed
 from tests.benchmarks.kit import draw_photos, record
 
@@ -114,7 +114,7 @@ def main():
 def measure(folder, wanted):
     predictor = load(backend=wanted.backend, pictures=wanted.count)
     settings = InferSettings(styles=(Style(wanted.type, wanted.type),), batch=wanted.batch)
-    run = Run(folder, wanted.count, predictor, settings, helping_hands())
+    run = Run(folder, wanted.count, predictor, settings, picture_threads())
     names = ("decode", "network", "draw", "encode", "whole")
     taken = {name: [] for name in names}
     for _ in range(wanted.rounds):

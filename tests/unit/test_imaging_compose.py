@@ -84,8 +84,18 @@ def test_rgba_has_the_saliency_as_alpha_and_no_hidden_background(frame):
 def test_rgba_keeps_pixels_that_were_transparent():
     half = np.full((8, 8), 128, np.uint8)
     base = Frame(rgb=noise(8, 8, 3), index=0, name="x", alpha=half)
-    out = compose("rgba", base.with_saliency(np.ones((8, 8), np.float32)))
-    assert (out[..., 3] == 128).all()
+    frame = base.with_saliency(np.ones((8, 8), np.float32))
+    assert (compose("rgba", frame)[..., 3] == 128).all()
+    assert not compose("reverse", frame).any()
+
+
+def test_the_soft_edge_of_a_cut_out_keeps_its_colour():
+    alpha = np.tile(np.clip(np.arange(-40, 80) * 8, 0, 255).astype(np.uint8), (80, 1))
+    rgb = np.where(alpha[..., None] > 0, np.array([100, 150, 50], np.uint8), np.uint8(0))
+    frame = Frame(rgb, 0, "x", alpha=alpha).with_saliency(np.ones(alpha.shape, np.float32))
+    out = compose("rgba", frame)
+    assert (out[alpha > 0, :3] == (100, 150, 50)).all()
+    assert np.array_equal(out[..., 3], alpha)
 
 
 @pytest.mark.parametrize("kind", sorted(set(output_types()) - {"map"}))

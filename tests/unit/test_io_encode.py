@@ -7,6 +7,7 @@ from PIL import Image, ImageCms
 from sodcli.errors import SinkError, UsageError
 from sodcli.io.pictures.encode import check_format, encode_picture, is_format
 from sodcli.io.pictures.read import decode_picture, read_picture, read_software
+from tests.colour_kit import p3_in_srgb, p3_profile
 
 WITH_ALPHA = [".png", ".webp", ".avif", ".tif", ".tiff"]
 WITHOUT = [".jpg", ".jpeg", ".bmp"]
@@ -26,6 +27,12 @@ def test_rgb_survives_encoding(suffix, icc):
     frame = decode_picture(encode_picture(drawn(3), suffix, icc=icc), name="x")
     assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)
     assert frame.icc == (None if suffix == ".bmp" else icc)
+
+
+def test_bmp_which_holds_no_profile_gets_the_colours_of_srgb():
+    frame = decode_picture(encode_picture(drawn(3), ".bmp", icc=p3_profile()), name="x")
+    assert np.abs(frame.rgb - p3_in_srgb(drawn(3))).max() <= 2
+    assert np.abs(frame.rgb.astype(int) - drawn(3)).max() > 10
 
 
 @pytest.mark.parametrize("suffix", WITH_ALPHA)

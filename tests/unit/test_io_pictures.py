@@ -339,8 +339,9 @@ def test_a_broken_grey_profile_changes_nothing(mode):
 
 def test_grey_is_read_with_its_own_profile():
     grey = Image.fromarray(np.array([[0, 55, 128, 255]], np.uint8))
-    for mode in ("L", "LA"):
-        frame = read(saved(grey.convert(mode), "PNG", icc_profile=linear_grey_profile()))
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    for picture in (grey, grey.convert("LA"), deep):
+        frame = read(saved(picture, "PNG", icc_profile=linear_grey_profile()))
         assert frame.icc is None
         assert abs(frame.rgb[0, :, 0].astype(int) - [0, 128, 188, 255]).max() <= 2
 

@@ -72,6 +72,7 @@ def test_the_current_and_the_parent_folder_are_named_after_their_real_names(here
     monkeypatch.chdir("in/deep")
     (target,) = targets(find_inputs([".."], recursive=False))
     assert Path(target) == here / "box/in_rgba/a_rgba.png"
+    assert targets([Input(Path("/a.jpg"), Path("/"))]) == ["/_rgba/a_rgba.png"]
 
 
 @pytest.mark.parametrize("out", ["out/", "exists", f"exists{os.sep}"])

@@ -58,6 +58,23 @@ def test_the_canvas_beyond_the_photo_is_the_background():
     assert np.array_equal(out.rgb[20:60, 20:80], frame.rgb[:40, :60])
 
 
+@pytest.mark.parametrize("side", [60, 700])
+def test_scaling_a_cut_out_does_not_darken_its_edge(side):
+    rows, columns = np.indices((200, 200)) - 100
+    alpha = (np.clip(80 - np.hypot(rows, columns), 0, 1) * 255).astype(np.uint8)
+    rgb = np.where(alpha[..., None] > 0, np.array([100, 150, 50], np.uint8), np.uint8(0))
+    frame = Frame(rgb, 0, "x", alpha=alpha).with_saliency(np.ones(alpha.shape, np.float32))
+    out = compose("rgba", framed(frame, Framing(canvas_wh=(side, side)), (20, 20, 180, 180)))
+    shown = out[out[..., 3] > 0, :3].astype(int)
+    assert len(shown) > side * side / 2
+    assert abs(shown - (100, 150, 50)).max() <= 1
+
+
+def test_a_margin_that_makes_the_result_huge_is_refused():
+    with pytest.raises(SourceError, match="photo: the result would be 30040x30040 pixels"):
+        framed(photo(), Framing(15_000, in_px=True), (0, 0, 40, 40))
+
+
 def test_a_photo_without_a_subject_is_not_cropped():
     assert framed(photo(None), Framing(0.1), None).size_hw == (120, 160)
     on_canvas = framed(photo(None), Framing(0.1, canvas_wh=(320, 320)), None)
@@ -109,6 +126,10 @@ def test_cleaning_removes_specks_fills_pinholes_and_keeps_thin_parts():
 def test_cleaning_keeps_empty_and_full_mattes(value):
     flat_map = np.full((30, 40), value, np.float32)
     assert np.array_equal(clean(flat_map), flat_map)
+    holes = np.full((30, 40), 235, np.uint8)
+    holes[10, 10] = 0
+    kept = clean(flat_map * holes / np.float32(255), holes)
+    assert np.array_equal(kept, flat_map * holes / np.float32(255))
 
 
 def test_certainty_falls_with_softness_and_emptiness():

@@ -67,7 +67,7 @@ class Window:
         return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
 
     def _open(self, height: int, width: int) -> None:
-        _calm_qt()
+        _configure_qt()
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
         cv2.namedWindow(self.title, flags)
         scale = min(1.0, _LARGEST_WH[0] / width, _LARGEST_WH[1] / height)
@@ -86,11 +86,11 @@ def require_display() -> None:
             "this OpenCV has no windows (opencv-python-headless?);"
             " add -o out.mov to record instead, or install opencv-python"
         )
-    if sys.platform.startswith("linux") and not _answers():
+    if sys.platform.startswith("linux") and not _x_server_answers():
         raise SinkError("no display for the camera window; add -o out.mov to record instead")
 
 
-def _calm_qt() -> None:
+def _configure_qt() -> None:
     """Disable the log and the Wayland backend of Qt, which draws OpenCV's windows on Linux.
 
     OpenCV's wheel has no Wayland plugin; if Qt tried to load it, Qt would abort the program.
@@ -100,7 +100,7 @@ def _calm_qt() -> None:
         os.environ["QT_QPA_PLATFORM"] = "xcb"
 
 
-def _answers() -> bool:
+def _x_server_answers() -> bool:
     """Return True if the X server of ``$DISPLAY`` accepts a connection."""
     if not os.environ.get("DISPLAY"):
         return False

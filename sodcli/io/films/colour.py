@@ -104,10 +104,10 @@ def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
         return steps
     if colour.hdr:
         linear = f"zscale=t=linear:npl={WHITE_NITS}"
-        bent = [f"tonemap=mobius:param={KNEE}:peak={PEAK:.3f}:desat=0"]
+        tone_map = [f"tonemap=mobius:param={KNEE}:peak={PEAK:.3f}:desat=0"]
     else:
-        linear, bent = f"zscale=tin={_SRGB}:t=linear", []
-    steps += [linear, "format=gbrpf32le", "zscale=p=bt709", *bent]
+        linear, tone_map = f"zscale=tin={_SRGB}:t=linear", []
+    steps += [linear, "format=gbrpf32le", "zscale=p=bt709", *tone_map]
     return [*steps, f"zscale=t={_SRGB}:m=gbr:r=full:d=none", "format=gbrp"]
 
 

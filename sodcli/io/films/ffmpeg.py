@@ -173,7 +173,7 @@ class Ffmpeg:
         if code < 0:
             with suppress(ValueError):
                 return f"ffmpeg was ended by {signal.Signals(-code).name}"
-        return tell(list(self.lines)) or f"ffmpeg ended with status {code}"
+        return error_line(list(self.lines)) or f"ffmpeg ended with status {code}"
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
@@ -188,11 +188,11 @@ class Ffmpeg:
                 pipe.close()
 
 
-def tell(lines: Sequence[str]) -> str:
+def error_line(lines: Sequence[str]) -> str:
     """Return the most specific error line of ffmpeg, without prefixes; empty if there is none."""
-    told = [_plain(line) for line in lines if "[error]" in line or "[fatal]" in line]
-    telling = [line for line in told if line and not _NOISE.match(line)]
-    chosen = (telling or [line for line in told if line] or [""])[-1]
+    errors = [_plain(line) for line in lines if "[error]" in line or "[fatal]" in line]
+    specific = [line for line in errors if line and not _NOISE.match(line)]
+    chosen = (specific or list(filter(None, errors)) or [""])[-1]
     return chosen.rpartition(": ")[2] if chosen.endswith(_SYSTEM) else chosen
 
 

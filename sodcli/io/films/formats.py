@@ -177,7 +177,7 @@ def is_film_format(suffix: str) -> bool:
     return any(suffix.lower() in codec.suffixes for codec in CODECS.values())
 
 
-def usual_suffix(codec: str | None, *, alpha: bool) -> str:
+def usual_suffix(codec: str, *, alpha: bool) -> str:
     """Return the suffix for films whose file name is not given; empty for a folder of frames.
 
     Raises:
@@ -185,19 +185,19 @@ def usual_suffix(codec: str | None, *, alpha: bool) -> str:
     """
     if codec == FRAMES:
         return ""
-    if codec in (None, "auto"):
+    if codec == "auto":
         return ".mov" if alpha else ".mp4"
-    return _known(str(codec)).suffixes[0]
+    return _known(codec).suffixes[0]
 
 
-def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = None) -> Codec:
+def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str = "auto") -> Codec:
     """Return the codec for a film file, before any work is done.
 
     Args:
         name: The name of the file in messages.
         suffix: The suffix of the container, such as ``.mp4``, in any case.
         alpha: Whether the film has transparency.
-        wanted: A key of ``CODECS``; ``None`` or ``auto`` gives the container's default.
+        wanted: A key of ``CODECS``; ``auto`` gives the container's default.
 
     Raises:
         UsageError: If the container or codec is unknown, or the container does not support the
@@ -207,8 +207,8 @@ def choose_codec(name: str, suffix: str, *, alpha: bool, wanted: str | None = No
     if not is_film_format(suffix):
         known = ", ".join(dict.fromkeys(s for codec in CODECS.values() for s in codec.suffixes))
         raise UsageError(f"{name}: no film format has this suffix; use one of {known}")
-    if wanted not in (None, "auto"):
-        codec = _wanted(str(wanted), name, suffix)
+    if wanted != "auto":
+        codec = _wanted(wanted, name, suffix)
     else:
         usual = _USUAL.get(suffix) or next(
             (codec.name, codec.name) for codec in CODECS.values() if suffix in codec.suffixes

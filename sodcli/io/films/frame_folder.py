@@ -128,7 +128,7 @@ class FrameFolder:
             if not target.exists():
                 self._folder.rename(target)
                 return
-            _drop_rest(target, self.frames)
+            _remove_frames_from(target, self.frames)
             for index in reversed(range(self.frames)):  # frame 0 marks the set as complete
                 (self._folder / frame_name(index)).replace(target / frame_name(index))
         except OSError as error:
@@ -138,7 +138,7 @@ class FrameFolder:
         return SinkError(f"cannot write {display_name(str(self._target))}: {reason_of(error)}")
 
 
-def _drop_rest(folder: Path, first: int) -> None:
+def _remove_frames_from(folder: Path, first: int) -> None:
     """Remove the frames from index ``first`` on, left by an earlier, longer run."""
     while (left := folder / frame_name(first)).is_file():
         left.unlink()

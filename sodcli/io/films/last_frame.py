@@ -8,12 +8,13 @@ from typing import IO, Final
 
 from PIL.WebPImagePlugin import WebPImageFile
 
+from sodcli.io.pictures.cicp import png_chunks
+
 _RIFF: Final = struct.Struct("<4sI")
 _WEBP_LENGTH_AT: Final = 12  # offset in an ANMF chunk: after position and size of the frame
 _WEBP_LONGEST: Final = 2**24 - 1  # ms
 _WEBP_PIXELS: Final = (b"ALPH", b"VP8 ", b"VP8L")  # chunks of a still picture
 _WEBP_MOVES, _WEBP_ALPHA = 0x02, 0x10  # flags of the chunk VP8X
-_PNG: Final = struct.Struct(">I4s")
 _PNG_LENGTH: Final = struct.Struct(">HH")  # numerator and denominator, in seconds
 _PNG_LENGTH_AT: Final = 20
 _PNG_CONTROL_BYTES: Final = 26
@@ -81,12 +82,13 @@ def _chunk(file: IO[bytes], kind: bytes, at: int) -> bytes:
 
 def _hold_png(file: IO[bytes], total_s: float) -> None:
     lengths = []
-    for kind, at in _png_chunks(file):
+    for kind, at in png_chunks(file):
         if kind == b"fcTL":
             file.seek(at)
             last, control = at, file.read(_PNG_CONTROL_BYTES)
-            count, beat = _PNG_LENGTH.unpack_from(control, _PNG_LENGTH_AT)
-            lengths.append(count / (beat or 100))  # 0 stands for 100 in the specification
+            numerator, denominator = _PNG_LENGTH.unpack_from(control, _PNG_LENGTH_AT)
+            # In the specification, 0 stands for 100.
+            lengths.append(numerator / (denominator or 100))
     if lengths:
         changed = bytearray(control)
         _PNG_LENGTH.pack_into(changed, _PNG_LENGTH_AT, *_png_length(total_s - sum(lengths[:-1])))
@@ -96,28 +98,14 @@ def _hold_png(file: IO[bytes], total_s: float) -> None:
 
 def _png_length(seconds: float) -> tuple[int, int]:
     """Return a duration as numerator and denominator, at the finest resolution that fits."""
-    beat = next((beat for beat in (1000, 100) if seconds * beat <= _PNG_LONGEST), 1)
-    return min(max(round(seconds * beat), 1), _PNG_LONGEST), beat
+    denominator = next((count for count in (1000, 100) if seconds * count <= _PNG_LONGEST), 1)
+    return min(max(round(seconds * denominator), 1), _PNG_LONGEST), denominator
 
 
 def _riff_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
     """Yield the kind of each chunk and where its content begins."""
     at = 12  # after "RIFF", size, "WEBP"
-    while len(head := _read(file, at)) == _RIFF.size:
+    while file.seek(at) == at and len(head := file.read(_RIFF.size)) == _RIFF.size:
         kind, size = _RIFF.unpack(head)
         yield kind, at + _RIFF.size
         at += _RIFF.size + size + size % 2
-
-
-def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield the kind of each chunk and where its content begins."""
-    at = 8  # after the signature
-    while len(head := _read(file, at)) == _PNG.size:
-        size, kind = _PNG.unpack(head)
-        yield kind, at + _PNG.size
-        at += _PNG.size + size + 4  # and the checksum
-
-
-def _read(file: IO[bytes], at: int) -> bytes:
-    file.seek(at)
-    return file.read(_PNG.size)

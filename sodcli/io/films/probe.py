@@ -83,10 +83,10 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
     text = "\n".join(answer.input)
     wanted = f"Stream #{stream}" if stream[2:].isdigit() else "Stream #0:"
     picture = next((s for s in answer.input if wanted in s and ": Video: " in s), None)
-    beat = _TIME_BASE.search(answer.head)
-    if picture is None or beat is None or not _SHOWN_SIZE.search(answer.head):
-        raise SourceError(f"{name or display_name(path)}: {_why(answer, picture)}")
-    rate = _exact(Fraction(int(beat[2]), int(beat[1])))
+    time_base = _TIME_BASE.search(answer.head)
+    if picture is None or time_base is None or not _SHOWN_SIZE.search(answer.head):
+        raise SourceError(f"{name or display_name(path)}: {_failure(answer, picture)}")
+    rate = _exact(Fraction(int(time_base[2]), int(time_base[1])))
     average = _varying(picture, rate)
     length, size = _LENGTH.search(text), _SIZE.search(picture)
     beside = bool(_ALPHA_MODE.search(text))
@@ -177,7 +177,7 @@ def _avif_streams(path: Path) -> tuple[str, str]:
     return f"0:{moving[0]}", f"0:{moving[1]}" if len(moving) > 1 else ""
 
 
-def _why(answer: _Answer, picture: str | None) -> str:
+def _failure(answer: _Answer, picture: str | None) -> str:
     if "not on whitelist" in answer.reason:  # and the list follows
         return "a playlist, a script or a rare format, not a film that sod reads"
     if picture is None and any("Input #0" in line for line in answer.input):
@@ -212,15 +212,15 @@ def _exact(rate: Fraction) -> Fraction:
 def _varying(picture: str, rate: Fraction) -> Fraction | None:
     """Return the average rate where it differs from ``rate``, that of the fastest frames.
 
-    A rate that no camera has is but the fineness of the time stamps.
+    A rate that no camera has is only the resolution of the time stamps.
     """
     average = re.search(r" (\d+(?:\.\d+)?) fps", picture)
     fastest = re.search(r" (\d+(?:\.\d+)?k?) tbr", picture)
-    told = Fraction(average[1]) if average else Fraction(0)
+    mean = Fraction(average[1]) if average else Fraction(0)
     if rate > _FASTEST:
-        return told if 0 < told <= _FASTEST else _USUAL_RATE
+        return mean if 0 < mean <= _FASTEST else _USUAL_RATE
     same = not average or not fastest or average[1] == fastest[1]
-    return None if same or not told else told
+    return None if same or not mean else mean
 
 
 def _seconds(length: re.Match[str]) -> float:

@@ -16,12 +16,12 @@ from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
 from sodcli.imaging.planes import to_rgb
 from sodcli.io.films.colour import to_bt709, to_srgb
-from sodcli.io.films.ffmpeg import Ffmpeg, source_args, tell
+from sodcli.io.films.ffmpeg import Ffmpeg, error_line, source_args
 from sodcli.io.films.probe import probe
 from sodcli.io.pictures.read import check_file
 from sodcli.text import display_name, plural
 
-_BEAT: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
+_TIME_BASE: Final = re.compile(r"\bconfig in time_base: (\d{1,18})/([1-9]\d{0,17})\b")
 _SHOWN_AT: Final = re.compile(
     r"\bn: *\d+ pts: *(-?\d{1,19}|NOPTS) (?: *pts_time:\S+ +duration: *(\d{1,19})\b)?"
 )
@@ -35,7 +35,7 @@ _EXACT_GREY: Final = (
 _STAMP_WAIT_S: Final = 10.0
 _LEAST_OF_FIELDS: Final = 8  # pixels; ffmpeg's bwdif takes no narrower planes
 _EARLY_END: Final = 0.02  # fraction of frames that may be missing before a film counts as truncated
-_TOLD_WITHIN_S: Final = 0.01  # ffmpeg prints durations in hundredths of a second
+_DURATION_STEP_S: Final = 0.01  # ffmpeg prints durations in hundredths of a second
 
 
 class FilmReader:
@@ -146,9 +146,9 @@ class FilmReader:
         info = self.info
         size = "scale={}:{}".format(*info.size_wh)
         timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
-        woven = info.interlaced and min(info.stored_wh) >= _LEAST_OF_FIELDS
-        fields = ["bwdif=mode=send_frame:deint=interlaced"] if woven else []
-        first = ",".join([*fields, timing])
+        fields = info.interlaced and min(info.stored_wh) >= _LEAST_OF_FIELDS
+        deinterlacer = ["bwdif=mode=send_frame:deint=interlaced"] if fields else []
+        first = ",".join([*deinterlacer, timing])
         planes = self._to_planes
         steps = to_srgb(info.colour, info.stored_wh) if planes is None else planes
         colour = ",".join([*steps, size, "setsar=1"])
@@ -209,10 +209,10 @@ class FilmReader:
             return None
         lasts, duration = stamps.lasts, self.info.duration_s
         if duration is not None:
-            left = duration + _TOLD_WITHIN_S - self._start_s - stamps.last
+            left = duration + _DURATION_STEP_S - self._start_s - stamps.last
             lasts = min(lasts, max(left, float(1 / self.rate)))
         if self._lasts_s is not None:
-            lasts = min(lasts, max(self._lasts_s - stamps.last, _TOLD_WITHIN_S))
+            lasts = min(lasts, max(self._lasts_s - stamps.last, _DURATION_STEP_S))
         return stamps.last + lasts
 
     def _expected(self) -> int | None:
@@ -240,10 +240,10 @@ class FilmReader:
         if not count and self._start_s:
             raise SourceError(f"{name}: no frame after --start {self._start_s:g}")
         if not count:
-            raise SourceError(f"{name}: no frame can be decoded ({tell(errors) or 'empty'})")
+            raise SourceError(f"{name}: no frame can be decoded ({error_line(errors) or 'empty'})")
         if not errors and not code:
             return
-        why = tell(errors) or process.reason()
+        why = error_line(errors) or process.reason()
         short = self.expected is not None and count < self.expected * (1 - _EARLY_END) - 1
         where = f"ends after {count} of about {self.expected} frames" if short else "has bad places"
         self.damage = f"{name}: the file is damaged and {where} ({why})"
@@ -258,8 +258,8 @@ class _Stamps:
     """
 
     def __init__(self) -> None:
-        self._beat = Fraction(0)
-        self._told: queue.SimpleQueue[tuple[float | None, float | None]] = queue.SimpleQueue()
+        self._time_base = Fraction(0)
+        self._times: queue.SimpleQueue[tuple[float | None, float | None]] = queue.SimpleQueue()
         self.last: float | None = None
         self.lasts: float | None = None
 
@@ -267,17 +267,17 @@ class _Stamps:
         """Parse a line of standard error; return True if it is from ``showinfo``."""
         if "showinfo" not in line:
             return False
-        if beat := _BEAT.search(line):
-            self._beat = Fraction(int(beat[1]), int(beat[2]))
+        if found := _TIME_BASE.search(line):
+            self._time_base = Fraction(int(found[1]), int(found[2]))
         elif shown_at := _SHOWN_AT.search(line):
-            time = None if shown_at[1] == "NOPTS" else float(int(shown_at[1]) * self._beat)
-            self._told.put((time, float(int(shown_at[2] or 0) * self._beat) or None))
+            time = None if shown_at[1] == "NOPTS" else float(int(shown_at[1]) * self._time_base)
+            self._times.put((time, float(int(shown_at[2] or 0) * self._time_base) or None))
         return True
 
     def next(self, default: float) -> float:
         """Return the next frame's time in seconds, or ``default`` if it has none."""
         try:
-            self.last, self.lasts = self._told.get(timeout=_STAMP_WAIT_S)
+            self.last, self.lasts = self._times.get(timeout=_STAMP_WAIT_S)
         except queue.Empty:
             self.last = None
         return default if self.last is None else self.last

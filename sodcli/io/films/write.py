@@ -62,7 +62,7 @@ class FilmWriter:
         size_wh: tuple[int, int],
         rate: Fraction,
         alpha: bool = False,
-        codec: str | None = None,
+        codec: str = "auto",
         sound: Path | None = None,
         original: Path | None = None,
         start_s: float = 0.0,
@@ -78,7 +78,7 @@ class FilmWriter:
             size_wh: Width and height of every frame, in pixels.
             rate: Frames per second; the nominal rate if the frames have their own times.
             alpha: Whether the frames are RGBA and their transparency is kept.
-            codec: A key of ``formats.CODECS``; ``None`` or ``auto`` is the container's default.
+            codec: A key of ``formats.CODECS``; ``auto`` is the container's default.
             sound: A file whose sound is added, cut to the duration of the frames.
             original: A film whose timecode, title, chapters and subtitles are copied if the
                 container supports them.
@@ -134,7 +134,7 @@ class FilmWriter:
         if self._target is None:
             return self
         try:
-            self._shop = self._stack.enter_context(temporary_folder(self._target.parent, "film"))
+            self._folder = self._stack.enter_context(temporary_folder(self._target.parent, "film"))
         except OSError as error:
             raise self._cannot(reason_of(error)) from error
         return self
@@ -231,19 +231,19 @@ class FilmWriter:
         return np.pad(pixels, more[: pixels.ndim], mode="edge")
 
     def _header(self, channels: int) -> bytes:
-        beat = Fraction(_TICKS) if self._timed else self._rate
+        time_base = Fraction(_TICKS) if self._timed else self._rate
         sides = (side + self._odd * (side % 2) for side in self._size_wh)
         shape = struct.pack("<4sHH", _TAGS[channels], *sides)
-        return b"DKIF\0\0\x20\0" + shape + struct.pack("<IIII", *beat.as_integer_ratio(), 0, 0)
+        return b"DKIF\0\0\x20\0" + shape + struct.pack("<IIII", *time_base.as_integer_ratio(), 0, 0)
 
     def _start(self, channels: int) -> Ffmpeg:
         codec = self._codec
-        beat = Fraction(1, _TICKS) if self._timed else 1 / self._rate
+        time_base = Fraction(1, _TICKS) if self._timed else 1 / self._rate
         args = ["-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0"]
         if self._target is None:
             args = self._beside_the_pipe(args)
         args += ["-fps_mode", "passthrough"]
-        args += ["-enc_time_base", f"{beat.numerator}/{beat.denominator}"]
+        args += ["-enc_time_base", f"{time_base.numerator}/{time_base.denominator}"]
         args += ["-vf", self._filters(channels)]
         args += codec.options(alpha=self._alpha, quality=self._quality)
         if self._timed and codec.rate_option:
@@ -264,7 +264,7 @@ class FilmWriter:
 
     @property
     def _work(self) -> Path:
-        return self._shop / f"picture{self._codec.work or self._suffix}"
+        return self._folder / f"picture{self._codec.work or self._suffix}"
 
     def _send(self, data: bytes | memoryview) -> None:
         assert self._encoder is not None
@@ -305,7 +305,7 @@ class FilmWriter:
 
     def _packed(self, picture: Path, suffix: str) -> Path:
         """Mux the encoded picture and the sound into the container."""
-        packed = self._shop / f"film{suffix}"
+        packed = self._folder / f"film{suffix}"
         end = []
         if self._timed and suffix in _KNOWS_RATE:  # -r must not change the time base
             end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
@@ -335,31 +335,19 @@ class FilmWriter:
         if self._codec.name != "gif":
             hold_last(picture, self.seconds - self._first / _TICKS)
             return picture
-        held = self._shop / "film.gif"
+        held = self._folder / "film.gif"
         args = ["-i", local(picture), "-c:v", "copy", "-loop", "0", *self._last_frame()]
         if failed := run([*args, "-y", local(held)]):
             raise self._cannot(failed.reason())
         return held
 
     def _attempts(self, picture: Path, suffix: str) -> Iterator["_Attempt"]:
-        """Yield ways to mux the film, each leaving out more, so that the frames are never lost.
-
-        ffmpeg shifts the start of the picture to 0. With sound, an offset restores the time of the
-        first frame.
-        """
+        """Yield ways to mux the film, each leaving out more, so that the frames are never lost."""
         silent = ["-i", local(picture), "-map", "0:v"]
-        files = list(dict.fromkeys(filter(None, (self._original, self._sound))))
-        if files:
-            late = self._timed and self._first and self._sound
-            args = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if late else []
-            args += ["-i", local(picture)]
-            for file in files:
-                args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
-                args += source_args(file)
-            args += ["-map", "0:v", "-copypriorss", "0", "-t", f"{self.seconds:.6f}"]
+        if self._files:
+            args = [*self._inputs(["-i", local(picture)], []), "-t", f"{self.seconds:.6f}"]
             extra, lost = self._extra(suffix)
-            tracks = read_tracks(self._sound) if self._sound else Tracks()
-            source = files.index(self._sound) + 1 if self._sound else 0
+            source, tracks = self._sound_tracks()
             known = [at for at in range(len(tracks.sound)) if at not in tracks.unknown]
             yield _attempt([*args, *extra], source, tracks, known, suffix, lost)
             good = [at for at in known if self._sound and decodable(self._sound, at)]
@@ -371,34 +359,54 @@ class FilmWriter:
 
     def _beside_the_pipe(self, picture: list[str]) -> list[str]:
         """Return ffmpeg's options that read the picture, and sound and titles from their files."""
-        late = self._timed and self._first and self._sound
-        args = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if late else []
-        args += picture
-        files = list(dict.fromkeys(filter(None, (self._original, self._sound))))
-        for file in files:
-            args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
-            args += ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
-            args += source_args(file)
+        limit = ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
+        args = self._inputs(picture, limit)
         extra, lost = self._extra(PIPED_SUFFIX)
-        tracks = read_tracks(self._sound) if self._sound else Tracks()
+        source, tracks = self._sound_tracks()
         good = [
             at
             for at in range(len(tracks.sound))
             if self._sound and at not in tracks.unknown and decodable(self._sound, at)
         ]
-        source = files.index(self._sound) + 1 if self._sound else 0
-        args += ["-map", "0:v", "-copypriorss", "0", *extra]
-        attempt = _attempt(args, source, tracks, good, PIPED_SUFFIX, lost)
+        attempt = _attempt([*args, *extra], source, tracks, good, PIPED_SUFFIX, lost)
         self.lost = attempt.lost
         if attempt.missing:
             self.damage = f"{self._name}: written without {attempt.missing}"
         return attempt.args
 
+    @property
+    def _files(self) -> list[Path]:
+        """The files that ffmpeg reads besides the picture."""
+        return list(dict.fromkeys(filter(None, (self._original, self._sound))))
+
+    def _inputs(self, picture: list[str], limit: list[str]) -> list[str]:
+        """Return ffmpeg's options that read the picture and ``_files``, and select the picture.
+
+        ffmpeg shifts the start of the picture to 0. With sound, an offset restores the time of the
+        first frame.
+
+        Args:
+            picture: The options that read the picture.
+            limit: Further options of each of the files.
+        """
+        late = self._timed and self._first and self._sound
+        args = ["-itsoffset", f"{self._first / _TICKS:.6f}"] if late else []
+        args += picture
+        for file in self._files:
+            args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+            args += [*limit, *source_args(file)]
+        return [*args, "-map", "0:v", "-copypriorss", "0"]
+
+    def _sound_tracks(self) -> tuple[int, Tracks]:
+        """Return which of ffmpeg's inputs has the sound, 0 if there is none, and its tracks."""
+        if self._sound is None:
+            return 0, Tracks()
+        return self._files.index(self._sound) + 1, read_tracks(self._sound)
+
     def _extra(self, suffix: str) -> tuple[list[str], list[str]]:
         if self._original is None:
             return [], []
-        tracks = self._tracks
-        return extra_args(tracks, suffix, source=1, start_s=self._start_s, rate=self._rate)
+        return extra_args(self._tracks, suffix, source=1, start_s=self._start_s, rate=self._rate)
 
     @cached_property
     def _tracks(self) -> Tracks:

@@ -6,7 +6,8 @@ PNG stores the code points in the chunk ``cICP``, AVIF and HEIC in a ``colr`` bo
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from io import BytesIO
+from typing import IO, Final
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ WHITE_NITS: Final = 203  # diffuse white of HDR pictures (ITU-R BT.2408)
 PEAK: Final = 1000 / WHITE_NITS  # the brightest highlight that keeps its shading
 KNEE: Final = 0.8  # linear light below which tone mapping changes nothing
 
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK: Final = struct.Struct(">I4s")  # size and type
 _UNSPECIFIED, _LINEAR, _PQ, _HLG = 2, 8, 16, 18
 _P3: Final = (
     (1.2249402, -0.2249402, 0.0),
@@ -41,18 +44,26 @@ def code_points(data: bytes) -> tuple[int, int] | None:
         The two code points, or ``None`` if the file does not give them or is damaged.
     """
     with suppress(struct.error, LookupError):
-        points = _of_png(data) if data.startswith(b"\x89PNG") else _of_avif(data)
+        points = _of_png(data) if data.startswith(PNG_SIGNATURE) else _of_avif(data)
         return points if points is None or _UNSPECIFIED not in points else None
     return None
 
 
+def png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the type of each chunk of a PNG file, and the offset of its content."""
+    at = 8  # after the signature
+    while file.seek(at) == at and len(head := file.read(_PNG_CHUNK.size)) == _PNG_CHUNK.size:
+        size, kind = _PNG_CHUNK.unpack(head)
+        yield kind, at + _PNG_CHUNK.size
+        at += _PNG_CHUNK.size + size + 4  # and the checksum
+
+
 def _of_png(data: bytes) -> tuple[int, int] | None:
-    at = 8
-    while data[at + 4 : at + 8] not in (b"IDAT", b""):
-        (size,) = struct.unpack_from(">I", data, at)
-        if data[at + 4 : at + 8] == b"cICP":
-            return data[at + 8], data[at + 9]
-        at += 12 + size
+    for kind, at in png_chunks(BytesIO(data)):
+        if kind == b"IDAT":
+            break
+        if kind == b"cICP":
+            return data[at], data[at + 1]
     return None
 
 

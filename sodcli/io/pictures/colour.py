@@ -51,11 +51,11 @@ def to_raster(image: Image.Image, points: tuple[int, int] | None = None) -> Rast
         ValueError: If Pillow cannot convert the picture's mode.
     """
     alpha = _alpha(image)
+    icc = image.info.get("icc_profile") or b""
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_to_8bit(image))
     if points is not None:
         return Raster(cicp.to_srgb(np.asarray(image.convert("RGB")), *points), alpha, None)
-    icc = image.info.get("icc_profile") or b""
     space = icc[16:20] if icc[36:40] == b"acsp" else b""
     if space == b"RGB " and image.mode not in ("CMYK", "LAB"):
         return Raster(np.asarray(image.convert("RGB")), alpha, icc)
@@ -69,10 +69,11 @@ def in_srgb(frame: Frame) -> Frame:
     """
     if frame.icc is None:
         return frame
-    return replace(frame, rgb=_from_profile(frame.rgb, frame.icc), icc=None)
+    return replace(frame, rgb=profile_to_srgb(frame.rgb, frame.icc), icc=None)
 
 
-def _from_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
+def profile_to_srgb(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8]:
+    """Convert ``(H, W, 3)`` uint8 pixels with an ICC profile to sRGB; see :func:`in_srgb`."""
     try:
         source, target = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(source, target, "RGB", "RGB")

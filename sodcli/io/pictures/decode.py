@@ -84,7 +84,7 @@ def decode(data: bytes, label: str, max_pixels: int) -> Raster:
             begins with ``label``.
     """
     reader = reader_of(data[:HEAD_BYTES], label)
-    with _pillow_kept_quiet():
+    with _without_pillow_warnings():
         try:
             image = reader(BytesIO(data))
             _check_size(image.width, image.height, label, max_pixels)
@@ -212,7 +212,7 @@ def _damage(reader: type[ImageFile]) -> str:
 
 
 @contextmanager
-def _pillow_kept_quiet() -> Iterator[None]:
+def _without_pillow_warnings() -> Iterator[None]:
     """Suppress Pillow's warnings about unusual files.
 
     Warning filters are shared by all threads, so that a race may leave this one installed. It

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sodcli.errors import SinkError, UsageError
+from sodcli.io.pictures.cicp import PNG_SIGNATURE
+from sodcli.io.pictures.colour import profile_to_srgb
 
 _QUALITY: Final = 95
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
 _SUB, _UP = 1, 2  # PNG filter types: subtract the pixel to the left, or the one above
 
@@ -48,7 +49,7 @@ def encode_png(
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     rows = _filtered(pixels.reshape(height, -1), channels)
     data = packer.compress(rows.reshape(-1).data) + packer.flush()
-    return b"".join((_SIGNATURE, *chunks, _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
+    return b"".join((PNG_SIGNATURE, *chunks, _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
 
 
 def _filtered(rows: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -79,6 +80,7 @@ class _Format:
     max_side: int = 2**31 - 1
     lossy: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    profile: bool = True
 
 
 # No chroma subsampling: it would smear the subject's colour over a uniform background.
@@ -93,7 +95,7 @@ _FORMATS: Final = {
     ".avif": _Format("AVIF", max_side=32768, lossy=True, options={"speed": 8, **_FULL_CHROMA}),
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".bmp": _Format("BMP", alpha=False),
+    ".bmp": _Format("BMP", alpha=False, profile=False),
 }
 
 
@@ -145,8 +147,8 @@ def encode_picture(
         pixels: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha, uint8.
         suffix: ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, ``.avif``, ``.tif``, ``.tiff`` or
             ``.bmp``.
-        icc: ICC profile of the pixels; not written for grey pixels, which it does not describe,
-            nor to BMP.
+        icc: ICC profile of the pixels; ignored for grey pixels, which it does not describe. BMP
+            cannot store it, so its pixels are converted to sRGB.
         quality: Quality of the lossy formats (JPEG, WebP, AVIF), 0 to 100; ``None`` is 95.
         compress: zlib level of PNG, 0 to 9; ignored by other formats. ``None`` uses
             :func:`encode_png`; 6 gives files about 1/8 smaller and takes five times as long.
@@ -166,6 +168,8 @@ def encode_picture(
             " use .png or .tiff"
         )
     icc = icc if pixels.ndim == 3 else None
+    if icc is not None and not chosen.profile:
+        pixels, icc = profile_to_srgb(pixels, icc), None
     exif = _exif(chosen.name, dpi, software)
     if chosen.name == "PNG" and compress is None:
         return encode_png(pixels, icc, dpi=dpi, exif=exif)

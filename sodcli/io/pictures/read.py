@@ -37,7 +37,7 @@ def read_picture(path: Path, *, index: int = 0, max_pixels: int = MAX_PIXELS) ->
     """
     label = display_name(path)
     with _opened(path, label) as file:
-        data = _slurp(file, label)
+        data = _read_all(file, label)
     return decode_picture(data, name=path.stem, index=index, origin=path, max_pixels=max_pixels)
 
 
@@ -82,7 +82,7 @@ def read_stream(
     Raises:
         SourceError: If it cannot be read; the message is one line that begins with ``name``.
     """
-    data = _slurp(stream, name)
+    data = _read_all(stream, name)
     return decode_picture(data, name=name, index=index, max_pixels=max_pixels)
 
 
@@ -151,7 +151,7 @@ def _head(stream: BinaryIO, label: str) -> bytes:
     return head
 
 
-def _slurp(stream: BinaryIO, label: str) -> bytes:
+def _read_all(stream: BinaryIO, label: str) -> bytes:
     """Read the whole stream; stop after the first bytes if they are not those of a picture."""
     head = _head(stream, label)
     reader_of(head, label)
