@@ -91,7 +91,7 @@ def test_the_rate_stays_exact(tmp_path, name, rate):
 )
 @pytest.mark.parametrize("size_hw", [(63, 95), pytest.param((64, 96), marks=pytest.mark.slow)])
 def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
-    codec = "vp9" if name == "vp9.mkv" else None
+    codec = "vp9" if name == "vp9.mkv" else "auto"
     target = write(tmp_path / name, channels=4, size_hw=size_hw, codec=codec)
     if name == "a.webp":
         with Image.open(target) as image:
@@ -99,7 +99,9 @@ def test_alpha_decodes_to_what_was_written(tmp_path, name, size_hw):
             film = np.asarray(image.convert("RGBA"))[None]
             assert image.n_frames == 12
     else:
-        film = pixels(target, 4, *(["-c:v", "libvpx-vp9"] if "webm" in name or codec else []))
+        film = pixels(
+            target, 4, *(["-c:v", "libvpx-vp9"] if "webm" in name or codec == "vp9" else [])
+        )
         assert film.shape == (12, *size_hw, 4)
     error = np.abs(film[-1].astype(int) - picture(11, 4, size_hw))
     assert error[..., 3].mean() < 1
@@ -148,7 +150,7 @@ def test_frames_keep_their_presentation_times(tmp_path, name, within):
 )
 @pytest.mark.parametrize("last_s", [3.0, *rare(0.05)])
 def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
-    codec = {"b.mp4": "h265", "b.mkv": "ffv1"}.get(name)
+    codec = {"b.mp4": "h265", "b.mkv": "ffv1"}.get(name, "auto")
     options = {"size_wh": (96, 64), "rate": Fraction(10), "codec": codec}
     with FilmWriter(tmp_path / name, **options) as film:
         for index, time in enumerate(TIMES):
@@ -316,15 +318,15 @@ def test_a_film_of_one_frame_is_written(tmp_path, name, channels):
 @pytest.mark.parametrize(
     ("name", "alpha", "codec", "message"),
     [
-        ("a.mp4", True, None,
+        ("a.mp4", True, "auto",
          "cannot write transparency to a.mp4; use .mov, .webm, or a folder for PNG frames"),
         ("a.mov", True, "h264",
          "cannot write transparency to a.mov; use .mov, .webm, or a folder for PNG frames"),
-        ("a.gif", True, None,
+        ("a.gif", True, "auto",
          "cannot write transparency to a.gif; use .webp, .apng, or a folder for PNG frames"),
         ("a.mp4", True, "vp9",
          "cannot write transparency to a.mp4; use .mov, .webm, or a folder for PNG frames"),
-        ("a.xyz", False, None, "a.xyz: no film format has this suffix; use one of .mp4, "),
+        ("a.xyz", False, "auto", "a.xyz: no film format has this suffix; use one of .mp4, "),
         ("a.mov", False, "vp9", "a.mov: --codec vp9 does not go into .mov; use .webm, .mkv, .mp4"),
         ("a.mov", False, "h263", "--codec h263: no such codec. Did you mean 'h265'? "),
     ],

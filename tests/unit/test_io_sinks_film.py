@@ -25,7 +25,6 @@ def plan(inputs, out=None, tag="rgba", **options):
 @pytest.mark.parametrize(
     ("tag", "codec", "name"),
     [
-        ("rgba", None, "clip_rgba.mov"),
         ("rgba", "auto", "clip_rgba.mov"),
         ("rgba", "vp9", "clip_rgba.webm"),
         ("rgba", "ffv1", "clip_rgba.mkv"),
