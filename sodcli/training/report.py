@@ -173,7 +173,6 @@ class TensorBoard(Reporter):
         if report.step % _LOGGED_STEPS == 0:
             self._writer.add_scalar("train/loss", report.pixel_loss, report.step)
             self._writer.add_scalar("train/lr", report.lr, report.step)
-            self._writer.flush()  # a run that is stopped does not close the writer
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Write all numbers of the epoch."""

@@ -130,8 +130,8 @@ class RunFolder:
         """Return the metrics of each epoch, without a line that a crash truncated."""
         if not self.metrics.exists():
             return []
-        rows = [_parse(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        return [row for row in rows if row is not None]
+        lines = self.metrics.read_bytes().splitlines()
+        return [row for row in map(_parse, lines) if row is not None]
 
     def put_row(self, row: Mapping[str, Any]) -> None:
         """Write an epoch's metrics, replacing those of this epoch and of later ones.
@@ -155,10 +155,10 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:  # not JSON, or not even text
         return None
     return row if isinstance(row, dict) and isinstance(row.get("epoch"), int) else None
 

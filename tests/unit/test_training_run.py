@@ -163,7 +163,8 @@ def test_a_crash_in_the_middle_of_a_line_leaves_one_line_per_epoch(pairs, tmp_pa
         run(config, tmp_path / "run", interrupt_at(4))
     metrics = tmp_path / "run" / "metrics.jsonl"
     first = metrics.read_text()
-    metrics.write_text(first + json.dumps({"epoch": 2, "loss": 1}) + '\n{"epoch": 2, "lo')
+    damaged = json.dumps({"epoch": 2, "loss": 1}) + '\n{"epoch": 2, "lo'
+    metrics.write_bytes((first + damaged).encode() + b"\xff")
     folder = run(config, tmp_path / "run", resume=True)
     lines = metrics.read_text().splitlines()
     assert lines[0] == first.strip()
