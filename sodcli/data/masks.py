@@ -111,7 +111,8 @@ def one_channel(pixels: Pixels) -> Pixels:
     if bgr.dtype in (np.uint8, np.uint16, np.float32):
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
     luma = bgr @ np.array([0.114, 0.587, 0.299])  # OpenCV converts no other dtypes
-    return (np.rint(luma) if np.issubdtype(bgr.dtype, np.integer) else luma).astype(bgr.dtype)
+    whole = np.issubdtype(bgr.dtype, np.integer)
+    return np.asarray(np.rint(luma) if whole else luma, bgr.dtype)
 
 
 def read_pair(pair: Pair, *, fit: bool = False) -> tuple[NDArray[np.uint8], Levels]:
