@@ -31,6 +31,7 @@ from sodcli.imaging.flow import DisFlow, FlowEstimator
 from sodcli.imaging.tensors import to_saliency
 from sodcli.io.sinks import save_picture
 from sodcli.models.raft import RaftFlow
+from sodcli.registry import default_registry
 from sodcli.runtime.map_folder import MapFolder, describe
 from sodcli.runtime.predictor import Predictor, load
 from sodcli.text import plural
@@ -116,10 +117,13 @@ def make_flow(name: str, device: torch.device) -> FlowEstimator:
 
     Raises:
         UnknownNameError: If there is no such model.
+        UsageError: If the model estimates no flow.
         MissingError: If its weights are not on this machine.
     """
     if name == DIS:
         return DisFlow()
+    if default_registry().model(name).task != "flow":
+        raise UsageError(f"{name!r} estimates no optical flow")
     return RaftFlow(load(name, device=str(device)).module, device)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sodcli.errors import RegistryError
+from sodcli.errors import RegistryError, UsageError
 from sodcli.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
 
     Raises:
         RegistryError: If there is no such module.
+        UsageError: If ``build`` does not take these arguments.
     """
     name = f"{__name__}.{spec.arch}"
     try:
@@ -32,7 +33,11 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
             raise
         missing = f"sodcli/models/{spec.arch}.py"
         raise RegistryError(f"models.toml [models.{spec.name}]: no {missing}") from error
-    network: nn.Module = module.build(**{**spec.args, **(args or {})})
+    given = {**spec.args, **(args or {})}
+    try:
+        network: nn.Module = module.build(**given)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(f"{spec.name!r} cannot be built with args {given}: {error}") from error
     return network
 
 
@@ -48,7 +53,12 @@ def input_shape(
         clip: Frames per clip; the model's ``clip_len`` by default.
 
     Returns:
-        ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a film model.
+        ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a film model; for a network that
+        also takes labels and flows, ``(batch, 9, H, W)`` (see :mod:`sodcli.models.fgplg`).
     """
     frames = () if spec.clip_len == 1 else (clip or spec.clip_len,)
-    return (batch, *frames, 3, *size_hw)
+    if spec.task != "pseudo-label":
+        return (batch, *frames, 3, *size_hw)
+    from sodcli.imaging.evidence import PACKED  # imports OpenCV
+
+    return (batch, sum(PACKED), *size_hw)

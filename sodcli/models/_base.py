@@ -1,10 +1,10 @@
 """The interface of every network in this package."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 NO_AUX: Mapping[str, tuple[Tensor, ...]] = {}  # a dict, because torch.export takes no other mapping
 
@@ -42,6 +42,14 @@ class SplitNetwork(Protocol):
         With ``newest``, only those of the last ``newest`` frames of each clip.
         """
         ...
+
+
+def replace_modules(module: nn.Module, other: Callable[[nn.Module], nn.Module | None]) -> None:
+    """Replace submodules in place; ``other`` returns a submodule's replacement or ``None``."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if (new := other(child)) is not None:
+                setattr(parent, name, new.train(child.training))
 
 
 def exporting() -> bool:

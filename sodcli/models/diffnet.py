@@ -5,10 +5,9 @@ ends its stages 2 to 4 with a MobileViTv2 block. CDCM is the compact dilation co
 CSAM the compact spatial attention module of the decoders.
 """
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +94,6 @@ class MobileViTBlock(nn.Module):
 
 _THREE: Final = ("cv", "cd", "ad")
 _FOUR: Final = ("cv", "cd", "ad", "rd")
-M = TypeVar("M", bound=nn.Module)
 CHANNELS: Final = (60, 120, 240, 240)
 # Blocks of each stage: operators of a difference block, or the patch size of a MobileViT block.
 _STAGES: Final[dict[str, tuple[tuple[tuple[str, ...] | int, ...], ...]]] = {
@@ -211,23 +209,21 @@ class SpatialAttention(nn.Module):
         return x * score.sigmoid()
 
 
-def absorb_shifts(module: M) -> M:
-    """Return a copy of a folded network with the shifts of blocks moved into biases.
+def absorb_shifts(module: nn.Module) -> None:
+    """Move the shifts of the blocks of a folded network into biases, in place.
 
     :attr:`.FoldedConv.shift` is added to the bias of the layer before the block. The bias of the
     block's last convolution is reduced by it, because the skip carries it too. The output is the
     same, and each block saves one pass over memory. Blocks after a pooling or an output to the
     decoder keep their shift.
     """
-    lean = copy.deepcopy(module)
-    for net in lean.modules():
+    for net in module.modules():
         if isinstance(net, DiffNet):
             for names in net.stages:
                 blocks = [net.get_submodule(name) for name in names]
                 for before, block in pairwise(blocks):
                     if isinstance(before, DiffBlock) and isinstance(block, DiffBlock):
                         _absorb(before.conv2, block)
-    return lean
 
 
 def _absorb(before: nn.Conv2d, block: DiffBlock) -> None:

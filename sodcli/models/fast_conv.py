@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models._base import replace_modules
+
 
 class FastConv(nn.Module):
     """Base class: the 1x1 convolutions, and the way back.
@@ -48,10 +50,7 @@ class FastConv(nn.Module):
 
 def use_plain_convolutions(module: nn.Module) -> None:
     """Replace every :class:`FastConv` in ``module`` by the ordinary convolution."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, FastConv):
-                setattr(parent, name, child.plain())
+    replace_modules(module, lambda child: child.plain() if isinstance(child, FastConv) else None)
 
 
 class EnlargingConv(FastConv):

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sodcli.models._base import replace_modules
+
 Norm = Literal["none", "operator", "sum"]
 M = TypeVar("M", bound=nn.Module)
 
@@ -133,7 +135,9 @@ class PixelDifferenceConv(nn.Module):
         self.size = 5 if "rd" in operators else 3
         places = range(25) if self.size == 5 else _INNER
         self.register_buffer("taps", taps[:, :, list(places)], persistent=False)
-        norms = {"none": 0, "sum": 1, "operator": count}[norm]
+        norms = {"none": 0, "sum": 1, "operator": count}.get(norm)
+        if norms is None:
+            raise ValueError(f"no norm named {norm!r}; known: none, operator, sum")
         self.norm_in = nn.BatchNorm2d(channels_in) if norms and norm_in else None
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(norms))
 
@@ -261,12 +265,9 @@ def is_folded(module: nn.Module) -> bool:
 
 
 def _replaced(module: M, other: Callable[[nn.Module], nn.Module | None]) -> M:
-    """Return a copy in eval mode; ``other`` returns a child's replacement or ``None``."""
+    """Return a copy in eval mode, changed by :func:`.replace_modules`."""
     changed = copy.deepcopy(module).eval()
-    for parent in list(changed.modules()):
-        for name, child in list(parent.named_children()):
-            if (new := other(child)) is not None:
-                setattr(parent, name, new.eval())
+    replace_modules(changed, other)
     return changed
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sodcli.errors import WeightsError
+from sodcli.errors import UsageError, WeightsError
 from sodcli.models import build_model
 from sodcli.models.pdc import is_folded, reparameterise
 from sodcli.registry import ModelSpec, Registry
@@ -57,7 +57,10 @@ def restore(spec: ModelSpec, raw: RawWeights, registry: Registry) -> nn.Module:
     converted = convert(spec, raw)
     if converted is None:
         _refuse(spec, raw, registry, _unknown_keys(spec, raw))
-    module = _shaped(spec, converted)
+    try:
+        module = _shaped(spec, converted)
+    except UsageError as error:
+        raise WeightsError(f"{raw.path}: damaged metadata ({error})") from error
     misfit = _misfit(module, converted.state)
     if misfit:
         _refuse(spec, raw, registry, misfit)
@@ -125,9 +128,9 @@ def convert(spec: ModelSpec, raw: RawWeights) -> Converted | None:
     if raw.metadata["model"] != spec.name:
         return None
     try:
-        args = json.loads(raw.metadata.get("args", "{}"))
+        args = dict(json.loads(raw.metadata.get("args", "{}")))
         form = {"training": "training", "folded": "folded"}[raw.metadata.get("form", "training")]
-    except (json.JSONDecodeError, KeyError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise WeightsError(f"{raw.path}: damaged metadata ({error})") from error
     return Converted(raw.state, form, args)  # type: ignore[arg-type]
 

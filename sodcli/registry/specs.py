@@ -198,7 +198,7 @@ class DatasetSpec:
     def is_called(self, name: str) -> bool:
         """Return True if a folder ``name`` is this set, ignoring case, spaces, ``-`` and ``_``.
 
-        If the set's own name is a path, such as ``old/DAVIS``, only its last part is compared.
+        Of a path, such as ``old/DAVIS``, only the last part is compared.
         """
         own = name.rpartition("/")[2]
         return plain_name(own) in map(plain_name, (self.name, *self.folders))

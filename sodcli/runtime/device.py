@@ -17,7 +17,7 @@ from sodcli.text import plural
 if TYPE_CHECKING:
     import torch
 
-_KNOWN: Final = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_KNOWN: Final = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 # Device files of the drivers of NVIDIA, AMD and the Windows Subsystem for Linux.
 _DRIVERS: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-ctrl")
 _NO_GPU: Final = ("", "-1")

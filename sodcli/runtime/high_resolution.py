@@ -1,38 +1,26 @@
 """The second, high-resolution pass over large pictures (InSPyReNet, section 3.3)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sodcli.registry import ModelSpec
+from sodcli.registry import HighRes, ModelSpec
 
+SMALLEST_SIDE: Final = 32  # of a network's input, in pixels
 _LONGEST: Final = 3.0  # largest number of pixels in units of short_side ** 2; bounds the memory
 
 
-@dataclass(frozen=True, slots=True)
-class LargePass:
-    """The size of the second pass.
+def large_size(rule: HighRes, picture_hw: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the height and width of the second pass in pixels, or ``None`` if there is none.
 
-    Attributes:
-        short_side: Pictures are scaled down to this shorter side in pixels; never scaled up.
-        above: There is a second pass only if its shorter side exceeds this many pixels.
-        multiple: Both sides are rounded to the nearest multiple of this, ties to the even one.
+    Pictures are never scaled up. Panoramas are scaled down further, to at most
+    ``3 * short_side ** 2`` pixels. (The published program runs out of memory on them.) Ties in
+    rounding go to the even multiple.
     """
-
-    short_side: int
-    above: int
-    multiple: int
-
-    def size_hw(self, picture_hw: tuple[int, int]) -> tuple[int, int] | None:
-        """Return the height and width of the second pass, or ``None`` if there is none.
-
-        Panoramas are scaled down further, to at most ``3 * short_side ** 2`` pixels. (The published
-        program runs out of memory on them.)
-        """
-        most = _LONGEST * self.short_side**2
-        scale = min(1.0, self.short_side / min(picture_hw), math.sqrt(most / math.prod(picture_hw)))
-        height, width = (round(side * scale / self.multiple) * self.multiple for side in picture_hw)
-        return (height, width) if min(height, width) > self.above else None
+    most = _LONGEST * rule.short_side**2
+    scale = min(1.0, rule.short_side / min(picture_hw), math.sqrt(most / math.prod(picture_hw)))
+    height, width = (round(side * scale / rule.multiple) * rule.multiple for side in picture_hw)
+    return (height, width) if min(height, width) > rule.above else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,7 @@ class Sizes:
     """The input sizes of a network: of the first pass, and of the second pass if it has one."""
 
     base_hw: tuple[int, int]
-    large: LargePass | None
+    large: HighRes | None
 
     @classmethod
     def of(cls, spec: ModelSpec, *, size: int | None, trained: int | None) -> "Sizes":
@@ -60,4 +48,4 @@ class Sizes:
         above = rule.above * min(base_hw) // min(spec.input_hw)
         if size is not None and size <= above:
             return cls((size, size), None)
-        return cls(base_hw, LargePass(size or rule.short_side, above, rule.multiple))
+        return cls(base_hw, replace(rule, short_side=size or rule.short_side, above=above))

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sodcli.errors import MissingError, UnknownNameError, UsageError, WeightsError
 from sodcli.fetch.weights import Supply, obtain
 from sodcli.registry import DEFAULT_MODEL, ModelSpec, Registry
+from sodcli.runtime.high_resolution import SMALLEST_SIDE
 from sodcli.text import did_you_mean, reason_of
 from sodcli.weights import cache
 from sodcli.weights.cache import read_metadata
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sodcli.weights.read import RawWeights
+
+
+_LARGEST_SIDE: Final = 2**14  # in pixels, of a size in metadata
 
 
 def _ignore(_text: str) -> None:
@@ -49,6 +53,10 @@ class ModelSource:
     is_graph: bool = False
     fixed_shape: tuple[int, ...] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the tensors and ``note`` out of pickles; the copy reads the file again."""
+        return {**self.__dict__, "read": None, "note": _ignore}
+
     def build(self) -> "nn.Module":
         """Return the network with its weights, in eval mode, on the CPU.
 
@@ -62,12 +70,13 @@ class ModelSource:
         module = restore(self.spec, self.raw, self.registry)
         if not self.reparam:
             return module
-        module = absorb_shifts(reparameterise(module))
+        module = reparameterise(module)
+        absorb_shifts(module)
         if not all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values()):
             raise WeightsError(f"{self.path}: folding gives values that are not finite")
         return module
 
-    @cached_property
+    @property
     def raw(self) -> "RawWeights":
         """The tensors of the file.
 
@@ -85,9 +94,13 @@ class ModelSource:
 
     @cached_property
     def trained(self) -> int | None:
-        """Side in pixels of the training pictures, if the file states it."""
+        """Side in pixels of the training pictures, if the file states it.
+
+        Raises:
+            WeightsError: If that is not a size a network can take.
+        """
         size = read_metadata(self.path).get("size", "")
-        return int(size) if size.isdecimal() else None
+        return _side(size, self.path) if size.isdecimal() else None
 
     @property
     def terms(self) -> dict[str, str]:
@@ -197,13 +210,21 @@ def _exported(path: Path, name: str | None, registry: Registry) -> ModelSource:
         )
     try:
         mean, std = _triple(about["mean"]), _triple(about["std"])
-        height, width = map(int, about["size"].split("x"))
-        clip, sides = int(about["clip"]), about.get("shape", "").split()
+        height, width = (_side(side, path) for side in about["size"].split("x"))
+        clip, sides = max(1, int(about["clip"])), about.get("shape", "").split()
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path}: damaged metadata ({error})") from error
     spec = replace(spec, mean=mean, std=std, input_hw=(height, width), clip_len=clip, high_res=None)
     fixed = tuple(map(int, sides)) if all(map(str.isdecimal, sides)) and sides else None
     return ModelSource(spec, path, registry, is_graph=True, fixed_shape=fixed)
+
+
+def _side(text: str, path: Path) -> int:
+    """Return a side in pixels from the metadata of ``path``."""
+    side = int(text)
+    if not SMALLEST_SIDE <= side <= _LARGEST_SIDE:
+        raise WeightsError(f"{path}: damaged metadata (size {text})")
+    return side
 
 
 def _triple(text: str) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from sodcli.runtime.backends.choose import (
 )
 from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.device import choose_device, set_threads, thread_count, use_free_cores
-from sodcli.runtime.high_resolution import Sizes
+from sodcli.runtime.high_resolution import SMALLEST_SIDE, Sizes, large_size
 from sodcli.runtime.inputs import Picture, to_frame
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.weights.download_settings import DownloadEvents
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from sodcli.io.settings import Style
     from sodcli.runtime.backends.torch_backend import TorchBackend
-
-SMALLEST_SIDE: Final = 32
 
 
 class Predictor:
@@ -254,7 +252,7 @@ class Predictor:
     def _large_hw(self, frame: Frame) -> tuple[int, int] | None:
         if self.large is None or not self.backend.blends:
             return None
-        return self.large.size_hw(frame.size_hw)
+        return large_size(self.large, frame.size_hw)
 
     def _blended(self, frame: Frame, size_hw: tuple[int, int]) -> NDArray[np.float32]:
         large, small = self.prepare(frame, size_hw)[None], self.prepare(frame)[None]
@@ -313,7 +311,7 @@ def load(
     registry, watch = registry or default_registry(), watch or DownloadEvents()
     request = BackendRequest(backend, device, half, compiled, pictures)
     check_request(request)
-    if backend == "torch":
+    if backend == "torch" or device not in ("auto", "cpu"):
         choose_device(device)  # report a missing device before downloading anything
     supply = Supply(offline=offline, events=watch)
     source = find_network(name, weights, registry, supply, reparam=reparam)

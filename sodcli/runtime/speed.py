@@ -154,7 +154,8 @@ def make_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) 
     if settings.weights is None:
         module = build_model(spec).eval()
         if settings.reparam:
-            module = absorb_shifts(reparameterise(module))
+            module = reparameterise(module)
+            absorb_shifts(module)
     else:
         found = partial(find_network, spec.name, settings.weights, default_registry())
         module = found(Supply(offline=True), reparam=settings.reparam).build()

@@ -57,7 +57,7 @@ class SteadyFilter:
 
 
 def steadied(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield frames with their saliency smoothed by those before and up to 16 after them.
+    """Yield frames with their saliency smoothed by those before and up to 15 after them.
 
     Fewer frames are held if they are large.
     """

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sodcli.errors import UsageError
-from sodcli.models import build_model
+from sodcli.models import build_model, input_shape
 from sodcli.weights.layouts import layout
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def test_every_input_matters(net):
             assert not torch.equal(net(*changed).logits, answer)
 
 
-def test_packed_inputs_give_the_same_logits(net):
+def test_packed_inputs_give_the_same_logits(net, registry):
     from sodcli.models.fgplg import PACKED  # slow to import
 
     inputs = random_inputs((64, 64))
@@ -65,6 +65,7 @@ def test_packed_inputs_give_the_same_logits(net):
         packed = net.eval()(torch.cat(inputs, dim=1)).logits
         assert torch.equal(packed, net(*inputs).logits)
     assert [x.shape[1] for x in inputs] == list(PACKED)
+    assert input_shape(registry.model("fgplg"), (64, 64)) == (1, sum(PACKED), 64, 64)
 
 
 def test_a_single_picture_is_refused(net, registry):

@@ -195,10 +195,14 @@ def test_weights_of_another_network_are_refused(label, registry, tmp_path, small
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_flow_is_reported(label):
-    result = label("--flow", "raft-smal")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("raft-smal", "Did you mean 'raft-small'?"), ("lite", "'lite' estimates no optical flow")],
+)
+def test_an_unknown_flow_is_reported(label, name, text):
+    result = label("--flow", name)
     assert result.exit_code == 2
-    assert "Did you mean 'raft-small'?" in result.stderr
+    assert text in result.stderr
 
 
 @pytest.mark.slow

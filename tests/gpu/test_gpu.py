@@ -87,7 +87,9 @@ def network(name):
     """Return a model's entry and its folded network with fresh weights, the same in each call."""
     torch.manual_seed(0)
     spec = default_registry().model(name)
-    return spec, absorb_shifts(reparameterise(build_model(spec).eval()))
+    module = reparameterise(build_model(spec).eval())
+    absorb_shifts(module)
+    return spec, module
 
 
 def use_tf32(on):

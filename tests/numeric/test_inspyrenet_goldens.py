@@ -16,6 +16,7 @@ from sodcli.models.inspyrenet_decoder import (
     SelfAttention,
 )
 from sodcli.models.resample import resize
+from sodcli.runtime.high_resolution import large_size
 from sodcli.training.losses import pyramid
 from sodcli.weights.layouts import layout
 from tests.conftest import DATA, manifest, rule_input, rule_weights
@@ -169,7 +170,7 @@ def test_the_keys_of_another_model_are_refused():
 @pytest.mark.parametrize("backbone", ["swinb"], indirect=True)
 def test_blended_pyramid_equals_the_published_one(loaded):
     predictor = loaded[1]
-    assert predictor.large.size_hw((544, 640)) == (544, 640)
+    assert large_size(predictor.large, (544, 640)) == (544, 640)
     x = rule_input((1, 3, 544, 640))
     with torch.inference_mode():
         logits = predictor.module.blended(x, resize(x, (384, 384)))
@@ -184,7 +185,7 @@ def test_blended_pyramid_equals_the_published_one(loaded):
 @pytest.mark.parametrize("backbone", ["swinb"], indirect=True)
 def test_a_picture_up_to_512_pixels_gets_one_pass(loaded):
     predictor = loaded[1]
-    assert predictor.large.size_hw((512, 640)) is None
+    assert large_size(predictor.large, (512, 640)) is None
     small = resize(rule_input((1, 3, 512, 640)), predictor.size_hw)
     with torch.inference_mode():
         levels = predictor.module.pyramid(small)

@@ -96,6 +96,7 @@ def test_graph_backends_run_saliency_models_only(machine, registry):
         (BackendRequest("openvino", compiled=True), "only backend torch can compile the network"),
         (BackendRequest("onnx", half=True), "computes in float32"),
         (BackendRequest(device="gpu"), "no device called 'gpu'"),
+        (BackendRequest(device="cuda:00"), "no device called 'cuda:00'"),
     ],
 )
 def test_contradicting_options_are_refused(machine, request_, text):
@@ -118,7 +119,7 @@ def test_cuda_without_a_gpu_is_an_error(machine):
     if torch.cuda.is_available():
         pytest.skip("this machine has the GPU")
     with pytest.raises(DeviceError, match="device cuda: "):
-        sodcli.load(device="cuda")
+        sodcli.load("inspyrenet", device="cuda", offline=True)  # before a look for the weights
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ import sodcli
 from tests.conftest import draw_photo
 
 def answer(number):
+    assert len(list(predictor.many(PHOTOS))) == 2
     return float(predictor(PHOTOS[number]).sum())
 
 PHOTOS = [draw_photo(1, (60, 80))[0], draw_photo(2, (90, 50))[0]]

@@ -1,6 +1,11 @@
 """Graphs are made once, cached, and made again when they are damaged."""
 
 import hashlib
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +16,14 @@ import sodcli
 from sodcli.errors import DeviceError, WeightsError
 from sodcli.frame import Frame
 from sodcli.models import build_model
+from sodcli.models._base import Prediction
 from sodcli.runtime.backends import graph_cache as graphs_module
 from sodcli.runtime.backends.engines import Engine
 from sodcli.runtime.backends.graph_backend import GraphBackend
 from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, shipped
 from sodcli.runtime.batching import batched
 from sodcli.runtime.model_source import ModelSource, find_network
+from sodcli.runtime.onnx.trace import graph_of
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.weights.onnx_file import onnx_metadata
 from sodcli.weights.read import read_weights
@@ -192,12 +199,65 @@ def test_answers_that_are_not_finite_are_refused():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
-def test_memory_running_out_is_a_device_error_with_advice(error):
-    def run(inputs):
+@pytest.mark.parametrize("when", ["opening", "running"])
+def test_memory_running_out_is_a_device_error_with_advice(error, when):
+    def fail(_):
         raise error
 
+    engine = FixedEngine(fail if when == "opening" else lambda threads: fail)
     with pytest.raises(DeviceError, match=r"2 picture\(s\) of 8x8; lower batch or size"):
-        backend_of(run).run(np.zeros((2, 3, 8, 8), np.float32))
+        GraphBackend(NoFiles(), engine).run(np.zeros((2, 3, 8, 8), np.float32))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory")
+def test_onnx_runtime_running_out_of_memory_is_a_device_error():
+    """It raises exceptions of its own. (OpenVINO cannot be tested so: it may crash.)"""
+    import resource
+
+    graphs = sodcli.load(backend=engine("onnx").name, device="cpu", threads=1).backend
+    pictures = np.random.default_rng(0).standard_normal((64, 3, 288, 288)).astype(np.float32)
+    good = graphs.run(pictures[:2])
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, before[1]))
+        with pytest.raises(DeviceError, match=r"64 picture\(s\) of 288x288; lower batch or size"):
+            graphs.run(pictures)
+        assert np.array_equal(graphs.run(pictures[:2]), good)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_graph_of_clips_of_one_frame_takes_pictures():
+    def run(inputs):
+        (clips,) = inputs
+        return clips[:, :, :1]
+
+    pictures = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    backend = GraphBackend(NoFiles(), FixedEngine(lambda threads: run), (1, 1, 3, 8, 8))
+    assert np.array_equal(backend.run(pictures), pictures[:, :1])
+
+
+class Brightness(torch.nn.Module):
+    def forward(self, x):
+        return Prediction(x.mean(1, keepdim=True))
+
+
+def test_graphs_are_made_in_several_threads(registry):
+    """PyTorch's exporter asserts that only one thread uses it."""
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: graph_of(registry.model("lite"), Brightness()), range(8)))
+    assert len(set(made)) == 1
+
+
+def test_a_pickled_source_holds_no_tensors_and_no_function(small_weights, registry):
+    source = find_network("sdnet", small_weights, registry)
+    source = replace(source, read=source.raw, note=lambda text: None)
+    assert len(pickle.dumps(Graphs(source))) < 100_000
+    copy = pickle.loads(pickle.dumps(source))
+    assert (copy.spec, copy.path) == (source.spec, source.path)
+    assert copy.raw.state.keys() == source.raw.state.keys()
 
 
 def test_other_errors_of_an_engine_stay_what_they_are():

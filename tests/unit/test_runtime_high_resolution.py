@@ -13,7 +13,7 @@ from sodcli.models._base import Prediction
 from sodcli.registry import HighRes
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
-from sodcli.runtime.high_resolution import LargePass, Sizes
+from sodcli.runtime.high_resolution import Sizes, large_size
 from sodcli.runtime.predictor import Predictor
 from sodcli.tables import read_table
 from tests.conftest import manifest
@@ -29,17 +29,20 @@ SIZES = [
 @pytest.mark.golden
 @pytest.mark.parametrize(("picture_wh", "expected_wh"), SIZES)
 def test_the_large_size_is_the_published_one(picture_wh, expected_wh):
-    rule = LargePass(short_side=1280, above=0, multiple=32)
-    assert rule.size_hw(tuple(picture_wh[::-1])) == tuple(expected_wh[::-1])
+    rule = HighRes(short_side=1280, above=0, multiple=32)
+    assert large_size(rule, tuple(picture_wh[::-1])) == tuple(expected_wh[::-1])
+
+
+RULE = HighRes(short_side=1280, above=512, multiple=32)
 
 
 @pytest.mark.parametrize("picture_hw", [(512, 4000), (4000, 512), (10, 10), (1, 100_000)])
 def test_a_picture_with_one_short_side_gets_one_pass(picture_hw):
-    assert LargePass(1280, 512, 32).size_hw(picture_hw) is None
+    assert large_size(RULE, picture_hw) is None
 
 
 def test_a_panorama_stays_within_the_pixel_limit():
-    height, width = LargePass(1280, 512, 32).size_hw((4000, 40_000))
+    height, width = large_size(RULE, (4000, 40_000))
     assert height * width <= 3.1 * 1280**2
     assert width / height == pytest.approx(10, rel=0.05)
 
@@ -64,7 +67,7 @@ def test_sizes_come_from_the_registry_the_weights_and_the_user(registry):
 def test_weights_of_1024_pixels_need_one_pass(registry):
     sizes = Sizes.of(registry.model("inspyrenet"), size=None, trained=1024)
     assert sizes.base_hw == (1024, 1024)
-    assert sizes.large.size_hw((4000, 6000)) is None
+    assert large_size(sizes.large, (4000, 6000)) is None
 
 
 def test_the_registry_refuses_sizes_below_1():

@@ -22,6 +22,12 @@ Run = Callable[[Sequence[Array]], Array]
 
 _LARGE: Final = 2**26  # bytes of a graph from which releasing memory pays
 _ERRORS_ONLY: Final = 3  # log level of ONNX Runtime
+_OUT_OF_MEMORY: Final = (
+    "bad_alloc",
+    "allocate memory",
+    "memory allocation",
+    "Failed to allocate",
+)
 _OPENING: Final = threading.Lock()
 
 
@@ -50,6 +56,7 @@ class Engine:
 
         Raises:
             GraphError: If the file is not a graph or is damaged.
+            MemoryError: If memory runs out.
         """
         raise NotImplementedError
 
@@ -78,7 +85,7 @@ class OnnxEngine(Engine):
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the exception classes differ between versions
-            raise GraphError(str(path)) from error
+            raise _opening_error(error) from error
         if path.stat().st_size > _LARGE:
             _release_freed_memory()
         names = [one.name for one in session.get_inputs()]
@@ -109,22 +116,30 @@ class OpenVinoEngine(Engine):
     def open_graph(self, path: Path, threads: int) -> Run:
         """See :class:`Engine`."""
 
-        def compile_graph() -> Any:
-            return _core().compile_model(str(path), "CPU", self._settings(threads))
+        def open_request() -> Any:
+            compiled = _core().compile_model(str(path), "CPU", self._settings(threads))
+            return compiled.create_infer_request()
 
         try:
             with _opening():
-                compiled = _in_one_thread(compile_graph)
+                request = _in_one_thread(open_request)
         except RuntimeError as error:
-            raise GraphError(str(path)) from error
-        request = compiled.create_infer_request()
+            raise _opening_error(error) from error
 
         def run(inputs: Sequence[Array]) -> Array:
-            def infer() -> Array:
-                answer = request.infer(list(inputs))[compiled.output(0)]
-                return np.array(answer, np.float32)  # the next call reuses the memory
+            from openvino import Tensor
 
-            return _in_one_thread(infer)
+            *outer, _, height, width = inputs[0].shape
+            logits = np.full((*outer, 1, height, width), -np.inf, np.float32)
+
+            def infer() -> None:
+                request.set_output_tensor(Tensor(logits, shared_memory=True))
+                request.infer(list(inputs))
+
+            _in_one_thread(infer)
+            if np.isneginf(logits).all():  # OpenVINO leaves the output as it is and raises nothing
+                raise MemoryError
+            return logits
 
         return run
 
@@ -134,6 +149,15 @@ class OpenVinoEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if self.half else "f32",
         }
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return True if memory ran out; the engines tell it in the text of various exceptions."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def _opening_error(error: Exception) -> Exception:
+    return MemoryError() if is_out_of_memory(error) else GraphError(str(error))
 
 
 _executors: dict[int, ThreadPoolExecutor] = {}  # by process ID: threads do not survive a fork

@@ -13,17 +13,11 @@ import numpy as np
 
 from sodcli.errors import DeviceError
 from sodcli.runtime.backends import Array, Backend, describe_batch, finite
-from sodcli.runtime.backends.engines import Engine, Run
+from sodcli.runtime.backends.engines import Engine, Run, is_out_of_memory
 from sodcli.runtime.device import processor
 
 _Key = tuple[str, tuple[int, ...] | None, int]  # kind, shape, number of threads
 _CLIP_AXES: Final = 5
-_OUT_OF_MEMORY: Final = (
-    "bad_alloc",
-    "allocate memory",
-    "memory allocation",
-    "Failed to allocate",
-)
 
 
 class GraphSource(Protocol):
@@ -94,6 +88,8 @@ class GraphBackend(Backend):
     def run(self, batch: Array) -> Array:
         """See :class:`Backend`; clips are processed one by one."""
         if self._fixed is not None:
+            if batch.ndim < len(self._fixed):  # pictures, for a graph of clips of one frame
+                return self.run(batch[:, None])[:, 0]
             size = self._fixed[0]
             parts = (batch[start : start + size] for start in range(0, len(batch), size))
             return np.concatenate([self._fitted(part) for part in parts])
@@ -114,11 +110,10 @@ class GraphBackend(Backend):
 
     def _answer(self, kind: str, shape: tuple[int, ...] | None, inputs: Sequence[Array]) -> Array:
         is_worker = getattr(self._local, "is_worker", False)
-        run = self._open_once(self._key(kind, shape, is_worker))
         try:
-            return finite(run(inputs))
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            return finite(self._open_once(self._key(kind, shape, is_worker))(inputs))
+        except Exception as error:  # ONNX Runtime's exceptions are not RuntimeErrors
+            if not is_out_of_memory(error):
                 raise
             raise DeviceError(
                 f"cpu: out of memory for {describe_batch(inputs[0].shape)}; lower batch or size"
@@ -182,7 +177,3 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)

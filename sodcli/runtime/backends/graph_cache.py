@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,8 +83,6 @@ class Graphs:
         except GraphError as error:
             if ready is not None:
                 raise WeightsError(f"{path}: damaged graph; install sodcli again") from error
-        with suppress(OSError):
-            path.unlink()
         return self._make(kind, shape, open_graph)
 
     def _exported(self, open_graph: Callable[[Path], T]) -> T:

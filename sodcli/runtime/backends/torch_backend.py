@@ -66,7 +66,7 @@ class TorchBackend(Backend):
 
     def workers_started(self) -> None:
         """See :class:`Backend`."""
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(torch.get_num_threads())  # the calling thread has kept its own
 
     def blend(self, large: Array, small: Array) -> Array:
         """See :class:`Backend`."""

@@ -21,6 +21,7 @@ from sodcli.imaging.tensors import sigmoid
 from sodcli.models import input_shape
 from sodcli.registry import ModelSpec, Registry, default_registry
 from sodcli.runtime.backends import Array
+from sodcli.runtime.high_resolution import SMALLEST_SIDE
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.runtime.onnx.graph_file import (
     annotate,
@@ -36,7 +37,6 @@ from sodcli.weights import cache
 if TYPE_CHECKING:
     from torch import nn
 
-_SMALLEST: Final = 32
 _ONE_LEVEL: Final = 1 / 255
 _CHECKED_HW: Final = ((64, 64), (75, 101))  # checked in addition to the network's input size
 
@@ -195,8 +195,8 @@ def _check(spec: ModelSpec, settings: ExportSettings, side: int) -> None:
         raise UsageError("--batch fixes the pictures per call; it needs --static")
     if settings.uint8 and spec.clip_len > 1:
         raise UsageError("--uint8 is for models of pictures")
-    if side < _SMALLEST:
-        raise UsageError(f"--size {side}: the network needs at least {_SMALLEST} pixels")
+    if side < SMALLEST_SIDE:
+        raise UsageError(f"--size {side}: the network needs at least {SMALLEST_SIDE} pixels")
 
 
 def _finished(

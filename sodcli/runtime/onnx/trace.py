@@ -1,6 +1,7 @@
 """Trace networks into ONNX graphs, the format that the other backends read."""
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ OPSET: Final = 17
 # Odd sides, so that the traced graph contains every resize and padding that a size can require.
 _TRACED_HW: Final = (67, 71)
 _SMALL_HW: Final = (96, 96)
+_EXPORTING: Final = threading.Lock()  # PyTorch's exporter keeps its state in globals
 _ANY: Final = {0: "N", 2: "H", 3: "W"}
 _ANY_BYTES: Final = {0: "N", 1: "H", 2: "W"}
 
@@ -107,7 +109,7 @@ def graph_of(
     if "x_lr" in axes:
         axes["x_lr"] = {0: "N", 2: "H_lr", 3: "W_lr"}
     buffer = io.BytesIO()
-    with _no_warnings(), numeric_padding(wrapped), torch.no_grad():
+    with _EXPORTING, _no_warnings(), numeric_padding(wrapped), torch.no_grad():
         torch.onnx.export(
             wrapped.eval(),
             tuple(inputs),
