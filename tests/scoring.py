@@ -12,28 +12,28 @@ import numpy as np
 
 import sodcli
 from sodcli.imaging.tensors import to_input, to_saliency
-from sodcli.metrics.measure import measure
+from sodcli.metrics.measure import USUAL, measure
 from sodcli.metrics.scores import summarise
 from tests.conftest import SHARED
 
 NAMES = ("S", "maxF", "adpF", "wF", "MAE", "mBA")
 
 
-def score(predictor, images):
+def score(predictor, images, which=USUAL):
     """Return the scores of ``predictor`` on a folder ``images`` beside a folder ``GT``."""
     photos = sorted(Path(images).iterdir())
     assert photos
-    return summarise(_one(predictor, photo) for photo in photos).as_dict()
+    return summarise(_one(predictor, photo, which) for photo in photos).as_dict()
 
 
-def _one(predictor, photo):
+def _one(predictor, photo, which):
     """Return the map for bilinear input without antialiasing, rounded to 8 bits."""
     spec = predictor.spec
     rgb = cv2.imread(str(photo))[..., ::-1]
     truth = cv2.imread(str(photo.parents[1] / "GT" / f"{photo.stem}.png"), 0)
     batch = to_input(rgb, predictor.size_hw, spec.mean, spec.std)[None]
     saliency = to_saliency(predictor.backend.run(batch)[0, 0], truth.shape)
-    return measure(np.rint(saliency * 255).astype(np.uint8), truth)
+    return measure(np.rint(saliency * 255).astype(np.uint8), truth, which=which)
 
 
 if __name__ == "__main__":
