@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import sodcli
+from sodcli.errors import UsageError
 from sodcli.models import build_model
 from sodcli.models.minet import SelfInteract
 from sodcli.registry import default_registry
@@ -153,5 +154,5 @@ def test_the_residual_is_an_argument_of_build():
 
 
 def test_an_unknown_backbone_is_refused():
-    with pytest.raises(ValueError, match=r"resnet18.*known: resnet50, vgg16"):
+    with pytest.raises(UsageError, match=r"resnet18.*known: resnet50, vgg16"):
         build_model(spec("resnet50"), {"backbone": "resnet18"})
