@@ -1,5 +1,6 @@
 """Films of a data set: sequences of frames, annotated in full or sparsely."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def _in_trees(root: Path, known: Mapping[str, DatasetSpec]) -> BenchmarkSet | No
 
     ``DAVIS/JPEGImages/480p/bear`` gives ``DAVIS`` with the sequence ``bear``.
     """
-    place = root.resolve()
+    place = Path(os.path.realpath(root))  # a loop of links is no error here
     with suppress(OSError, MissingError):
         for folder in place.parents[:_DEEP]:
             if any(place.is_relative_to(images) for images, _ in twin_folders(folder)):

@@ -214,8 +214,9 @@ def test_nothing_is_downloaded_when_offline(sod, tmp_path, monkeypatch):
 
 
 def test_an_address_is_not_an_input(tmp_path):
+    refused("infer", "https://127.0.0.1:9/x.png", *quick("-t", "map"), code=2)
     for name in (
-        "https://127.0.0.1:9/x.png", "http://127.0.0.1:9/x.mp4", "file:///etc/passwd",
+        "http://127.0.0.1:9/x.mp4", "file:///etc/passwd",
         "rtsp://127.0.0.1/x", "concat:a.mp4|b.mp4", "data:image/png;base64,AAAA",
     ):  # fmt: skip
         refused("infer", name, *quick("-t", "map", "-o", tmp_path / "x.png"))
