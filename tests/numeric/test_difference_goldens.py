@@ -25,7 +25,7 @@ def published_file(tmp_path, model, form):
     entries = manifest(f"stdnet/manifest_{STORED[model]}.json")
     torch.save(rule_weights(entries["training"]), path)
     if form == "baseline":
-        net = sodcli.load(model, weights=path, device="cpu").module
+        net = sodcli.load(model, weights=path, device="cpu", backend="torch").module
         folded = layout(net_layout(model)).to_published(net.state_dict())
         shapes = {key: list(value.shape) for key, value in folded.items()}
         assert shapes == {key: shape for key, shape, _ in entries["baseline"]}
@@ -58,7 +58,7 @@ def answers(net, model, size_hw):
 @pytest.mark.parametrize("form", ["training", "baseline"])
 def test_outputs_equal_the_published_ones(tmp_path, model, form, size_hw):
     path = published_file(tmp_path, model, form)
-    net = sodcli.load(model, weights=path, device="cpu", reparam=False).module
+    net = sodcli.load(model, weights=path, backend="torch", device="cpu", reparam=False).module
     assert is_folded(net) == (form == "baseline")
     stored = stored_numbers(model, size_hw, form)
     with torch.inference_mode():

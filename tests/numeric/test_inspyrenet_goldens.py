@@ -56,7 +56,7 @@ def loaded(backbone, weights, tmp_path_factory):
     """The network that users get for the published file, folded."""
     path = tmp_path_factory.mktemp("weights") / "latest.pth"
     torch.save(weights, path)
-    yield path, sodcli.load(NAMES[backbone], weights=path, device="cpu")
+    yield path, sodcli.load(NAMES[backbone], weights=path, device="cpu", backend="torch")
     path.unlink()
 
 
@@ -72,7 +72,9 @@ def net(backbone, loaded):
     Gradients of the thresholds on batch statistics are sums that nearly cancel: in channels-last
     memory one of them differs by 1.5 % through rounding.
     """
-    module = sodcli.load(NAMES[backbone], weights=loaded[0], device="cpu", reparam=False).module
+    module = sodcli.load(
+        NAMES[backbone], weights=loaded[0], backend="torch", device="cpu", reparam=False
+    ).module
     return module.to(memory_format=torch.contiguous_format)
 
 

@@ -38,7 +38,7 @@ def weights(backbone):
 def net(backbone, weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "state_final.pth"
     torch.save(weights, path)
-    yield sodcli.load(NAMES[backbone], weights=path, device="cpu").module
+    yield sodcli.load(NAMES[backbone], weights=path, device="cpu", backend="torch").module
     path.unlink()
 
 

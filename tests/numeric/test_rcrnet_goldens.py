@@ -34,7 +34,7 @@ def tamed(state):
 def loaded(name, state, folder):
     path = folder / f"{name}.pth"
     torch.save(state, path)
-    return sodcli.load(name, weights=path, device="cpu").module
+    return sodcli.load(name, weights=path, device="cpu", backend="torch").module
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_the_flow_network_in_a_published_generator_file_is_dropped():
 
 def test_weights_of_one_model_are_refused_by_another(folder, image_net):
     weights = folder / "rcrnet-image.pth"
-    assert sodcli.load(weights=weights, device="cpu").spec.name == "rcrnet-image"
+    assert sodcli.load(weights=weights, device="cpu", backend="torch").spec.name == "rcrnet-image"
     for wrong in ("rcrnet", "fgplg"):
         with pytest.raises(WeightsError, match="add -m rcrnet-image"):
             sodcli.load(wrong, weights=weights, device="cpu")

@@ -207,7 +207,8 @@ def test_the_model_of_a_file_is_recognised(tmp_path, registry):
             rule_weights(manifest(f"stdnet/manifest_{model}.json")["training"]), tmp_path / "x.pth"
         )
         assert identify(read_weights(tmp_path / "x.pth"), registry).name == name
-        assert sodcli.load(weights=tmp_path / "x.pth", device="cpu").spec.name == name
+        predictor = sodcli.load(weights=tmp_path / "x.pth", device="cpu", backend="torch")
+        assert predictor.spec.name == name
 
 
 def test_weights_of_another_model_are_named(registry, small_weights):
@@ -255,7 +256,9 @@ def test_a_backbone_file_can_only_initialise(tmp_path, registry, small_weights):
     raw, spec = read_weights(tmp_path / "backbone.pth"), registry.model("sdnet")
     with pytest.raises(WeightsError, match="missing"):
         restore(spec, raw, registry)
-    net = sodcli.load("sdnet", weights=small_weights, device="cpu", reparam=False).module
+    net = sodcli.load(
+        "sdnet", weights=small_weights, device="cpu", backend="torch", reparam=False
+    ).module
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
     assert initialise(net, spec, raw, registry) == len(raw.state)
@@ -336,7 +339,7 @@ def test_weights_are_used_at_the_size_they_were_trained_at(tmp_path, registry, s
     for size, expected in (("96", 96), ("", 320), ("many", 320)):
         about = {"model": "sdnet", "form": "training", "size": size}
         save_weights(tmp_path / "x.safetensors", net.state_dict(), about)
-        predictor = sodcli.load(weights=tmp_path / "x.safetensors", device="cpu")
+        predictor = sodcli.load(weights=tmp_path / "x.safetensors", device="cpu", backend="torch")
         assert predictor.size_hw == (expected, expected)
     assert sodcli.load(weights=tmp_path / "x.safetensors", device="cpu", size=64).size_hw == (
         64,
