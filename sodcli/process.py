@@ -1,6 +1,7 @@
 """Process utilities: environment variables, process groups, standard error."""
 
 import os
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _NO: Final = ("", "0", "false", "no", "off")
 _TIMEOUT: Final = timedelta(days=7)  # the others wait while rank 0 validates or encodes a film
+# A thread of Gloo that still frees the tensors of the last exchange needs the interpreter's lock,
+# which destroy_process_group holds while it waits for that thread: both would wait forever.
+_SETTLE_S: Final = 0.2
 
 
 def switched_on(name: str) -> bool:
@@ -126,6 +130,7 @@ def join_processes(device: "torch.device") -> "Iterator[tuple[ProcessGroup, torc
             warnings.filterwarnings("ignore", message="Grad strides do not match")
             yield ProcessGroup(distributed.get_rank(), distributed.get_world_size()), own
     finally:
+        time.sleep(_SETTLE_S)
         distributed.destroy_process_group()
 
 
