@@ -88,6 +88,9 @@ class Range:
         return inside and math.isfinite(number)
 
 
+NotNegative = Annotated[float, Range(least=0)]
+
+
 @dataclass(frozen=True, slots=True)
 class Length:
     """Smallest length of a list.

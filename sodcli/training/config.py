@@ -11,7 +11,16 @@ from sodcli.data.augment import Augment
 from sodcli.errors import RegistryError, UsageError
 from sodcli.files import read_settings, user_path
 from sodcli.registry import ModelSpec, Registry
-from sodcli.tables import Length, Range, check_fields, flattened, merge, read_table, to_toml
+from sodcli.tables import (
+    Length,
+    NotNegative,
+    Range,
+    check_fields,
+    flattened,
+    merge,
+    read_table,
+    to_toml,
+)
 from sodcli.text import plural, reason_of
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import DECOUPLED, OptimizerConfig
@@ -118,7 +127,7 @@ class TrainConfig:
     validate_every: Count = 1
     sample_every: Annotated[int, Range(least=0)] = 5
     samples: Count = 4
-    max_skipped: Annotated[float, Range(least=0)] = 0.1
+    max_skipped: NotNegative = 0.1
 
     def __post_init__(self) -> None:
         check_fields(self, "settings")

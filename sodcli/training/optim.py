@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sodcli.errors import UsageError
-from sodcli.tables import Range
+from sodcli.tables import NotNegative, Range
 
 _POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)  # coefficients of the Newton-Schulz iteration
 _LIKE_ADAMW: Final = 0.2  # typical root mean square of AdamW's steps, in learning rates
@@ -90,9 +90,6 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 def _is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim == 4 and parameter.shape[1] >= _FEWEST_INPUTS
-
-
-NotNegative = Annotated[float, Range(least=0)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from sodcli.errors import UsageError
-from sodcli.tables import Length, Range, read_table
+from sodcli.tables import Length, NotNegative, Range, read_table
 from sodcli.text import did_you_mean
 
 
@@ -27,7 +27,6 @@ class Schedule(Protocol):
         ...
 
 
-NotNegative = Annotated[float, Range(least=0)]
 S = TypeVar("S", bound=type)
 _SCHEDULES: Final[dict[str, type[Schedule]]] = {}
 
