@@ -4,8 +4,10 @@ import errno
 import io
 import os
 import stat
+import sys
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -175,7 +177,14 @@ def test_an_encrypted_zip_is_refused(tmp_path):
         unpack(archive, tmp_path / "X")
 
 
-@pytest.mark.parametrize("pack", PACKERS)
+ZSTANDARD = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="Python before 3.14 has no Zstandard"
+)
+
+
+@pytest.mark.parametrize(
+    "pack", [*PACKERS, pytest.param(partial(tarred, kind="w:zst"), marks=ZSTANDARD)]
+)
 def test_a_damaged_archive_leaves_nothing(tmp_path, pack):
     noise = {"a": os.urandom(100_000), "b": os.urandom(100_000)}
     whole = pack(tmp_path / "x", noise).read_bytes()
@@ -186,17 +195,6 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, pack):
         with pytest.raises(MissingError, match=r"damaged archive|neither a zip nor a tar"):
             unpack(tmp_path / "x", tmp_path / "X")
         assert everything(tmp_path) == ["x"]
-
-
-def test_a_truncated_archive_in_zstandard_is_damaged(tmp_path):
-    pytest.importorskip("compression.zstd", reason="Python before 3.14 has no Zstandard")
-    whole = tarred(tmp_path / "x", {"a": os.urandom(100_000)}, "w:zst").read_bytes()
-    damaged = bytearray(whole)
-    damaged[60_000:60_100] = bytes(100)
-    for content in (whole[:50_000], bytes(damaged)):
-        (tmp_path / "x").write_bytes(content)
-        with pytest.raises(MissingError, match=r"damaged archive|neither a zip nor a tar"):
-            unpack(tmp_path / "x", tmp_path / "X")
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME])
