@@ -1,6 +1,7 @@
 """``sod runs``: compare training runs by their folders."""
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ class TrainingRun:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the whole run."""
-        return int(self.settings.get("epochs", len(self.rows)))
+        """Epochs of the whole run; those done if the config does not say."""
+        epochs = self.settings.get("epochs")
+        return epochs if isinstance(epochs, int) else len(self.rows)
 
     def best(self, score: str) -> tuple[float, int] | None:
         """Return the best value of ``score`` and its epoch; None if it was never computed."""
@@ -153,7 +155,11 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs' metrics; lines that a crash truncated or damaged are left out."""
+    """Return the epochs' metrics.
+
+    Lines that a crash truncated or damaged are left out, and so are values that are
+    not finite numbers.
+    """
     rows: list[dict[str, Any]] = []
     if not path.is_file():
         return rows
@@ -163,8 +169,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-            rows.append(row)
+            rows.append({key: value for key, value in row.items() if _is_number(value)})
     return rows
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _best(run: TrainingRun, score: str) -> str:

@@ -90,6 +90,18 @@ def test_a_folder_of_runs_stands_for_its_runs(tmp_path):
     assert len(runs[0].rows) == len(runs[1].rows)
 
 
+def test_values_of_other_programs_that_are_no_numbers_are_left_out(tmp_path):
+    folder = make_run(tmp_path / "run", lr=0.1, scores=[0.5])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('\n{"epoch": 2, "maxF": null, "MAE": NaN, "loss": "low", "images_per_s": []}\n')
+    config = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(re.sub(r"(?m)^epochs = .*", 'epochs = "x"', config))
+    runs = read_runs([folder])
+    ((name, progress, best, *_, loss, speed),) = progress_table(runs)[1]
+    assert (name, progress, best, loss, speed) == ("run", "2 of 2", "0.5000 (epoch 1)", "-", "-")
+    assert as_page(runs).count("<polyline") == 4
+
+
 def test_groups_of_the_optimizer_do_not_widen_the_table(folders):
     with (folders[0] / "config.toml").open("a") as file:
         file.write('groups = [{ match = "bias", lr = 0.1 }, { match = "", lr = 1.0 }]\n')
