@@ -71,12 +71,12 @@ class CutOut:
 
     def __post_init__(self) -> None:
         from sodcli.io.naming import picture_suffix
+        from sodcli.runtime.predictor import check_threshold
 
         for name in ("batch", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(f"threshold must be from 0 to 1, not {self.threshold:g}")
+        check_threshold(self.threshold)
         style = _style(self.type, self.refine)
         picture_suffix(self.format, films_only=False, alpha=style.alpha)
 

@@ -163,10 +163,11 @@ class Predictor:
             alpha for types with transparency, ``(H, W, 3)`` RGB for the others.
 
         Raises:
-            UsageError: If there is no such type.
+            UsageError: If there is no such type, or the threshold is out of range.
             SourceError: If a picture cannot be read.
             TypeError: If the type, shape, dtype or value range of a picture is not supported.
         """
+        check_threshold(threshold)
         style = _style(type, background, refine)
         frame = self.predict([to_frame(image)])[0]
         return drawn(frame, style, threshold=threshold, clean=clean)
@@ -345,6 +346,12 @@ def _require_size(source: ModelSource, size: int | None) -> None:
     hw = (source.fixed_shape or ())[-2:]
     if size is not None and hw not in ((), (size, size)):
         raise UsageError(f"size {size}: {source.path} is fixed to {hw[0]}x{hw[1]} pixels")
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UsageError unless the threshold is None or in ``[0, 1]``."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"threshold must be from 0 to 1, not {threshold:g}")
 
 
 def drawn(

@@ -179,6 +179,8 @@ def test_a_cut_out_over_a_picture_and_with_a_hard_edge(predictor):
     assert set(np.unique(predictor.cut_out(RGB, "map", threshold=0.5))) == {0, 255}
     with pytest.raises(UsageError, match="Did you mean 'overlay'"):
         predictor.cut_out(RGB, "overlai")
+    with pytest.raises(UsageError, match="threshold must be from 0 to 1, not 128"):
+        predictor.cut_out(RGB, threshold=128)
 
 
 def test_the_frames_of_a_film_come_with_their_saliency(predictor, tmp_path):
