@@ -20,7 +20,13 @@ UNCLEANED_TYPES: Final = ("map", "overlay")  # output types that show the networ
 DOUBTFUL: Final = 0.75  # certainty below which a result should be looked at
 _MOST_SOFT: Final = 3.0
 _OFFSET: Final = 0.924
-_WEIGHTS: Final = (0.061, -3.816, -0.198, 0.091, -0.026)  # of the values of ``traits``, in order
+_WEIGHTS: Final = (
+    0.061,
+    -3.816,
+    -0.198,
+    0.091,
+    -0.026,
+)  # of the values of ``map_statistics``, in order
 
 
 def clean(saliency: Floats, alpha: NDArray[np.uint8] | None = None) -> Floats:
@@ -81,10 +87,10 @@ def certainty(saliency: Floats) -> float:
     Returns:
         0 (surely wrong, or empty) to 1.
     """
-    return float(np.clip(_OFFSET + np.dot(_WEIGHTS, traits(saliency)), 0, 1))
+    return float(np.clip(_OFFSET + np.dot(_WEIGHTS, map_statistics(saliency)), 0, 1))
 
 
-def traits(saliency: Floats) -> NDArray[np.float64]:
+def map_statistics(saliency: Floats) -> NDArray[np.float64]:
     """Return the five features that ``certainty`` uses, from the map resized to 256 px.
 
     The subject is the area of saliency at least 0.5. In order:

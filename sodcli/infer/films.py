@@ -175,7 +175,7 @@ def _film(
                 for frame in stream:
                     writer.put((frame, next_style()))
             if isinstance(sink, FilmWriter) and reader.end_s is not None:
-                sink.hold_until(reader.end_s)
+                sink.extend_to(reader.end_s)
     except KeyboardInterrupt:
         if sink.partial is not None:
             watcher.note(f"kept {plural(sink.frames, 'frame')} in {sink.partial}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sodcli.imaging.matte import certainty, traits
+from sodcli.imaging.matte import certainty, map_statistics
 from sodcli.runtime.predictor import load
 
 
@@ -30,7 +30,9 @@ def judged(predictor, folder, count):
         mask = cv2.imread(str(masks / f"{photo.stem}.png"), cv2.IMREAD_GRAYSCALE)
         saliency = predictor(photo)
         if mask is not None and mask.shape == saliency.shape:
-            rows.append((traits(saliency), certainty(saliency), overlap(saliency, mask > 128)))
+            rows.append(
+                (map_statistics(saliency), certainty(saliency), overlap(saliency, mask > 128))
+            )
     return [np.array(column) for column in zip(*rows, strict=True)]
 
 

@@ -174,7 +174,7 @@ def test_a_recording_plays_in_real_time_however_slow_the_network(tmp_path):
 def test_an_unplugged_camera_leaves_a_complete_recording(tmp_path):
     out = tmp_path / "out.mp4"
     recording = recording_to(out)
-    with open_camera(0, opener=StandIn(rate=50, ends_after=5), patience_s=0.1) as camera:
+    with open_camera(0, opener=StandIn(rate=50, ends_after=5), timeout_s=0.1) as camera:
         with pytest.raises(SourceError, match="no more pictures"):
             live(camera, answered, GREEN, recording=recording)
     assert recording.done
@@ -184,7 +184,7 @@ def test_an_unplugged_camera_leaves_a_complete_recording(tmp_path):
 
 def test_a_camera_without_pictures_leaves_no_recording(tmp_path):
     recording = recording_to(tmp_path / "out.mp4")
-    with open_camera(0, opener=StandIn(ends_after=0), patience_s=0.05) as camera:
+    with open_camera(0, opener=StandIn(ends_after=0), timeout_s=0.05) as camera:
         with pytest.raises(SourceError):
             live(camera, answered, GREEN, recording=recording)
     assert not recording.done
@@ -311,7 +311,7 @@ def test_a_hanging_driver_counts_as_an_unplugged_camera():
             free.wait()
             return super().read()
 
-    with open_camera(0, opener=Hanging(rate=0), patience_s=0.05) as camera:
+    with open_camera(0, opener=Hanging(rate=0), timeout_s=0.05) as camera:
         camera.silence_s = 0.1
         with pytest.raises(SourceError, match=r"^camera 0: no picture for 0\.1 s$"):
             with Capture(camera) as capture:

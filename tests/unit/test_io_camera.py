@@ -67,7 +67,7 @@ def test_single_read_failures_are_retried():
 
 
 def test_an_unplugged_camera_ends_with_one_line():
-    camera = open_camera(0, opener=StandIn(rate=0, ends_after=1), patience_s=0.05)
+    camera = open_camera(0, opener=StandIn(rate=0, ends_after=1), timeout_s=0.05)
     camera.read()
     with pytest.raises(
         SourceError, match=r"^camera 0: no more pictures; is it still plugged in\?$"
@@ -80,7 +80,7 @@ def test_errors_of_opencv_count_as_failed_reads():
         def read(self):
             raise cv2.error("driver")
 
-    with open_camera(0, opener=Broken(rate=0), patience_s=0.05) as camera:
+    with open_camera(0, opener=Broken(rate=0), timeout_s=0.05) as camera:
         with pytest.raises(SourceError, match="no more pictures"):
             camera.read()
 
@@ -92,7 +92,7 @@ def test_frames_come_from_a_real_capture_of_opencv(tmp_path):
     for level in (50, 100, 150):
         writer.write(np.full((*size_wh[::-1], 3), level, np.uint8))
     writer.release()
-    with open_camera(0, opener=lambda _: cv2.VideoCapture(str(film)), patience_s=0.05) as camera:
+    with open_camera(0, opener=lambda _: cv2.VideoCapture(str(film)), timeout_s=0.05) as camera:
         assert camera.rate == 20
         levels = [int(camera.read().rgb.mean()) for _ in range(3)]
         assert levels == pytest.approx([50, 100, 150], abs=3)
@@ -139,7 +139,7 @@ def test_a_program_without_standard_error_can_open_cameras(monkeypatch):
 
 def test_a_hanging_driver_does_not_hang_the_end():
     device = StandIn(rate=0)
-    camera = open_camera(0, opener=device, patience_s=0.05)
+    camera = open_camera(0, opener=device, timeout_s=0.05)
     camera._reading.acquire()  # as a read that never returns
     closing = threading.Thread(target=camera.close, daemon=True)
     closing.start()

@@ -155,7 +155,7 @@ def test_the_last_frame_keeps_its_duration(tmp_path, name, last_s):
     with FilmWriter(tmp_path / name, **options) as film:
         for index, time in enumerate(TIMES):
             film.write(picture(index), time)
-        film.hold_until(TIMES[-1] + last_s)
+        film.extend_to(TIMES[-1] + last_s)
     assert film.seconds == pytest.approx(TIMES[-1] + last_s)
     assert lengths(tmp_path / name)[-1] == pytest.approx(last_s, abs=2e-3)
     assert len(pixels(tmp_path / name)) == len(TIMES)  # no frame is added
@@ -170,7 +170,7 @@ def test_the_last_frame_of_an_animated_picture_keeps_its_duration(tmp_path, name
         for time in times:
             film.write(picture(0), time)  # encoders may merge equal frames
         film.write(picture(20), 1.5)
-        film.hold_until(4.5)
+        film.extend_to(4.5)
     each = picture_lengths(tmp_path / name)
     assert each[-1] == pytest.approx(3.0, abs=1e-3)
     assert sum(each) == pytest.approx(3.5, abs=1e-3)
@@ -194,7 +194,7 @@ def test_by_default_the_last_frame_lasts_for_one_frame(tmp_path):
     assert lengths(write(tmp_path / "a.mp4", times=TIMES, rate=Fraction(4)))[-1] == 0.25
     with opened(tmp_path / "b.mp4") as film:
         film.write(picture(0))
-        film.hold_until(9.0)  # the duration of frames without times follows the rate
+        film.extend_to(9.0)  # the duration of frames without times follows the rate
     assert film.seconds == pytest.approx(1.001 / 30)
 
 
@@ -203,7 +203,7 @@ def test_sound_lasts_as_long_as_the_last_frame(tmp_path):
     with FilmWriter(tmp_path / "a.mp4", size_wh=(96, 64), rate=Fraction(10), sound=source) as film:
         film.write(picture(0), 0.0)
         film.write(picture(1), 0.1)
-        film.hold_until(4.0)
+        film.extend_to(4.0)
     ffmpeg("-i", tmp_path / "a.mp4", "-map", "0:a", "-c", "copy", tmp_path / "a.mka")
     assert probe_length(tmp_path / "a.mka") == pytest.approx(4.0, abs=0.05)
 

@@ -89,7 +89,7 @@ class Camera:
         source: int | str,
         device: cv2.VideoCapture,
         *,
-        patience_s: float = 2.0,
+        timeout_s: float = 2.0,
         reopen: Callable[[], cv2.VideoCapture] | None = None,
     ) -> None:
         """Read from an open device.
@@ -97,13 +97,13 @@ class Camera:
         Args:
             source: The camera's number or the stream's address.
             device: The open device.
-            patience_s: How long reads may fail before the camera counts as gone, in seconds.
+            timeout_s: How long reads may fail before the camera counts as gone, in seconds.
             reopen: Reconnects to a stream after a failed read; ``None`` for cameras.
         """
         self.label, self._name = live_label(source), live_name(source)
         self.rate = _rate(device.get(cv2.CAP_PROP_FPS))
-        self._device, self._patience_s, self._reopen = device, patience_s, reopen
-        self.silence_s = _SILENCE_MS / 1000 if reopen is None else _SILENCE_MS / 500 + patience_s
+        self._device, self._timeout_s, self._reopen = device, timeout_s, reopen
+        self.silence_s = _SILENCE_MS / 1000 if reopen is None else _SILENCE_MS / 500 + timeout_s
         self._finite = isinstance(source, str) and device.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         self._index = 0
         self._size_wh: tuple[int, int] | None = None
@@ -119,7 +119,7 @@ class Camera:
     def read(self) -> Frame:
         """Wait for the next picture.
 
-        A failed read is retried for ``patience_s`` seconds, because the first reads of many cameras
+        A failed read is retried for ``timeout_s`` seconds, because the first reads of many cameras
         fail.
 
         Returns:
@@ -135,7 +135,7 @@ class Camera:
                 break
             if self._finite and self._index:
                 raise SourceError(f"{self.label}: the stream has ended")
-            until = until or time.monotonic() + self._patience_s  # the first read may take long
+            until = until or time.monotonic() + self._timeout_s  # the first read may take long
             if time.monotonic() > until:
                 hint = "; is it still plugged in?" if self._reopen is None else ""
                 raise SourceError(f"{self.label}: no more pictures{hint}")
@@ -149,12 +149,12 @@ class Camera:
         return Frame(rgb, self._index - 1, self._name)
 
     def close(self) -> None:
-        """Release the camera, unless a read in progress takes longer than ``patience_s``.
+        """Release the camera, unless a read in progress takes longer than ``timeout_s``.
 
         Drivers crash if a camera is released during a read. If the read hangs, the camera stays
         open until the program ends.
         """
-        if self._reading.acquire(timeout=self._patience_s):
+        if self._reading.acquire(timeout=self._timeout_s):
             self._device.release()
 
     def _reconnect(self) -> None:
@@ -173,7 +173,7 @@ def open_camera(
     source: int | str,
     *,
     opener: Callable[[int], cv2.VideoCapture] | None = None,
-    patience_s: float = 2.0,
+    timeout_s: float = 2.0,
 ) -> Camera:
     """Open a camera by its number or a stream by its address.
 
@@ -184,7 +184,7 @@ def open_camera(
         source: Number of a camera, from 0, or an address such as ``rtsp://``, ``http://`` or
             ``udp://``.
         opener: Opens the device of a camera; ``None`` is ``cv2.VideoCapture``.
-        patience_s: How long reads of a camera may fail before it counts as gone, in seconds.
+        timeout_s: How long reads of a camera may fail before it counts as gone, in seconds.
 
     Raises:
         SourceError: If the camera or stream does not exist or cannot be opened.
@@ -209,8 +209,8 @@ def open_camera(
             f"{label}: cannot be opened; is it plugged in, free, and allowed for this program?"
         )
     if isinstance(source, str):
-        return Camera(source, device, patience_s=_RECONNECT_S, reopen=lambda: _open_stream(source))
-    return Camera(source, device, patience_s=patience_s)
+        return Camera(source, device, timeout_s=_RECONNECT_S, reopen=lambda: _open_stream(source))
+    return Camera(source, device, timeout_s=timeout_s)
 
 
 def live_label(source: int | str) -> str:

@@ -21,7 +21,7 @@ _PNG_CONTROL_BYTES: Final = 26
 _PNG_LONGEST: Final = 2**16 - 1
 
 
-def hold_last(path: Path, total_s: float) -> None:
+def extend_last_frame(path: Path, total_s: float) -> None:
     """Set the duration of the last frame, in place, so that the animation lasts ``total_s``.
 
     Formats: https://developers.google.com/speed/webp/docs/riff_container (ANMF) and
@@ -37,12 +37,12 @@ def hold_last(path: Path, total_s: float) -> None:
     """
     with path.open("rb+") as file:
         if path.suffix.lower() == ".webp":
-            _hold_webp(file, total_s)
+            _extend_webp(file, total_s)
         else:
-            _hold_png(file, total_s)
+            _extend_png(file, total_s)
 
 
-def _hold_webp(file: IO[bytes], total_s: float) -> None:
+def _extend_webp(file: IO[bytes], total_s: float) -> None:
     lengths, pixels = [], b""
     for kind, at in _riff_chunks(file):
         if kind in _WEBP_PIXELS:
@@ -80,7 +80,7 @@ def _chunk(file: IO[bytes], kind: bytes, at: int) -> bytes:
     return _RIFF.pack(kind, size) + data + b"\0" * (size % 2)
 
 
-def _hold_png(file: IO[bytes], total_s: float) -> None:
+def _extend_png(file: IO[bytes], total_s: float) -> None:
     lengths = []
     for kind, at in png_chunks(file):
         if kind == b"fcTL":

@@ -18,7 +18,7 @@ from sodcli.errors import SinkError, UsageError
 from sodcli.files import temporary_folder
 from sodcli.io.films.ffmpeg import Ffmpeg, local, run, source_args
 from sodcli.io.films.formats import PIPED_SUFFIX, choose_codec
-from sodcli.io.films.last_frame import hold_last
+from sodcli.io.films.last_frame import extend_last_frame
 from sodcli.io.films.tracks import (
     Tracks,
     decodable,
@@ -167,7 +167,7 @@ class FilmWriter:
         self._send(np.ascontiguousarray(pixels).reshape(-1).data)
         self.frames += 1
 
-    def hold_until(self, seconds: float) -> None:
+    def extend_to(self, seconds: float) -> None:
         """Set the time at which the last frame ends; by default it lasts ``1 / rate``.
 
         Call it once, after the last frame. It has no effect unless the frames have times.
@@ -333,7 +333,7 @@ class FilmWriter:
     def _held(self, picture: Path) -> Path:
         """Make the last frame of an animated picture end at ``seconds``; return the new file."""
         if self._codec.name != "gif":
-            hold_last(picture, self.seconds - self._first / _TICKS)
+            extend_last_frame(picture, self.seconds - self._first / _TICKS)
             return picture
         held = self._folder / "film.gif"
         args = ["-i", local(picture), "-c:v", "copy", "-loop", "0", *self._last_frame()]
