@@ -20,13 +20,7 @@ UNCLEANED_TYPES: Final = ("map", "overlay")  # output types that show the networ
 DOUBTFUL: Final = 0.75  # certainty below which a result should be looked at
 _MOST_SOFT: Final = 3.0
 _OFFSET: Final = 0.924
-_WEIGHTS: Final = (
-    0.061,
-    -3.816,
-    -0.198,
-    0.091,
-    -0.026,
-)  # of the values of ``map_statistics``, in order
+_WEIGHTS: Final = (0.061, -3.816, -0.198, 0.091, -0.026)  # in the order of ``map_statistics``
 
 
 def clean(saliency: Floats, alpha: NDArray[np.uint8] | None = None) -> Floats:
