@@ -14,10 +14,10 @@ Colour = NDArray[np.float32]
 
 _SCALES = (0.5, 1.2)  # range of the subject's scale factor
 _SOFTNESS = (0.5, 1.5)  # sigma of the blurred edge, in pixels
-_WIDE_BLUR = 16.0  # sigma in pixels; from twice of it on the resolution is lowered
+_WIDE_BLUR = 16.0  # sigma in pixels; twice this and more are done at a lower resolution
 _INSIDE = 0.35  # share of the subject's box, in each direction from its centre, kept in view
 _GREY = 0.5  # probability of a grey colour
-_FEW_LEVELS = 12.0  # spread of the two colours of a studio background, in grey levels
+_FEW_LEVELS = 12.0  # standard deviation of the difference of two similar colours, in grey levels
 
 
 def paste_subject(
@@ -52,13 +52,22 @@ def paste_subject(
     matrix = _placement(box_xywh, size_wh, rng)
     subject = cv2.warpAffine(image, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE)
     moved = np.asarray(cv2.warpAffine(mask, matrix, size_wh), np.float32)
-    blurred = cv2.GaussianBlur(moved, (5, 5), rng.uniform(*_SOFTNESS))
-    alpha = np.minimum(moved, blurred)  # blurred inwards only, to exclude the old background
+    sigma = rng.uniform(*_SOFTNESS)
     ground = random_piece(background, size_wh, rng)
     if shadow:
         ground = cast_shadow(ground, moved, rng)
-    pasted = cv2.blendLinear(subject, ground, alpha, 1 - alpha)
-    return np.asarray(pasted, np.uint8), moved
+    return blend_over(subject, ground, moved, sigma), moved
+
+
+def blend_over(
+    subject: NDArray[np.uint8], ground: NDArray[np.uint8], mask: NDArray[np.float32], sigma: float
+) -> NDArray[np.uint8]:
+    """Blend ``subject`` over ``ground`` by ``mask``, whose edge is blurred by ``sigma`` pixels.
+
+    It is blurred inwards only, to exclude the background that the subject had before.
+    """
+    alpha = np.minimum(mask, cv2.GaussianBlur(mask, (5, 5), sigma))
+    return np.asarray(cv2.blendLinear(subject, ground, alpha, 1 - alpha), np.uint8)
 
 
 def _placement(

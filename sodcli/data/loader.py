@@ -1,6 +1,5 @@
 """Batches for training and samples for validation."""
 
-import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -19,114 +18,81 @@ from sodcli.data.clips import Clip, read_clip
 from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
 from sodcli.data.read import read_image
-from sodcli.data.synth import Stills
+from sodcli.data.synth import clip_from_photo
 from sodcli.data.triples import Triple, pack_triple
 from sodcli.errors import SourceError, UsageError
 from sodcli.imaging.evidence import PACKED
 from sodcli.text import plural
 
-Truth = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True)
 class ValidationSet:
-    """Held-out pairs without augmentation, in their order.
+    """Held-out samples without augmentation, in their order.
 
-    Iterating yields ``(image, ground truth, name)``. The image is ``(1, 3, size, size)`` float32,
-    normalised; of a triple ``(1, 9, size, size)`` with the picture in the first three channels.
-    The ground truth is ``(H, W)`` uint8, 0 to 255, at its own size. The name is number and stem,
-    unique and valid as a file name. Pairs that cannot be read are skipped; ``check_pairs`` reports
-    them beforehand.
+    Iterating yields ``(images, truths)``. The images are float32, normalised: of a pair
+    ``(1, 3, size, size)``; of a clip ``(1, T, 3, size, size)``, where T is 1 for a photo; of a
+    triple ``(1, 9, size, size)``, with the picture in the first three channels. The truths are one
+    ``(H, W)`` uint8 array per frame, 0 to 255, at its own size, or ``None`` for a frame that was
+    yielded before. Samples that cannot be read are skipped; ``check_pairs`` reports them
+    beforehand.
 
     Attributes:
-        pairs: Pairs, or triples for the pseudo-label generator.
+        items: Pairs, clips for a clip model, or triples for the pseudo-label generator.
         size: Side of the square network input, in pixels.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
         fit_masks: Resize masks of another size than their picture.
     """
 
-    pairs: Sequence[Pair | Triple]
+    items: Sequence[Pair] | Sequence[Clip] | Sequence[Triple]
     size: int
     mean: Sequence[float]
     std: Sequence[float]
     fit_masks: bool = False
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.items)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, NDArray[np.uint8], str]]:
-        for number, pair in enumerate(self.pairs):
+    def __iter__(self) -> Iterator[tuple[Tensor, list[NDArray[np.uint8] | None]]]:
+        known: set[Pair | Triple] = set()
+        for item in self.items:
             try:
-                image, mask = self._read(pair)
+                images, masks = self._read(item)
             except SourceError:
                 continue
-            yield image, _truth(mask), f"{number}_{pair.image.stem}"
+            truths: list[NDArray[np.uint8] | None] = []
+            frames = item.pairs if isinstance(item, Clip) else (item,)
+            for frame, mask in zip(frames, masks, strict=True):
+                truths.append(None if frame in known else np.rint(mask * 255).astype(np.uint8))
+                known.add(frame)
+            yield images, truths
 
-    def _read(self, item: Pair | Triple) -> tuple[Tensor, NDArray[np.float32]]:
+    def _read(self, item: Pair | Clip | Triple) -> tuple[Tensor, list[NDArray[np.float32]]]:
+        """Return the network's input, and the mask of each frame."""
         size_hw = (self.size, self.size)
         if isinstance(item, Triple):
             packed, mask = pack_triple(item, size_hw, self.mean, self.std)
-            return torch.from_numpy(packed[None]), mask
-        image, mask = read_pair(item, fit=self.fit_masks)
-        return normalised(resize_image(image, size_hw)[None], self.mean, self.std), mask
-
-
-@dataclass(frozen=True, slots=True)
-class ClipValidationSet:
-    """Held-out clips without augmentation, in their order.
-
-    Iterating yields ``(images, ground truths)``. The images are ``(1, T, 3, size, size)`` float32,
-    normalised; T is 1 for a photo. The ground truths are T arrays ``(H, W)`` uint8, 0 to 255, or
-    ``None`` for a frame that an earlier clip contained. Clips that cannot be read are skipped.
-
-    Attributes:
-        clips: Clips and photos.
-        size: Side of the square network input, in pixels.
-        mean: Per channel RGB, of values in [0, 1].
-        std: Per channel RGB.
-        fit_masks: Resize masks of another size than their picture.
-    """
-
-    clips: Sequence[Clip]
-    size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    fit_masks: bool = False
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, list[Truth | None]]]:
-        known: set[Pair] = set()
-        for clip in self.clips:
-            try:
-                images, masks = read_clip(clip, fit=self.fit_masks)
-            except SourceError:
-                continue
-            resized = np.stack([resize_image(image, (self.size, self.size)) for image in images])
-            truths: list[Truth | None] = []
-            for pair, mask in zip(clip.pairs, masks, strict=True):
-                truths.append(None if pair in known else _truth(mask))
-                known.add(pair)
-            yield normalised(resized, self.mean, self.std)[None], truths
-
-
-def _truth(mask: NDArray[np.float32]) -> Truth:
-    return np.rint(mask * 255).astype(np.uint8)
+            return torch.from_numpy(packed[None]), [mask]
+        if isinstance(item, Clip):
+            images, masks = read_clip(item, fit=self.fit_masks)
+            resized = np.stack([resize_image(image, size_hw) for image in images])
+        else:
+            image, mask = read_pair(item, fit=self.fit_masks)
+            resized, masks = resize_image(image, size_hw), [mask]
+        return normalised(resized[None], self.mean, self.std), masks
 
 
 def normalised(images: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return ``(N, H, W, 3)`` float32 in [0, 1] as a normalised ``(N, 3, H, W)`` tensor.
+    """Return ``(..., H, W, 3)`` float32 in [0, 1] as a normalised ``(..., 3, H, W)`` tensor.
 
     The tensor shares the memory of ``images``, which must be contiguous and is overwritten; its
-    memory format is channels-last.
+    channels are last in memory.
     """
-    count, high, wide, channels = images.shape
-    rows = images.reshape(count, high, wide * channels)  # broadcasting over 3 channels is slow
+    *outer, wide, channels = images.shape
+    rows = images.reshape(*outer, wide * channels)  # broadcasting over 3 channels is slow
     rows -= np.tile(np.asarray(mean, np.float32), wide)
     rows /= np.tile(np.asarray(std, np.float32), wide)
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+    return torch.from_numpy(images).movedim(-1, -3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +143,8 @@ class BatchLoader:
         workers: Processes that read pictures; 0 reads in this process.
         drop_last: Drop the last batch of a pass if it is not full.
         backgrounds: Pictures to paste subjects on; empty for none.
-        clip_len: Frames of a clip; a photo is repeated, or moved, for this many frames.
-        motion: Probability that a photo is moved: see :func:`sodcli.data.synth.move_still`.
+        clip_len: Frames of a clip; a photo becomes a clip of this many frames.
+        motion: Probability that a photo is animated: see :func:`sodcli.data.synth.move_still`.
         shuffle: Draw a new random order for every pass.
         fit_masks: Resize masks of another size than their picture; otherwise skip the pair.
 
@@ -299,16 +265,15 @@ class _Epoch(Dataset[Batch]):
             triple = item.backwards() if rng.random() < loader.augment.reverse else item
             packed, truth = pack_triple(triple, size_hw, loader.mean, loader.std)
             return packed, resize_mask(truth, size_hw)
+        how = (loader.augment, size_hw, rng)
         background = self._background if loader.backgrounds else None
         if isinstance(item, Pair):
-            return augment(
-                *read_pair(item, fit=loader.fit_masks), loader.augment, size_hw, rng, background
-            )
+            return augment(*read_pair(item, fit=loader.fit_masks), *how, background)
         images, masks = read_clip(item, fit=loader.fit_masks)
-        if item.is_still:
-            stills = Stills(loader.clip_len, loader.motion, loader.augment)
-            return stills.clip(images[0], masks[0], size_hw, rng, background)
-        return augment_clip(images, masks, loader.augment, size_hw, rng)
+        if not item.is_still:
+            return augment_clip(images, masks, *how)
+        length, motion = loader.clip_len, loader.motion
+        return clip_from_photo(images[0], masks[0], *how, background, length=length, motion=motion)
 
     def _background(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         backgrounds = self.loader.backgrounds
@@ -322,27 +287,18 @@ def _collate(
     skipped: tuple[str, ...],
 ) -> Batch:
     shape = (len(samples),) if loader.clip_len == 1 else (len(samples), loader.clip_len)
-    packed = isinstance(
-        loader.pairs[0], Triple
-    )  # packed samples are already normalised and channels-first
+    packed = isinstance(loader.pairs[0], Triple)  # these are normalised already, channels first
     one = (sum(PACKED), size, size) if packed else (size, size, 3)
     images = np.empty((*shape, *one), np.float32)
     masks = np.empty((*shape, 1, size, size), np.float32)
     for row, (_, image, mask) in enumerate(samples):
         images[row], masks[row, ..., 0, :, :] = image, mask
     return Batch(
-        torch.from_numpy(images) if packed else _normalised(images, loader),
+        torch.from_numpy(images) if packed else normalised(images, loader.mean, loader.std),
         torch.from_numpy(masks),
         tuple(name for name, _, _ in samples),
         skipped,
     )
-
-
-def _normalised(images: NDArray[np.float32], loader: BatchLoader) -> Tensor:
-    """Return ``(..., H, W, 3)`` as ``(..., 3, H, W)``, normalised."""
-    *shape, high, wide, channels = images.shape
-    flat = images.reshape(math.prod(shape), high, wide, channels)
-    return normalised(flat, loader.mean, loader.std).view(*shape, channels, high, wide)
 
 
 def _start_worker(_: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.data.augment import Augment, Background, Colour, Image, Mask, augment_clip
-from sodcli.data.grounds import paste_subject, random_piece
+from sodcli.data.grounds import blend_over, paste_subject, random_piece
 
 Matrix = NDArray[np.float64]
 Pixels = TypeVar("Pixels", Image, Mask)
@@ -124,7 +124,7 @@ def fill_behind(image: Image, mask: Mask) -> Image:
     if not hole.any() or hole.all():
         return image
     known = 1 - hole.astype(np.float32)
-    smooth = _spread(image * known[..., None], known)
+    smooth = _fill_smoothly(image * known[..., None], known)
     low = cv2.GaussianBlur(smooth, (0, 0), max(mask.shape) / 60)
     detail = np.where(hole[..., None], 0, smooth - low)
     filled = low + _from_beside(detail, hole)
@@ -133,7 +133,7 @@ def fill_behind(image: Image, mask: Mask) -> Image:
     return np.asarray(np.clip(painted, 0, 255), np.uint8)
 
 
-def _spread(colour: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+def _fill_smoothly(colour: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill pixels where ``known`` is 0 with the mean of known pixels around, coarse to fine."""
     if min(known.shape) < 4 or known.all():
         mean = colour.sum((0, 1)) / max(float(known.sum()), 1e-6)
@@ -141,7 +141,7 @@ def _spread(colour: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[
     weight = cv2.pyrDown(known)
     part = cv2.pyrDown(colour) / np.maximum(weight, 1e-6)[..., None]
     found = (weight > 1e-3).astype(np.float32)
-    coarse = _spread(np.asarray(part * found[..., None], np.float32), found)
+    coarse = _fill_smoothly(np.asarray(part * found[..., None], np.float32), found)
     above = cv2.resize(coarse, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.where(known[..., None] > 0, colour, above), np.float32)
 
@@ -170,12 +170,10 @@ def _kept_in_view(
 
 
 def _composed(image: Image, ground: Image, moved: Mask, layers: tuple[Matrix, Matrix]) -> Image:
-    """Compose the subject, at the mask ``moved``, over ``ground``; its edge is blurred inwards."""
+    """Compose the subject, at the mask ``moved``, over ``ground``."""
     view, move = layers
     behind = _warped(ground, view, cv2.BORDER_REFLECT_101)
-    before = _warped(image, move, cv2.BORDER_REPLICATE)
-    alpha = np.minimum(moved, cv2.GaussianBlur(moved, (5, 5), _SOFT))
-    return np.asarray(cv2.blendLinear(before, behind, alpha, 1 - alpha), np.uint8)
+    return blend_over(_warped(image, move, cv2.BORDER_REPLICATE), behind, moved, _SOFT)
 
 
 def _warped(pixels: Pixels, matrix: Matrix, border: int) -> Pixels:
@@ -198,51 +196,43 @@ def _touches_edge(subject: NDArray[np.bool_]) -> bool:
 _MOST: Final = 2  # maximum side of a photo to animate, in sides of the network's input
 
 
-@dataclass(frozen=True, slots=True)
-class Stills:
-    """Settings for turning photos into clips.
+def clip_from_photo(
+    image: Image,
+    mask: Mask,
+    plan: Augment,
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
+    background: Background | None = None,
+    *,
+    length: int,
+    motion: float,
+) -> tuple[Colour, Mask]:
+    """Make a clip from a photo, animated or repeated, and augment it.
 
-    Attributes:
-        length: Frames of a clip.
-        motion: Probability that a photo is animated.
-        augment: Augmentation, with the same random parameters for all frames.
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        mask: ``(H, W)`` float32 in [0, 1].
+        plan: Augmentation, with the same random parameters for all frames.
+        size_hw: Height and width of the clip.
+        rng: Random number generator.
+        background: Returns a picture to paste the subject on, used if ``plan.paste`` applies.
+        length: Number of frames T.
+        motion: Probability that the photo is animated, with :func:`move_still`.
+
+    Returns:
+        ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].
     """
-
-    length: int
-    motion: float
-    augment: Augment
-
-    def clip(
-        self,
-        image: Image,
-        mask: Mask,
-        size_hw: tuple[int, int],
-        rng: np.random.Generator,
-        background: Background | None,
-    ) -> tuple[Colour, Mask]:
-        """Return a clip made from a photo.
-
-        Args:
-            image: ``(H, W, 3)`` uint8 RGB.
-            mask: ``(H, W)`` float32 in [0, 1].
-            size_hw: Height and width of the clip.
-            rng: Random number generator.
-            background: Returns a picture to paste the subject on, used if ``augment.paste``
-                applies.
-
-        Returns:
-            ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].
-        """
-        pasted = background is not None and rng.random() < self.augment.paste
-        other = background(rng) if background is not None and pasted else None
-        if rng.random() < self.motion:
-            image, mask = _at_most(_MOST * max(size_hw), image, mask)
-            images, masks = move_still(image, mask, self.length, rng, other)
-            return augment_clip(images, masks, self.augment, size_hw, rng)
-        if other is not None:
-            image, mask = paste_subject(image, mask, other, rng)
-        colour, truth = augment_clip([image], [mask], self.augment, size_hw, rng)
-        return np.repeat(colour, self.length, axis=0), np.repeat(truth, self.length, axis=0)
+    other = None
+    if background is not None and rng.random() < plan.paste:
+        other = background(rng)
+    if rng.random() < motion:
+        image, mask = _at_most(_MOST * max(size_hw), image, mask)
+        images, masks = move_still(image, mask, length, rng, other)
+        return augment_clip(images, masks, plan, size_hw, rng)
+    if other is not None:
+        image, mask = paste_subject(image, mask, other, rng)
+    colour, truth = augment_clip([image], [mask], plan, size_hw, rng)
+    return np.repeat(colour, length, axis=0), np.repeat(truth, length, axis=0)
 
 
 def _at_most(side: int, image: Image, mask: Mask) -> tuple[Image, Mask]:

@@ -1,6 +1,6 @@
 """Scores and sample pictures of a network on validation data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,8 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sodcli.data.clips import Clip
-from sodcli.data.loader import ClipValidationSet, ValidationSet
+from sodcli.data.loader import ValidationSet
 from sodcli.errors import SourceError
 from sodcli.files import whole_file
 from sodcli.metrics.measure import measure
@@ -26,7 +25,7 @@ _SCORES: Final = frozenset({"mae", "f"})
 
 
 class Sample(NamedTuple):
-    """A validation pair.
+    """A frame of the validation data.
 
     Attributes:
         image: ``(1, 3, S, S)`` float32, normalised; the pseudo-label generator has more channels.
@@ -43,10 +42,9 @@ class Validator:
     def __init__(self, run: Run, device: torch.device) -> None:
         self._config, self._spec, self._folder = run.config, run.spec, run.folder
         self._device = device
-        about = (run.config.size, run.spec.mean, run.spec.std, run.config.fit_masks)
-        held = run.data.held
-        self._pairs = ValidationSet([item for item in held if not isinstance(item, Clip)], *about)
-        self._clips = ClipValidationSet([item for item in held if isinstance(item, Clip)], *about)
+        self._held = ValidationSet(
+            run.data.held, run.config.size, run.spec.mean, run.spec.std, run.config.fit_masks
+        )
 
     def validate(self, module: nn.Module, epoch: int, stop: StopRequest) -> dict[str, float]:
         """Score ``module`` and write sample pictures, if they are due after ``epoch`` (from 1).
@@ -59,7 +57,7 @@ class Validator:
             SourceError: If no validation picture can be read any more.
             TrainingStopped: On a stop request.
         """
-        if not len(self._pairs) + len(self._clips):
+        if not len(self._held):
             return {}
         if self._due(epoch, self._config.sample_every):
             few = islice(self._predicted(module, stop), self._config.samples)
@@ -76,7 +74,7 @@ class Validator:
         was_training, found = module.training, False
         module.eval()
         try:
-            for images, truths in self._batches():
+            for images, truths in self._held:
                 stop.check()
                 with torch.no_grad():
                     saliency = module(images.to(self._device)).logits.sigmoid().cpu()
@@ -89,12 +87,6 @@ class Validator:
                 raise SourceError("no validation picture can be read any more")
         finally:
             module.train(was_training)
-
-    def _batches(self) -> Iterator[tuple[Tensor, Sequence[NDArray[np.uint8] | None]]]:
-        """Yield one picture or clip at a time with the ground truth of each frame."""
-        for image, truth, _ in self._pairs:
-            yield image, [truth]
-        yield from self._clips
 
 
 def score(predicted: Iterable[tuple[Sample, Tensor]]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from sodcli.data.augment import Augment
 from sodcli.data.clips import Clip, clips_of, disjoint_clips, extended, read_clip
 from sodcli.data.films import find_footage, hold_out_footage, is_film
-from sodcli.data.loader import BatchLoader, ClipValidationSet
+from sodcli.data.loader import BatchLoader, ValidationSet
 from sodcli.data.pairs import find_pairs
 from sodcli.errors import SourceError
 
@@ -179,7 +179,7 @@ def test_a_damaged_frame_leaves_its_clip_out(films):
 
 def test_validation_sees_every_frame_once(films, photos):
     clips = find_footage(find_pairs([str(films), str(photos)]).pairs).clips(8, [4])
-    held = ClipValidationSet(clips, 32, MEAN, STD)
+    held = ValidationSet(clips, 32, MEAN, STD)
     looks = list(held)
     assert len(held) == len(looks)
     assert sum(truth is not None for _, truths in looks for truth in truths) == 20 + 11 + 6
@@ -191,7 +191,7 @@ def test_validation_sees_every_frame_once(films, photos):
 def test_validation_passes_over_damaged_clips(films):
     clips = find_footage(find_pairs([str(films / "car")]).pairs).clips(8, [4])
     clips[0].pairs[0].image.write_bytes(b"broken")
-    assert len(list(ClipValidationSet(clips, 32, MEAN, STD))) < len(clips)
+    assert len(list(ValidationSet(clips, 32, MEAN, STD))) < len(clips)
 
 
 def test_unreadable_frames_are_removed_from_the_footage(films, photos):

@@ -226,8 +226,7 @@ def test_validation_is_the_published_preprocessing(pairs: list[Pair]) -> None:
     pairs[1].mask.unlink()
     seen = list(ValidationSet(pairs, 32, MEAN, STD))
     assert len(ValidationSet(pairs, 32, MEAN, STD)) == 10
-    assert [name for _, _, name in seen] == [f"{n}_{n}" for n in (0, *range(2, 10))]
-    for (image, truth, _), pair in zip(seen, [pairs[0], *pairs[2:]], strict=True):
+    for (image, (truth,)), pair in zip(seen, [pairs[0], *pairs[2:]], strict=True):
         pixels, mask = read_pair(pair)
         assert image.shape == (1, 3, 32, 32)
         assert truth.dtype == np.uint8

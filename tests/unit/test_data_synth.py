@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sodcli.data.augment import Augment
-from sodcli.data.synth import Stills, fill_behind, move_still
+from sodcli.data.synth import clip_from_photo, fill_behind, move_still
 
 RED, BLUE = (230, 20, 20), (20, 30, 220)
 
@@ -112,21 +112,22 @@ def test_the_filled_hole_looks_like_its_surroundings():
 def test_photos_become_clips(motion):
     image, mask = still(0, (200, 300))
     plan = Augment(flip_lr=0.5, jitter=(0.2, 0.2, 0.2), zoom=(0.6, 1.0), border_crop=3)
-    stills = Stills(6, motion, plan)
-    colour, truth = stills.clip(image, mask, (48, 64), np.random.default_rng(1), None)
+
+    def clip():
+        rng = np.random.default_rng(1)
+        return clip_from_photo(image, mask, plan, (48, 64), rng, length=6, motion=motion)
+
+    colour, truth = clip()
     assert (colour.shape, truth.shape) == ((6, 48, 64, 3), (6, 48, 64))
     assert (colour.dtype, truth.dtype) == (np.float32, np.float32)
     assert (colour[0] == colour[-1]).all() == (motion == 0)
-    again, _ = stills.clip(image, mask, (48, 64), np.random.default_rng(1), None)
-    np.testing.assert_array_equal(colour, again)
+    np.testing.assert_array_equal(colour, clip()[0])
 
 
 def test_backgrounds_are_pasted_behind_stills_and_moving_ones():
     image, mask = still(0)
     green = np.full((80, 80, 3), (10, 200, 10), np.uint8)
     for motion in (0.0, 1.0):
-        stills = Stills(3, motion, Augment(paste=1.0))
-        colour, truth = stills.clip(
-            image, mask, (90, 120), np.random.default_rng(2), lambda _: green
-        )
+        settings = (Augment(paste=1.0), (90, 120), np.random.default_rng(2), lambda _: green)
+        colour, truth = clip_from_photo(image, mask, *settings, length=3, motion=motion)
         assert np.abs(colour[truth == 0] - np.array([10, 200, 10]) / 255).max() < 0.01
