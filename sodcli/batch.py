@@ -99,7 +99,7 @@ class CutOut:
         for row, result in enumerate(results):
             failed = isinstance(result, Exception)
             pictures[row] = nothing if failed else result
-            errors[row] = _line(result) if failed else ""
+            errors[row] = _one_line(result) if failed else ""
         return {**batch, "cut_out": pictures, "error": errors}
 
     def _results(self, photos: Sequence[Any]) -> list[Any]:
@@ -115,11 +115,11 @@ class CutOut:
         results: list[Any] = []
         with opencv_in_line():  # its threads would compete with the engine's other workers
             while some := list(islice(frames, self.batch)):
-                answers = _seen(predictor, some)
-                results += [_try(partial(self._drawn, style), one) for one in answers]
+                answers = _predict(predictor, some)
+                results += [_try(partial(self._draw, style), one) for one in answers]
         return results
 
-    def _drawn(self, style: "Style", frame: Frame) -> "bytes | NDArray[np.uint8]":
+    def _draw(self, style: "Style", frame: Frame) -> "bytes | NDArray[np.uint8]":
         from sodcli.imaging.compose import needs_srgb
         from sodcli.io.naming import picture_suffix
         from sodcli.io.pictures.encode import encode_picture
@@ -187,7 +187,7 @@ def _read(photo: Any) -> Frame:
         raise SourceError(f"{photo}: {error}") from error
 
 
-def _seen(predictor: "Predictor", frames: list[Any]) -> list[Any]:
+def _predict(predictor: "Predictor", frames: list[Any]) -> list[Any]:
     """Return frames with their saliency, or the errors in their place.
 
     If a batch fails, its frames are tried one by one.
@@ -201,5 +201,5 @@ def _seen(predictor: "Predictor", frames: list[Any]) -> list[Any]:
     return [next(rest) if isinstance(one, Frame) else one for one in frames]
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

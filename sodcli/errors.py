@@ -45,7 +45,7 @@ class WeightsError(SodError):
 
 
 class MissingError(SodError):
-    """Weights or data that a command needs do not exist."""
+    """Weights or data that a command needs do not exist, or cannot be fetched."""
 
     exit_code = 4
 

@@ -12,7 +12,7 @@ class Frame:
     """A picture and, after inference, its saliency map.
 
     Attributes:
-        rgb: ``(H, W, 3)`` uint8, RGB. Conversion from BGR happens in ``io`` only.
+        rgb: ``(H, W, 3)`` uint8, RGB.
         index: Position in the source, from 0.
         name: Stem used for output files.
         saliency: ``(H, W)`` float32 in ``[0, 1]``, or ``None`` before inference.

@@ -23,7 +23,7 @@ _SETTLE_S: Final = 0.2
 
 
 def switched_on(name: str) -> bool:
-    """Return True if the environment variable ``name`` is set to a value that does not mean no."""
+    """Return True if the environment variable ``name`` is set, and not to 0, false, no or off."""
     return os.environ.get(name, "").strip().casefold() not in _NO
 
 

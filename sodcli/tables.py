@@ -251,9 +251,10 @@ def _fit_tuple(value: Any, hint: Any, key: str, where: str) -> Any:
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
         return None
-    if not all(is_dataclass(kind) or _is(item, kind) for item, kind in zip(value, kinds)):  # noqa: B905
+    pairs = list(zip(value, kinds, strict=True))
+    if not all(is_dataclass(kind) or _is(item, kind) for item, kind in pairs):
         return None
-    return tuple(_fit(item, kind, key, where) for item, kind in zip(value, kinds, strict=True))
+    return tuple(_fit(item, kind, key, where) for item, kind in pairs)
 
 
 def _is(value: Any, hint: Any) -> bool:

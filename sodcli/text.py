@@ -3,9 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-_MOST_NAMES: Final = 5
+from typing import Any
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -19,7 +17,7 @@ def display_name(path: Path | str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
-def shortened(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+def shortened(names: Sequence[str], most: int = 5) -> str:
     """Return ``names`` separated by commas; if more than ``most``, the first ones and a count."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

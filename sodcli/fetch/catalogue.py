@@ -14,6 +14,7 @@ from sodcli.fetch.datasets import (
     place,
     source_of,
     sources,
+    terms_of,
 )
 from sodcli.fetch.weights import Supply, fetch_weights, import_weights, is_recorded
 from sodcli.registry import ArchiveSpec, DatasetSpec, MapsSpec, Registry, WeightsSpec
@@ -137,7 +138,8 @@ def describe(entry: Entry, registry: Registry, root: Path) -> Item:
 def _of_unpacked(entry: Unpacked, registry: Registry, root: Path) -> Item:
     source = source_of(entry, registry)
     addresses = sources(source)
-    kind, group, model, about = _about(entry, registry)
+    kind, group, about, paper = _about(entry, registry)
+    model = entry.model if isinstance(entry, MapsSpec) else None
     return Item(
         name=entry.name,
         kind=kind,
@@ -145,11 +147,11 @@ def _of_unpacked(entry: Unpacked, registry: Registry, root: Path) -> Item:
         model=model,
         about=about,
         size=None if isinstance(source, DatasetSpec) else source.size,
-        license=entry.license if isinstance(entry, MapsSpec) else entry.terms,
+        license=terms_of(entry),
         terms=None,
-        code=registry.models[entry.model].license if isinstance(entry, MapsSpec) else None,
+        code=registry.models[model].license if model else None,
         sha256=None if isinstance(entry, DatasetSpec) else entry.sha256,
-        paper=_paper(entry, registry),
+        paper=paper,
         page=entry.page,
         way="download" if addresses else "by hand",
         source=next(iter(addresses), None),
@@ -161,24 +163,18 @@ def _of_unpacked(entry: Unpacked, registry: Registry, root: Path) -> Item:
 
 def _about(
     entry: Unpacked, registry: Registry
-) -> tuple[Literal["data", "archive", "maps"], Group, str | None, str]:
-    """Return kind, group, model and description."""
+) -> tuple[Literal["data", "archive", "maps"], Group, str, str]:
+    """Return kind, group, description and publication."""
     if isinstance(entry, MapsSpec):
-        return "maps", "saliency maps", entry.model, entry.title
+        return "maps", "saliency maps", entry.title, registry.models[entry.model].paper
     if isinstance(entry, ArchiveSpec):
         names = ", ".join(one.name for one in registry.sets_of(entry))
-        return "archive", "archives", None, f"{entry.title}: {names}"
+        return "archive", "archives", f"{entry.title}: {names}", "those of the sets"
     counts = ((entry.pictures, "picture"), (entry.sequences, "sequence"))
     title = [] if entry.title == entry.name else [entry.title]
     told = [*title, *(plural(count, noun) for count, noun in counts if count)]
     group: Group = "test sets" if entry.part == "test" else "training sets"
-    return "data", group, None, ", ".join(told)
-
-
-def _paper(entry: Unpacked, registry: Registry) -> str:
-    if isinstance(entry, MapsSpec):
-        return registry.models[entry.model].paper
-    return entry.paper if isinstance(entry, DatasetSpec) else "those of the sets"
+    return "data", group, ", ".join(told), entry.paper
 
 
 def fetch_all(
@@ -209,6 +205,7 @@ def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
 
     Raises:
         MissingError: If the file does not exist, or is not the file of ``entry``.
+        UsageError: If ``entry`` is part of the package.
     """
     if isinstance(entry, WeightsSpec):
         return import_weights(file, entry, registry)
@@ -262,8 +259,9 @@ def _outcome(entry: Entry, registry: Registry, root: Path, supply: Supply) -> Fe
 def _find(name: str, registry: Registry) -> Entry:
     if name in registry.weights:
         return registry.weights[name]
-    if name in registry.models and registry.models[name].weights:
-        return registry.weights[registry.models[name].weights or ""]
+    model = registry.models.get(name)
+    if model is not None and model.weights:
+        return registry.weights[model.weights]
     if name in registry.archives:
         return registry.archives[name]
     if name in registry.maps:

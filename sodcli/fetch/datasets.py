@@ -75,7 +75,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
     with in_plain_words(what), reserved(source.name, home(), supply.events) as part:
         if is_here(entry, registry, root) and not supply.force:  # fetched by another process
             return target
-        supply.events.note(f"fetching {_what(source)}: {_terms(source)}")
+        supply.events.note(f"fetching {_what(source)}: {terms_of(source)}")
         try:
             delivery = download(request, part, supply.events, supply.retries)
         except MissingError as error:
@@ -126,7 +126,8 @@ def _what(entry: Unpacked) -> str:
     return f"{kind} {entry.name!r}"
 
 
-def _terms(entry: Unpacked) -> str:
+def terms_of(entry: Unpacked) -> str:
+    """Return the licence of saliency maps, or the terms of data."""
     return entry.license if isinstance(entry, MapsSpec) else entry.terms
 
 
@@ -158,7 +159,7 @@ def _expected(entry: Unpacked) -> ExpectedFile:
 def _install(
     archive: Path, entry: Unpacked, delivery: Delivery, registry: Registry, root: Path
 ) -> None:
-    first, several = delivery.checksum, isinstance(entry, ArchiveSpec)
+    published, several = delivery.checksum, isinstance(entry, ArchiveSpec)
     bundle = registry.archives.get(entry.archive or "") if isinstance(entry, DatasetSpec) else entry
     sets = registry.sets_of(bundle) if isinstance(bundle, ArchiveSpec) else []
     target = place(entry, root)
@@ -171,7 +172,7 @@ def _install(
             raise MissingError(f"{archive}: holds none of the sets {names}")
         several = several or (len(found) > 1 and entry.name in found)  # the archive with others
         moves = {root / name: folder for name, folder in found.items()}
-        Lockfile(home()).add(entry.name, Record(delivery.mirror, first.size, first.sha256))
+        Lockfile(home()).add(entry.name, Record(delivery.mirror, published.size, published.sha256))
         for place_of_set, folder in (moves if several else {target: content}).items():
             if not place_of_set.exists():
                 folder.rename(place_of_set)

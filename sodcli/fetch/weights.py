@@ -77,7 +77,7 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
         raise cache.missing(entry)
     if supply.forbidden:
         raise cache.missing(entry, supply.forbidden)
-    from sodcli.fetch import convert  # noqa: F401 - without PyTorch no download is in vain
+    from sodcli.fetch import convert  # noqa: F401 - fails before the download without PyTorch
     from sodcli.weights.download import reserved
 
     with (
@@ -102,6 +102,7 @@ def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
     Raises:
         MissingError: If the file does not exist or does not contain the weights of ``entry``.
         ChecksumError: If it is not the published file.
+        UsageError: If the weights of ``entry`` are part of the package.
     """
     if not file.is_file():
         raise MissingError(
@@ -156,8 +157,8 @@ def _install(source: Path, entry: WeightsSpec, delivery: "Delivery", registry: R
 
     target = cache.stored(entry)
     convert_weights(source, target, entry, registry)
-    first, ours = delivery.checksum, check(target, ExpectedFile(), str(target))
-    record = Record(delivery.mirror, first.size, first.sha256, ours.size, ours.sha256)
+    published, ours = delivery.checksum, check(target, ExpectedFile(), str(target))
+    record = Record(delivery.mirror, published.size, published.sha256, ours.size, ours.sha256)
     Lockfile(cache.home()).add(entry.name, record)
 
 

@@ -28,7 +28,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     The temporary file exists, is empty and has the target's suffix, because some writers choose
     the format by it. On any failure it is removed and ``target`` is unchanged. It is locked while
     it is written. When a process first writes into a folder, it removes the unlocked temporary
-    files there, which belong to killed processes.
+    files there, which belong to killed processes. Windows has neither these locks nor the removal.
 
     Args:
         target: Final path. Its folder is created if it does not exist.

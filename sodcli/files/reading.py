@@ -9,6 +9,7 @@ from typing import BinaryIO, Final
 
 MAX_PIXELS: Final = 178_956_970  # Pillow's own limit against decompression bombs
 MAX_BYTES: Final = 2**31  # above the size of any picture of MAX_PIXELS, including 16-bit RGBA
+_SETTINGS_BYTES: Final = 2**24  # larger than any settings file
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
@@ -29,9 +30,6 @@ def user_path(name: str | Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
-
-
-_SETTINGS_BYTES: Final = 2**24  # larger than any settings file
 
 
 def read_settings(path: Path) -> str:

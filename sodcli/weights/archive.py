@@ -61,11 +61,7 @@ class _Member:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(
-    archive: Path,
-    target: Path,
-    limits: Limits | None = None,
-) -> None:
+def unpack(archive: Path, target: Path, limits: Limits | None = None) -> None:
     """Unpack a zip or tar file to the folder ``target``, which must not exist yet.
 
     If the archive has a single top-level folder, its content is unpacked without it; the folder

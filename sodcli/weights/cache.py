@@ -73,7 +73,8 @@ def locate(wanted: str, registry: Registry) -> Path:
     """Return the path of the weights file ``wanted``, a name in models.toml or a path.
 
     Raises:
-        MissingError: If there is no such file; the message says how to get it.
+        MissingError: If there is no such file, or a fetched one has changed its size; the message
+            says how to get it.
     """
     if wanted in registry.weights:
         spec = registry.weights[wanted]
@@ -161,7 +162,7 @@ def require_file(path: Path) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; safetensors itself takes the last of equal keys."""
+    """Return a JSON object as a dict; refuse equal keys, of which safetensors takes the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]

@@ -1,14 +1,13 @@
 """Request a file from a server: https only, few redirects, and readable error messages."""
 
 import email.utils
-import http.client
 import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from html.parser import HTMLParser
-from http.client import HTTPException, HTTPResponse, InvalidURL
+from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -52,7 +51,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         fp: object,
         code: int,
         msg: str,
-        headers: http.client.HTTPMessage,
+        headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
         _demand_https(newurl, "redirects to an address that is not https")
@@ -144,14 +143,14 @@ def _seconds(text: str | None) -> float | None:
     return max(0.0, moment - time.time())
 
 
-PREFIX: Final = "gdrive:"
-_START = "https://drive.google.com/uc"
+_GDRIVE: Final = "gdrive:"
+_START: Final = "https://drive.google.com/uc"
 _LARGEST_PAGE: Final = 1 << 20
 _FORM: Final = "download-form"
 
 
 class _Page(HTMLParser):
-    """Parses the form of the button "Download anyway", and the error message of the page."""
+    """Parses Google Drive's page for large files: the form of its button, and its error message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,13 +180,13 @@ class _Page(HTMLParser):
 
 def web_address(mirror: str) -> str:
     """Return the https address of ``mirror``, which may be ``gdrive:ID``."""
-    if not mirror.startswith(PREFIX):
+    if not mirror.startswith(_GDRIVE):
         return mirror
-    return f"{_START}?" + urlencode({"export": "download", "id": mirror.removeprefix(PREFIX)})
+    return f"{_START}?" + urlencode({"export": "download", "id": mirror.removeprefix(_GDRIVE)})
 
 
 def confirmed(page: HTTPResponse) -> str:
-    """Return the address that the page's button leads to.
+    """Return the address behind the button "Download anyway" on a page of Google Drive.
 
     Raises:
         TransferError: If the page is damaged or has no such button.
@@ -215,7 +214,7 @@ def ask(session: Session, mirror: str, headers: dict[str, str]) -> HTTPResponse:
         TransferError: If there is no response, or it is a web page.
     """
     answer = session.ask(web_address(mirror), headers)
-    if _is_page(answer) and mirror.startswith(PREFIX):
+    if _is_page(answer) and mirror.startswith(_GDRIVE):
         with answer:
             address = confirmed(answer)
         answer = session.ask(address, headers)

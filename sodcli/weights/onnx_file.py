@@ -70,15 +70,16 @@ def require_finite(path: Path) -> None:
     with _explained(path):
         fields = list(_fields(memoryview(read_regular(path, _MOST_BYTES))))
     try:
-        tensors = [one for number, graph in fields if number == _GRAPH for one in _of(graph)]
-        damaged = next((name for name, data in map(_values, tensors) if not _finite(data)), None)
+        tensors = [one for number, graph in fields if number == _GRAPH for one in _tensors(graph)]
+        named = map(_values, tensors)
+        damaged = next((name for name, data in named if not np.isfinite(data).all()), None)
     except ValueError as error:
         raise WeightsError(f"{path}: damaged ONNX file") from error
     if damaged is not None:
         raise WeightsError(f"{path}: {damaged} holds values that are not finite (NaN or infinity)")
 
 
-def _of(graph: memoryview) -> Iterator[memoryview]:
+def _tensors(graph: memoryview) -> Iterator[memoryview]:
     """Yield the tensors of a graph: initialisers, and those of Constant nodes."""
     for number, value in _fields(graph):
         if number == _INITIALIZER:
@@ -89,16 +90,12 @@ def _of(graph: memoryview) -> Iterator[memoryview]:
 
 
 def _values(tensor: memoryview) -> tuple[str, NDArray[Any]]:
-    """Return the name of a tensor and its values; none if they are not floating point."""
+    """Return the name of a tensor and its values; none unless of float16, 32 or 64."""
     parts = dict(_fields(tensor))
     dtype = _FLOAT_TYPES.get(int.from_bytes(parts.get(_TYPE, _NONE), "little"))
     data = next((parts[field] for field in (_RAW, _FLOATS, _DOUBLES) if field in parts), _NONE)
     values = np.frombuffer(data if dtype else _NONE, dtype or np.float32)
     return _text(parts.get(_NAME, _NONE)), values
-
-
-def _finite(values: NDArray[Any]) -> bool:
-    return bool(np.isfinite(values).all())
 
 
 @contextmanager

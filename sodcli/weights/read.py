@@ -54,8 +54,8 @@ class RawWeights:
             training loops add to every key (``module.``, ``model.``, ``_orig_mod.``) are removed.
         wrapper: Keys that led to ``state`` in a checkpoint, such as ``checkpoint.model_ema``;
             empty for a plain state dict.
-        metadata: Metadata of our own files (model, form, args, size, recipe, data, steps, sodcli);
-            empty for published files.
+        metadata: Metadata of a safetensors file; ours hold model, form, args, size, recipe, data,
+            steps and sodcli. Empty for PyTorch files.
     """
 
     path: Path
@@ -87,7 +87,7 @@ def read_weights(path: Path) -> RawWeights:
     if head.startswith((_ZIP, _PICKLE)) and not _has_header(path, head):
         _refuse_other_zip(path)
         raw = _unwrapped(path, read_pickle(path))
-    elif len(head) > 8 and head[8:9] == b"{":
+    elif head[8:9] == b"{":
         raw = _read_safetensors(path)
     else:
         raise WeightsError(f"{path}: {_what_it_is(head)}")

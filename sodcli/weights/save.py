@@ -20,9 +20,9 @@ def save_weights(
 
     Args:
         path: Target; written atomically.
-        state: Tensors by the keys of our modules.
-        metadata: At least ``model`` and ``form`` (``training`` or ``folded``); the version of this
-            package is added.
+        state: Tensors by the keys of our modules; by published keys for a backbone only.
+        metadata: With ``model`` and ``form`` (``training`` or ``folded``), unless ``state`` is a
+            backbone only; the version of this package is added.
         half: Store floating point tensors as float16.
 
     Raises:

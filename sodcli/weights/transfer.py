@@ -68,7 +68,7 @@ class Part:
         with self.path.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
-            # Written now: a process killed before must not leave it beside bytes of another file.
+            # After truncating: a killed process must not leave this origin with other bytes.
             self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
             yield file
             file.flush()

@@ -86,9 +86,16 @@ def rename(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor] | Non
     return renamed
 
 
-def swapped(pairs: Pairs) -> Pairs:
-    """Return the pairs for the opposite direction."""
-    return [(right, left) for left, right in pairs]
+def rename_back(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
+    """Return ``state`` with every key renamed from the right template of a pair to the left one.
+
+    Raises:
+        ValueError: If a key matches no pair.
+    """
+    renamed = rename(state, [(right, left) for left, right in pairs])
+    if renamed is None:
+        raise ValueError("not the state dict of this network")
+    return renamed
 
 
 def _pattern(template: str) -> str:

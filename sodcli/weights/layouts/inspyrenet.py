@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted, Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, rename_back
 
 _PARTS: Final[Pairs] = (
     *((f"context{i + 1}.{{rest}}", f"contexts.{i}.{{rest}}") for i in range(5)),
@@ -48,10 +48,7 @@ def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our ``state`` under the published keys, with the constants of Swin."""
-    axes = rename(state, swapped(_AXES))
-    renamed = None if axes is None else rename(axes, swapped(_PARTS))
-    if renamed is None:
-        raise ValueError("not the state dict of an InSPyReNet")
+    renamed = rename_back(rename_back(state, _AXES), _PARTS)
     for key in [key for key in renamed if key.endswith(_TABLE)]:
         window = (int(len(renamed[key]) ** 0.5) + 1) // 2
         renamed[key.removesuffix(_TABLE) + _INDEX] = _relative_index(window)

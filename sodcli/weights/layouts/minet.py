@@ -7,7 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted, Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, rename_back
 
 _VGG_STRIDES: Final = (1, 2, 4, 8, 16)
 _VGG_STARTS: Final = (0, 6, 13, 23, 33, 43)  # index of each encoder's first layer in the backbone
@@ -67,7 +67,4 @@ def to_ours(state: Mapping[str, Tensor]) -> Converted | None:
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our ``state`` under the published keys."""
-    renamed = rename(state, swapped(_PAIRS))
-    if renamed is None:
-        raise ValueError("not the state dict of a MINet")
-    return renamed
+    return rename_back(state, _PAIRS)

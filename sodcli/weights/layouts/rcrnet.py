@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted, Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, rename_back
 
 IMAGE: Final[Pairs] = (
     ("backbone.resnet.{rest}", "backbone.resnet.{rest}"),
@@ -66,12 +66,9 @@ def from_published(state: Mapping[str, Tensor], pairs: Pairs) -> Converted | Non
 
 
 def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
-    """Return our ``state`` renamed to the published keys by ``pairs``.
+    """Return our ``state`` renamed by ``pairs``, with the unused classifier set to zero.
 
     Raises:
         ValueError: If a key of ``state`` does not belong to this network.
     """
-    renamed = rename(state, swapped(pairs))
-    if renamed is None:
-        raise ValueError("not the state dict of this network")
-    return renamed | {key: torch.zeros(shape) for key, shape in _UNUSED.items()}
+    return rename_back(state, pairs) | {key: torch.zeros(shape) for key, shape in _UNUSED.items()}

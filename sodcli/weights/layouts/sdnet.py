@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sodcli.weights.layouts import Converted, Pairs, rename, swapped
+from sodcli.weights.layouts import Converted, Pairs, rename, rename_back
 
 BACKBONE: Final[Pairs] = (
     ("init_block.scales", "backbone.init_block.scales"),
@@ -60,10 +60,7 @@ def into_published(state: Mapping[str, Tensor], pairs: Pairs) -> dict[str, Tenso
         shift = key.replace(".pdc.conv.weight", ".pdc.shift")
         if shift != key and shift not in complete:
             complete[shift] = torch.zeros(1, len(weight), 1, 1, dtype=weight.dtype)
-    renamed = rename(complete, swapped(pairs))
-    if renamed is None:
-        raise ValueError("not the state dict of this network")
-    return renamed
+    return rename_back(complete, pairs)
 
 
 def _folded(renamed: dict[str, Tensor]) -> Converted:
