@@ -1,10 +1,12 @@
 """Download a published file from the first mirror that works, and verify it."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sodcli.errors import ChecksumError, MissingError
 from sodcli.files import file_lock
@@ -17,6 +19,9 @@ from sodcli.weights.download_settings import (
 )
 from sodcli.weights.https import TransferError
 from sodcli.weights.transfer import Part, Transfer
+
+# "<" alone does not suffice: safetensors files of some lengths begin with " <" and a zero byte.
+_PAGE: Final = re.compile(rb"\s*<[!?a-z]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +114,5 @@ def _finish(transfer: Transfer, expected: ExpectedFile, part: Part) -> Checksum:
 
 def _refuse_page(part: Part) -> None:
     with part.path.open("rb") as file:
-        if file.read(64).lstrip().startswith(b"<"):
+        if _PAGE.match(file.read(64)):
             raise TransferError("sends a web page instead of the file")

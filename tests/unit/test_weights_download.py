@@ -201,6 +201,15 @@ def test_a_web_page_is_refused_as_weights(client, site):
     assert not client.slept
 
 
+def test_safetensors_may_begin_like_a_page(client, site):
+    length = 15_392
+    body = length.to_bytes(8, "little") + b'{"__metadata__":{}}'.ljust(length)
+    assert body.startswith(b" <")
+    site.pages["/x"] = body
+    client.download("/x", expected=NOTHING)
+    assert client.has_file(body)
+
+
 @pytest.mark.parametrize(
     ("body", "expected", "text"),
     [
