@@ -1,7 +1,7 @@
 """``sod runs``: compare training runs by their folders."""
 
 import json
-import math
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from sodcli.benchmark.report.charts import LOOKS, TICKS, Axis, colour, line_chart, round_end
+from sodcli.benchmark.report.charts import LOOKS, TICKS, Axis, Values, colour, line_chart, round_end
 from sodcli.benchmark.report.samples import embedded
 from sodcli.benchmark.report.tables import SMALL_IS_GOOD
 from sodcli.data.read import read_image
@@ -24,7 +24,7 @@ from sodcli.text import reason_of, render_html
 _SCORES: Final = ("maxF", "MAE")
 _CONFIG: Final = "config.toml"
 _PAGE_PX: Final = 480  # width of a sheet of sample pictures
-_SAME: Final = frozenset({"recipe"})  # redundant: its values are in the other settings
+_REDUNDANT: Final = frozenset({"recipe"})  # its values are in the other settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def read_runs(folders: Sequence[Path]) -> list[TrainingRun]:
 
 def differing_settings(runs: Sequence[TrainingRun]) -> dict[str, list[Any]]:
     """Return the settings in which the runs differ, with the value of each run."""
-    keys = dict.fromkeys(key for run in runs for key in run.settings)
-    columns = {key: [run.settings.get(key) for run in runs] for key in keys if key not in _SAME}
+    keys = dict.fromkeys(key for run in runs for key in run.settings if key not in _REDUNDANT)
+    columns = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: column for key, column in columns.items() if any(v != column[0] for v in column)}
 
 
@@ -157,8 +157,8 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Return the epochs' metrics.
 
-    Lines that a crash truncated or damaged are left out, and so are values that are
-    not finite numbers.
+    Lines that a crash truncated or damaged are left out, and so are values that are not numbers
+    or have no finite float64.
     """
     rows: list[dict[str, Any]] = []
     if not path.is_file():
@@ -168,13 +168,15 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-            rows.append({key: value for key, value in row.items() if _is_number(value)})
+        items = row.items() if isinstance(row, dict) else ()
+        numbers = {key: value for key, value in items if _is_number(value)}
+        if isinstance(numbers.get("epoch"), int):
+            rows.append(numbers)
     return rows
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def _best(run: TrainingRun, score: str) -> str:
@@ -210,16 +212,12 @@ def _charts(runs: Sequence[TrainingRun]) -> list[tuple[str, str]]:
     return charts
 
 
-def _curve(
-    run: TrainingRun, keys: Sequence[str]
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
-    points = [
-        (row["epoch"], next(row[key] for key in keys if key in row))
-        for row in run.rows
-        if any(key in row for key in keys)
-    ]
-    across, up = zip(*points, strict=True) if points else ((), ())
-    return np.array(across, np.float64), np.array(up, np.float64)
+def _curve(run: TrainingRun, keys: Sequence[str]) -> tuple[Values, Values]:
+    """Return the epochs that have a value, ``(N,)``, and of each the value of its first key."""
+    found = [(row["epoch"], [row[key] for key in keys if key in row]) for row in run.rows]
+    points = [(epoch, values[0]) for epoch, values in found if values]
+    across, up = np.array(points, np.float64).reshape(-1, 2).T
+    return across, up
 
 
 def _sheet(path: Path) -> str | None:

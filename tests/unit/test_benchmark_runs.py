@@ -94,11 +94,12 @@ def test_values_of_other_programs_that_are_no_numbers_are_left_out(tmp_path):
     folder = make_run(tmp_path / "run", lr=0.1, scores=[0.5])
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('\n{"epoch": 2, "maxF": null, "MAE": NaN, "loss": "low", "images_per_s": []}\n')
+        file.write(f'{{"epoch": 3, "loss": 1{"0" * 400}}}\n{{"epoch": 1{"0" * 400}, "loss": 1}}\n')
     config = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(re.sub(r"(?m)^epochs = .*", 'epochs = "x"', config))
     runs = read_runs([folder])
     ((name, progress, best, *_, loss, speed),) = progress_table(runs)[1]
-    assert (name, progress, best, loss, speed) == ("run", "2 of 2", "0.5000 (epoch 1)", "-", "-")
+    assert (name, progress, best, loss, speed) == ("run", "3 of 3", "0.5000 (epoch 1)", "-", "-")
     assert as_page(runs).count("<polyline") == 4
 
 
