@@ -54,7 +54,7 @@ def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArr
     return shown.astype(np.uint8)
 
 
-def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+def blur(picture: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     """Gaussian blur whose run time hardly depends on ``sigma``.
 
     For a large ``sigma`` the picture is shrunk by a factor ``k`` before the blur and enlarged
@@ -63,18 +63,18 @@ def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     result is within 3 grey levels of the exact blur.
 
     Args:
-        rgb: ``(H, W, 3)`` uint8.
+        picture: ``(H, W, 3)`` or ``(H, W)`` uint8.
         sigma: Standard deviation in pixels.
 
     Returns:
-        ``(H, W, 3)`` uint8.
+        uint8 of the same shape.
     """
     shrink = next((times for least, times in _SHRINK if sigma >= least), 1)
     if shrink == 1:
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.uint8)
-    height, width = rgb.shape[:2]
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+    height, width = picture.shape[:2]
     size_wh = (-(-width // shrink), -(-height // shrink))
-    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA)
     rest = math.sqrt(sigma**2 - (shrink**2 - 1) / 12 - shrink**2 / 6) / shrink
     small = cv2.GaussianBlur(small, (0, 0), rest, borderType=cv2.BORDER_REFLECT)
     return np.asarray(cv2.resize(small, (width, height)), np.uint8)

@@ -112,8 +112,8 @@ def compose(name: str, frame: Frame, look: Look = _USUAL) -> Pixels:
 
     Returns:
         uint8 of the frame's size: ``(H, W)`` for ``map``, ``(H, W, 4)`` RGBA with straight alpha
-        for types with ``has_alpha``, ``(H, W, 3)`` RGB for the others. A frame with planes gives
-        planes, for the types of ``OF_PLANES`` only.
+        for types with ``has_alpha``, ``(H, W, 3)`` RGB for the others. A frame with planes
+        has only the types of ``OF_PLANES``, and ``blur`` then returns planes.
 
     Raises:
         KeyError: If there is no such type.

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
 Flow = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+_SMALLEST: Final = 32  # minimum side in pixels for DIS
+_LIMIT: Final = 480  # maximum shorter side in pixels; larger frames are shrunk first
 
 
 def warp(values: Map, flow: Flow) -> Map:
@@ -59,14 +63,10 @@ def _clamped(places: Map, count: int) -> NDArray[np.intp]:
     return np.clip(places, 0, count - 1).astype(np.intp)
 
 
-_SMALLEST: Final = 32  # minimum side in pixels for DIS
-_LIMIT: Final = 480  # maximum shorter side in pixels; larger frames are shrunk first
-
-
 class FlowEstimator(Protocol):
     """A callable that returns the optical flow from one frame into another."""
 
-    def __call__(self, target: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, target: Pixels, other: Pixels) -> Flow:
         """Return ``(H, W, 2)`` float32 in pixels, x first, on ``target``'s grid.
 
         Args:
@@ -76,9 +76,7 @@ class FlowEstimator(Protocol):
         ...
 
 
-def flow_between(
-    estimator: FlowEstimator, target: NDArray[np.uint8], other: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def flow_between(estimator: FlowEstimator, target: Pixels, other: Pixels) -> Flow:
     """Return the flow from ``target`` into ``other``, at reduced size for large frames.
 
     Args:
@@ -107,7 +105,7 @@ class DisFlow:
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def __call__(self, target: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, target: Pixels, other: Pixels) -> Flow:
         """Return the flow from ``target`` into ``other``; see :class:`FlowEstimator`."""
         height, width = target.shape[:2]
         pad = (0, max(0, _SMALLEST - height), 0, max(0, _SMALLEST - width))

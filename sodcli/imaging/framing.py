@@ -37,6 +37,10 @@ class Framing:
     canvas_wh: tuple[int, int] | None = None
     square: bool = False
 
+    def margin_px(self, side: int) -> float:
+        """Return the margin in pixels; ``side`` is the side that a share refers to."""
+        return self.margin if self.in_px else self.margin * side
+
 
 def read_framing(crop: bool, margin: str | None, canvas: str | None) -> Framing | None:
     """Parse ``--crop``, ``--margin`` and ``--canvas``; return ``None`` if none is given.
@@ -46,24 +50,24 @@ def read_framing(crop: bool, margin: str | None, canvas: str | None) -> Framing 
     """
     if not (crop or margin or canvas):
         return None
-    amount, in_px = 0.05, False
+    framing = Framing()
     if margin is not None:
         match = _MARGIN.fullmatch(margin.strip())
         if match is None:
             raise UsageError(f"--margin {margin}: write a share or pixels, such as 5% or 20px")
-        in_px = match[2] == "px"
-        amount = float(match[1]) if in_px else float(match[1]) / 100
+        amount, in_px = float(match[1]), match[2] == "px"
+        framing = Framing(amount if in_px else amount / 100, in_px)
     if canvas is None or canvas == "square":
-        return Framing(amount, in_px, None, canvas is not None)
+        return replace(framing, square=canvas is not None)
     match = _CANVAS.fullmatch(canvas.strip().lower())
     if match is None or not all(0 < int(side) <= _MOST_SIDE for side in match.groups()):
         raise UsageError(
             f"--canvas {canvas}: write WIDTHxHEIGHT in pixels, up to {_MOST_SIDE}, or square"
         )
     size_wh = int(match[1]), int(match[2])
-    if 2 * _margin_px(amount, in_px, min(size_wh)) >= min(size_wh):
+    if 2 * framing.margin_px(min(size_wh)) >= min(size_wh):
         raise UsageError(f"--margin {margin} leaves no room on --canvas {canvas}")
-    return Framing(amount, in_px, size_wh)
+    return replace(framing, canvas_wh=size_wh)
 
 
 def read_box(text: str) -> tuple[int, int, int, int]:
@@ -109,10 +113,12 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
             than those of the photo.
     """
     height, width = frame.size_hw
-    if box is None and framing.canvas_wh is None:
-        return frame
-    left, top, right, bottom = box or (0, 0, width, height)
-    scale, (out_w, out_h) = _geometry(framing if box else replace(framing, margin=0), box, frame)
+    if box is None:
+        if framing.canvas_wh is None:
+            return frame
+        box, framing = (0, 0, width, height), replace(framing, margin=0)
+    left, top, right, bottom = box
+    scale, (out_w, out_h) = _geometry(framing, right - left, bottom - top)
     if max(out_w, out_h) > max(_MOST_SIDE, height, width):
         name = display_name(frame.origin or frame.name)
         raise SourceError(
@@ -133,19 +139,14 @@ def framed(frame: Frame, framing: Framing, box: tuple[int, int, int, int] | None
     )
 
 
-def _geometry(
-    framing: Framing, box: tuple[int, int, int, int] | None, frame: Frame
-) -> tuple[float, tuple[int, int]]:
-    """Return the scale, and the result's width and height."""
-    height, width = frame.size_hw
-    left, top, right, bottom = box or (0, 0, width, height)
-    box_w, box_h = right - left, bottom - top
+def _geometry(framing: Framing, width: int, height: int) -> tuple[float, tuple[int, int]]:
+    """Return the scale of a subject of this size, and the result's width and height."""
     if framing.canvas_wh is not None:
         out_w, out_h = framing.canvas_wh
-        free = 2 * _margin_px(framing.margin, framing.in_px, min(framing.canvas_wh))
-        return min((out_w - free) / box_w, (out_h - free) / box_h), (out_w, out_h)
-    free = 2 * _margin_px(framing.margin, framing.in_px, max(box_w, box_h))
-    out_w, out_h = round(box_w + free), round(box_h + free)
+        free = 2 * framing.margin_px(min(out_w, out_h))
+        return min((out_w - free) / width, (out_h - free) / height), (out_w, out_h)
+    free = 2 * framing.margin_px(max(width, height))
+    out_w, out_h = round(width + free), round(height + free)
     return 1.0, (max(out_w, out_h),) * 2 if framing.square else (out_w, out_h)
 
 
@@ -163,10 +164,6 @@ def _placed_colours(
     near_transparent = place(cv2.erode(alpha, np.ones((3, 3), np.uint8))) < 255
     mixed = np.where(near_transparent[..., None] & (total > 0), np.rint(mean), plain)
     return mixed.astype(np.uint8)
-
-
-def _margin_px(margin: float, in_px: bool, side: int) -> float:
-    return margin if in_px else margin * side
 
 
 def _placed(

@@ -38,23 +38,21 @@ def clean(saliency: Floats, alpha: NDArray[np.uint8] | None = None) -> Floats:
         ``(H, W)`` float32 in ``[0, 1]``.
     """
     out = np.clip((saliency - _LOW) / (_HIGH - _LOW), 0, 1, dtype=np.float32)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((out >= _FAINT).view(np.uint8))
-    if count > 2:  # the background counts as one
-        areas = stats[:, cv2.CC_STAT_AREA].copy()
-        areas[0] = 0
-        small = areas < _SPECK * areas.max()
-        small[0] = False
-        if small.any():
-            speck = small[labels].view(np.uint8)
-            out[cv2.dilate(speck, np.ones((3, 3), np.uint8)).view(np.bool_) & (out < _FAINT)] = 0
-            out[speck.view(np.bool_)] = 0
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((out >= _FAINT).view(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0  # the background
+    small = (areas > 0) & (areas < _SPECK * areas.max())
+    if small.any():
+        speck = small[labels].view(np.uint8)
+        out[cv2.dilate(speck, np.ones((3, 3), np.uint8)).view(np.bool_) & (out < _FAINT)] = 0
+        out[speck.view(np.bool_)] = 0
     out = _without_pinholes(out)
     return out if alpha is None else np.minimum(out, alpha.astype(np.float32) / np.float32(255))
 
 
 def _without_pinholes(matte: Floats) -> Floats:
     open_ = (matte < 1 - _FAINT).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(open_, connectivity=4)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(open_, connectivity=4)
     area = float((matte >= SUBJECT).sum())
     height, width = matte.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
@@ -62,8 +60,8 @@ def _without_pinholes(matte: Floats) -> Floats:
     bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
     inner = (left > 0) & (top > 0) & (right < width) & (bottom < height)
     tiny = inner & (stats[:, cv2.CC_STAT_AREA] < max(4.0, _HOLE * area))
-    tiny[0] = False
-    if count > 1 and tiny.any():
+    tiny[0] = False  # the pixels that are not open
+    if tiny.any():
         matte[tiny[labels]] = 1
     return matte
 

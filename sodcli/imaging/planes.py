@@ -67,8 +67,7 @@ def blurred(planes: Pixels, alpha: Pixels, sigma: float) -> Pixels:
 
 
 def _resized(plane: Pixels, size_wh: tuple[int, ...]) -> Pixels:
-    shrinks = plane.shape[1] > size_wh[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     if plane.shape[::-1] == size_wh:
         return plane
+    how = cv2.INTER_AREA if plane.shape[1] > size_wh[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(plane, (size_wh[0], size_wh[1]), interpolation=how), np.uint8)
