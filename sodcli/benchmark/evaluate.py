@@ -114,7 +114,7 @@ def run(
             photos, or if every one is faint (no value above one half), as class numbers are.
         PipelineError: If a process was killed.
     """
-    tasks = [task for at, _ in enumerate(planned.sets) for task in _tasks(planned, at)]
+    tasks = list(_tasks(planned))
     lost = any(path is None for task in tasks for path in task.maps)
     if strict and (lost or planned.unused):
         empty = _evaluation(planned, [tuple(Measured() for _ in planned.maps)] * len(tasks))
@@ -222,15 +222,15 @@ def _protocol(planned: EvaluationPlan, one: BenchmarkSet) -> FilmProtocol | None
     return planned.film if one.film else None
 
 
-def _tasks(planned: EvaluationPlan, at: int) -> Iterator[ScoringTask]:
-    """Yield one task per ground truth of set number ``at``."""
-    one = planned.sets[at]
-    film = _protocol(planned, one)
-    plain = film.plain if film else frozenset[str]()
-    for _, pair in _pairs(one):
-        maps = tuple(found[at].of.get(pair.mask) for found in planned.maps.values())
-        photo = pair.image if planned.fit_masks and pair.image != pair.mask else None
-        yield ScoringTask(pair.mask, maps, planned.which, plain, photo)
+def _tasks(planned: EvaluationPlan) -> Iterator[ScoringTask]:
+    """Yield one task per ground truth, set by set."""
+    for at, one in enumerate(planned.sets):
+        film = _protocol(planned, one)
+        plain = film.plain if film else frozenset[str]()
+        for _, pair in _pairs(one):
+            maps = tuple(found[at].of.get(pair.mask) for found in planned.maps.values())
+            photo = pair.image if planned.fit_masks and pair.image != pair.mask else None
+            yield ScoringTask(pair.mask, maps, planned.which, plain, photo)
 
 
 def _evaluation(planned: EvaluationPlan, measured: Sequence[tuple[Measured, ...]]) -> Evaluation:

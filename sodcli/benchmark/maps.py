@@ -28,6 +28,8 @@ from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.runtime.threads import Writer, prefetch
 
+_AHEAD: Final = 2  # pictures waiting between two threads
+
 
 @dataclass(frozen=True, slots=True)
 class MapTask:
@@ -50,7 +52,7 @@ class TaskGroup:
 
     Attributes:
         tasks: Maps in order.
-        film: Whether they are neighbouring frames, for a model that takes clips.
+        film: Whether they are frames of one film, in order, for a model that takes clips.
     """
 
     tasks: tuple[MapTask, ...]
@@ -72,7 +74,7 @@ def plan(sets: Sequence[BenchmarkSet], out: Path, *, clips: bool) -> list[TaskGr
     for one in sets:
         parts = [
             tuple(
-                MapTask(one.name, pair, _target(out / one.name / clip.name, pair))
+                MapTask(one.name, pair, out / one.name / clip.name / f"{pair.image.stem}.png")
                 for pair in clip.pairs
             )
             for clip in one.groups
@@ -113,13 +115,6 @@ def _check_targets(groups: Sequence[TaskGroup]) -> None:
                 f"{other.pair.image} and {task.pair.image} would both become {task.target}; "
                 "rename one of them, or its folder"
             )
-
-
-def _target(folder: Path, pair: Pair) -> Path:
-    return folder / f"{pair.image.stem}.png"
-
-
-_AHEAD: Final = 2  # pictures waiting between two threads
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ _MAP_WORDS: Final = frozenset(
 _KINDS: Final = IMAGE_WORDS | MASK_WORDS | _MAP_WORDS | {"ground", "results"}
 _RESOLUTION: Final = re.compile(r"\d+p|full[-_]?resolution", re.IGNORECASE)
 
+Key = tuple[str, ...]
+
 
 def place_of(folder: Path, root: Path) -> tuple[str, ...]:
     """Return the folders from ``root`` to ``folder``, without names of kinds and resolutions.
@@ -48,9 +50,6 @@ def holds_photos(place: Path) -> bool:
 
 def _words(name: str) -> frozenset[str]:
     return frozenset(re.split(r"[-_ .]+", name.casefold()))
-
-
-Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def find_maps(root: Path, sets: Sequence[BenchmarkSet]) -> list[Maps]:
     except OSError as error:
         raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not any(maps.of for maps in found):
-        raise MissingError(_none(root, sets, found))
+        raise MissingError(_no_match(root, sets, found))
     return found
 
 
@@ -114,7 +113,8 @@ def _below(folder: Path, name: str, owned: frozenset[Path]) -> Path | None:
 def _match(folder: Path, one: BenchmarkSet) -> Maps:
     pairs = [(clip, pair) for clip in one.groups for pair in clip.pairs]
     photos = {pair.image for _, pair in pairs if pair.image != pair.mask}
-    files = [path for path in _files(folder) if path not in photos]
+    there = pictures_under(folder) if folder.is_dir() else []
+    files = [path for path in there if path not in photos]
     index = _index(files, folder)
     of = {}
     for clip, pair in pairs:
@@ -123,10 +123,6 @@ def _match(folder: Path, one: BenchmarkSet) -> Maps:
             of[pair.mask] = found
     used = set(of.values())
     return Maps(folder, of, tuple(path for path in files if path not in used))
-
-
-def _files(folder: Path) -> list[Path]:
-    return pictures_under(folder) if folder.is_dir() else []
 
 
 def _index(files: Sequence[Path], folder: Path) -> dict[Key, Path]:
@@ -153,7 +149,7 @@ def _keys(clip: PairGroup, pair: Pair) -> list[Key]:
     return [(*place, stem) for stem in stems]
 
 
-def _none(root: Path, sets: Sequence[BenchmarkSet], found: Sequence[Maps]) -> str:
+def _no_match(root: Path, sets: Sequence[BenchmarkSet], found: Sequence[Maps]) -> str:
     one, clip = sets[0], sets[0].groups[0]
     wanted = "/".join(_keys(clip, clip.pairs[0])[0])
     there = [path for maps in found for path in maps.unused] or pictures_under(root)
@@ -190,9 +186,11 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
         sets = find_sets(root, [], default_registry().datasets)
     try:
         if not sets:
-            sets = _bare(root, clips=clips)
+            sets = _mask_sets(root, clips=clips)
         elif all(one.folder != root for one in sets):
-            sets += [one for sub in _left(root, sets) for one in _bare(sub, clips=clips)]
+            sets += [
+                one for sub in _without_set(root, sets) for one in _mask_sets(sub, clips=clips)
+            ]
     except OSError as error:
         raise SourceError(f"{error.filename}: {reason_of(error)}") from error
     if not sets:
@@ -200,15 +198,15 @@ def find_truths(root: Path, *, clips: bool) -> list[BenchmarkSet]:
     return with_unique_names(sets, root)
 
 
-def _left(root: Path, sets: list[BenchmarkSet]) -> list[Path]:
+def _without_set(root: Path, sets: list[BenchmarkSet]) -> list[Path]:
     """Return the folders of ``root`` without a set."""
     found = {folder for one in sets for folder in (one.folder, *one.folder.parents)}
     return [sub for sub in subfolders(root) if sub not in found]
 
 
-def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
+def _mask_sets(root: Path, *, clips: bool) -> list[BenchmarkSet]:
     """Group the masks under ``root`` into sets and clips by their folders."""
-    called = _called(root)
+    called = _set_name(root)
     groups: dict[str, dict[str, list[Path]]] = {}
     for path in pictures_under(root):
         if holds_photos(path.parent.relative_to(root)):
@@ -229,7 +227,7 @@ def _bare(root: Path, *, clips: bool) -> list[BenchmarkSet]:
     ]
 
 
-def _called(root: Path) -> str:
+def _set_name(root: Path) -> str:
     """Return the name of a set: that of its folder, or of the parent if the folder is ``GT``."""
     path = root.resolve()
     return next((p.name for p in (path, *path.parents) if p.name and not says_what(p.name)), "set")

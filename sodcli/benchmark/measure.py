@@ -40,6 +40,7 @@ _TRUTHS: Final[dict[str, Oddity]] = {
     "colour": "colour truth",
     "void": "void truth",
 }
+_CHUNK: Final = 8  # tasks that a process takes at a time
 
 
 def read_map(path: Path) -> Grey:
@@ -106,9 +107,6 @@ def _oddities(pixels: Pixels) -> frozenset[Oddity]:
         elif (pixels[..., :3] != pixels[..., :1]).any():
             found.add("colour")
     return frozenset(found)
-
-
-_CHUNK: Final = 8  # tasks that a process takes at a time
 
 
 @dataclass(frozen=True, slots=True)

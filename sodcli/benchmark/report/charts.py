@@ -189,7 +189,7 @@ def _grid(x: Axis, y: Axis) -> list[str]:
 
 
 def _rounded_up(value: float) -> float:
-    """Return the smallest axis end with round ticks that is at least ``value``."""
+    """Return the smallest of 0.1, 0.2, 0.5 and 1 that is at least ``value``; at most 1."""
     return next((end for end in (0.1, 0.2, 0.5) if value <= end), 1.0)
 
 

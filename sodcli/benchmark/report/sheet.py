@@ -49,14 +49,14 @@ def as_sheet(found: Evaluation) -> bytes:
     from openpyxl import Workbook
 
     book = Workbook()
-    _all(book.worksheets[0], found)
+    _fill_scores(book.worksheets[0], found)
     results = book.create_sheet("Results")
     places = _head(results, found)
     for line, method in enumerate(found.methods, start=4):
         results.cell(line, 1, _text(method))
         for row in found.rows:
             if row.method == method:
-                _fill(results, line, places[_column_of(row.dataset)], row)
+                _fill_row(results, line, places[_column_of(row.dataset)], row)
     results.cell(len(found.methods) + 5, 1, _NOTE)
     file = BytesIO()
     book.save(file)
@@ -93,7 +93,7 @@ def _head(sheet: "Worksheet", found: Evaluation) -> dict[str, int]:
     return places
 
 
-def _fill(sheet: "Worksheet", line: int, left: int, row: ResultRow) -> None:
+def _fill_row(sheet: "Worksheet", line: int, left: int, row: ResultRow) -> None:
     if row.scores is None or row.scores.f is None:
         return
     scores = (_max_f(row.scores.f), row.scores.f.adaptive, row.scores.mae)
@@ -107,7 +107,7 @@ def _max_f(f: FScores) -> float:
     return float((product / np.where(weighted == 0, 1, weighted)).max())
 
 
-def _all(sheet: "Worksheet", found: Evaluation) -> None:
+def _fill_scores(sheet: "Worksheet", found: Evaluation) -> None:
     sheet.title = "Scores"
     sheet.append(columns(found))
     for row in found.rows:

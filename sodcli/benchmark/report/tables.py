@@ -33,7 +33,7 @@ def rounded(row: ResultRow, name: str) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def place(found: Evaluation, row: ResultRow, name: str) -> int | None:
+def rank(found: Evaluation, row: ResultRow, name: str) -> int | None:
     """Return the rank of a score on its set, from 1 for the best; None without a rank.
 
     Methods without scores for some images have no rank; neither has a single method.
@@ -48,8 +48,8 @@ def place(found: Evaluation, row: ResultRow, name: str) -> int | None:
 
 
 def is_best(found: Evaluation, row: ResultRow, name: str) -> bool:
-    """Return True if the row has rank 1: see :func:`place`."""
-    return place(found, row, name) == 1
+    """Return True if the row has rank 1: see :func:`rank`."""
+    return rank(found, row, name) == 1
 
 
 def as_markdown(found: Evaluation) -> str:
@@ -91,7 +91,7 @@ def _arrow(name: str) -> str:
 
 def _marked(found: Evaluation, row: ResultRow, name: str, best: str, second: str) -> str:
     text = rounded(row, name)
-    return {1: best, 2: second}.get(place(found, row, name) or 0, "{}").format(text)
+    return {1: best, 2: second}.get(rank(found, row, name) or 0, "{}").format(text)
 
 
 def columns(found: Evaluation) -> list[str]:
