@@ -39,11 +39,7 @@ def p3_profile():
 
 def p3_in_srgb(rgb):
     """Return Display P3 colours ``(..., 3)`` in sRGB, clipped to 0 and 255."""
-    x = np.asarray(rgb) / 255
-    linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) @ _TO_SRGB.T
-    linear = linear.clip(0, 1)
-    coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255)
+    return np.rint(_coded((linear(rgb) @ _TO_SRGB.T).clip(0, 1)) * 255)
 
 
 # Linear BT.709 to linear BT.2020 (ITU-R BT.2087).
@@ -52,9 +48,14 @@ _TRANSFERS = {"PQ": "smpte2084", "HLG": "arib-std-b67", "SDR": "bt709"}
 
 
 def linear(rgb):
-    """Return the linear light of sRGB values."""
+    """Return the linear light, from 0 to 1, of sRGB values from 0 to 255."""
     x = np.asarray(rgb) / 255
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def _coded(light):
+    """Return the sRGB values of linear light, both from 0 to 1."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def _signal(nits, kind):
@@ -66,8 +67,7 @@ def _signal(nits, kind):
         e = (nits / 1000).clip(0, 1) ** (1 / 1.2)
         upper = 0.17883277 * np.log(np.maximum(12 * e - 0.28466892, 1e-9)) + 0.55991073
         return np.where(e <= 1 / 12, np.sqrt(3 * e), upper)
-    x = nits / 203
-    return np.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055)
+    return _coded(nits / 203)
 
 
 def hdr_film(path, rgb=None, kind="PQ", nits=None):

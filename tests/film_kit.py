@@ -59,15 +59,14 @@ def flash_film(path, *words, rate="25"):
     return make(path, *args, "-t", 3, "-pix_fmt", "yuv420p", *words)
 
 
-def size_of(path):
-    told = subprocess.run([executable(), "-i", path], capture_output=True, text=True, check=False)
-    return tuple(map(int, re.search(r"Video: .*?, (\d+)x(\d+)", told.stderr).groups()))
-
-
 def told(path):
     """Return ffmpeg's description of a file."""
     done = subprocess.run([executable(), "-i", path], capture_output=True, text=True, check=False)
     return done.stderr
+
+
+def size_of(path):
+    return tuple(map(int, re.search(r"Video: .*?, (\d+)x(\d+)", told(path)).groups()))
 
 
 def pixels(path, channels=3, *words):
@@ -83,11 +82,11 @@ def pixels(path, channels=3, *words):
 
 def stamps(path):
     """Return the time of every frame in seconds, on the clock of the sound."""
-    told = ffmpeg(
+    packets = ffmpeg(
         "-copyts", "-i", path, "-map", "0:v:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "-"
     ).decode()
-    beat = re.search(r"#tb 0: (\d+)/(\d+)", told)
-    rows = [line.split(",") for line in told.splitlines() if line.startswith("0,")]
+    beat = re.search(r"#tb 0: (\d+)/(\d+)", packets)
+    rows = [line.split(",") for line in packets.splitlines() if line.startswith("0,")]
     return sorted(int(row[2]) * int(beat[1]) / int(beat[2]) for row in rows)
 
 

@@ -21,7 +21,7 @@ class Server:
         self.url = process.stdout.readline().strip()
 
     def ask(self, path, data=None, method=None, **headers):
-        """Return status and body of the response, and its headers."""
+        """Return status and body of the response; ``headers`` are those of the request."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:

@@ -27,7 +27,7 @@ def score(predictor, images, which=USUAL):
 
 
 def _one(predictor, photo, which):
-    """Return the map for bilinear input without antialiasing, rounded to 8 bits."""
+    """Score the map of a photo, rounded to 8 bits; the input is bilinear without antialiasing."""
     spec = predictor.spec
     rgb = cv2.imread(str(photo))[..., ::-1]
     truth = cv2.imread(str(photo.parents[1] / "GT" / f"{photo.stem}.png"), 0)
