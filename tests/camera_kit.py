@@ -19,7 +19,7 @@ _SERVERS = []  # not terminated here: they end by themselves after this process
 class StandIn:
     """Behaves like ``cv2.VideoCapture``, with drawn pictures at the rate of a camera.
 
-    Each picture is grey all over, its level the number of the picture modulo 200.
+    Each picture has one colour: full blue, with red and green its number modulo 200.
     """
 
     def __init__(self, rate=RATE, size_wh=(64, 48), ends_after=None, fails=(), opens=True):

@@ -102,9 +102,9 @@ def _draws(count: int) -> Values:
 
 
 def _tables(images: Sequence[ImageScores]) -> dict[str, Values]:
-    """Return for each score that any image has the values of all, ``(N, 1)``, NaN where undefined.
+    """Return the values of each score that any image has, ``(N, 1)``, NaN where undefined.
 
-    The tables of maxima and means of curves hold the curves, ``(N, 256)``.
+    For maxima and means of curves the values are the curves, ``(N, 256)``.
     """
     scores = [image.as_dict() for image in images]
     tables = {

@@ -26,9 +26,10 @@ _WEIGHTS: Final = (0.061, -3.816, -0.198, 0.091, -0.026)  # in the order of ``ma
 def clean(saliency: Floats, alpha: NDArray[np.uint8] | None = None) -> Floats:
     """Remove specks, fill pinholes, and make nearly opaque pixels opaque.
 
-    Soft edges and thin parts are kept: nothing is eroded or smoothed. Connected components of
-    saliency at least 0.2 are removed if they are far smaller than the largest one. Tiny enclosed
-    holes are filled.
+    Soft edges and thin parts are kept: nothing is eroded or smoothed. Saliency from 0.05 to 0.9 is
+    mapped to 0 to 1. Connected components of at least 0.2 are then removed if they have less than
+    2% of the largest one's area. Enclosed holes below 0.8 are filled if they are smaller than
+    4 pixels or 0.2% of the subject, whichever is more.
 
     Args:
         saliency: ``(H, W)`` in ``[0, 1]``.
@@ -87,11 +88,14 @@ def map_statistics(saliency: Floats) -> NDArray[np.float64]:
 
     The subject is the area of saliency at least 0.5. In order:
 
-    - area of saliency between 0.1 and 0.9, relative to the subject's area, at most 3;
+    - area of saliency between 0.1 and 0.9, relative to the subject's area or, if that is less, to
+      1% of the picture; at most 3;
     - one minus the mean saliency of the subject;
     - share of the subject outside its largest connected component;
     - square root of the subject's share of the picture;
     - share of the picture's border that the subject covers.
+
+    Without a subject they are 3, 1, 1, 0 and 0.
     """
     scale = 256 / max(saliency.shape)
     size_wh = (max(1, round(saliency.shape[1] * scale)), max(1, round(saliency.shape[0] * scale)))

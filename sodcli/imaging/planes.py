@@ -34,7 +34,7 @@ def to_rgb(planes: Pixels, least: int | None = None) -> Pixels:
 
     Args:
         planes: ``(3 H / 2, W)`` uint8.
-        least: Halve the picture as long as no side gets shorter than this.
+        least: Halve the picture while both sides are even and stay at least this long.
 
     Returns:
         ``(H, W, 3)`` uint8; half, a quarter, ... of that with ``least``.

@@ -37,7 +37,8 @@ class Ranked:
 def extremes(rows: Sequence[ResultRow], name: str) -> tuple[list[Ranked], list[Ranked]]:
     """Return the images with the worst and the best mean score of all methods.
 
-    Images without a score of some method are left out, unless this applies to every image.
+    They are at most six and three, and none is both. Images without a score of some method are
+    left out, unless this applies to every image.
 
     Args:
         rows: Rows of one set.
