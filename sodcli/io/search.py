@@ -14,11 +14,11 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from sodcli.errors import SourceError
-from sodcli.files import natural_key
+from sodcli.files import natural_key, open_regular
 from sodcli.imaging.output_types import OUTPUT_TYPES
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.cicp import PNG_SIGNATURE, png_chunks
-from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, SUFFIXES, reader_of
+from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, readable_suffixes, reader_of
 from sodcli.text import display_name, reason_of
 
 Kind = Literal["picture", "film"]
@@ -106,10 +106,8 @@ def _any_below(folder: Path, out: str | None) -> bool:
 
 def _suffixes() -> tuple[frozenset[str], frozenset[str]]:
     """Return the suffixes of readable pictures and films, and those of unreadable ones."""
-    known = SUFFIXES | FILM_SUFFIXES
-    if heic.readable():
-        return known | heic.SUFFIXES, _FOREIGN
-    return known, _FOREIGN | heic.SUFFIXES
+    ours = readable_suffixes() | FILM_SUFFIXES
+    return ours, (_FOREIGN | heic.SUFFIXES) - ours
 
 
 def _suffix(name: str) -> str:
@@ -247,27 +245,21 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_film_head(head: bytes) -> bool:
-    """Return True if these first ``HEAD_BYTES`` bytes are those of a film, not GIF or PNG."""
+    """Return True if the first ``HEAD_BYTES`` bytes show a film; those of GIF and PNG never do."""
     moving_webp = head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
     return moving_webp or bool(_FILM_HEADS.match(head))
 
 
 def _head(path: Path) -> bytes:
-    try:
-        if not path.is_file():  # opening a FIFO would block
-            return b""
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except OSError:
-        return b""
+    with suppress(OSError, ValueError), open_regular(path) as file:  # a NUL is a ValueError
+        return file.read(HEAD_BYTES)
+    return b""
 
 
 def _is_animated_png(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return animation_first(kind for kind, _ in png_chunks(file))
-    except OSError:
-        return False
+    with suppress(OSError), path.open("rb") as file:
+        return animation_first(kind for kind, _ in png_chunks(file))
+    return False
 
 
 def animation_first(chunks: Iterable[bytes]) -> bool:

@@ -77,7 +77,7 @@ def identify_stdin(inputs: Sequence[Input]) -> list[Input]:
     return [item if item.path is not None else _piped() for item in inputs]
 
 
-def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
+def read_input(item: Input, *, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read the picture of an input, from its file or from standard input.
 
     Raises:
@@ -85,8 +85,8 @@ def read_input(item: Input, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> 
     """
     if item.path is None:
         data = next((item.piped or Pipe(sys.stdin.buffer)).pictures())
-        return decode_picture(data, name=STDIN, index=index, max_pixels=max_pixels)
-    return read_picture(item.path, index=index, max_pixels=max_pixels)
+        return decode_picture(data, name=STDIN, max_pixels=max_pixels)
+    return read_picture(item.path, max_pixels=max_pixels)
 
 
 def _piped() -> Input:

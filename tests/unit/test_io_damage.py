@@ -195,7 +195,7 @@ def test_only_the_header_of_an_endless_stream_is_read():
 
     stream = Endless()
     with pytest.raises(SourceError, match=r"^stdin: not a picture"):
-        read_stream(stream)
+        read_stream(stream, name="stdin")
     assert stream.given < 1000
 
 

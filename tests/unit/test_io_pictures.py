@@ -381,7 +381,8 @@ def test_an_animation_gives_its_first_frame():
 
 
 def test_a_pipe_is_read_like_a_file():
-    frame = read_stream(io.BytesIO(saved(Image.fromarray(slopes()), "PNG")))
+    data = saved(Image.fromarray(slopes()), "PNG")
+    frame = read_stream(io.BytesIO(data), name="stdin")
     assert (frame.name, frame.origin) == ("stdin", None)
     assert np.array_equal(frame.rgb, slopes())
 

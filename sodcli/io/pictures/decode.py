@@ -25,7 +25,6 @@ from sodcli.errors import SourceError
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.cicp import code_points
 from sodcli.io.pictures.colour import Raster, to_raster
-from sodcli.io.pictures.heic import begins_heic, heic_reader
 
 HEAD_BYTES: Final = 64
 _MOST_PAGES: Final = 1000
@@ -121,8 +120,8 @@ def reader_of(head: bytes, label: str) -> type[ImageFile]:
     for pattern, reader in _READERS:
         if pattern.match(head):
             return reader
-    if begins_heic(head):
-        return heic_reader(label)
+    if heic.begins_heic(head):
+        return heic.heic_reader(label)
     known = "PNG, JPEG, WebP, AVIF, TIFF, BMP"
     raise SourceError(f"{label}: not a picture sod can read ({known}); convert it to one first")
 

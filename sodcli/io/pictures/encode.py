@@ -73,19 +73,19 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """Pillow's name and options for a format, and the format's limits."""
+    """Pillow's name and options for a format; what the format can store, and its largest side."""
 
     name: str
     alpha: bool = True
     max_side: int = 2**31 - 1
     lossy: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    profile: bool = True
+    profile: bool = True  # it stores an ICC profile
 
 
 # No chroma subsampling: it would smear the subject's colour over a uniform background.
 _FULL_CHROMA: Final = {"subsampling": "4:4:4"}
-_JPEG: Final = _Format("JPEG", False, 65500, True, _FULL_CHROMA)
+_JPEG: Final = _Format("JPEG", alpha=False, max_side=65500, lossy=True, options=_FULL_CHROMA)
 _TIFF: Final = _Format("TIFF", options={"compression": "tiff_deflate"})
 _FORMATS: Final = {
     ".png": _Format("PNG"),

@@ -1,6 +1,5 @@
 """Read pictures from a file, a pipe or memory."""
 
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import BinaryIO, Final
 from PIL import ExifTags
 
 from sodcli.errors import SourceError
+from sodcli.files import open_regular
 from sodcli.files.reading import MAX_BYTES, MAX_PIXELS
 from sodcli.frame import Frame
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, decode, reader_of
@@ -60,7 +60,7 @@ def check_file(path: Path, *, picture: bool) -> None:
 
 def read_software(path: Path) -> str:
     """Return what made a picture, from its EXIF block; empty if it does not say or is damaged."""
-    with suppress(SourceError, *DAMAGE), path.open("rb") as file:
+    with suppress(SourceError, *DAMAGE), open_regular(path) as file:
         reader = reader_of(file.read(HEAD_BYTES), path.name)
         file.seek(0)
         with reader(file) as image:
@@ -68,22 +68,17 @@ def read_software(path: Path) -> str:
     return ""
 
 
-def read_stream(
-    stream: BinaryIO, *, name: str = "stdin", index: int = 0, max_pixels: int = MAX_PIXELS
-) -> Frame:
+def read_stream(stream: BinaryIO, *, name: str) -> Frame:
     """Read one picture from a pipe, up to the end of the stream.
 
     Args:
         stream: The pipe.
         name: The frame's ``name``, also used in messages.
-        index: The frame's ``index``.
-        max_pixels: Larger pictures are rejected before they are decoded.
 
     Raises:
         SourceError: If it cannot be read; the message is one line that begins with ``name``.
     """
-    data = _read_all(stream, name)
-    return decode_picture(data, name=name, index=index, max_pixels=max_pixels)
+    return decode_picture(_read_all(stream, name), name=name)
 
 
 def decode_picture(
@@ -126,22 +121,14 @@ def decode_picture(
 def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
     """Open a file; any ``OSError`` until it is closed becomes a ``SourceError`` of one line."""
     try:
-        _check_regular(path, label)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file
     except FileNotFoundError as error:
         raise SourceError(f"{label}: no such file") from error
+    except IsADirectoryError as error:
+        raise SourceError(f"{label}: is a folder") from error
     except OSError as error:
         raise SourceError(f"{label}: {reason_of(error).lower()}") from error
-
-
-def _check_regular(path: Path, label: str) -> None:
-    """Raise ``SourceError`` if this is not a regular file: opening a FIFO would block."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise SourceError(f"{label}: is a folder")
-    if not stat.S_ISREG(mode):
-        raise SourceError(f"{label}: not a regular file")
 
 
 def _head(stream: BinaryIO, label: str) -> bytes:
