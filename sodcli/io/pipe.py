@@ -25,7 +25,7 @@ _SYNC: Final = b"G"
 _PICTURE: Final = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|P[4-6]\s|BM")
 _PREVIEWS: Final = re.compile(rb"\xff\xe2..MPF\0", re.DOTALL)  # further JPEGs belong to this one
 _SCAN, _END = 0xDA, 0xD9  # JPEG markers
-_ALONE: Final = (0x01, *range(0xD0, 0xD8))  # those without a length
+_WITHOUT_LENGTH: Final = (0x01, *range(0xD0, 0xD8))  # markers
 _AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _GAP: Final = rb"(?:\s|#[^\n]*\n)+"
 _PNM: Final = re.compile(rb"P[4-6]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)(?:\s|#[^\n]*\n)")
@@ -153,7 +153,7 @@ class Pipe:
             marker = self._ahead[at + 1]
             if marker == _END:
                 return at + 2
-            if marker == 0xFF or marker in _ALONE:
+            if marker == 0xFF or marker in _WITHOUT_LENGTH:
                 at += 1 if marker == 0xFF else 2
                 continue
             if not self._has(at + 8) or _PREVIEWS.match(self._ahead, at):

@@ -35,7 +35,7 @@ from sodcli.io.search import kind_of
 from sodcli.text import did_you_mean
 
 
-@dataclass(frozen=True)  # no slots: a property is kept
+@dataclass(frozen=True)  # no slots: cached_property needs a __dict__
 class Style:
     """The appearance of one result of an input.
 

@@ -37,8 +37,8 @@ class Job:
         style: The appearance of the result.
         frames: Whether ``target`` is a folder of frames, or standard output takes them one by one.
         piped: The format of pictures on standard output, as a suffix.
-        kept: The target exists and stays; the photo is only looked at, for the report.
-        kept_otherwise: Such a target was made with other settings, so the report shows it itself.
+        kept: The target exists and is kept; the photo is processed only for the report.
+        kept_otherwise: Such a target was made with other settings; the report shows the file.
     """
 
     input: Input
@@ -73,8 +73,8 @@ class Job:
         if self.input.kind == "picture" or self.frames:
             return is_lossy(self.suffix)
         suffix = self.target.suffix if self.target else PIPED_SUFFIX
-        wanted = choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=codec)
-        return wanted.quality is not None
+        chosen = choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=codec)
+        return chosen.quality is not None
 
     @property
     def is_png(self) -> bool:
@@ -94,7 +94,7 @@ class Job:
         Files without that information give False: formats that cannot hold it (BMP, GIF, animated
         WebP and APNG, folders of frames), and what other programs made.
         """
-        if self.target is None or self.frames:
+        if self.target is None or not self.target.is_file():  # reading a FIFO would block
             return False
         if film := self.input.kind == "film":
             from sodcli.io.films.tracks import read_tracks  # brings ffmpeg

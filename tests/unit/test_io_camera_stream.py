@@ -95,8 +95,8 @@ def test_addresses_and_devices_are_distinguished_from_files():
     for address in ("http://me:secret@h/a.JPG?w=800", "https://h/b.png"):
         with pytest.raises(UsageError, match=r"^https?://h/.*this is a photo; save it as a file"):
             live_source([address, "c.jpg"])
-    with pytest.raises(UsageError, match="is a stream, and a stream is the only source"):
-        live_source(["rtsp://h/x", "a.jpg"])
+    with pytest.raises(UsageError, match=r"^rtsp://h/x is a stream, and a stream is the only"):
+        live_source(["rtsp://me:secret@h/x", "a.jpg"])
 
 
 def test_offline_opens_no_stream(sod):

@@ -114,6 +114,15 @@ def test_impossible_outputs_are_refused_before_any_work(names, out, message):
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+@pytest.mark.parametrize("kind", ["picture", "film"])
+def test_an_existing_fifo_is_not_read(kind):
+    os.mkfifo("x.webm")
+    job = Job(Input(Path("a"), kind=kind), Path("x.webm"))
+    assert job.exists()
+    assert not job.made_otherwise(InferSettings())
+
+
 def test_jpeg_is_accepted_without_alpha():
     assert targets(files("a.jpg"), "x.jpg", tag="green") == ["x.jpg"]
 

@@ -19,7 +19,7 @@ from sodcli.io.pictures import heic
 from sodcli.io.pictures.decode import SUFFIXES
 from sodcli.process import silent_stderr
 
-USUAL_RATE: Final = Fraction(30)
+_USUAL_RATE: Final = Fraction(30)
 _LAST_NUMBER: Final = 99  # OpenCV reads the hundreds of larger numbers as a backend
 _FASTEST: Final = 120  # frames per second; drivers report 0, 1000 or more if unknown
 _RETRY_S: Final = 0.02
@@ -46,14 +46,16 @@ def live_source(sources: Sequence[str]) -> int | str | None:
     """
     for source in sources:
         _refuse_photo(source)
-    live = [source for source in sources if _live(source) is not None]
+    live = [(one, found) for one in sources if (found := _live(one)) is not None]
     if not live:
         return None
+    source, found = live[0]
     if len(sources) > 1:
-        what = "a stream" if isinstance(_live(live[0]), str) else "a camera"
-        hint = f"; a file of that name is ./{live[0]}" if live[0].isdigit() else ""
-        raise UsageError(f"{live[0]} is {what}, and {what} is the only source of its run{hint}")
-    return _live(live[0])
+        what = "a stream" if isinstance(found, str) else "a camera"
+        hint = f"; a file of that name is ./{source}" if source.isdigit() else ""
+        name = without_credentials(source)
+        raise UsageError(f"{name} is {what}, and {what} is the only source of its run{hint}")
+    return found
 
 
 def _refuse_photo(source: str) -> None:
@@ -80,8 +82,8 @@ class Camera:
     Attributes:
         label: Its name in messages.
         rate: Frames per second as reported by the driver, or 30 if unknown.
-        silence_s: Time in seconds without a picture after which the device hangs. A stream needs it
-            for a read and a connection that time out, and the attempts between them.
+        silence_s: Time in seconds without a picture after which the device counts as hanging. For a
+            stream it covers a read and a connection that time out, and the attempts between them.
     """
 
     def __init__(
@@ -242,4 +244,4 @@ def _open_stream(address: str) -> cv2.VideoCapture:
 
 def _rate(said: float) -> Fraction:
     """Convert the rate that a driver reports to a fraction, such as 29.97 to 2997/100."""
-    return Fraction(said).limit_denominator(1001) if 1 <= said <= _FASTEST else USUAL_RATE
+    return Fraction(said).limit_denominator(1001) if 1 <= said <= _FASTEST else _USUAL_RATE
