@@ -19,7 +19,7 @@ from sodcli.infer.photos import Outcome, Report
 from sodcli.io.films.formats import PIPED_SUFFIX
 from sodcli.io.films.frame_folder import FrameFolder
 from sodcli.io.films.read import FilmReader, loop_film
-from sodcli.io.films.sequence import USUAL_RATE, SequenceReader
+from sodcli.io.films.sequence import SequenceReader
 from sodcli.io.films.write import FilmWriter
 from sodcli.io.pipe import STDIN, Pipe
 from sodcli.io.settings import InferSettings, Style
@@ -159,7 +159,7 @@ def _film(
 
     try:
         with ExitStack() as stack:
-            next_style = _style_source(stack, job.style, reader)
+            next_style = _style_source(stack, job.style, reader, settings.max_pixels)
             frames = stack.enter_context(closing(prefetch(share_repeats(reader), ahead)))
             stack.enter_context(sink)
             stack.enter_context(opencv_in_line())
@@ -205,7 +205,7 @@ def _reader(job: Job, settings: InferSettings, stack: ExitStack) -> FilmReader |
     if job.input.pictures or job.input.in_series:
         return SequenceReader(
             job.input.pictures or cast(Pipe, piped),
-            rate=settings.rate or USUAL_RATE,
+            rate=settings.rate,
             start_s=settings.start_s,
             lasts_s=settings.duration_s,
             frames=settings.frames,
@@ -262,12 +262,12 @@ def _scratch_folder() -> Iterator[Path]:
 
 
 def _style_source(
-    stack: ExitStack, style: Style, reader: FilmReader | SequenceReader
+    stack: ExitStack, style: Style, reader: FilmReader | SequenceReader, max_pixels: int
 ) -> Callable[[], Style]:
     """Return a function for the style of the next frame; it advances a background film."""
     if style.film is None:
         return lambda: style
-    ahead = prefetch(loop_film(style.film, reader.rate), 2)
+    ahead = prefetch(loop_film(style.film, reader.rate, max_pixels=max_pixels), 2)
     backs: Iterator[Frame] = stack.enter_context(closing(ahead))
 
     def next_style() -> Style:

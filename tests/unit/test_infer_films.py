@@ -351,6 +351,9 @@ def test_a_background_that_cannot_be_read_is_the_error_that_is_reported(registry
                      behind=tmp_path / "back.mp4")  # fmt: skip
     assert isinstance(outcome.error, SourceError)
     assert str(outcome.error).startswith(f"{tmp_path / 'back.mp4'}: not a film")
+    large = render(tmp_path / "large.mp4", size="1200x900", seconds=0.1)
+    outcome, _ = run(registry, film, "picture", tmp_path / "a.mp4", look, behind=large)
+    assert str(outcome.error).startswith(f"{large}: 1200x900 is more than 1000000 pixels")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Colour tags of films: what untagged films mean, and which filters bring a film to sRGB."""
+"""Colour tags of films: what untagged films mean, and which filters convert a film to sRGB."""
 
 import re
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _SRGB: Final = "iec61966-2-1"  # the curve by which screens and browsers show SD
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How the numbers of a film's pixels are to be read; empty strings where nothing is tagged.
+    """What the values of a film's pixels mean; empty strings where nothing is tagged.
 
     Attributes:
         matrix: YUV to RGB, as ffmpeg names it: ``bt709``, ``smpte170m``, ``bt2020nc``.
@@ -61,7 +61,7 @@ class Colour:
         )
 
 
-def colour_of(said: str, pixel_format: str) -> Colour:
+def colour_tags(said: str, pixel_format: str) -> Colour:
     """Return the tags of a decoded frame, from what ffmpeg's filter ``showinfo`` says of it.
 
     Args:
@@ -76,16 +76,16 @@ def colour_of(said: str, pixel_format: str) -> Colour:
     return Colour(matrix if yuv else "", primaries, transfer, span, yuv)
 
 
-def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
-    """Return ffmpeg filters that bring frames to the numbers of sRGB, of any pixel format.
+def srgb_filters(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
+    """Return ffmpeg filters that convert frames of any pixel format to sRGB.
 
-    HDR is tone-mapped: diffuse white (203 nits) becomes white, what is darker keeps its value up to
-    the knee of the curve, and highlights up to 1000 nits are compressed into the rest. HLG's system
-    gamma is applied to each channel, as conversions from the camera's light do (BT.2408), which
-    matches what a camera records in SDR. Primaries wider than BT.709 are converted.
+    HDR is tone-mapped: light keeps its value up to 0.8 of diffuse white (203 nits), and highlights
+    up to 1000 nits are compressed into the rest. HLG's system gamma is applied to each channel, as
+    conversions from the camera's light do (BT.2408), which matches what a camera records in SDR.
+    Primaries wider than BT.709 are converted.
 
     Args:
-        tagged: What the film says of itself.
+        tagged: The film's own tags.
         size_wh: Its stored size, for the matrix of untagged films.
     """
     colour = tagged.assumed(size_wh)
@@ -111,13 +111,13 @@ def to_srgb(tagged: Colour, size_wh: tuple[int, int]) -> list[str]:
     return [*steps, f"zscale=t={_SRGB}:m=gbr:r=full:d=none", "format=gbrp"]
 
 
-def to_bt709(tagged: Colour, size_wh: tuple[int, int]) -> list[str] | None:
-    """Return ffmpeg filters that bring planes of limited range to the matrix BT.709.
+def bt709_filters(tagged: Colour, size_wh: tuple[int, int]) -> list[str] | None:
+    """Return ffmpeg filters that convert planes of limited range to the matrix BT.709.
 
     ``None`` if they are not of limited range, or have to go through RGB.
 
     Args:
-        tagged: What the film says of itself.
+        tagged: The film's own tags.
         size_wh: Its stored size, for the matrix of untagged films.
     """
     colour = tagged.assumed(size_wh)

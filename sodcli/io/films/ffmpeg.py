@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import imageio_ffmpeg
 
@@ -27,7 +27,7 @@ _NOISE: Final = re.compile(
     r"|Error (opening|while|sending|submitting|selecting)"
     r"|Terminating|Nothing was written|Task finished|\s|$)"
 )
-_PLACE: Final = re.compile(r"^(\[[^\]]*\] )+")
+_COMPONENT: Final = re.compile(r"^(\[[^\]]*\] )+")  # that prints the line
 _CONTAINERS: Final = ",".join(  # demuxers of film or sound in a single file
     (
         *("mov", "matroska", "avi", "gif", "apng", "ogg", "flv", "live_flv", "mpeg", "mpegts"),
@@ -80,9 +80,10 @@ def source_args(path: Path) -> list[str]:
 
 
 class Ffmpeg:
-    """A running ffmpeg process; a thread reads its standard error, so that it never blocks.
+    """A running ffmpeg process; a context manager that kills it at the end.
 
-    It runs in its own process group: Ctrl-C reaches Python only, which then stops ffmpeg.
+    A thread reads its standard error, so that it never blocks. It runs in its own process group:
+    Ctrl-C reaches Python only, which then stops ffmpeg.
 
     Attributes:
         lines: The last lines of its standard error.
@@ -94,9 +95,8 @@ class Ffmpeg:
         *,
         writes: bool = False,
         reads: bool = False,
-        on_line: Callable[[str], bool] | None = None,
+        on_line: Callable[[str], object] = lambda line: False,
         level: str = "warning",
-        kept_lines: int = _KEPT_LINES,
     ) -> None:
         """Start the process.
 
@@ -107,12 +107,11 @@ class Ffmpeg:
             on_line: Called in a thread with each line of standard error; lines for which it returns
                 ``True`` are not added to ``lines``.
             level: ffmpeg's log level.
-            kept_lines: Maximum length of ``lines``.
 
         Raises:
             MissingError: If ffmpeg is missing or cannot be started.
         """
-        self.lines: deque[str] = deque(maxlen=kept_lines)
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._on_line = on_line
         words = [executable(), "-hide_banner", "-nostats", "-loglevel", f"level+{level}"]
         try:
@@ -129,6 +128,12 @@ class Ffmpeg:
             raise MissingError(f"cannot start {words[0]}: {reason_of(error)}") from error
         self._listener = threading.Thread(target=self._listen, name="sod-ffmpeg", daemon=True)
         self._listener.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -149,7 +154,9 @@ class Ffmpeg:
                 self._process.stdin.close()
         code = self._process.wait()
         self._listener.join()
-        self._close()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
         return code
 
     def kill(self) -> None:
@@ -160,15 +167,10 @@ class Ffmpeg:
     def stop(self) -> None:
         """Kill it if it is still running, and release it."""
         self.kill()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-        self._process.wait()
-        self._listener.join()
-        self._close()
+        self.finish()
 
     def reason(self) -> str:
-        """Return why it failed: the most specific error line, or the signal that ended it."""
+        """Return why it failed: its :func:`error_line`, or the signal that ended it."""
         code = self._process.poll() or 0
         if code < 0:
             with suppress(ValueError):
@@ -179,32 +181,34 @@ class Ffmpeg:
         assert self._process.stderr is not None
         for raw in self._process.stderr:
             line = raw.decode("utf-8", "replace").rstrip()
-            if self._on_line is None or not self._on_line(line):
+            if not self._on_line(line):
                 self.lines.append(line)
-
-    def _close(self) -> None:
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """Return the most specific error line of ffmpeg, without prefixes; empty if there is none."""
+    """Return ffmpeg's last error line, without prefixes; empty if there is none.
+
+    Lines that only repeat that something failed are used if there are no others.
+    """
     errors = [_plain(line) for line in lines if "[error]" in line or "[fatal]" in line]
     specific = [line for line in errors if line and not _NOISE.match(line)]
     chosen = (specific or list(filter(None, errors)) or [""])[-1]
     return chosen.rpartition(": ")[2] if chosen.endswith(_SYSTEM) else chosen
 
 
-def run(args: Sequence[str], *, level: str = "warning") -> Ffmpeg | None:
+def run(args: Sequence[str]) -> Ffmpeg | None:
     """Run ffmpeg until it exits; return the process if it failed, else ``None``."""
-    process = Ffmpeg(args, level=level)
-    try:
+    with Ffmpeg(args) as process:
         return process if process.finish() else None
-    except BaseException:
-        process.stop()
-        raise
+
+
+def description(path: Path) -> list[str]:
+    """Return the lines that ffmpeg prints about a film or sound file without decoding it."""
+    said: list[str] = []
+    with Ffmpeg(source_args(path), on_line=said.append, level="info") as process:
+        process.finish()
+    return [line.removeprefix("[info] ") for line in said]
 
 
 def _plain(line: str) -> str:
-    return re.sub(r"^\[(error|fatal|warning|info)\] ", "", _PLACE.sub("", line)).strip()
+    return re.sub(r"^\[(error|fatal|warning|info)\] ", "", _COMPONENT.sub("", line)).strip()

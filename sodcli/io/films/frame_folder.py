@@ -29,6 +29,7 @@ class FrameFolder:
     On standard output each is written at once. For a folder, they are written to a hidden one
     beside it, which is renamed at the end. If the folder exists, the frames are moved into it and
     replace those of an earlier run.
+
     An interrupted run keeps its frames as ``NAME.partial``; any other failure leaves nothing.
 
     Attributes:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from sodcli.errors import SourceError
-from sodcli.io.films.colour import Colour, colour_of
-from sodcli.io.films.ffmpeg import Ffmpeg, source_args
+from sodcli.io.films.colour import Colour, colour_tags
+from sodcli.io.films.ffmpeg import Ffmpeg, description, source_args
 from sodcli.io.films.tracks import Tracks, tracks_of
 from sodcli.text import display_name
 
 _TIME_BASE: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
 _SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
 _SIZE: Final = re.compile(r", (\d+)x(\d+)")
-_LENGTH: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
+_DURATION: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _PICTURE: Final = re.compile(r"Stream #0:(\d+)\S*: Video: ")
 _FORMAT: Final = re.compile(r"\bn: *0 .* fmt:(\w+) .* i:(\w)")
 _ALPHA_PIXELS: Final = re.compile(r"(yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya\d+\w*|pal8)$")
@@ -88,7 +88,7 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         raise SourceError(f"{name or display_name(path)}: {_failure(answer, picture)}")
     rate = _exact(Fraction(int(time_base[2]), int(time_base[1])))
     average = _varying(picture, rate)
-    length, size = _LENGTH.search(text), _SIZE.search(picture)
+    duration, size = _DURATION.search(text), _SIZE.search(picture)
     beside = bool(_ALPHA_MODE.search(text))
     frame = _FORMAT.search(answer.said)
     pixels, fields = (frame[1], frame[2]) if frame else ("", "P")
@@ -98,12 +98,12 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         average=average or rate,
         stored_wh=(int(size[1]), int(size[2])) if size else _shown_size(answer.head),
         variable=average is not None,
-        duration_s=_seconds(length) if length else None,
+        duration_s=_seconds(duration) if duration else None,
         tracks=tracks_of(answer.input),
         pixels=pixels,
         alpha=beside or bool(alpha_stream) or bool(_ALPHA_PIXELS.match(pixels)),
         interlaced=pixels.startswith("yuv4") and ("progressive" not in picture or fields in "TB"),
-        colour=colour_of(answer.said, pixels),
+        colour=colour_tags(answer.said, pixels),
         decoder=_alpha_decoder(picture) if beside else "",
         picture=stream,
         alpha_picture=alpha_stream,
@@ -129,23 +129,15 @@ class _Answer:
 
 def _ask(path: Path, stream: str) -> _Answer:
     said: list[str] = []
-
-    def listen(line: str) -> bool:
-        said.append(line)
-        return False
-
     args = [*source_args(path), "-map", stream, "-vf", "showinfo=checksum=0"]
     args += ["-frames:v", "1", "-fps_mode", "cfr"]
     args += ["-c:v", "rawvideo", "-f", "framecrc", "pipe:1"]
-    process = Ffmpeg(args, reads=True, on_line=listen, level="info")
-    try:
+    with Ffmpeg(args, reads=True, on_line=said.append, level="info") as process:
         head = process.stdout.read().decode("ascii", "replace")
         process.finish()
-    finally:
-        process.stop()
     ends = ("Stream mapping:", "Output #")
     end = next((at for at, line in enumerate(said) if any(e in line for e in ends)), len(said))
-    lines = [re.sub(r"^\[info\] ", "", line) for line in said[:end]]
+    lines = [line.removeprefix("[info] ") for line in said[:end]]
     return _Answer(lines, "\n".join(said), head, process.reason())
 
 
@@ -162,14 +154,9 @@ def _avif_streams(path: Path) -> tuple[str, str]:
         head = b""
     if head[4:12] != b"ftypavis":
         return "0:V:0", ""
-    process = Ffmpeg([*source_args(path)], level="info")
-    try:
-        process.finish()
-    finally:
-        process.stop()
     moving = [
         found[1]
-        for line in process.lines
+        for line in description(path)
         if (found := _PICTURE.search(line)) and " 1 tbn" not in line
     ]
     if not moving:
@@ -223,5 +210,5 @@ def _varying(picture: str, rate: Fraction) -> Fraction | None:
     return None if same or not mean else mean
 
 
-def _seconds(length: re.Match[str]) -> float:
-    return int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3])
+def _seconds(duration: re.Match[str]) -> float:
+    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])

@@ -15,7 +15,7 @@ from sodcli.errors import SourceError
 from sodcli.files.reading import MAX_PIXELS
 from sodcli.frame import Frame
 from sodcli.imaging.planes import to_rgb
-from sodcli.io.films.colour import to_bt709, to_srgb
+from sodcli.io.films.colour import bt709_filters, srgb_filters
 from sodcli.io.films.ffmpeg import Ffmpeg, error_line, source_args
 from sodcli.io.films.probe import probe
 from sodcli.io.pictures.read import check_file
@@ -117,17 +117,14 @@ class FilmReader:
         """
         stamps = _Stamps()
         level = "info" if self.timed else "error"
-        process = Ffmpeg(self._args(), reads=True, on_line=stamps.take, level=level)
         count = 0
-        try:
+        with Ffmpeg(self._args(), reads=True, on_line=stamps.take, level=level) as process:
             while (pixels := self._next(process)) is not None:
                 seconds = stamps.next(count / float(self.rate)) if self.timed else None
                 yield self._frame(pixels, count, seconds)
                 count += 1
             self._judge(count, process.finish(), process)
             self.end_s = self._end(stamps)
-        finally:
-            process.stop()
 
     def _args(self) -> list[str]:
         """Return ffmpeg's options for input, timing and output."""
@@ -150,7 +147,7 @@ class FilmReader:
         deinterlacer = ["bwdif=mode=send_frame:deint=interlaced"] if fields else []
         first = ",".join([*deinterlacer, timing])
         planes = self._to_planes
-        steps = to_srgb(info.colour, info.stored_wh) if planes is None else planes
+        steps = srgb_filters(info.colour, info.stored_wh) if planes is None else planes
         colour = ",".join([*steps, size, "setsar=1"])
         if info.alpha_picture:
             alpha = f"[{info.alpha_picture}]fps={self.rate}:start_time=0,{size},format=gray[alpha]"
@@ -170,7 +167,7 @@ class FilmReader:
         even = not any(side % 2 for side in (*info.size_wh, *info.stored_wh))
         if info.pixels != "yuv420p" or info.alpha or not even:
             return None
-        return to_bt709(info.colour, info.stored_wh)
+        return bt709_filters(info.colour, info.stored_wh)
 
     def _next(self, process: Ffmpeg) -> NDArray[np.uint8] | None:
         width, height = self.info.size_wh
@@ -217,12 +214,12 @@ class FilmReader:
 
     def _expected(self) -> int | None:
         """Return the approximate number of frames, or ``None`` if the duration is unknown."""
-        lengths = [self._lasts_s] if self._lasts_s is not None else []
+        durations = [self._lasts_s] if self._lasts_s is not None else []
         if self.info.duration_s is not None:
-            lengths.append(self.info.duration_s - self._start_s)
-        if not lengths:
+            durations.append(self.info.duration_s - self._start_s)
+        if not durations:
             return self._limit
-        left = max(1, round(min(lengths) * self.rate))
+        left = max(1, round(min(durations) * self.rate))
         return left if self._limit is None else min(left, self._limit)
 
     def _judge(self, count: int, code: int, process: Ffmpeg) -> None:
@@ -283,7 +280,7 @@ class _Stamps:
         return default if self.last is None else self.last
 
 
-def loop_film(path: Path, rate: Fraction, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
+def loop_film(path: Path, rate: Fraction, *, max_pixels: int) -> Iterator[Frame]:
     """Yield the frames of a film at a constant rate, in an endless loop.
 
     Args:

@@ -15,17 +15,21 @@ from sodcli.io.pictures.read import decode_picture, read_picture
 from sodcli.io.pipe import STDIN, Pipe
 from sodcli.text import display_name
 
-USUAL_RATE: Final = Fraction(25)
+_USUAL_RATE: Final = Fraction(25)
 
 
 class SequenceReader:
-    """The frames of a sequence of pictures, read once; has the attributes of ``FilmReader``."""
+    """The frames of a sequence of pictures, read once.
+
+    It has the attributes ``info``, ``rate``, ``expected``, ``end_s`` and ``damage`` of
+    ``FilmReader``.
+    """
 
     def __init__(
         self,
         pictures: Sequence[Path] | Pipe,
         *,
-        rate: Fraction = USUAL_RATE,
+        rate: Fraction | None = None,
         start_s: float = 0.0,
         lasts_s: float | None = None,
         frames: int | None = None,
@@ -36,7 +40,7 @@ class SequenceReader:
 
         Args:
             pictures: The files, in order, or standard input.
-            rate: Frames per second.
+            rate: Frames per second; ``None`` is 25.
             start_s: Leave out the pictures shown earlier, in seconds.
             lasts_s: Stop after so many seconds.
             frames: Stop after so many pictures.
@@ -46,9 +50,10 @@ class SequenceReader:
         Raises:
             SourceError: If it cannot be read, or ``start_s`` leaves none.
         """
-        first = round(start_s * rate)
+        self.rate = rate or _USUAL_RATE
+        first = round(start_s * self.rate)
         counts = [] if frames is None else [frames]
-        counts += [] if lasts_s is None else [max(1, round(lasts_s * rate))]
+        counts += [] if lasts_s is None else [max(1, round(lasts_s * self.rate))]
         self.expected: int | None = min(counts, default=None)
         source: Iterable[Path | bytes]
         if isinstance(pictures, Pipe):
@@ -64,9 +69,9 @@ class SequenceReader:
         opening = next(self._frames, None)
         if opening is None:
             raise SourceError(f"{name}: no frame after --start {start_s:g}")
-        self._opening, self.rate, self.timed = opening, rate, False
+        self._opening = opening
         height, width = opening.size_hw
-        self.info = FilmInfo((width, height), rate, rate)
+        self.info = FilmInfo((width, height), self.rate, self.rate)
         self.end_s: float | None = None
         self.damage: str | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from sodcli.errors import SourceError, UsageError
 from sodcli.files import user_path
-from sodcli.io.films.ffmpeg import Ffmpeg, run, source_args
+from sodcli.io.films.ffmpeg import description, run, source_args
 from sodcli.text import display_name
 
 _AUDIO: Final = re.compile(r"Stream #0:\d+.*: Audio: (\w+)(?: \((\w+))?")
@@ -55,18 +55,18 @@ class Tracks:
 
     Attributes:
         sound: The codec of each sound track, or the container's name for one unknown to ffmpeg.
-        unknown: The numbers of those unknown ones, from 0.
+        known: The numbers, from 0, of the sound tracks whose codec ffmpeg knows.
         subtitles: The codec of each track of subtitles.
         timecode: Of the first frame, as ``01:02:03:04``, with ``;`` before the frames if the
             count drops frames; empty if there is none.
         cover: It holds a picture of its cover.
         place: Where it was taken (ISO 6709), from the tag that phones write; else empty.
-        software: What sodcli wrote as :func:`software_args`; empty for films made by others.
-        comment: It has a comment by somebody else.
+        software: What :func:`software_args` stored; empty for films made by other programs.
+        comment: It has a comment that sodcli did not write.
     """
 
     sound: tuple[str, ...] = ()
-    unknown: tuple[int, ...] = ()
+    known: tuple[int, ...] = ()
     subtitles: tuple[str, ...] = ()
     timecode: str = ""
     cover: bool = False
@@ -82,25 +82,20 @@ def tracks_of(lines: Sequence[str]) -> Tracks:
     software = _SOFTWARE.search(text)
     sound = _AUDIO.findall(text)
     return Tracks(
-        tuple(tag if codec == "none" else codec for codec, tag in sound),
-        tuple(number for number, (codec, _) in enumerate(sound) if codec == "none"),
-        tuple(_SUBTITLES.findall(text)),
-        timecode[1] if timecode else "",
-        bool(_COVER.search(text)),
-        place[1] if place else "",
-        software[1] if software else "",
-        _COMMENT.search(text) is not None,
+        sound=tuple(tag if codec == "none" else codec for codec, tag in sound),
+        known=tuple(number for number, (codec, _) in enumerate(sound) if codec != "none"),
+        subtitles=tuple(_SUBTITLES.findall(text)),
+        timecode=timecode[1] if timecode else "",
+        cover=bool(_COVER.search(text)),
+        place=place[1] if place else "",
+        software=software[1] if software else "",
+        comment=bool(_COMMENT.search(text)),
     )
 
 
 def read_tracks(path: Path) -> Tracks:
     """Return the tracks of a film or sound file, without decoding any; none if it is unreadable."""
-    process = Ffmpeg(source_args(path), level="info", kept_lines=10_000)
-    try:
-        process.finish()
-    finally:
-        process.stop()
-    return tracks_of([line.replace("[info] ", "") for line in process.lines])
+    return tracks_of(description(path))
 
 
 def sound_file(name: str) -> Path:
@@ -125,12 +120,12 @@ def decodable(path: Path, number: int) -> bool:
 
 def sound_args(suffix: str, codecs: Sequence[str]) -> list[str]:
     """Return ffmpeg's options for sound tracks: copied where the container takes the codec."""
-    taken = _COPIED_SOUND.get(suffix.lower())
+    taken = _COPIED_SOUND.get(suffix)
     args: list[str] = []
     for number, codec in enumerate(codecs):
         if taken is None or codec in taken:
             args += [f"-c:a:{number}", "copy"]
-        elif suffix.lower() == ".webm":
+        elif suffix == ".webm":
             args += [f"-c:a:{number}", "libopus", f"-b:a:{number}", "128k"]
             args += [f"-filter:a:{number}", _OPUS_LAYOUTS]
         else:
@@ -176,7 +171,9 @@ def extra_args(
 
 
 def software_args(tracks: Tracks, suffix: str, software: str) -> list[str]:
-    """Return ffmpeg's options that store what made a film; a comment by others stays instead.
+    """Return ffmpeg's options that store what made a film.
+
+    In ``.mov`` that would replace the comment, so one by others stays and nothing is stored.
 
     Args:
         tracks: Of the original film, whose tags are copied.

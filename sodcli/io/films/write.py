@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,7 +34,7 @@ _PLANES: Final = 0  # in place of a number of channels
 _TICKS: Final = 90_000  # per second, for films of variable rate
 _TAGS: Final = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA", _PLANES: b"I420"}
 _MAX_SIDE: Final = 2**16 - 1
-_KNOWS_RATE: Final = (".mkv", ".webm")  # containers that store a nominal rate
+_STORES_RATE: Final = (".mkv", ".webm")  # containers that store a nominal rate
 
 
 class FilmWriter:
@@ -100,7 +100,7 @@ class FilmWriter:
         self._sound, self._original = sound, original
         self._start_s, self._lasts_s = start_s, lasts_s
         self._quality, self._software = quality, software
-        self._odd = self._codec.even and not alpha
+        self._pads = self._codec.even and not alpha
         self._stack = ExitStack()
         self._encoder: Ffmpeg | None = None
         self._copier: Copier | None = None
@@ -162,7 +162,7 @@ class FilmWriter:
             self._send(self._header(channels))
         elif channels != self._channels or self._timed != (seconds is not None):
             raise ValueError("all frames of a film are of one kind, with times or without")
-        pixels = self._evened(pixels)
+        pixels = self._padded(pixels)
         self._send(struct.pack("<IQ", pixels.nbytes, self._last))
         self._send(np.ascontiguousarray(pixels).reshape(-1).data)
         self.frames += 1
@@ -219,20 +219,20 @@ class FilmWriter:
             raise ValueError(f"frame is {pixels.dtype}, not uint8")
         return channels
 
-    def _evened(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _padded(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Repeat the last row or column where a side is odd and the codec needs even sides.
 
         Unlike scaling or cropping, this keeps every pixel.
         """
         height, width = pixels.shape[:2]
-        if not self._odd or not (height % 2 or width % 2):
+        if not self._pads or not (height % 2 or width % 2):
             return pixels
         more = [(0, height % 2), (0, width % 2), (0, 0)]
         return np.pad(pixels, more[: pixels.ndim], mode="edge")
 
     def _header(self, channels: int) -> bytes:
         time_base = Fraction(_TICKS) if self._timed else self._rate
-        sides = (side + self._odd * (side % 2) for side in self._size_wh)
+        sides = (side + self._pads * (side % 2) for side in self._size_wh)
         shape = struct.pack("<4sHH", _TAGS[channels], *sides)
         return b"DKIF\0\0\x20\0" + shape + struct.pack("<IIII", *time_base.as_integer_ratio(), 0, 0)
 
@@ -294,52 +294,52 @@ class FilmWriter:
         made = self._work
         try:
             if self._codec.work:
-                made = self._packed(made, target.suffix.lower())
+                made = self._muxed(made, target.suffix.lower())
             elif self._timed or self._codec.name == "webp":
-                made = self._held(made)
+                made = self._extended(made)
             with made.open("rb+") as file:
                 os.fsync(file.fileno())
             made.replace(target)
         except OSError as error:
             raise self._cannot(reason_of(error)) from error
 
-    def _packed(self, picture: Path, suffix: str) -> Path:
+    def _muxed(self, picture: Path, suffix: str) -> Path:
         """Mux the encoded picture and the sound into the container."""
-        packed = self._folder / f"film{suffix}"
+        muxed = self._folder / f"film{suffix}"
         end = []
-        if self._timed and suffix in _KNOWS_RATE:  # -r must not change the time base
+        if self._timed and suffix in _STORES_RATE:  # -r must not change the time base
             end = ["-r", str(self._rate), "-time_base:v", f"1/{_TICKS}"]
-        end += [] if suffix in _KNOWS_RATE else ["-movflags", "+faststart"]
+        end += [] if suffix in _STORES_RATE else ["-movflags", "+faststart"]
         end += self._last_frame() if self._timed else []
         end += software_args(self._tracks, suffix, self._software)
         why = ""
         for attempt in self._attempts(picture, suffix):
-            failed = run([*attempt.args, "-c:v", "copy", *end, "-y", local(packed)])
+            failed = run([*attempt.args, "-c:v", "copy", *end, "-y", local(muxed)])
             if failed is None:
                 self.lost = attempt.lost
                 if attempt.missing:
                     self.damage = f"{self._name}: written without {attempt.missing}"
                     self.damage += f" ({why})" if why else ""
-                return packed
+                return muxed
             why = failed.reason()
         raise self._cannot(why)
 
     def _last_frame(self) -> list[str]:
         """Return ffmpeg's options that make the last frame end at ``seconds``."""
         lasts = self.seconds - self._last / _TICKS
-        length = f"if(eq(N\\,{self.frames - 1})\\,{lasts:.6f}/TB\\,DURATION)"
-        return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration={length}"]
+        duration = f"if(eq(N\\,{self.frames - 1})\\,{lasts:.6f}/TB\\,DURATION)"
+        return ["-bsf:v", f"setts=pts=PTS:dts=DTS:duration={duration}"]
 
-    def _held(self, picture: Path) -> Path:
+    def _extended(self, picture: Path) -> Path:
         """Make the last frame of an animated picture end at ``seconds``; return the new file."""
         if self._codec.name != "gif":
             extend_last_frame(picture, self.seconds - self._first / _TICKS)
             return picture
-        held = self._folder / "film.gif"
+        extended = self._folder / "film.gif"
         args = ["-i", local(picture), "-c:v", "copy", "-loop", "0", *self._last_frame()]
-        if failed := run([*args, "-y", local(held)]):
+        if failed := run([*args, "-y", local(extended)]):
             raise self._cannot(failed.reason())
-        return held
+        return extended
 
     def _attempts(self, picture: Path, suffix: str) -> Iterator["_Attempt"]:
         """Yield ways to mux the film, each leaving out more, so that the frames are never lost."""
@@ -347,14 +347,13 @@ class FilmWriter:
         if self._files:
             args = [*self._inputs(["-i", local(picture)], []), "-t", f"{self.seconds:.6f}"]
             extra, lost = self._extra(suffix)
-            source, tracks = self._sound_tracks()
-            known = [at for at in range(len(tracks.sound)) if at not in tracks.unknown]
-            yield _attempt([*args, *extra], source, tracks, known, suffix, lost)
-            good = [at for at in known if self._sound and decodable(self._sound, at)]
-            if good != known:
-                yield _attempt([*args, *extra], source, tracks, good, suffix, lost)
+            known = self._sound_tracks.known
+            yield self._attempt([*args, *extra], known, suffix, lost)
+            good = self._decodable()
+            if len(good) < len(known):
+                yield self._attempt([*args, *extra], good, suffix, lost)
             if extra:
-                yield _attempt(args, source, tracks, good, suffix, ["titles and subtitles", *lost])
+                yield self._attempt(args, good, suffix, ["titles and subtitles", *lost])
         yield _Attempt(silent, "sound" if self._sound else "", [])
 
     def _beside_the_pipe(self, picture: list[str]) -> list[str]:
@@ -362,13 +361,7 @@ class FilmWriter:
         limit = ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
         args = self._inputs(picture, limit)
         extra, lost = self._extra(PIPED_SUFFIX)
-        source, tracks = self._sound_tracks()
-        good = [
-            at
-            for at in range(len(tracks.sound))
-            if self._sound and at not in tracks.unknown and decodable(self._sound, at)
-        ]
-        attempt = _attempt([*args, *extra], source, tracks, good, PIPED_SUFFIX, lost)
+        attempt = self._attempt([*args, *extra], self._decodable(), PIPED_SUFFIX, lost)
         self.lost = attempt.lost
         if attempt.missing:
             self.damage = f"{self._name}: written without {attempt.missing}"
@@ -397,11 +390,24 @@ class FilmWriter:
             args += [*limit, *source_args(file)]
         return [*args, "-map", "0:v", "-copypriorss", "0"]
 
-    def _sound_tracks(self) -> tuple[int, Tracks]:
-        """Return which of ffmpeg's inputs has the sound, 0 if there is none, and its tracks."""
-        if self._sound is None:
-            return 0, Tracks()
-        return self._files.index(self._sound) + 1, read_tracks(self._sound)
+    def _attempt(
+        self, args: list[str], chosen: Sequence[int], suffix: str, lost: list[str]
+    ) -> "_Attempt":
+        """Return an attempt with the sound tracks of the indices ``chosen``."""
+        codecs = self._sound_tracks.sound
+        source = self._files.index(self._sound) + 1 if self._sound else 0
+        maps = [word for at in chosen for word in ("-map", f"{source}:a:{at}")]
+        left = [
+            f"sound track {at + 1} ({codec})" for at, codec in enumerate(codecs) if at not in chosen
+        ]
+        missing = f"{' and '.join(left)}, which ffmpeg cannot decode" if left else ""
+        sound = sound_args(suffix, [codecs[at] for at in chosen])
+        return _Attempt([*args, *maps, *sound], missing, lost)
+
+    def _decodable(self) -> list[int]:
+        """Return the indices of the sound tracks that ffmpeg can decode."""
+        known = self._sound_tracks.known
+        return [at for at in known if self._sound and decodable(self._sound, at)]
 
     def _extra(self, suffix: str) -> tuple[list[str], list[str]]:
         if self._original is None:
@@ -411,6 +417,12 @@ class FilmWriter:
     @cached_property
     def _tracks(self) -> Tracks:
         return read_tracks(self._original) if self._original else Tracks()
+
+    @cached_property
+    def _sound_tracks(self) -> Tracks:
+        if self._sound == self._original:
+            return self._tracks
+        return read_tracks(self._sound) if self._sound else Tracks()
 
     def _cannot(self, why: str) -> SinkError:
         return SinkError(f"cannot write {self._name}: {why}")
@@ -423,16 +435,3 @@ class _Attempt:
     args: list[str]
     missing: str
     lost: list[str]
-
-
-def _attempt(
-    args: list[str], source: int, tracks: Tracks, chosen: list[int], suffix: str, lost: list[str]
-) -> _Attempt:
-    """Return an attempt with the sound tracks of the indices ``chosen``."""
-    maps = [word for at in chosen for word in ("-map", f"{source}:a:{at}")]
-    left = [at for at in range(len(tracks.sound)) if at not in chosen]
-    names = " and ".join(f"sound track {at + 1} ({tracks.sound[at]})" for at in left)
-    missing = f"{names}, which ffmpeg cannot decode" if names else ""
-    return _Attempt(
-        [*args, *maps, *sound_args(suffix, [tracks.sound[at] for at in chosen])], missing, lost
-    )
