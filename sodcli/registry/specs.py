@@ -12,7 +12,7 @@ DEFAULT_MODEL: Final = "lite"  # of every command and of sodcli.load()
 
 Count = Annotated[int, Range(least=1)]
 OptionalCount = Annotated[int | None, Range(least=1)]
-Address = Annotated[str | None, Pattern(r"https://[^\s/]+/?[^\s]*", "be an https address")]
+Address = Annotated[str | None, Pattern(r"https://[^\s/]\S*", "be an https address")]
 Mirrors = Annotated[
     tuple[str, ...],
     Pattern(r"https://[^\s/]+/[^\s]+|gdrive:[\w-]{20,}", "be https or gdrive addresses"),
@@ -26,7 +26,7 @@ Folders = Annotated[
 ]
 
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_NO_LETTER: Final = re.compile(r"[^0-9a-z]")
+_NO_LETTER_OR_DIGIT: Final = re.compile(r"[\W_]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,5 +260,5 @@ class MapsSpec:
 
 
 def plain_name(name: str) -> str:
-    """Return the letters and digits of ``name`` in lower case."""
-    return _NO_LETTER.sub("", name.casefold())
+    """Return the letters and digits of ``name``, of any script, in lower case."""
+    return _NO_LETTER_OR_DIGIT.sub("", name.casefold())

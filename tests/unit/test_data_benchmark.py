@@ -74,6 +74,16 @@ def test_a_set_is_found_by_name_whatever_its_capitals(tmp_path, name):
     assert one.remarks == ("tOY-2k: 2 annotated pictures, TOY was published with 3",)
 
 
+def test_names_in_any_script_are_told_apart(tmp_path):
+    flat(tmp_path / "图片")
+    flat(tmp_path / "Été")
+    assert list(found(tmp_path, "图片")) == ["图片"]
+    assert list(found(tmp_path, "été")) == ["Été"]
+    for name in ("数据", "t"):
+        with pytest.raises(MissingError, match=f"no set '{name}'"):
+            found(tmp_path, name)
+
+
 def test_a_root_named_after_the_set_is_the_set(tmp_path):
     flat(tmp_path / "toy")
     assert found(tmp_path / "toy", "TOY")["toy"].folder == tmp_path / "toy"
