@@ -23,7 +23,7 @@ def build_model(spec: ModelSpec, args: Mapping[str, Any] | None = None) -> "nn.M
 
     Raises:
         RegistryError: If there is no such module.
-        UsageError: If ``build`` does not take these arguments.
+        UsageError: If ``build`` does not take these arguments or values.
     """
     name = f"{__name__}.{spec.arch}"
     try:
@@ -49,11 +49,11 @@ def input_shape(
     Args:
         spec: The model's entry in models.toml.
         size_hw: Height and width in pixels.
-        batch: Number of pictures, or of clips for a film model.
+        batch: Number of pictures, or of clips for a clip model.
         clip: Frames per clip; the model's ``clip_len`` by default.
 
     Returns:
-        ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a film model; for a network that
+        ``(batch, 3, H, W)``, or ``(batch, clip, 3, H, W)`` for a clip model; for a network that
         also takes labels and flows, ``(batch, 9, H, W)`` (see :mod:`sodcli.models.fgplg`).
     """
     frames = () if spec.clip_len == 1 else (clip or spec.clip_len,)

@@ -2,7 +2,7 @@
 
 All maps but the result are a quarter of its size, and all steps are standard operators, so that
 graphs have them too. Results equal those of an ordinary convolution to float32 rounding. They are
-for processors; libraries for GPUs choose such algorithms themselves.
+for CPUs; libraries for GPUs choose such algorithms themselves.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from sodcli.models._base import replace_modules
 
 
 class FastConv(nn.Module):
-    """Base class: the 1x1 convolutions, and the way back.
+    """Base class: the 1x1 kernels, and the ordinary convolution that they come from.
 
     Args:
-        factors: Their kernels ``(n, n, C', C)``, by row and column of the transformed kernel.
+        factors: The 1x1 kernels ``(n, n, C', C)``, by row and column of the transformed kernel.
         bias: The bias of the convolution.
     """
 
     back: Sequence[Sequence[float]]
-    """``(3, n)``: gives a row or column of the 3x3 kernel from one of the transformed kernel."""
+    """``(3, n)``: the matrix from a row or column of the transformed kernel to one of the 3x3."""
     bias: nn.Parameter | None
 
     def __init__(self, factors: Tensor, bias: Tensor | None = None) -> None:
@@ -100,8 +100,8 @@ class EnlargingConv(FastConv):
 class WinogradConv(FastConv):
     """A size-preserving 3x3 convolution with 4/9 of the products: F(2x2, 3x3) of arXiv 1509.09308.
 
-    It pays for many channels, because its sums do not depend on their number. Its weights take 16/9
-    of the memory.
+    It is faster only for many channels: the cost of the products grows with the square of their
+    number, that of the sums only in proportion. Its weights take 16/9 of the memory.
 
     Args:
         conv: The convolution.

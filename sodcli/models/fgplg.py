@@ -46,16 +46,11 @@ class FGPLG(RCRNet):
         Raises:
             UsageError: If inputs are missing.
         """
-        inputs: tuple[Tensor | None, ...] = (
-            target,
-            left_label,
-            right_label,
-            flow_left,
-            flow_right,
-        )
+        given = [
+            x for x in (target, left_label, right_label, flow_left, flow_right) if x is not None
+        ]
         if target.shape[1] == sum(PACKED):
-            inputs = torch.split(target, list(PACKED), dim=1)
-        given = [x for x in inputs if x is not None]
+            given = list(torch.split(target, list(PACKED), dim=1))
         if len(given) < len(PACKED):
             raise UsageError(
                 "fgplg answers no picture alone: it needs the labels of two frames around it, and "

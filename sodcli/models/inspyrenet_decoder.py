@@ -216,17 +216,15 @@ class ContextAttention(nn.Module):
         The published code reinterprets the memory of the features as one row per pixel instead of
         transposing it. The published weights require this.
         """
-        looks, shares = (
-            resize(x, self.stage_hw).flatten(2),
-            resize(regions, self.stage_hw).flatten(2),
-        )
-        channels, pixels = looks.shape[1:]
+        features = resize(x, self.stage_hw).flatten(2)
+        shares = resize(regions, self.stage_hw).flatten(2)
+        channels, pixels = features.shape[1:]
         if pixels % channels:
-            plain: Tensor = shares @ looks.reshape(x.shape[0], -1, channels)
+            plain: Tensor = shares @ features.reshape(x.shape[0], -1, channels)
             return plain.mT.unsqueeze(-1)
         # The same sum without reinterpreting: each row is a run of one channel's pixels. In
         # channels-last memory format, used for large maps, only the shares are copied.
-        runs = looks.mT.view(x.shape[0], -1, channels, channels)
+        runs = features.mT.view(x.shape[0], -1, channels, channels)
         weights = shares.reshape(x.shape[0], -1, channels, pixels // channels).permute(0, 3, 2, 1)
         context: Tensor = (runs @ weights).sum(1).unsqueeze(-1)
         return context

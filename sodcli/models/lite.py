@@ -121,7 +121,7 @@ class Refine(nn.Module):
 class GlobalContext(nn.Module):
     """Global context: a channel gate and residual self-attention, then a refinement block.
 
-    Attention is quadratic in the number of positions: at stride 32 a 288x288 picture has 81.
+    Attention is quadratic in the number of positions: at stride 32 a 352x352 picture has 121.
     """
 
     def __init__(self, channels: int) -> None:

@@ -58,13 +58,13 @@ class Sources(nn.Module):
 
 
 class Node(Sources):
-    """The sum of the sources, then batch norm; arguments as of :class:`Sources`.
+    """:class:`Sources` with convolutions of its own, then batch norm.
 
     Args:
-        level: See there.
-        channels_in: Channels of each source.
+        level: As of :class:`Sources`.
+        channels_in: Channels of each source, the finest first.
         channels_out: Output channels.
-        up: See there.
+        up: As of :class:`Sources`.
     """
 
     def __init__(

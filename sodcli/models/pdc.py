@@ -248,7 +248,7 @@ class SpelledOut(nn.Module):
 
 
 def reparameterise(module: M) -> M:
-    """Return a copy of ``module`` with every difference convolution folded; in eval mode."""
+    """Return a copy of ``module`` with every :class:`Foldable` folded; in eval mode."""
     return _replaced(module, lambda child: child.folded() if isinstance(child, Foldable) else None)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sodcli.errors import UsageError
+from sodcli.models.resample import round_up
 
 _MULTIPLE: Final = 8
 _SMALLEST: Final = 128  # minimum side in pixels, for four correlation levels at 1/8 resolution
@@ -40,9 +41,7 @@ class RaftFlow:
         """Return ``(1, 3, H', W')`` in [-1, 1], edge-padded to a size that RAFT accepts."""
         x = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device)
         x = x.permute(2, 0, 1)[None] / 127.5 - 1
-        down, right = (
-            max(-(-side // _MULTIPLE) * _MULTIPLE, _SMALLEST) - side for side in rgb.shape[:2]
-        )
+        down, right = (max(round_up(side, _MULTIPLE), _SMALLEST) - side for side in rgb.shape[:2])
         return F.pad(x, (0, right, 0, down), mode="replicate")
 
 

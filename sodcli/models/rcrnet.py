@@ -169,7 +169,7 @@ _REFINED: Final = 128
 _SKIP: Final = 96
 _DILATIONS: Final = {16: (6, 12, 18), 8: (12, 24, 36)}
 _SCALE: Final = 4  # from the decoder's finest features to the picture
-_BLOCK: Final = 16  # of the 256 channels at the picture's size; their maps at a time
+_BLOCK: Final = 16  # channels of ``conv1`` that ``_classify_inside`` processes at a time
 _BIAS: Final = 0.001  # initial bias of norms and convolutions, as published
 
 
@@ -212,7 +212,7 @@ class Decoder(nn.Module):
         self.register_buffer("enlarging", _enlarging_kernel(), persistent=False)
 
     def forward(self, features: Sequence[Tensor], y: Tensor, size_hw: tuple[int, ...]) -> Tensor:
-        """Map the features at /4, /8, /16 and their context to logits ``(N, 1, *size_hw)``."""
+        """Map three features, finest first, and their context to logits ``(N, 1, *size_hw)``."""
         for refine, feature in zip(self.refinements, reversed(features), strict=True):
             y = refine(feature, y)
         fourfold = tuple(size_hw) == tuple(_SCALE * side for side in y.shape[-2:])
@@ -240,7 +240,7 @@ class Decoder(nn.Module):
         return torch.cat([top, torch.cat([left, inner, right], dim=3), bottom], dim=2)
 
     def _classify_inside(self, y: Tensor) -> Tensor:
-        """Like ``_classify_fourfold``, right except on the outermost pixels.
+        """Like ``_classify_fourfold``, but wrong on the outermost pixels.
 
         Enlarging and convolution are linear, so the channels are mixed at the size of ``y``, once
         for each of the nine places of the 3x3 kernel. A second convolution, the same for every
@@ -298,7 +298,7 @@ class FrameNet(nn.Module):
             part.apply(_initialise)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the features at /4, /8 and /16 and the context, ``(N, 256, H/16, W/16)``."""
+        """Return three features, finest first, and the context, ``(N, 256, h, w)``."""
         *features, top = self.resnet(x)
         return [*features, self.aspp(top)]
 
