@@ -163,7 +163,7 @@ def plan(films: Sequence[Film], interval: int, count: int, out: Path) -> list[La
         films: Films with annotations.
         interval: Keep every n-th annotation.
         count: Number of labels to make between two kept annotations, if there are enough frames.
-        out: Folder named ``COUNT_INTERVAL``.
+        out: Folder of the labels.
 
     Raises:
         UsageError: If no film has room for ``count`` labels between two kept annotations.
@@ -258,15 +258,15 @@ def _write(
     label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch
 ) -> LabelOutcome:
     try:
-        found = _found(label, labeller, neighbours, clock)
+        values = _values(label, labeller, neighbours, clock)
     except SourceError as error:
         return LabelOutcome(label, "failed", error)
     with clock.on("disk"):
-        save_picture(np.rint(found * 255).astype(np.uint8), label.target)
+        save_picture(np.rint(values * 255).astype(np.uint8), label.target)
     return LabelOutcome(label, "made" if label.around else "kept")
 
 
-def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
+def _values(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Stopwatch) -> Map:
     """Return the kept ground truth, or a label made from the two neighbours."""
     if label.around is None:
         return neighbours(label.film, label.place).label
@@ -279,7 +279,7 @@ def _found(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: Sto
     return labeller(target, left, right)
 
 
-GENERATOR: Final = "fgplg"
+_GENERATOR: Final = "fgplg"
 _NOTE: Final = "pseudo-labels"
 _TIMED: Final = ("flow", "network", "disk")
 
@@ -289,8 +289,8 @@ class LabelRequest:
     """Options of a run.
 
     Attributes:
-        out: Folder of the labels, named ``M_L``.
-        flow: Optical flow estimator: see :func:`sodcli.labels.pseudo_label.make_flow`.
+        out: Folder of the labels, as given to :func:`plan`.
+        flow: Optical flow estimator: see :func:`make_flow`.
         device: Device of the networks.
         warp_only: Average the two warped labels, without a network.
         weights: Name of models.toml or file; by default the network's own.
@@ -319,7 +319,8 @@ def make_labels(
         and the ``rest``.
 
     Raises:
-        UsageError: If labels made with other settings exist.
+        UnknownNameError: If there is no model ``request.flow``.
+        UsageError: If it estimates no flow, or labels made with other settings exist.
         MissingError: If weights are not on this machine.
         WeightsError: If they are damaged, or belong to another kind of model.
         DeviceError: If the device has not enough memory.
@@ -344,7 +345,7 @@ def make_labels(
 
 def _load(request: LabelRequest) -> Predictor:
     return load(
-        GENERATOR,
+        _GENERATOR,
         weights=request.weights,
         device=str(request.device),
         half=request.half,

@@ -66,16 +66,10 @@ def _mask(gt: NDArray[Any]) -> NDArray[np.uint8]:
 
 def around(comparison: Comparison, margin: int) -> Comparison:
     """Crop both pictures to the bounding box of the foreground, extended by ``margin`` pixels."""
-    rows, columns = _box(comparison.mask, margin)
+    left, top, width, height = cv2.boundingRect(comparison.mask)
+    rows = slice(max(0, top - margin), top + height + margin)
+    columns = slice(max(0, left - margin), left + width + margin)
     return Comparison(comparison.grey[rows, columns], comparison.mask[rows, columns])
-
-
-def _box(mask: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
-    left, top, width, height = cv2.boundingRect(mask)
-    return (
-        slice(max(0, top - margin), top + height + margin),
-        slice(max(0, left - margin), left + width + margin),
-    )
 
 
 Counts = NDArray[np.int64]

@@ -42,9 +42,9 @@ def measure(
         plain: Names of the measures to compute without min-max normalisation of the map.
 
     Raises:
-        ValueError: If the sizes differ (the caller must resize), or a dtype or value range is not
-            supported.
-        UsageError: If a name is not in ``ALL``.
+        ValueError: If the sizes differ (the caller must resize), a picture is empty or not
+            two-dimensional, or a dtype or value range is not supported.
+        UsageError: If ``which`` is empty or contains a name that is not in ``ALL``.
     """
     check_names(which)
     both = make_comparison(pred, gt)
@@ -55,11 +55,11 @@ def measure(
     cut_e = cut_f if counts["e"] is counts["f"] else cuts(counts["e"])
     s, s_defined = s_measure(counts["s"]) if "s" in which else (None, True)
     mba = boundary_accuracy(both) if "mba" in which else None
-    halves = cut_at_half(stretched) if which & {"iou", "dice", "ber"} else None
+    halves = cut_at_half(stretched)
     undefined = {
         "s": not s_defined,
         "mba": "mba" in which and mba is None,
-        "ber": halves is not None and "ber" in which and halves.ber is None,
+        "ber": "ber" in which and halves.ber is None,
     }
     return ImageScores(
         which=frozenset(which),
@@ -69,9 +69,9 @@ def measure(
         s=s,
         e=e_measure(cut_e) if "e" in which else None,
         mba=mba,
-        iou=halves.iou if halves and "iou" in which else None,
-        dice=halves.dice if halves and "dice" in which else None,
-        ber=halves.ber if halves and "ber" in which else None,
+        iou=halves.iou if "iou" in which else None,
+        dice=halves.dice if "dice" in which else None,
+        ber=halves.ber if "ber" in which else None,
         undefined=frozenset(name for name, is_undefined in undefined.items() if is_undefined),
     )
 

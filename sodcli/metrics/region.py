@@ -1,4 +1,4 @@
-"""MAE, F-measure, E-measure, S-measure and boundary accuracy."""
+"""All measures except the weighted F-measure."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -51,7 +51,7 @@ def _adaptive(histogram: JointHistogram) -> NDArray[np.bool_]:
 
 
 def mae(histogram: JointHistogram) -> float:
-    """Mean absolute error of the min-max normalised map, [0, 1]."""
+    """Mean absolute error, [0, 1]."""
     background, foreground = histogram.whole
     span = histogram.low_span[1]
     count, hit, _ = histogram.moments(foreground)

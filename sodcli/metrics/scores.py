@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum
 
 import numpy as np
@@ -79,9 +79,9 @@ class Scores:
     s: float | None
     e: CurveScores | None
     mba: float | None
-    iou: float | None = field(default=None, kw_only=True)
-    dice: float | None = field(default=None, kw_only=True)
-    ber: float | None = field(default=None, kw_only=True)
+    iou: float | None
+    dice: float | None
+    ber: float | None
 
     def as_dict(self) -> dict[str, float]:
         """Return the available values under the field's usual names, in the usual order."""

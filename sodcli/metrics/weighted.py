@@ -43,7 +43,7 @@ _OFFSETS: Final = _offsets()
 
 
 def weighted_f(comparison: Comparison, histogram: JointHistogram) -> float:
-    """Weighted F-measure of the min-max normalised map; 0 when there is no foreground.
+    """Weighted F-measure; 0 when there is no foreground.
 
     The distance to the foreground is exact. The nearest foreground pixel is only looked up for
     background pixels inside a 7x7 window around a foreground pixel; the others do not need it.

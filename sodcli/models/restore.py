@@ -86,7 +86,7 @@ def initialise(module: nn.Module, spec: ModelSpec, raw: RawWeights, registry: Re
     target = module.state_dict()
     state = _start_of(spec, raw, target, registry)
     if state is None:
-        why = _instead(spec, raw, target, registry)
+        why = _why_not(spec, raw, target, registry)
         raise WeightsError(f"{raw.path}: does not fit {spec.name}{why}")
     module.load_state_dict(state, strict=False)
     return len(state)
@@ -97,12 +97,10 @@ def norm_of(spec: ModelSpec, raw: RawWeights, registry: Registry) -> str | None:
 
     None if the file does not tell it, as with networks that have no such argument.
     """
-    converted = convert(spec, raw)
-    holder = spec if converted else _holder(raw, registry)
+    holder = spec if convert(spec, raw) else _holder(raw, registry)
     if holder is None:
         return None
-    converted = converted or convert(holder, raw)
-    norm: str | None = {**holder.args, **(converted.args if converted else {})}.get("norm")
+    norm: str | None = {**holder.args, **build_args(holder, raw)}.get("norm")
     return norm
 
 
@@ -110,9 +108,7 @@ def identify(raw: RawWeights, registry: Registry) -> ModelSpec | None:
     """Return the model whose network ``raw`` fits exactly, or ``None``."""
     for spec in registry.models.values():
         converted = convert(spec, raw)
-        if converted is None:
-            continue
-        if not _misfit(_shaped(spec, converted), converted.state):
+        if converted and not _misfit(_shaped(spec, converted), converted.state):
             return spec
     return None
 
@@ -179,7 +175,7 @@ def _backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in state.items() if key.startswith(_BACKBONE)}
 
 
-def _instead(
+def _why_not(
     spec: ModelSpec, raw: RawWeights, target: Mapping[str, Tensor], registry: Registry
 ) -> str:
     """Say why ``target`` cannot start from ``raw``, or which model can; follows a model's name."""
@@ -227,9 +223,7 @@ def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     missing = [key for key in target if key not in state]
     extra = [key for key in state if key not in target]
     shaped = [key for key in target if key in state and target[key].shape != state[key].shape]
-    found = (("missing", missing), ("unknown", extra), ("of another shape", shaped))
-    parts = [f"{len(keys)} {what} ({shortened(keys)})" for what, keys in found if keys]
-    return "keys " + ", ".join(parts) if parts else ""
+    return _listed({"missing": missing, "unknown": extra, "of another shape": shaped})
 
 
 def _unknown_keys(spec: ModelSpec, raw: RawWeights) -> str:
@@ -240,8 +234,13 @@ def _unknown_keys(spec: ModelSpec, raw: RawWeights) -> str:
         return "its key names are not of this model"
     missing = [key for key in published if key not in raw.state]
     extra = [key for key in raw.state if key not in published]
-    found = (("missing", missing), ("unknown", extra))
-    return "keys " + ", ".join(f"{len(k)} {what} ({shortened(k)})" for what, k in found if k)
+    return _listed({"missing": missing, "unknown": extra})
+
+
+def _listed(found: Mapping[str, Sequence[str]]) -> str:
+    """Return the count and the first few keys of each kind; empty if there are none."""
+    parts = [f"{len(keys)} {kind} ({shortened(keys)})" for kind, keys in found.items() if keys]
+    return "keys " + ", ".join(parts) if parts else ""
 
 
 def _refuse(spec: ModelSpec, raw: RawWeights, registry: Registry, why: str) -> NoReturn:

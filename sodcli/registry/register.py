@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,10 +130,9 @@ class Registry:
 @cache
 def default_registry() -> Registry:
     """Return the registry in the package, or at the top of a source checkout."""
-    packaged = Path(str(files("sodcli").joinpath("models.toml")))
-    return Registry.read(
-        packaged if packaged.is_file() else Path(__file__).parents[2] / "models.toml"
-    )
+    package = Path(__file__).parents[1]
+    packaged = package / "models.toml"
+    return Registry.read(packaged if packaged.is_file() else package.parent / "models.toml")
 
 
 def _find(entries: Mapping[str, Spec], kind: str, name: str) -> Spec:
