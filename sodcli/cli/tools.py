@@ -1,7 +1,7 @@
 """``sod reparam`` and ``sod speed``."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -192,7 +192,7 @@ def speed(
     if not results:
         raise SodError("none of these could be timed")
     if json:
-        figures = [result.as_dict() for result in results]
+        figures = [asdict(result) for result in results]
         ui.print_json(figures if len(pairs) > 1 else figures[0])
     elif markdown:
         ui.print_line(f"{_conditions(results[0])}\n\n{_as_markdown(_table(results))}")

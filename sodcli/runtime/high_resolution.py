@@ -1,13 +1,13 @@
 """The second, high-resolution pass over large pictures (InSPyReNet, section 3.3)."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sodcli.registry import HighRes, ModelSpec
 
 SMALLEST_SIDE: Final = 32  # of a network's input, in pixels
-_LONGEST: Final = 3.0  # largest number of pixels in units of short_side ** 2; bounds the memory
+_MOST_PIXELS: Final = 3.0  # in units of short_side ** 2; bounds the memory
 
 
 def large_size(rule: HighRes, picture_hw: tuple[int, int]) -> tuple[int, int] | None:
@@ -17,35 +17,29 @@ def large_size(rule: HighRes, picture_hw: tuple[int, int]) -> tuple[int, int] | 
     ``3 * short_side ** 2`` pixels. (The published program runs out of memory on them.) Ties in
     rounding go to the even multiple.
     """
-    most = _LONGEST * rule.short_side**2
+    most = _MOST_PIXELS * rule.short_side**2
     scale = min(1.0, rule.short_side / min(picture_hw), math.sqrt(most / math.prod(picture_hw)))
     height, width = (round(side * scale / rule.multiple) * rule.multiple for side in picture_hw)
     return (height, width) if min(height, width) > rule.above else None
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """The input sizes of a network: of the first pass, and of the second pass if it has one."""
+def input_sizes(
+    spec: ModelSpec, *, size: int | None, trained: int | None
+) -> tuple[tuple[int, int], HighRes | None]:
+    """Return the input size of a network, and the rule of its second pass if it has one.
 
-    base_hw: tuple[int, int]
-    large: HighRes | None
-
-    @classmethod
-    def of(cls, spec: ModelSpec, *, size: int | None, trained: int | None) -> "Sizes":
-        """Choose the sizes.
-
-        Args:
-            spec: The model.
-            size: The side in pixels that the user asks for; ``None`` for the default. For a network
-                with a second pass, a size above ``high_res.above`` limits the shorter side of that
-                pass; a smaller size sets the first pass and turns the second one off.
-            trained: Side in pixels that the weights were trained at, if known.
-        """
-        base_hw = spec.input_hw if trained is None else (trained, trained)
-        rule = spec.high_res
-        if rule is None:
-            return cls(base_hw if size is None else (size, size), None)
-        above = rule.above * min(base_hw) // min(spec.input_hw)
-        if size is not None and size <= above:
-            return cls((size, size), None)
-        return cls(base_hw, replace(rule, short_side=size or rule.short_side, above=above))
+    Args:
+        spec: The model.
+        size: The side in pixels that the user asks for; ``None`` for the default. For a network
+            with a second pass, a size above ``high_res.above`` limits the shorter side of that
+            pass; a smaller size sets the first pass and turns the second one off.
+        trained: Side in pixels that the weights were trained at, if known.
+    """
+    base_hw = spec.input_hw if trained is None else (trained, trained)
+    rule = spec.high_res
+    if rule is None:
+        return base_hw if size is None else (size, size), None
+    above = rule.above * min(base_hw) // min(spec.input_hw)
+    if size is not None and size <= above:
+        return (size, size), None
+    return base_hw, replace(rule, short_side=size or rule.short_side, above=above)

@@ -25,7 +25,7 @@ from sodcli.runtime.backends.choose import (
 )
 from sodcli.runtime.backends.graph_cache import Graphs
 from sodcli.runtime.device import choose_device, set_threads, thread_count, use_free_cores
-from sodcli.runtime.high_resolution import SMALLEST_SIDE, Sizes, large_size
+from sodcli.runtime.high_resolution import SMALLEST_SIDE, input_sizes, large_size
 from sodcli.runtime.inputs import Picture, to_frame
 from sodcli.runtime.model_source import ModelSource, find_network
 from sodcli.weights.download_settings import DownloadEvents
@@ -66,8 +66,7 @@ class Predictor:
         if size is not None and size < SMALLEST_SIDE:
             raise UsageError(f"size {size}: the network needs at least {SMALLEST_SIDE} pixels")
         self.spec, self.origin, self.backend, self.weights = spec, origin, backend, weights
-        sizes = Sizes.of(spec, size=size, trained=trained)
-        self.size_hw, self.large = sizes.base_hw, sizes.large
+        self.size_hw, self.large = input_sizes(spec, size=size, trained=trained)
 
     @property
     def batching(self) -> Backend | None:
@@ -102,6 +101,8 @@ class Predictor:
         Raises:
             SourceError: If the picture cannot be read.
             TypeError: If the type, shape, dtype or value range of ``image`` is not supported.
+            DeviceError: If the device is out of memory.
+            WeightsError: If the network's outputs are not finite.
         """
         return _saliency(self.predict([to_frame(image)])[0])
 
@@ -215,6 +216,7 @@ class Predictor:
 
         Raises:
             DeviceError: If the device is out of memory.
+            WeightsError: If the network's outputs are not finite.
         """
         return [
             frame.with_saliency(to_saliency(answer, frame.size_hw))
@@ -226,6 +228,7 @@ class Predictor:
 
         Raises:
             DeviceError: If the device is out of memory.
+            WeightsError: If the network's outputs are not finite.
         """
         answers = map(sigmoid, self.logits(frames))
         return [replace(frame, saliency=one) for frame, one in zip(frames, answers, strict=True)]
@@ -291,7 +294,7 @@ def load(
         reparam: Fold difference convolutions (DCR) and norms first: same output, faster.
         size: Side in pixels of the square that pictures are resized to; by default the size the
             weights were trained at, if the file states it, else the published size. For models with
-            a second pass see :class:`sodcli.runtime.high_resolution.Sizes`.
+            a second pass see :func:`sodcli.runtime.high_resolution.input_sizes`.
         offline: Download nothing; the environment variable ``SOD_OFFLINE`` has the same effect.
         watch: Receives the progress of downloads; by default it is not reported.
         registry: Where names are looked up; by default models.toml.
@@ -316,7 +319,7 @@ def load(
         choose_device(device)  # report a missing device before downloading anything
     supply = Supply(offline=offline, events=watch)
     source = find_network(name, weights, registry, supply, reparam=reparam)
-    graphs = Graphs(source, watch.note)
+    graphs = Graphs(source)
     if source.is_graph:
         chosen = decide_for_graph(request, source.path)
         _require_size(source, size)

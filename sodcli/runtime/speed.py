@@ -4,13 +4,11 @@ import logging
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
@@ -24,8 +22,8 @@ from sodcli.registry import ModelSpec, default_registry
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.choose import make_backend
 from sodcli.runtime.backends.engines import Run
+from sodcli.runtime.backends.graph_cache import open_unsaved
 from sodcli.runtime.model_source import find_network
-from sodcli.runtime.onnx.trace import write_graph
 
 FEWEST_RUNS: Final = 3  # of a measurement that ends by time
 
@@ -65,10 +63,6 @@ class Speed:
     peak_memory_mb: float | None
     versions: dict[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class SpeedSettings:
@@ -80,7 +74,8 @@ class SpeedSettings:
         size: Side of the input; ``None`` for the model's default.
         clip: Frames per clip of a film model; ``None`` for the model's default.
         runs: Number of timed forward passes, or photos; ``None`` for as many as take ``seconds``.
-        warmup: The same before the clock starts; ``None`` for a fifth of ``seconds``.
+        warmup: The same before the measurement starts; ``None`` for a fifth of ``seconds``, or 8
+            photos.
         seconds: Duration of the measurement.
         backend: ``auto`` means the backend that ``sod infer`` chooses for the pipeline, and
             PyTorch for the network only.
@@ -133,10 +128,7 @@ class _FreshGraph:
     def opened(
         self, kind: str, shape: Sequence[int] | None, open_graph: Callable[[Path], Run]
     ) -> Run:
-        with tempfile.TemporaryDirectory(prefix="sod-speed-") as folder:
-            path = Path(folder, "network.onnx")
-            write_graph(path, self._spec, self._module, kind, shape)
-            return open_graph(path)
+        return open_unsaved(self._spec, self._module, kind, shape, open_graph)
 
 
 def graph_backend(spec: ModelSpec, module: nn.Module, settings: SpeedSettings) -> Backend:
@@ -157,8 +149,11 @@ def make_module(spec: ModelSpec, settings: SpeedSettings, device: torch.device) 
             module = reparameterise(module)
             absorb_shifts(module)
     else:
-        found = partial(find_network, spec.name, settings.weights, default_registry())
-        module = found(Supply(offline=True), reparam=settings.reparam).build()
+        registry, supply = default_registry(), Supply(offline=True)
+        source = find_network(
+            spec.name, settings.weights, registry, supply, reparam=settings.reparam
+        )
+        module = source.build()
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -169,7 +164,7 @@ def summarise(
     settings: SpeedSettings,
     times: list[float],
 ) -> Speed:
-    """Return the measurement for ``times``, in seconds per forward pass or per picture."""
+    """Return the measurement for ``times``: seconds for each batch that was timed."""
     device = next(module.parameters()).device
     median = statistics.median(times)
     return Speed(
@@ -229,7 +224,7 @@ def _times(
 
 
 def _repeat(run: Callable[[], None], count: int | None, seconds: float) -> list[float]:
-    """Return the duration of each run: ``count`` runs, or at least ``FEWEST_RUNS``."""
+    """Return the durations of ``count`` runs, else of ``seconds`` and at least ``FEWEST_RUNS``."""
     times: list[float] = []
     begin = now = time.perf_counter()
     while (

@@ -13,7 +13,7 @@ from sodcli.models._base import Prediction
 from sodcli.registry import HighRes
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.backends.torch_backend import TorchBackend
-from sodcli.runtime.high_resolution import Sizes, large_size
+from sodcli.runtime.high_resolution import input_sizes, large_size
 from sodcli.runtime.predictor import Predictor
 from sodcli.tables import read_table
 from tests.conftest import manifest
@@ -48,9 +48,8 @@ def test_a_panorama_stays_within_the_pixel_limit():
 
 
 def chosen(registry, name="inspyrenet", size=None, trained=None):
-    sizes = Sizes.of(registry.model(name), size=size, trained=trained)
-    large = sizes.large and (sizes.large.short_side, sizes.large.above)
-    return sizes.base_hw, large
+    base_hw, large = input_sizes(registry.model(name), size=size, trained=trained)
+    return base_hw, large and (large.short_side, large.above)
 
 
 def test_sizes_come_from_the_registry_the_weights_and_the_user(registry):
@@ -65,9 +64,9 @@ def test_sizes_come_from_the_registry_the_weights_and_the_user(registry):
 
 
 def test_weights_of_1024_pixels_need_one_pass(registry):
-    sizes = Sizes.of(registry.model("inspyrenet"), size=None, trained=1024)
-    assert sizes.base_hw == (1024, 1024)
-    assert large_size(sizes.large, (4000, 6000)) is None
+    base_hw, large = input_sizes(registry.model("inspyrenet"), size=None, trained=1024)
+    assert base_hw == (1024, 1024)
+    assert large_size(large, (4000, 6000)) is None
 
 
 def test_the_registry_refuses_sizes_below_1():

@@ -5,20 +5,20 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sodcli import __version__
 from sodcli.errors import SinkError, UsageError, WeightsError
+from sodcli.registry import ModelSpec
 from sodcli.runtime.model_source import ModelSource
 from sodcli.weights import cache
 from sodcli.weights.onnx_file import require_finite
 
+if TYPE_CHECKING:
+    from torch import nn
+
 T = TypeVar("T")
 _DIGEST_LENGTH: Final = 16  # characters of the weights' digest in a file name
-
-
-def _ignore(text: str) -> None:
-    pass
 
 
 class GraphError(Exception):
@@ -40,18 +40,10 @@ def shipped(source: ModelSource) -> Path | None:
 
 
 class Graphs:
-    """Finds the graphs of one network and makes missing ones; an exported file is its own graph.
+    """Finds the graphs of one network and makes missing ones; an exported file is its own graph."""
 
-    Args:
-        source: The network.
-        report: Called with a message when a graph is made, which takes seconds.
-    """
-
-    def __init__(self, source: ModelSource, report: Callable[[str], None] = _ignore) -> None:
-        self._source, self._report = source, report
-
-    def __reduce__(self) -> tuple[type["Graphs"], tuple[ModelSource]]:
-        return Graphs, (self._source,)
+    def __init__(self, source: ModelSource) -> None:
+        self._source = source
 
     def exist(self) -> bool:
         """Return True if the graph for pictures exists."""
@@ -110,13 +102,26 @@ class Graphs:
                 f"making the graph of {spec.name!r} needs the package onnx; run: pip install onnx, "
                 "or use backend torch"
             )
-        self._report(f"making the graph of {spec.name}, once")
+        self._source.note(f"making the graph of {spec.name}, once")
         module = self._source.build()
         try:
             write_graph(path, spec, module, kind, shape)
         except SinkError:  # a read-only cache must not stop the program
-            with tempfile.TemporaryDirectory(prefix="sod-graphs-") as elsewhere:
-                path = Path(elsewhere, path.name)
-                write_graph(path, spec, module, kind, shape)
-                return open_graph(path)
+            return open_unsaved(spec, module, kind, shape, open_graph)
+        return open_graph(path)
+
+
+def open_unsaved(
+    spec: ModelSpec,
+    module: "nn.Module",
+    kind: str,
+    shape: Sequence[int] | None,
+    open_graph: Callable[[Path], T],
+) -> T:
+    """Return ``open_graph(path)`` for a graph of ``module`` that is not kept in the cache."""
+    from sodcli.runtime.onnx.trace import write_graph  # imports PyTorch
+
+    with tempfile.TemporaryDirectory(prefix="sod-graphs-") as elsewhere:
+        path = Path(elsewhere, "network.onnx")
+        write_graph(path, spec, module, kind, shape)
         return open_graph(path)
