@@ -38,8 +38,8 @@ class ModelSource:
         registry: The registry that ``spec`` comes from.
         reparam: Fold difference convolutions and norms (DCR).
         read: The tensors, if the file has been read already.
-        note: Called with a message about which tensors were used, if the file holds more than
-            weights.
+        note: Called with a message when one of several sets of weights is chosen, and when a graph
+            is made, which takes seconds.
         is_graph: Whether the file is an ONNX graph that ``sod export`` wrote.
         fixed_shape: The only input shape that this graph takes; ``None`` for any batch and size.
     """
@@ -164,7 +164,8 @@ def find_network(
     """Return the model and its weights file, which is downloaded if necessary.
 
     PyTorch is imported only for a published file given without a model name: its tensors are then
-    compared with every model. The arguments are those of :func:`sodcli.runtime.predictor.load`.
+    compared with every model. The arguments are those of :func:`sodcli.runtime.predictor.load`;
+    ``supply`` holds its ``offline`` and ``watch``.
 
     Raises:
         UnknownNameError: If there is no such model.
@@ -212,10 +213,12 @@ def _exported(path: Path, name: str | None, registry: Registry) -> ModelSource:
         mean, std = _triple(about["mean"]), _triple(about["std"])
         height, width = (_side(side, path) for side in about["size"].split("x"))
         clip, sides = max(1, int(about["clip"])), about.get("shape", "").split()
+        fixed = tuple(map(int, sides)) if sides and all(map(str.isdecimal, sides)) else None
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path}: damaged metadata ({error})") from error
+    if fixed and (len(fixed) not in (4, 5) or 0 in fixed or fixed[-3:] != (3, height, width)):
+        raise WeightsError(f"{path}: damaged metadata (shape {about['shape']})")
     spec = replace(spec, mean=mean, std=std, input_hw=(height, width), clip_len=clip, high_res=None)
-    fixed = tuple(map(int, sides)) if all(map(str.isdecimal, sides)) and sides else None
     return ModelSource(spec, path, registry, is_graph=True, fixed_shape=fixed)
 
 

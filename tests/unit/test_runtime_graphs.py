@@ -23,6 +23,7 @@ from sodcli.runtime.backends.graph_backend import GraphBackend
 from sodcli.runtime.backends.graph_cache import GraphError, Graphs, folder, shipped
 from sodcli.runtime.batching import batched
 from sodcli.runtime.model_source import ModelSource, find_network
+from sodcli.runtime.onnx.graph_file import annotate
 from sodcli.runtime.onnx.trace import graph_of
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.weights.onnx_file import onnx_metadata
@@ -298,6 +299,14 @@ def test_a_damaged_shipped_graph_is_reported(registry, monkeypatch, tmp_path):
 
     with pytest.raises(WeightsError, match="install sodcli again"):
         Graphs(find_network(None, None, registry)).opened("plain", None, broken)
+
+
+@pytest.mark.parametrize("shape", ["0 3 320 320", "1 3 320 64", "3 320 320"])
+def test_a_graph_of_an_impossible_shape_is_refused(registry, tmp_path, shape):
+    made, path = shipped(find_network(None, None, registry)), tmp_path / "x.onnx"
+    path.write_bytes(annotate(made.read_bytes(), {**onnx_metadata(made), "shape": shape}))
+    with pytest.raises(WeightsError, match=rf"damaged metadata \(shape {shape}\)"):
+        find_network(None, path, registry)
 
 
 def test_each_worker_runs_a_graph_on_its_share_of_the_threads():
