@@ -1,7 +1,7 @@
 """Run clip models on films of any length and on cameras."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -11,7 +11,7 @@ import numpy as np
 from sodcli.data.clips import PAPER_CUTS, extended
 from sodcli.frame import Frame
 from sodcli.imaging.tensors import fit_map, sigmoid
-from sodcli.runtime.backends import Array, Backend
+from sodcli.runtime.backends import Array
 from sodcli.runtime.batching import retry_smaller
 from sodcli.runtime.predictor import Predictor
 
@@ -24,7 +24,7 @@ Seen: TypeAlias = "list[torch.Tensor] | Array"
 """What is kept of a frame: its features, or its network input if the network cannot be split."""
 
 
-def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Iterator[Frame]:
+def blended(predictor: Predictor, frames: Iterable[Frame], *, batch: int) -> Iterator[Frame]:
     """Yield ``frames`` with their saliency, from clips that overlap by half.
 
     A frame's map is the weighted mean of the probabilities from all clips that contain it. The
@@ -43,7 +43,7 @@ def blended(predictor: Predictor, frames: Iterator[Frame], *, batch: int) -> Ite
 
 
 def chunked(
-    predictor: Predictor, frames: Iterator[Frame], *, batch: int, gap: int | None = None
+    predictor: Predictor, frames: Iterable[Frame], *, batch: int, gap: int | None = None
 ) -> Iterator[Frame]:
     """Yield ``frames`` with their saliency, from the clips that the model's paper tests with.
 
@@ -56,16 +56,12 @@ def chunked(
     step = gap or predictor.spec.frame_gap
     span = step * length
     cut = PAPER_CUTS[predictor.spec.short_film]
-
-    def answered(group: list[Frame]) -> list[Frame]:
-        return _disjoint(network, group, cut(len(group), length, step), batch)
-
     for _, scene in groupby(frames, lambda frame: frame.size_hw):
         held: list[Frame] = []
         while group := list(islice(scene, span)):
             again = (held + group)[-span:] if held and len(group) < span else group
             yield from held[: len(held) + len(group) - len(again)]
-            held = answered(again)
+            held = _disjoint(network, again, cut(len(again), length, step), batch)
         yield from held
 
 
@@ -87,7 +83,8 @@ class LiveClip:
             self._seen.clear()
         self._size_hw = frame.size_hw
         self._seen += self._network.see([frame])
-        return frame.with_saliency(fit_map(self._network.newest(list(self._seen)), frame.size_hw))
+        newest = self._network.maps([list(self._seen)], newest=1)[0][0]
+        return frame.with_saliency(fit_map(newest, frame.size_hw))
 
 
 class _Whole:
@@ -99,41 +96,31 @@ class _Whole:
     def see(self, frames: Sequence[Frame]) -> list[Seen]:
         return [self._predictor.prepare(frame) for frame in frames]
 
-    def maps(self, clips: Sequence[Sequence[Seen]]) -> list[Array]:
-        """Return the probabilities of each clip, ``(T, h, w)``."""
+    def maps(self, clips: Sequence[Sequence[Seen]], newest: int = 0) -> list[Array]:
+        """Return the probabilities of the ``newest`` last frames of each clip; 0 stands for all."""
         batch = np.stack([np.stack(cast(Sequence[Array], clip)) for clip in clips])
-        return list(sigmoid(self._predictor.backend.run(batch)[:, :, 0]))
-
-    def newest(self, clip: Sequence[Seen]) -> Array:
-        """Return the probabilities of the last frame, ``(h, w)``."""
-        (maps,) = self.maps([clip])
-        newest: Array = maps[-1]
-        return newest
+        return list(sigmoid(self._predictor.backend.run(batch)[:, -newest:, 0]))
 
 
 class _Parted:
     """Computes the features of each frame once and decodes clips from them."""
 
-    def __init__(self, predictor: Predictor, backend: Backend) -> None:
-        self._predictor, self._backend = predictor, backend
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
 
     def see(self, frames: Sequence[Frame]) -> list[Seen]:
         inputs = [self._predictor.prepare(frame) for frame in frames]
         return retry_smaller(self._features, inputs)
 
-    def maps(self, clips: Sequence[Sequence[Seen]]) -> list[Array]:
-        return list(sigmoid(self._decode(clips, len(clips[0]))[:, :, 0]))
-
-    def newest(self, clip: Sequence[Seen]) -> Array:
-        return sigmoid(self._decode([clip], 1)[0, 0, 0])
+    def maps(self, clips: Sequence[Sequence[Seen]], newest: int = 0) -> list[Array]:
+        seen = cast(list["list[torch.Tensor]"], [one for clip in clips for one in clip])
+        length, size_hw = len(clips[0]), self._predictor.size_hw
+        logits = self._predictor.backend.decode(seen, length, size_hw, newest or length)
+        return list(sigmoid(logits[:, :, 0]))
 
     def _features(self, inputs: Sequence[Array]) -> list[Seen]:
-        stages = self._backend.features(np.stack(inputs))
+        stages = self._predictor.backend.features(np.stack(inputs))
         return [[stage[place : place + 1] for stage in stages] for place in range(len(inputs))]
-
-    def _decode(self, clips: Sequence[Sequence[Seen]], newest: int) -> Array:
-        seen = cast(list["list[torch.Tensor]"], [one for clip in clips for one in clip])
-        return self._backend.decode(seen, len(clips[0]), self._predictor.size_hw, newest)
 
 
 @dataclass(slots=True)
@@ -155,10 +142,7 @@ class _Open:
 
 
 def _network(predictor: Predictor) -> _Whole | _Parted:
-    backend = predictor.backend
-    if backend.splits:
-        return _Parted(predictor, backend)
-    return _Whole(predictor)
+    return _Parted(predictor) if predictor.backend.splits else _Whole(predictor)
 
 
 def _averaged(

@@ -2,11 +2,11 @@
 
 A picture model processes each frame independently, so its maps flicker. This filter brings the maps
 of neighbouring frames to each frame by optical flow and takes their weighted mean. A pixel's weight
-is that of its path: it falls where the flow forth and back does not return to the same place, or
-the pictures differ, and is 0 after a cut. Where the maps agree, the mean is the result, so soft
-edges stay soft. Where they contradict each other, by a variance that comes close to that of values
-of 0 and 1 only, the mean is rounded to the side of the majority, as by a median. Cameras use
-earlier frames only; films also some of the later ones.
+is that of its path: it falls where forward and backward flow do not cancel out, or the pictures
+differ, and is 0 after a cut. Where the maps agree, the mean is the result, so soft edges stay soft.
+Where they contradict each other, by a variance that comes close to that of values of 0 and 1 only,
+the mean is rounded to the side of the majority, as by a median. Cameras use earlier frames only;
+films also some of the later ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,13 @@ _SIDE: Final = 320  # longer side in pixels at which frames are compared and map
 _SMALLEST: Final = 32  # smallest side in pixels that the optical flow works with
 _KEPT: Final = np.float32(0.95)  # weight from frame to frame where the path is certain
 _NOISE: Final = np.float32(25.0)  # difference in grey levels at which it is _KEPT / e
-_SLIP: Final = np.float32(1.0)  # pixels by which forth and back may differ, ...
+_SLIP: Final = np.float32(1.0)  # sum of forward and backward flow in pixels, ...
 _SLIP_OF_FLOW: Final = np.float32(0.1)  # ... plus this fraction of the motion, for _KEPT / e
 _CUT: Final = 30.0  # mean difference in grey levels above which a cut is assumed
-_DISPUTE: Final = np.float32(4.0)  # the reciprocal of the variance, of the largest possible one,
-_ROUNDING: Final = np.float32(9.0)  # from which the majority decides; slope of its decision
-_LEAST_SPREAD: Final = np.float32(1e-3)
-_HELD_FRAMES: Final = 16  # of a film; half of them are later than the frame to be smoothed
+_DISPUTE: Final = np.float32(4.0)  # the majority decides from 1/4 of the largest possible variance
+_ROUNDING: Final = np.float32(9.0)  # slope of its decision at a mean of 0.5
+_LEAST_SPREAD: Final = np.float32(1e-3)  # lower limit of the largest possible variance, a divisor
+_HELD_FRAMES: Final = 16  # of a film; a frame is smoothed by the 8 to 15 that follow it
 _HELD_BYTES: Final = 2**28
 _PIXEL_BYTES: Final = 8  # RGB, alpha and float32 saliency
 
@@ -97,7 +97,8 @@ class _Moment:
         picture: Its grey picture, ``(h, w)``.
         own: ``(h, w, 3)``: saliency, its square, and 1.
         past: The weighted sum of ``own`` of this and the earlier frames.
-        later: Brings sums of this frame to the one before; ``None`` if there is none of this size.
+        later: The path that brings sums of this frame to the one before; ``None`` if that has
+            another size or does not exist.
     """
 
     frame: Frame
@@ -156,22 +157,25 @@ class _Linker:
             still = np.zeros((*picture.shape, 2), np.float32)  # what the optical flow finds, too
             path = _path(picture, picture, still, still)
             return path, path
-        back = np.asarray(self._flow.calc(picture, before, None), np.float32)  # type: ignore[call-overload]
-        forth = np.asarray(self._flow.calc(before, picture, None), np.float32)  # type: ignore[call-overload]
-        return _path(picture, before, back, forth), _path(before, picture, forth, back)
+        backward = np.asarray(self._flow.calc(picture, before, None), np.float32)  # type: ignore[call-overload]
+        forward = np.asarray(self._flow.calc(before, picture, None), np.float32)  # type: ignore[call-overload]
+        return (
+            _path(picture, before, backward, forward),
+            _path(before, picture, forward, backward),
+        )
 
 
 def _path(picture: Grey, other: Grey, flow: Floats, back: Floats) -> _Path:
-    """Return the path from ``picture`` to ``other`` along ``flow``; ``back`` leads home."""
+    """Return the path from ``picture`` to ``other`` along ``flow``; ``back`` is the flow back."""
     height, width = picture.shape
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    moved, home = (
+    moved, returned = (
         cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for values in (other, back)
     )
     miss = cv2.blur(cv2.absdiff(picture, moved).astype(np.float32), (5, 5))
-    slip = _length(flow + home) / (_SLIP + _SLIP_OF_FLOW * _length(flow))
+    slip = _length(flow + returned) / (_SLIP + _SLIP_OF_FLOW * _length(flow))
     kept = np.asarray(_KEPT * np.exp(-((miss / _NOISE) ** 2) - slip * slip), np.float32)
     kept[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
     if miss.mean() > _CUT:

@@ -49,15 +49,15 @@ def saliency_stream(
         WeightsError: If the network's outputs are not finite.
     """
     if predictor.spec.clip_len > 1 and paper:
-        return chunked(predictor, iter(frames), batch=batch or 1, gap=gap)
+        return chunked(predictor, frames, batch=batch or 1, gap=gap)
     if predictor.spec.clip_len > 1:
-        return blended(predictor, iter(frames), batch=batch or 1)
+        return blended(predictor, frames, batch=batch or 1)
     answered = picture_stream(predictor, frames, batch, small=small)
     return steadied(answered) if steady else answered
 
 
 def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[Frame], Frame]:
-    """Return a function that adds the saliency to a camera's frames, one by one, without latency.
+    """Return a function that adds the saliency to a camera's frames without waiting for later ones.
 
     A clip model processes the newest frame together with the ``spec.clip_len - 1`` frames before it
     (7 for STDNet). The result equals that of running the whole clip, at less than half the
