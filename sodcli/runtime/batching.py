@@ -49,7 +49,7 @@ def batched(
     Args:
         work: Processes a sequence of items.
         items: Read lazily, only as they are processed.
-        backend: The backend that ``work`` runs. ``None`` processes items one by one.
+        backend: The backend that ``work`` runs. ``None``: by default one item per call.
         batch: Items per call. ``None`` chooses by timing the first items. For a backend with
             several workers it chooses the number of workers (halved as long as that is 10 %
             faster), with one item per call. For other backends it chooses the batch size (doubled

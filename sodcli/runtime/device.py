@@ -152,10 +152,7 @@ def thread_count(count: int | None = None) -> int:
 
 def _quotas() -> list[float]:
     """Return the CPU quotas, in cores, of this process's control groups, of version 2 and 1."""
-    try:
-        lines = _OWN_GROUP.read_text().splitlines()
-    except OSError:
-        return []
+    lines = _text(_OWN_GROUP).splitlines()
     own = next((_GROUPS / line[3:].strip("/") for line in lines if line.startswith("0::")), _GROUPS)
     groups = [folder for folder in (own, *own.parents) if folder.is_relative_to(_GROUPS)]
     older = [_text(_GROUPS / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")]

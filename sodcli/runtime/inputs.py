@@ -114,9 +114,9 @@ def _encoded(image: Image.Image) -> bytes:
     buffer, exif = io.BytesIO(), image.getexif()
     if image.mode in _FILE_MODES:
         image = image.convert(_FILE_MODES[image.mode])
-    suffix = "TIFF" if image.mode in _TIFF_MODES else "PNG"
+    file_format = "TIFF" if image.mode in _TIFF_MODES else "PNG"
     try:
-        image.save(buffer, suffix, exif=exif, compress_level=0)
+        image.save(buffer, file_format, exif=exif, compress_level=0)
     except (OSError, ValueError) as error:
         raise TypeError(f"PIL.Image {image.mode} {image.size}: {error}") from error
     return buffer.getvalue()

@@ -14,6 +14,10 @@ from sodcli.errors import PipelineError, SodError
 from sodcli.runtime.device import thread_count
 
 T = TypeVar("T")
+R = TypeVar("R")
+_POLL_S: Final = 0.1
+_END: Final = object()
+_MOST_THREADS: Final = 4  # each holds a picture in memory
 
 
 class Newest(Generic[T]):
@@ -57,18 +61,12 @@ def raise_failure(error: BaseException | None, what: str) -> None:
         raise PipelineError(f"{what} failed: {error}") from error
 
 
-R = TypeVar("R")
-_POLL_S: Final = 0.1
-_END: Final = object()
-_MOST_THREADS: Final = 4  # each holds a picture in memory
-
-
 def picture_threads() -> int:
     """Return the number of threads that read or render pictures while the network runs."""
     return min(_MOST_THREADS, thread_count())
 
 
-class _Box:
+class _Bounded:
     """A bounded queue between two threads that Ctrl-C cannot leave locked.
 
     A ``queue.Queue`` stays locked if the interrupt arrives while its lock is released; a
@@ -101,7 +99,7 @@ class _Box:
         return item
 
 
-def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
     """Yield ``items`` while a thread stays up to ``size`` ahead.
 
     Leaving the loop stops the thread.
@@ -109,7 +107,7 @@ def prefetch(items: Iterable[T], size: int = 8) -> Generator[T, None, None]:
     Raises:
         SodError: If iterating ``items`` failed, see :func:`raise_failure`.
     """
-    box: _Box = _Box(size)
+    box = _Bounded(size)
     stop = threading.Event()
     failure: list[BaseException] = []
 
@@ -191,13 +189,13 @@ class Writer:
     def __init__(
         self,
         write: Callable[[object], None],
-        size: int = 8,
+        size: int,
         *,
         prepare: Callable[[object], object] | None = None,
         threads: int = 1,
     ) -> None:
         self._write, self._prepare = write, prepare
-        self._box: _Box = _Box(size)
+        self._box = _Bounded(size)
         self._failure: BaseException | None = None
         self._abort = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="sod-writer", daemon=True)

@@ -76,12 +76,12 @@ def decide(
     """Return the name of the backend for a network; for ``auto`` the fastest that is installed.
 
     On a GPU that is PyTorch. On a CPU it is PyTorch for clip models, because it computes the
-    features of each frame once instead of once per clip, and for models with a second, larger pass,
-    because it computes that pass in strips, in bounded memory, and for RCRNet, half of whose
-    operations a graph for any size cannot save. Otherwise it is OpenVINO, or ONNX Runtime for a few
-    pictures because it starts faster. Making a graph that does not exist yet
-    requires PyTorch and the package onnx and takes seconds; without them, or for fewer than ten
-    pictures, PyTorch runs the network.
+    features of each frame once instead of once per clip; for models with a second, larger pass,
+    because it computes that pass in strips, in bounded memory; and for RCRNet, because a graph for
+    any size computes twice as much. Otherwise it is OpenVINO, or ONNX Runtime for a few pictures
+    because it starts faster. Making a graph that does not exist yet requires PyTorch and the
+    package onnx and takes seconds; without them, or for fewer than ten pictures, PyTorch runs the
+    network.
 
     Raises:
         UsageError: If the requested backend cannot run the network.
@@ -105,7 +105,8 @@ def decide_for_graph(request: BackendRequest, path: Path) -> str:
     """Return the name of the backend for an exported graph; for ``auto`` the fastest installed.
 
     Raises:
-        UsageError: If PyTorch or a GPU is requested, or no package that runs graphs is installed.
+        UsageError: If PyTorch, ``torch.compile`` or a GPU is requested, or no package that can run
+            the graph is installed.
     """
     if request.backend == "torch" or request.compiled or request.device not in ("auto", "cpu"):
         raise UsageError(f"{path}: an ONNX graph runs on the CPU, by backend onnx or openvino")

@@ -152,7 +152,7 @@ class OpenVinoEngine(Engine):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return True if memory ran out; the engines tell it in the text of various exceptions."""
+    """Return True if memory ran out; the engines report it in the text of various exceptions."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
@@ -196,9 +196,7 @@ def _core() -> Any:
 
     core = openvino.Core()
     kept = folder() / "openvino"
-    try:
+    with suppress(OSError, RuntimeError):
         kept.mkdir(parents=True, exist_ok=True)
         core.set_property({"CACHE_DIR": str(kept)})
-    except (OSError, RuntimeError):
-        pass
     return core

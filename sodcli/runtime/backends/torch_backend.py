@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +53,8 @@ class TorchBackend(Backend):
         self.where, self._remark = f"{describe_device(device, half)}, {engine}{remark}", remark
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.module, self._device, self._half, self._compiled, self._remark)
+        build = partial(TorchBackend, half=self._half, compiled=self._compiled, remark=self._remark)
+        return build, (self.module, self._device)
 
     def run(self, batch: Array) -> Array:
         """See :class:`Backend`."""
@@ -84,7 +86,7 @@ class TorchBackend(Backend):
         self, seen: Sequence[Sequence[Tensor]], frames: int, size_hw: tuple[int, int], newest: int
     ) -> Array:
         """See :class:`Backend`."""
-        with self._inference(describe_batch((len(seen) // frames, frames, *size_hw, *size_hw))):
+        with self._inference(describe_batch((len(seen) // frames, frames, 3, *size_hw))):
             features = [torch.cat(parts) for parts in zip(*seen, strict=True)]
             return _to_array(self.module.decode(features, frames, size_hw, newest))
 
@@ -108,13 +110,6 @@ class TorchBackend(Backend):
                 f"{self._device}: out of memory for {content}; lower batch or size, "
                 "or use device cpu"
             ) from error
-
-
-def _rebuild(
-    module: nn.Module, device: torch.device, half: bool, compiled: bool, remark: str
-) -> TorchBackend:
-    """Return a backend from its pickled arguments."""
-    return TorchBackend(module, device, half=half, compiled=compiled, remark=remark)
 
 
 def _to_array(logits: Tensor) -> Array:

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 _ONE_LEVEL: Final = 1 / 255
 _CHECKED_HW: Final = ((64, 64), (75, 101))  # checked in addition to the network's input size
+_INPUTS: Final = {
+    "plain": "RGB in [0, 1], then normalised",
+    "normalised": "RGB in [0, 1]",
+    "bytes": "RGB from 0 to 255",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class Exported:
 def export_file(
     settings: ExportSettings, registry: Registry, supply: Supply | None = None
 ) -> Exported:
-    """Write a network as ONNX: image models for any batch and size, film models for one clip shape.
+    """Write a network as ONNX: film and static graphs for one input shape, others for any.
 
     Raises:
         UsageError: If a package is missing, or settings contradict each other.
@@ -135,13 +140,6 @@ def export_file(
     data = annotate(data, metadata(source, shape, settings.kind, taken))
     write_whole(settings.target, data)
     return Exported(spec.name, settings.target, difference, len(data), taken)
-
-
-_INPUTS: Final = {
-    "plain": "RGB in [0, 1], then normalised",
-    "normalised": "RGB in [0, 1]",
-    "bytes": "RGB from 0 to 255",
-}
 
 
 def metadata(
@@ -293,20 +291,18 @@ def _differences(
             yield np.abs(sigmoid(ours) - sigmoid(theirs))
 
 
-def write_shipped_graphs() -> list[Path]:
-    """Write the graph of each file of built-in weights next to it; return the graph files.
+def write_shipped_graphs() -> None:
+    """Write the graph of each file of built-in weights next to it.
 
     Raises:
         SodError: See :func:`export_file`.
     """
-    registry, written = default_registry(), []
+    registry = default_registry()
     for entry in registry.weights.values():
         if entry.builtin:
             weights = cache.stored(entry)
             target = weights.with_suffix(".onnx")
             export_file(ExportSettings(str(weights), target, entry.model, tol=1e-4), registry)
-            written.append(target)
-    return written
 
 
 if __name__ == "__main__":

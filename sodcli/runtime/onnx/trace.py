@@ -96,7 +96,8 @@ def graph_of(
         kind: ``"plain"``; ``"normalised"`` (see :class:`Normalised`); ``"bytes"`` (see
             :class:`Bytes`; the output is called ``saliency``); or ``"blended"`` for InSPyReNet's
             pyramid blending of two inputs.
-        shape: The fixed shape of the input; ``None`` for any batch and size (image models only).
+        shape: The fixed shape of the input, channels first for every kind; ``None`` for any batch
+            and size (image models only).
     """
     inputs = [_traced_input(kind, shape or (2, 3, *_TRACED_HW))]
     if kind == "blended":
@@ -109,11 +110,14 @@ def graph_of(
     if "x_lr" in axes:
         axes["x_lr"] = {0: "N", 2: "H_lr", 3: "W_lr"}
     buffer = io.BytesIO()
-    with _EXPORTING, _no_warnings(), numeric_padding(wrapped), torch.no_grad():
-        torch.onnx.export(
+    exporter: Any = torch.onnx
+    with _EXPORTING, warnings.catch_warnings(), numeric_padding(wrapped), torch.no_grad():
+        warnings.simplefilter("ignore")  # of its deprecation, and of sizes in the graph
+        exporter.register_custom_op_symbolic("aten::mT", _transposed, OPSET)
+        exporter.export(
             wrapped.eval(),
             tuple(inputs),
-            buffer,  # type: ignore[arg-type]
+            buffer,
             input_names=names,
             output_names=[output],
             dynamic_axes=axes,
@@ -129,7 +133,7 @@ def wrap(kind: str, spec: ModelSpec, module: nn.Module) -> nn.Module:
         return Blended(module)
     if kind == "plain":
         return Plain(module)
-    return (Bytes if kind == "bytes" else Normalised)(module, spec).eval()
+    return (Bytes if kind == "bytes" else Normalised)(module, spec)
 
 
 def _traced_input(kind: str, shape: Sequence[int]) -> Tensor:
@@ -149,16 +153,6 @@ def numeric_padding(module: nn.Module) -> Iterator[None]:
     finally:
         for conv in convs:
             conv.padding = "same"
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Suppress the exporter's deprecation warning and its warnings about sizes in the graph."""
-    exporter: Any = torch.onnx
-    exporter.register_custom_op_symbolic("aten::mT", _transposed, OPSET)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @parse_args("v")
