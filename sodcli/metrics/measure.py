@@ -50,10 +50,10 @@ def measure(
     both = make_comparison(pred, gt)
     stretched = joint_histogram(both)
     unstretched = replace(stretched, stretch=False)
-    counts = {name: unstretched if name in plain else stretched for name in ALL}
-    cut_f = cuts(counts["f"])
-    cut_e = cut_f if counts["e"] is counts["f"] else cuts(counts["e"])
-    s, s_defined = s_measure(counts["s"]) if "s" in which else (None, True)
+    histograms = {name: unstretched if name in plain else stretched for name in ALL}
+    cut_f = cuts(histograms["f"])
+    cut_e = cut_f if histograms["e"] is histograms["f"] else cuts(histograms["e"])
+    s, s_defined = s_measure(histograms["s"]) if "s" in which else (None, True)
     mba = boundary_accuracy(both) if "mba" in which else None
     halves = cut_at_half(stretched)
     undefined = {
@@ -63,9 +63,9 @@ def measure(
     }
     return ImageScores(
         which=frozenset(which),
-        mae=mae(counts["mae"]) if "mae" in which else None,
+        mae=mae(histograms["mae"]) if "mae" in which else None,
         f=f_measure(cut_f) if "f" in which else None,
-        wf=weighted_f(both, counts["wf"]) if "wf" in which else None,
+        wf=weighted_f(both, histograms["wf"]) if "wf" in which else None,
         s=s,
         e=e_measure(cut_e) if "e" in which else None,
         mba=mba,

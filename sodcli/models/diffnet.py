@@ -20,7 +20,7 @@ _DEPTH: Final = 2
 
 
 class SeparableAttention(nn.Module):
-    """Self-attention linear in the number of patches: one query score weighs all keys."""
+    """Self-attention linear in the number of patches: one score for each patch weighs its key."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

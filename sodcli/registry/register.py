@@ -62,7 +62,7 @@ class Registry:
             raise RegistryError(f"{path.name}: {error}") from error
         unknown = raw.keys() - {"models", "weights", "recipes", "datasets", "archives", "maps"}
         if unknown:
-            raise RegistryError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
+            raise RegistryError(f"{path.name}: unknown table {min(unknown)!r}")
         return cls(
             _entries(raw, "models", ModelSpec),
             _entries(raw, "weights", WeightsSpec),

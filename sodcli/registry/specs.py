@@ -1,4 +1,4 @@
-"""The entries of models.toml: networks, training recipes, weights and data sets."""
+"""The entries of models.toml: networks, recipes, weights, data sets, archives and maps."""
 
 import re
 from collections.abc import Mapping
@@ -196,7 +196,7 @@ class DatasetSpec:
     terms: str = "not stated with the data; see the paper"
 
     def is_called(self, name: str) -> bool:
-        """Return True if a folder ``name`` is this set, ignoring case, spaces, ``-`` and ``_``.
+        """Return True if a folder ``name`` is this set; only letters and digits count, not case.
 
         Of a path, such as ``old/DAVIS``, only the last part is compared.
         """
