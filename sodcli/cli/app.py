@@ -63,7 +63,7 @@ def explain(error: Exception, screen: str) -> int:
         The exit code.
     """
     if hasattr(error, "format_message"):
-        return _explain_words(error, screen)
+        return _explain_usage(error, screen)
     package = _missing_package(error)
     if package is not None:
         ui.error(f"this needs {_DISPLAY_NAMES.get(package, package)}; run: pip install {package}")
@@ -85,7 +85,7 @@ def explain(error: Exception, screen: str) -> int:
     return 1
 
 
-def _explain_words(error: Exception, screen: str) -> int:
+def _explain_usage(error: Exception, screen: str) -> int:
     """Print what is wrong with the command line, unless its help was printed."""
     message = error.format_message()  # type: ignore[attr-defined]
     message = message.replace(": Value error, ", ": ")  # Pydantic's name for any ValueError
@@ -104,7 +104,7 @@ def _missing_package(error: Exception) -> str | None:
     return _PACKAGES.get((error.name or "").partition(".")[0])
 
 
-_PATIENCE: Final = 20.0  # seconds
+_RANK_0_FAILS_S: Final = 20.0  # time in which rank 0 meets the same error
 
 
 class _Infer(Command):
@@ -136,7 +136,7 @@ class _Commands(Mapping[str, TyperCommand]):
         "speed": "tools:speed",
         "ui": "page:page",
     }
-    _WORDLESS: Final = ("infer", "models", "speed", "ui")  # the others print their help
+    _WITHOUT_ARGUMENTS: Final = ("infer", "models", "speed", "ui")  # the others print their help
 
     def __init__(self, registered: Mapping[str, TyperCommand]) -> None:
         self._made = dict(registered)
@@ -146,7 +146,7 @@ class _Commands(Mapping[str, TyperCommand]):
             module, function = self._PLACES[name].split(":")
             alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
             kind = _Infer if name == "infer" else Command
-            add = alone.command(name, cls=kind, no_args_is_help=name not in self._WORDLESS)
+            add = alone.command(name, cls=kind, no_args_is_help=name not in self._WITHOUT_ARGUMENTS)
             add(getattr(import_module(f"sodcli.cli.{module}"), function))
             self._made[name] = cast(TyperCommand, get_command(alone))
         return self._made[name]
@@ -227,7 +227,7 @@ def _left_to_rank_0(error: Exception) -> bool:
         return False
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return True
-    time.sleep(_PATIENCE)
+    time.sleep(_RANK_0_FAILS_S)
     return False
 
 

@@ -110,12 +110,11 @@ def evaluate(
     truth = gt or _last(folders)
     methods = _methods(folders)
     words = metrics.lower().replace(",", " ").split()
-    which = frozenset(_ALIASES.get(word, word) for word in words)
+    which = ALL if words == ["all"] else frozenset(_ALIASES.get(word, word) for word in words)
     from sodcli.benchmark import evaluate as work
     from sodcli.benchmark.report.files import check_reports, write_reports
     from sodcli.metrics.video import PROTOCOLS
 
-    which = ALL if words == ["all"] else which
     reports = out or []
     check_reports(reports, which)
     film = PROTOCOLS[video] if video else None

@@ -67,7 +67,7 @@ def fetch(
     [bold]sod fetch --list[/] lists what can be fetched, [bold]sod fetch inspyrenet[/] fetches one,
     and [bold]sod fetch minet --from MINet_Res50.pth[/] imports a file that you downloaded yourself.
     """
-    from sodcli.fetch.catalogue import all_entries, describe, find_entries
+    from sodcli.fetch.catalogue import all_entries, describe, fetch_all, find_entries
     from sodcli.weights.cache import data_root
 
     _check_usage(names or [], everything, source, optional=listing or verify)
@@ -85,12 +85,14 @@ def fetch(
     elif source is not None:
         _take(source, entries[0], root, as_json=json)
     else:
-        from sodcli.fetch.catalogue import fetch_all
         from sodcli.fetch.weights import Supply
+
+        def report(outcome: "FetchOutcome") -> None:
+            if outcome.error is not None and len(entries) > 1:  # _finish raises a single one
+                ui.error(str(outcome.error))
 
         with watching(quiet=quiet) as events:
             supply = Supply(offline=offline, force=force, events=events)
-            report = _report if len(entries) > 1 else _ignore
             outcomes = fetch_all(entries, registry, root, supply, report)
         _finish(outcomes, json)
 
@@ -124,15 +126,6 @@ def _take(source: Path, entry: "Entry", root: Path, *, as_json: bool) -> None:
 
     path = take(source, entry, default_registry(), root)
     _finish([FetchOutcome(entry.name, "fetched", path)], as_json)
-
-
-def _report(outcome: "FetchOutcome") -> None:
-    if outcome.error is not None:
-        ui.error(str(outcome.error))
-
-
-def _ignore(outcome: "FetchOutcome") -> None:
-    """Print nothing: a single failure ends the program with its own message."""
 
 
 def _finish(outcomes: "Sequence[FetchOutcome]", as_json: bool) -> None:

@@ -143,7 +143,7 @@ def _option(param: Any) -> str:
 
 
 def _kind(param: Any) -> str:
-    """Return ``N`` for whole numbers, ``X`` for others, else ``NAME``."""
+    """Return ``N`` for integers, ``X`` for other numbers, ``PATH`` for paths, else ``NAME``."""
     annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
     return _METAVARS.get(annotation, "NAME")
 

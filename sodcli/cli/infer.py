@@ -370,7 +370,7 @@ def infer(
         quiet=quiet,
         verbose=verbose,
     )
-    require_maps(model, weights, default_registry())  # before PyTorch: a typo is told at once
+    require_maps(model, weights, default_registry())  # report a typo before PyTorch is imported
     source = live_source(sources)
     if source is None:
         infer_files(settings, network, device)

@@ -42,7 +42,8 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
 
     Raises:
         SodError: If nothing can be done at all.
-        typer.Exit: With 3 if some inputs failed.
+        typer.Exit: If some results failed: with 3, with 1 if that ended the run early, or with the
+            code of the error if there is one result only.
     """
     jobs = _plan(settings)
     skips = settings.verbose or len(jobs) == 1  # otherwise only their number is printed
@@ -69,10 +70,10 @@ def infer_files(settings: "InferSettings", network: NetworkOptions, device: str)
                 about = {"model": predictor.spec.name, "device": where}
             begin = time.perf_counter()
             outcomes += _work(share, predictor, settings, report, quiet=quiet)
-        lines = group.gather([ResultRow.of(outcome).line() for outcome in outcomes])
+        lines = group.gather([OutcomeRow.of(outcome).line() for outcome in outcomes])
     if group.rank > 0:
         return
-    rows = [ResultRow.parse(line) for line in lines]
+    rows = [OutcomeRow.parse(line) for line in lines]
     _write_sheet(rows, settings)
     if network.model is None and network.weights is None and not network.offline:
         _suggest_weights(rows, quiet=settings.quiet)
@@ -97,11 +98,11 @@ def _plan(settings: "InferSettings") -> "list[Job]":
     return jobs
 
 
-def _write_sheet(rows: "Sequence[ResultRow]", settings: "InferSettings") -> None:
-    """Write the page of ``--report``, or say that no photo could be looked at."""
+def _write_sheet(rows: "Sequence[OutcomeRow]", settings: "InferSettings") -> None:
+    """Write the page of ``--report``, or print that there is no photo to show."""
     if settings.report is None:
         return
-    pages: dict[str, list[ResultRow]] = {}
+    pages: dict[str, list[OutcomeRow]] = {}
     for row in rows:
         if row.preview is not None:
             pages.setdefault(row.about["input"], []).append(row)
@@ -147,7 +148,7 @@ def _work(
     *,
     quiet: bool,
 ) -> "list[Outcome]":
-    """Do the pictures first, then film by film."""
+    """Process the pictures, then the films one by one."""
     from sodcli.infer.photos import ends_run, infer
 
     pictures, films = jobs
@@ -172,7 +173,7 @@ def _work_on_films(
     *,
     quiet: bool,
 ) -> "list[Outcome]":
-    """Do the films, with a bar for the current one and a line for each that is done."""
+    """Process the films, with a bar for the current one and a line for each that is done."""
     from sodcli.infer.films import FilmOutcome, Watcher, infer_films
 
     with ui.film_progress(quiet=quiet) as move:
@@ -200,7 +201,7 @@ def _film_line(outcome: "FilmOutcome") -> str:
 _WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip", "to fail")
 
 
-def _told_exists(output: str, *, other: bool) -> str:
+def _exists_text(output: str, *, other: bool) -> str:
     return f"{output}: exists, {_OTHERWISE}" if other else f"{output}: exists"
 
 
@@ -209,7 +210,7 @@ def _report(outcome: "Outcome", *, quiet: bool, as_json: bool, skips: bool) -> N
     if outcome.status == "failed":
         ui.error(str(outcome.error))
     elif outcome.status == "skipped":
-        text = _told_exists(outcome.job.output, other=outcome.other_settings)
+        text = _exists_text(outcome.job.output, other=outcome.other_settings)
         ui.note(f"{text}, skipped (--overwrite replaces)", quiet=quiet or not skips)
     else:
         if outcome.remark is not None:
@@ -242,20 +243,18 @@ def _print_plan(jobs: "list[Job]", settings: "InferSettings", *, skips: bool) ->
     else:
         for row in rows:
             if row["status"] == "skip":
-                text = _told_exists(row["output"], other="other_settings" in row)
+                text = _exists_text(row["output"], other="other_settings" in row)
                 ui.note(f"{text}, would be skipped", quiet=settings.quiet or not skips)
             elif row["status"] == "write":
                 ui.print_line(row["output"])
         if len(jobs) > 1:
-            others = sum("other_settings" in row for row in rows)
-            statuses = [f"to {row['status']}" for row in rows]
-            ui.note(_counted(jobs, statuses, others), quiet=settings.quiet)
+            ui.note(_counted(jobs, rows, planned=True), quiet=settings.quiet)
     if codes:
         raise typer.Exit(codes[0] if len(jobs) == 1 else BatchError.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
-class ResultRow:
+class OutcomeRow:
     """One outcome in a form that can be sent between processes.
 
     Attributes:
@@ -269,7 +268,7 @@ class ResultRow:
     preview: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, outcome: "Outcome") -> "ResultRow":
+    def of(cls, outcome: "Outcome") -> "OutcomeRow":
         """Return the row of an outcome."""
         error = outcome.error
         about = {
@@ -283,7 +282,7 @@ class ResultRow:
         return cls(about, error.exit_code if error else 0, preview)
 
     @classmethod
-    def parse(cls, line: str) -> "ResultRow":
+    def parse(cls, line: str) -> "OutcomeRow":
         """Return the row that :meth:`line` wrote."""
         return cls(*json.loads(line))
 
@@ -292,7 +291,7 @@ class ResultRow:
         return json.dumps([self.about, self.exit_code, self.preview])
 
 
-def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
+def _suggest_weights(rows: Sequence[OutcomeRow], *, quiet: bool) -> None:
     """Name the command that fetches better weights, if the built-in ones found nothing certain."""
     from sodcli.infer.photos import NOTHING
 
@@ -310,16 +309,15 @@ def _suggest_weights(rows: Sequence[ResultRow], *, quiet: bool) -> None:
         ui.note(f"better weights may find more: {', then '.join(filter(None, steps))}", quiet=quiet)
 
 
-def _print_document(rows: Sequence[ResultRow], about: Mapping[str, str | None]) -> None:
+def _print_document(rows: Sequence[OutcomeRow], about: Mapping[str, str | None]) -> None:
     """Print the run as one JSON document; ``about`` names the network, if one was needed."""
     counts = Counter(row.about["status"] for row in rows)
-    words = ("done", "skipped", "failed")
-    results = {"results": [row.about for row in rows], **{word: counts[word] for word in words}}
-    ui.print_json({**about, **results})
+    totals = {word: counts[word] for word in ("done", "skipped", "failed")}
+    ui.print_json({**about, "results": [row.about for row in rows], **totals})
 
 
 def _finish(
-    rows: Sequence[ResultRow], jobs: "Sequence[Job]", took: float | None, *, quiet: bool
+    rows: Sequence[OutcomeRow], jobs: "Sequence[Job]", took: float | None, *, quiet: bool
 ) -> None:
     """Print the counts of results, and exit with a code if some failed.
 
@@ -334,9 +332,7 @@ def _finish(
     """
     if len(jobs) > 1 or took is not None:
         time = "" if took is None else f" in {took:.2f} s"
-        others = sum("other_settings" in row.about for row in rows)
-        statuses = [row.about["status"] for row in rows]
-        ui.note(_counted(jobs, statuses, others, time), quiet=quiet)
+        ui.note(_counted(jobs, [row.about for row in rows], time), quiet=quiet)
     failed = [row.exit_code for row in rows if row.exit_code]
     if failed and len(jobs) == 1:
         raise typer.Exit(failed[0])
@@ -346,18 +342,22 @@ def _finish(
         raise typer.Exit(BatchError.exit_code)
 
 
-def _counted(jobs: "Sequence[Job]", statuses: Sequence[str], others: int, time: str = "") -> str:
+def _counted(
+    jobs: "Sequence[Job]", rows: Sequence[dict[str, Any]], time: str = "", *, planned: bool = False
+) -> str:
     """Return ``5 pictures and 2 films: 4 done, 3 failed``, or ``5 pictures, 10 results: ...``.
 
     Args:
         jobs: All jobs.
-        statuses: Of those that were looked at.
-        others: How many were skipped although other settings made them.
+        rows: Entries in the JSON document of the jobs that were begun.
         time: Placed before the colon.
+        planned: The rows say what would be done.
     """
+    others = sum("other_settings" in row for row in rows)
+    statuses = (f"to {row['status']}" if planned else row["status"] for row in rows)
     inputs = {id(job.input): job.input.kind for job in jobs}  # one may have several results
     kinds, counts = Counter(inputs.values()), Counter(statuses)
-    counts["not begun"] = len(jobs) - len(statuses)
+    counts["not begun"] = len(jobs) - len(rows)
     whole = " and ".join(plural(n, kind) for kind, n in sorted(kinds.items(), reverse=True))
     if len(jobs) > len(inputs):
         whole += f", {plural(len(jobs), 'result')}"

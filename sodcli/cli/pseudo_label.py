@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sodcli.cli import completion, options, ui
-from sodcli.cli import test as test_options
+from sodcli.cli.test import set_names
 from sodcli.errors import BatchError
 from sodcli.registry import default_registry
 from sodcli.text import plural
@@ -107,7 +107,7 @@ def _plan(
     from sodcli.data.films import find_films
     from sodcli.labels.pseudo_label import plan
 
-    found = find_films(data, test_options.set_names(sets), default_registry().datasets)
+    found = find_films(data, set_names(sets), default_registry().datasets)
     labels = plan(found.films, interval, count, folder)
     for remark in () if quiet else found.remarks:
         ui.warn(remark)

@@ -103,7 +103,6 @@ def write_maps(
         threads=threads,
         offline=offline,
         backend=backend,
-        compiled=False,
         verbose=verbose,
     )
     from sodcli.benchmark.maps import MapRequest

@@ -44,7 +44,7 @@ class TrainProgress(Reporter):
         self._plan: RunPlan | None = None
         self._images = 0
         self._started = self._printed = time.monotonic()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -105,9 +105,9 @@ class TrainProgress(Reporter):
 
     def on_skip(self, reasons: Sequence[str]) -> None:
         """Warn once about each picture that cannot be read."""
-        for reason in set(reasons) - self._told:
+        for reason in set(reasons) - self._warned:
             self.on_note(f"skipped: {reason}")
-        self._told.update(reasons)
+        self._warned.update(reasons)
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Print the loss, rate, speed and scores of the epoch."""

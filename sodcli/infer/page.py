@@ -11,9 +11,9 @@ import tempfile
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 from zipfile import ZipFile
 
@@ -66,18 +66,18 @@ class _Upload:
 
 
 class Page:
-    """Serves the page; one photo or film is in work at a time.
+    """Serves the page; one photo or film is processed at a time.
 
     Args:
         load: Returns the network of one of ``models``, and its ``InferSettings.network``.
         models: Names of models.
-        most: Pixels of the largest picture that is accepted.
+        max_pixels: Larger pictures are refused.
         token: Password of the user ``sod``; without one, only browsers on this machine are served.
     """
 
-    def __init__(self, load: _Load, models: list[str], most: int, token: str | None) -> None:
+    def __init__(self, load: _Load, models: list[str], max_pixels: int, token: str | None) -> None:
         self._load, self._models, self._token = load, models, token
-        self._own: dict[str, Any] = {"max_pixels": most, "batch": None}
+        self._settings = InferSettings(max_pixels=max_pixels, batch=None)
         self._uploads: dict[str, _Upload] = {}
         self._busy = threading.Lock()
 
@@ -102,7 +102,7 @@ class Page:
         with listener, temporary_folder(Path(tempfile.gettempdir()), "ui") as self._folder:
             ready(f"http://{host}:{listener.getsockname()[1]}/")
             self._server.run(sockets=[listener])
-            with self._busy:  # a photo in work is finished before its folder goes
+            with self._busy:  # the current photo is finished before its folder is removed
                 raise KeyboardInterrupt
 
     def _app(self) -> Starlette:
@@ -120,7 +120,7 @@ class Page:
         return Starlette(False, routes, [guard], {SodError: _refuse, Exception: _refuse})
 
     async def _guard(self, request: Request, call_next: RequestResponseEndpoint) -> http.Response:
-        """Turn away other machines, other web pages, and browsers without the token."""
+        """Refuse requests from other machines, other web pages, and without the token."""
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if self._token is not None:
             given = request.headers.get("authorization", "").encode()
@@ -173,7 +173,7 @@ class Page:
         wanted = request.path_params["what"] == "result"
         kind, model = query.get("type", "") if wanted else "map", query.get("model", "")
         known = kind != PICTURE and kind in output_types()
-        if model not in self._models or not (known or colour_of(kind)):  # else it were a path
+        if model not in self._models or not (known or colour_of(kind)):  # a path would be read
             raise UsageError("no such type or model")
         style, film = choose_style(kind), upload.source.kind == "film"
         out = upload.folder / style.tag
@@ -187,10 +187,10 @@ class Page:
 
         watcher, mask = Watcher(lambda outcome: None, at), None if film else upload.mask
         with self._busy:
-            at(None)  # many may have waited
+            at(None)  # while it waited, the file may have been removed
             network, about = self._load(model)
-            settings = InferSettings(
-                styles=(style,), out=str(out), codec=codec, mask=mask, network=about, **self._own
+            settings = replace(
+                self._settings, styles=(style,), out=str(out), codec=codec, mask=mask, network=about
             )
             jobs = plan_outputs([upload.source], settings)
             if film:
@@ -198,7 +198,7 @@ class Page:
             else:
                 (outcome,) = infer(jobs, None if mask else network, settings, watcher.report)
         if outcome.error is not None:
-            raise _retold(outcome.error, upload) from outcome.error
+            raise _as_in_browser(outcome.error, upload) from outcome.error
         target = Path(outcome.job.output)
         name = PurePosixPath(upload.name).stem + target.name.removeprefix("source")
         if wanted:
@@ -210,9 +210,9 @@ class Page:
         """Answer with the photo as JPEG, for a browser that cannot read its format."""
         upload = self._find(request)
         try:
-            frame = in_srgb(read_input(upload.source, max_pixels=self._own["max_pixels"]))
+            frame = in_srgb(read_input(upload.source, max_pixels=self._settings.max_pixels))
         except SodError as error:
-            raise _retold(error, upload) from error
+            raise _as_in_browser(error, upload) from error
         data = encode_picture(over_white(frame.rgb, frame.alpha), ".jpg")
         return http.Response(data, media_type="image/jpeg")
 
@@ -243,7 +243,7 @@ class Page:
         return upload
 
 
-def _retold(error: SodError, upload: _Upload) -> SourceError:
+def _as_in_browser(error: SodError, upload: _Upload) -> SourceError:
     """Return the error in one line, with the name that the file has in the browser."""
     return SourceError(" ".join(str(error).replace(str(upload.source.path), upload.name).split()))
 

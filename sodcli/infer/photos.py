@@ -29,7 +29,7 @@ from sodcli.runtime.predictor import Predictor
 from sodcli.runtime.threads import Writer, opencv_in_line, ordered, picture_threads
 from sodcli.text import display_name
 
-_TAKES_NOTHING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # disks, not single files
+_DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not of a single file
 NOTHING: Final = 0.2  # certainty below which a photo is reported to have no subject
 
 
@@ -88,7 +88,7 @@ def ends_run(outcome: Outcome, settings: InferSettings) -> bool:
     results go to the same place.
     """
     cause = None if outcome.error is None else outcome.error.__cause__
-    full = isinstance(cause, OSError) and cause.errno in _TAKES_NOTHING
+    full = isinstance(cause, OSError) and cause.errno in _DISK_ERRORS
     one_place = settings.out is not None or len(settings.sources) == 1
     return outcome.status == "failed" and (settings.fail_fast or (full and one_place))
 
@@ -196,14 +196,14 @@ def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
 
             frame = frame.with_saliency(mask_of(settings.mask, frame, settings.max_pixels))
         if settings.box is not None:
-            _part(frame, settings.box)
+            _box_slices(frame, settings.box)
         return _Item(jobs, frame)
     except SodError as error:
         return _Item(jobs, error=error)
 
 
-def _part(frame: Frame, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
-    """Return the rows and columns of ``box`` that lie within the photo.
+def _box_slices(frame: Frame, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of ``box``; the last ones may exceed the photo.
 
     Raises:
         SourceError: If ``box`` lies outside the photo.
@@ -232,7 +232,7 @@ def _predict_parts(
     predictor: Predictor, frames: Sequence[Frame], box: tuple[int, int, int, int]
 ) -> Iterator[Frame]:
     """Predict the part of each frame inside ``box``; the saliency outside is 0."""
-    places = [_part(frame, box) for frame in frames]
+    places = [_box_slices(frame, box) for frame in frames]
     parts = [
         replace(frame, rgb=frame.rgb[at], alpha=None if frame.alpha is None else frame.alpha[at])
         for frame, at in zip(frames, places, strict=True)
@@ -265,7 +265,7 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
         f"{display_name(frame.origin or frame.name)}: {'; '.join(remarks)}" if remarks else None
     )
     preview = make_preview(frame, matte) if settings.report else None
-    return _Item(item.jobs, None, None, results, sure, remark, preview)
+    return _Item(item.jobs, results=results, certainty=sure, remark=remark, preview=preview)
 
 
 def _encoded(
@@ -297,12 +297,10 @@ def _written(item: _Item) -> Iterator[Outcome]:
     """Write the results of one picture; yields each outcome."""
     results = item.results or (item.error,) * len(item.jobs)
     remark = item.remark
+    made = partial(Outcome, certainty=item.certainty, preview=item.preview)
     for job, result in zip(item.jobs, results, strict=True):
         if result is None:
-            yield Outcome(
-                *(job, "skipped", None, item.certainty, None, item.preview),
-                other_settings=job.kept_otherwise,
-            )
+            yield made(job, "skipped", other_settings=job.kept_otherwise)
             continue
         if not isinstance(result, bytes):
             yield Outcome(job, "failed", result)
@@ -312,5 +310,5 @@ def _written(item: _Item) -> Iterator[Outcome]:
         except SodError as error:
             yield Outcome(job, "failed", error)
         else:
-            yield Outcome(job, "done", None, item.certainty, remark, item.preview)
-            remark = None  # once for a photo
+            yield made(job, "done", remark=remark)
+            remark = None  # printed once per photo

@@ -59,7 +59,6 @@ class Recording:
         target: The film, or the folder of its frames; ``None`` for standard output.
         output: The same as text for messages.
         frames: Number of pictures in the completed film.
-        seconds: Duration of the completed film.
         done: Whether the film is complete.
     """
 
@@ -72,7 +71,7 @@ class Recording:
             settings: The run's settings; ``codec``, ``quality`` and ``compress`` are used.
         """
         self.target = job.target
-        self.output, self.frames, self.seconds, self.done = job.output, 0, 0.0, False
+        self.output, self.frames, self.done = job.output, 0, False
         self._job, self._rate, self._settings = job, rate, settings
         self._box: Newest[_Shot] = Newest(_AHEAD)
         self._abort = threading.Event()
@@ -125,7 +124,7 @@ class Recording:
                 if self._abort.is_set():
                     raise PipelineError("given up")
                 shot = self._box.get()
-        self.frames, self.seconds, self.done = film.frames, film.seconds, True
+        self.frames, self.done = film.frames, True
 
     def _sink(self, pixels: NDArray[np.uint8]) -> FilmWriter | FrameFolder:
         settings = self._settings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from sodcli.io.pictures.colour import in_srgb
 from sodcli.io.pictures.encode import encode_picture
 from sodcli.text import plural, render_html
 
+_Number = TypeVar("_Number", np.float32, np.uint8)
 _SIDE: Final = 480  # longer side of a preview in pixels
 _QUALITY: Final = 75
 _HEAD_BYTES: Final = 1024  # the mark is within
@@ -44,7 +45,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One photo on the page; ``certainty`` is ``None`` if the network was not asked."""
+    """One photo on the page; ``certainty`` is ``None`` if no network ran."""
 
     source: str
     outputs: tuple[str, ...]
@@ -81,19 +82,19 @@ def _shrunk(frame: Frame) -> Frame:
     return in_srgb(
         replace(
             frame,
-            rgb=_small(frame.rgb).astype(np.uint8),
-            alpha=None if frame.alpha is None else _small(frame.alpha).astype(np.uint8),
+            rgb=_small(frame.rgb),
+            alpha=None if frame.alpha is None else _small(frame.alpha),
             saliency=None if frame.saliency is None else np.clip(_small(frame.saliency), 0, 1),
         )
     )
 
 
-def _small(plane: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+def _small(plane: NDArray[_Number]) -> NDArray[_Number]:
     """Return pixels, the longer side at most ``_SIDE`` of them."""
     height, width = plane.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA), plane.dtype)
 
 
 def write_sheet(target: Path, entries: Sequence[Entry]) -> None:

@@ -125,13 +125,13 @@ def _as_infer_does(
 def _fresh(spec: ModelSpec, settings: SpeedSettings, device: torch.device) -> tuple[str, Predictor]:
     """Return the backend's name and a predictor with random weights, whose values do not matter."""
     module = make_module(spec, settings, device)
-    if settings.backend in ("auto", "torch"):
-        runner: Backend = TorchBackend(
-            module, device, half=settings.half, compiled=settings.compiled
-        )
-        return "torch", Predictor(spec, module, runner, size=settings.size)
-    runner = graph_backend(spec, module, settings)
-    return settings.backend, Predictor(spec, module, runner, size=settings.size)
+    name = "torch" if settings.backend == "auto" else settings.backend
+    backend: Backend
+    if name == "torch":
+        backend = TorchBackend(module, device, half=settings.half, compiled=settings.compiled)
+    else:
+        backend = graph_backend(spec, module, settings)
+    return name, Predictor(spec, module, backend, size=settings.size)
 
 
 def _photo(number: int) -> NDArray[np.uint8]:

@@ -139,6 +139,6 @@ def test_only_the_first_process_prints(sod, tmp_path, monkeypatch):
     code, out, err = sod("-m", "sdnet", "--data", tmp_path, "-o", tmp_path)
     assert (code, out, err) == (2, "", [])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setattr("sodcli.cli.app._PATIENCE", 0.0)
+    monkeypatch.setattr("sodcli.cli.app._RANK_0_FAILS_S", 0.0)
     code, out, err = sod("-m", "sdnet", "--data", tmp_path, "-o", tmp_path)
     assert (code, out, len(err)) == (2, "", 1)  # torchrun did not end it: rank 0 has no error
