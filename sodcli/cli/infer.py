@@ -17,9 +17,8 @@ _FILMS: Final = "Films"
 _CAMERA: Final = "Camera"
 
 
-def _batch(given: str | int) -> str | int:
-    """Read ``auto`` or a number from 1 on."""
-    text = str(given)
+def _batch(text: str) -> str:
+    """Check that it is ``auto`` or a number from 1 on."""
     if text == "auto" or (text.isdecimal() and int(text)):
         return text
     raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 on")
@@ -33,7 +32,7 @@ def _seconds(given: str | float) -> float:
             total = total * 60 + float(part)
     except ValueError:
         total = -1.0
-    if not (0 <= total < float("inf")) or text.count(":") > 2:
+    if not (0 <= total < float("inf")) or text.count(":") > 2 or ":-" in text:
         raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 0:01:30.5")
     return total
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _BETTER: Final = "inspyrenet"  # the model to try where the default one fails
 _OTHERWISE: Final = "made with other settings"
 _FRAMES: Final = 1000  # assumed per film before any is opened
+_STATUSES: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip", "to fail")
 
 
 def infer_files(settings: "InferSettings", network: NetworkOptions, device: str) -> None:
@@ -198,9 +199,6 @@ def _film_line(outcome: "FilmOutcome") -> str:
     return f"{speed}: {outcome.job.output}"
 
 
-_WORDS: Final = ("done", "skipped", "failed", "not begun", "to write", "to skip", "to fail")
-
-
 def _exists_text(output: str, *, other: bool) -> str:
     return f"{output}: exists, {_OTHERWISE}" if other else f"{output}: exists"
 
@@ -293,10 +291,10 @@ class OutcomeRow:
 
 def _suggest_weights(rows: Sequence[OutcomeRow], *, quiet: bool) -> None:
     """Name the command that fetches better weights, if the built-in ones found nothing certain."""
-    from sodcli.infer.photos import NOTHING
+    from sodcli.infer.photos import NO_SUBJECT
 
     done = [row.about for row in rows if row.about["status"] == "done"]
-    if all(about.get("certainty", 1) >= NOTHING for about in done):
+    if all(about.get("certainty", 1) >= NO_SUBJECT for about in done):
         return
     from sodcli.fetch.catalogue import describe
     from sodcli.weights.cache import data_root
@@ -366,7 +364,7 @@ def _counted(
     notes = dict.fromkeys(("skipped", "to skip"), f" ({some}{_OTHERWISE})")
     parts = ", ".join(
         f"{counts[word]:,} {word}{notes.get(word, '') if others else ''}"
-        for word in _WORDS
+        for word in _STATUSES
         if counts[word]
     )
     hint = "; --overwrite replaces what exists" if counts["skipped"] or others else ""

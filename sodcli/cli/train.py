@@ -137,10 +137,10 @@ def train(
 
     [bold]torchrun --nproc-per-node 2 -m sodcli train ...[/] trains with two processes.
     """
-    what = {"model": model, "recipe": recipe, "init": init, "data": data, "val": val}
-    labels = {"pseudo_labels": pseudo_labels, "label_interval": label_interval}
-    fit = {"fit_masks": True if fit_masks else None, "schedule_end": schedule_end}
-    numbers = {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
+    flags: dict[str, Any] = {"model": model, "recipe": recipe, "init": init, "data": data}
+    flags |= {"val": val, "pseudo_labels": pseudo_labels, "label_interval": label_interval}
+    flags |= {"fit_masks": True if fit_masks else None, "schedule_end": schedule_end}
+    flags |= {"epochs": epochs, "batch": batch, "lr": lr, "size": size, "seed": seed, "amp": amp}
     from sodcli.cli.train_progress import TrainProgress
     from sodcli.training.report import Broadcast
     from sodcli.training.run_folder import RunFolder
@@ -149,7 +149,6 @@ def train(
     folder = RunFolder(out)
     try:
         how = _options(device, threads, workers, save_every)
-        flags = {**what, **labels, **fit, **numbers}
         chosen, remarks = _settings(folder, config, flags, resume=resume)
         for remark in remarks if rank() == 0 and not quiet else ():
             ui.warn(remark)

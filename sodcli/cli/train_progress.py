@@ -41,7 +41,7 @@ class TrainProgress(Reporter):
             transient=True,
         )
         self._task: TaskID | None = None
-        self._plan: RunPlan | None = None
+        self._steps = 0
         self._images = 0
         self._started = self._printed = time.monotonic()
         self._warned: set[str] = set()
@@ -63,7 +63,7 @@ class TrainProgress(Reporter):
 
     def on_start(self, plan: RunPlan) -> None:
         """Print the plan of the run, and start the bar."""
-        self._plan = plan
+        self._steps = plan.steps
         ui.note(
             f"{plan.model}: {plan.parameters:,} parameters, "
             f"{plural(plan.train, plan.item)} to train on, {plan.held} to validate on, "
@@ -82,7 +82,6 @@ class TrainProgress(Reporter):
     def on_step(self, report: StepReport) -> None:
         """Move the bar; into a file, print a line per minute."""
         assert self._task is not None
-        assert self._plan is not None
         self._images += report.images
         speed = self._images / max(time.monotonic() - self._started, 1e-9)
         state = f"loss {report.pixel_loss:.4g}, lr {report.lr:.3g}, {speed:.3g} img/s"
@@ -91,7 +90,7 @@ class TrainProgress(Reporter):
         )
         if self._minute_passed():
             ui.note(
-                f"epoch {report.epoch}, step {report.step} of {self._plan.steps}: {state}",
+                f"epoch {report.epoch}, step {report.step} of {self._steps}: {state}",
                 quiet=self._quiet,
             )
 

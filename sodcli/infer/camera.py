@@ -22,7 +22,7 @@ class Capture:
     """Reads a camera in a thread and keeps its newest picture; a context manager."""
 
     def __init__(self, camera: Camera) -> None:
-        """Prepare to read ``camera``; it fails if no picture arrives for ``camera.silence_s``."""
+        """Prepare to read; without a picture for ``camera.silence_s``, ``newest`` fails."""
         self._camera = camera
         self._box: Newest[tuple[Frame, float]] = Newest()
         self._stop = threading.Event()

@@ -146,7 +146,6 @@ def _film(
         reader.as_planes(max(predictor.size_hw))
     width, height = reader.info.size_wh
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
-    name = job.source
 
     def draw(item: object) -> tuple[Pixels, float | None]:
         frame, style = cast(tuple[Frame, Style], item)
@@ -155,7 +154,7 @@ def _film(
 
     def write(item: object) -> None:
         sink.write(*cast(tuple[Pixels, float | None], item))
-        watcher.at(Position(name, sink.frames, reader.expected, sink.seconds))
+        watcher.at(Position(job.source, sink.frames, reader.expected, sink.seconds))
 
     try:
         with ExitStack() as stack:

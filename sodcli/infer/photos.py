@@ -30,7 +30,7 @@ from sodcli.runtime.threads import Writer, opencv_in_line, ordered, picture_thre
 from sodcli.text import display_name
 
 _DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # not of a single file
-NOTHING: Final = 0.2  # certainty below which a photo is reported to have no subject
+NO_SUBJECT: Final = 0.2  # certainty below which a photo is reported to have no subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
         None if job.kept else _encoded(job, frame, matte, box, settings) for job in item.jobs
     )
     remarks = [f"{frame.pages} pages, only the first is used"] if frame.pages > 1 else []
-    if box is None or (sure is not None and sure < NOTHING):
+    if box is None or (sure is not None and sure < NO_SUBJECT):
         whole = ", not cropped" if box is None and settings.framing else ""
         what = "the mask is empty" if settings.mask else "nothing certain found"
         remarks.append(f"{what}{whole}")

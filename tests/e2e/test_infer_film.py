@@ -132,6 +132,7 @@ def test_alpha_into_mp4_is_refused_before_any_work(sod, film, tmp_path):
         (("--codec", "vp"), "--codec vp: no such codec. Did you mean 'vp9'? Known: auto, h264"),
         (("--start", "1:x"), "Invalid value for '--start': '1:x' is no time; write 90, 1:30 or"),
         (("--start", "-3"), "Invalid value for '--start': '-3' is no time"),
+        (("--start", "1:-30"), "Invalid value for '--start': '1:-30' is no time"),
         (("--frames", "0"), "Invalid value for '--frames': "),
         (("-o", "-", "--codec", "gif"), "standard output: --codec gif does not go into .mkv"),
         (("-o", "x.jpg"), "x.jpg: no film format has this suffix; use one of .mp4"),
