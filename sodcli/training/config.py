@@ -189,7 +189,7 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     spec = registry.model(wanted["model"])
     if spec.task == "flow":
         raise UsageError(f"{spec.name!r} finds optical flow and is used as published, not trained")
-    recipe = wanted.get("recipe") or spec.recipe or ""
+    recipe = wanted.get("recipe", spec.recipe) or ""
     own = {"recipe": recipe, "clip_len": spec.clip_len}
     table = _merge(own, recipe_table(registry, recipe), *layers)
     if "data" not in table:

@@ -45,6 +45,9 @@ def test_the_recipe_of_the_paper_is_the_default(registry, plain):
     )
     assert resolved.sizes == (480, 400, 240, 320)
     assert resolved.augmentation().border_crop == 14
+    whole = {"epochs": 1, "batch": 1, "lr": 0.1, "size": 32, "loss": "bce"}
+    without = config.resolve(registry, plain, {**whole, "recipe": ""})
+    assert (without.recipe, without.augment, without.optimizer.groups) == ("", {}, ())
 
 
 def test_options_override_the_file_and_the_file_the_recipe(registry, plain, tmp_path):
