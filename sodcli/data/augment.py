@@ -36,7 +36,8 @@ class Augment:
         flip_ud: Probability of a flip upside down; never both (SDNet: 0.25).
         zoom: Range of a random crop's sides, as a share of the picture's. Crops that lose much of
             the subject are skipped.
-        rotate: Maximum rotation about the centre, in degrees, in either direction (10).
+        rotate: Maximum rotation about the centre, in degrees, in either direction
+            (MINet, InSPyReNet: 10).
         rotate_chance: Probability of the rotation (MINet: 1; InSPyReNet: 0.5).
         scale_crop: Range of a scaling about the centre, applied with probability 1/2 (InSPyReNet's
             ``random_scale_crop``: 0.75 to 1.25).
@@ -122,8 +123,8 @@ def augment_clip(
 ) -> tuple[Colour, Mask]:
     """Augment all frames of a clip and their masks with the same random parameters.
 
-    The arguments are those of :func:`augment`, with lists of frames of equal size. Nothing is
-    pasted.
+    The arguments are those of :func:`augment`, with lists of frames of equal size. ``paste``,
+    ``studio`` and ``empty`` do not apply.
 
     Returns:
         ``(T, h, w, 3)`` float32 RGB in [0, 1] and ``(T, h, w)`` float32 in [0, 1].

@@ -79,7 +79,7 @@ def read_set(folder: Path, spec: DatasetSpec | None) -> BenchmarkSet | None:
         groups = [group for group in groups if Path(group.name).name in spec.split] or groups
     if not groups:
         return None
-    film = all(map(_moves, groups)) if spec is None else spec.kind == "film"
+    film = all(map(_looks_like_film, groups)) if spec is None else spec.kind == "film"
     name = own_name(folder)
     remarks += _miscounts(name, groups, spec) if spec else []
     return BenchmarkSet(name, folder, film, tuple(groups), tuple(remarks))
@@ -119,7 +119,7 @@ def _groups(name: str, images: Path, found: PairList) -> list[PairGroup]:
     return [PairGroup(place, tuple(pairs)) for place, pairs in groups.items()]
 
 
-def _moves(group: PairGroup) -> bool:
+def _looks_like_film(group: PairGroup) -> bool:
     """Return True if the pairs look like frames: own folder, numbered names, one size."""
     few = [group.pairs[at] for at in (0, len(group.pairs) // 2, -1)]
     if not group.name or len(group.pairs) < 2 or not all(p.image.stem[-1].isdigit() for p in few):
@@ -264,9 +264,8 @@ def _folders(root: Path) -> Iterator[Path]:
 def _all_under(root: Path, known: Known, deep: int) -> list[BenchmarkSet]:
     spec = _spec_at(root, known)
     found = read_set(root, spec)
-    if found and (
-        spec or found.film or not found.groups[0].name
-    ):  # otherwise ``root`` is a folder of sets
+    # Without an entry in models.toml, subfolders of photos are sets of their own.
+    if found and (spec or found.film or not found.groups[0].name):
         return [found]
     if deep == 0:
         return []

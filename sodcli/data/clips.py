@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,11 +15,6 @@ from sodcli.data.pairs import Pair
 from sodcli.errors import SourceError
 
 
-def thinned(annotated: Sequence[int], interval: int) -> list[int]:
-    """Return every ``interval``-th of the annotated frame indices."""
-    return list(annotated[::interval])
-
-
 def between(first: int, last: int, count: int) -> list[int]:
     """Return up to ``count`` evenly spaced frame indices strictly between two.
 
@@ -29,14 +24,6 @@ def between(first: int, last: int, count: int) -> list[int]:
     count = min(count, last - first - 1)
     step = (last - first) // (count + 1)
     return [first + step * nth for nth in range(1, count + 1)]
-
-
-def filled(kept: Sequence[int], count: int) -> list[int]:
-    """Return the kept frame indices and up to ``count`` more in every gap."""
-    inside = [
-        place for first, last in pairwise(kept) for place in (first, *between(first, last, count))
-    ]
-    return [*inside, *kept[-1:]]
 
 
 def windows(places: Sequence[int], length: int, *, training: bool) -> list[tuple[int, ...]]:
@@ -118,33 +105,6 @@ def read_clip(
         if image.shape != read[0][0].shape:
             raise SourceError(f"{pair.image}: is of another size than {clip.image}")
     return [image for image, _ in read], [mask for _, mask in read]
-
-
-def clips_of(
-    photos: Sequence[Pair],
-    films: Sequence[Sequence[Pair]],
-    length: int,
-    gaps: Sequence[int],
-    cut: Cut | None = None,
-) -> tuple[Clip, ...]:
-    """Return the clips of ``films`` at each of ``gaps``, then one clip per photo.
-
-    Args:
-        photos: Pairs that belong to no film.
-        films: Pairs of each film in frame order.
-        length: Frames of a clip.
-        gaps: Distances in the film between neighbouring frames of a clip. Where only every g-th
-            frame has a mask, by the numbers in the file names, the smallest distance is g.
-        cut: Cuts a film into clips; by default :func:`disjoint_clips`.
-    """
-    cut = cut or disjoint_clips
-    clips: dict[Clip, None] = {}  # short films give the same clip for several gaps
-    for film in films:
-        apart = frames_apart(film)
-        for gap in gaps:
-            for places in cut(len(film), length, max(1, int(gap // apart))):
-                clips[Clip(tuple(film[place] for place in places))] = None
-    return (*clips, *(Clip((photo,)) for photo in photos))
 
 
 def by_folder(pairs: Sequence[Pair]) -> list[tuple[Pair, ...]]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.benchmarks import BenchmarkSet, PairGroup, find_sets
-from sodcli.data.clips import Clip, Cut, by_folder, clips_of
+from sodcli.data.benchmarks import BenchmarkSet, Known, PairGroup, find_sets
+from sodcli.data.clips import Clip, Cut, by_folder, disjoint_clips, frames_apart
 from sodcli.data.pairs import (
     Pair,
     PairList,
@@ -24,7 +24,6 @@ from sodcli.data.pairs import (
 from sodcli.data.read import read_image
 from sodcli.errors import MissingError, SourceError
 from sodcli.files import user_path
-from sodcli.registry import DatasetSpec
 from sodcli.text import shortened
 
 _DEEP: Final = 3  # folders from a set to its frames: JPEGImages/480p/bear
@@ -55,7 +54,7 @@ class FilmList:
     remarks: tuple[str, ...]
 
 
-def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec]) -> FilmList:
+def find_films(root: Path, names: Sequence[str], known: Known) -> FilmList:
     """Find the films under ``root`` to train on.
 
     Sequences in the test split of a set, as listed in models.toml, are left out if there are
@@ -87,7 +86,7 @@ def find_films(root: Path, names: Sequence[str], known: Mapping[str, DatasetSpec
     return FilmList(tuple(films), tuple(remarks))
 
 
-def _in_trees(root: Path, known: Mapping[str, DatasetSpec]) -> BenchmarkSet | None:
+def _in_trees(root: Path, known: Known) -> BenchmarkSet | None:
     """Return the film set that has ``root`` in its folder of frames, with these frames alone.
 
     ``DAVIS/JPEGImages/480p/bear`` gives ``DAVIS`` with the sequence ``bear``.
@@ -109,14 +108,14 @@ def _as_film(one: BenchmarkSet, root: Path) -> BenchmarkSet:
     if one.film or one.folder != root or len(one.groups) > 1:
         return one
     frames = pictures_in(pairs[0].image.parent)  # neighbours, unlike those with annotations
-    if not is_film([Pair(frame, frame, "") for frame in frames]):
+    if not is_film(frames):
         return one
     place = root.resolve()
     alone = PairGroup(place.name, pairs)
     return replace(one, name=place.parent.name or one.name, film=True, groups=(alone,))
 
 
-def _untested(one: BenchmarkSet, known: Mapping[str, DatasetSpec]) -> Sequence[PairGroup]:
+def _untested(one: BenchmarkSet, known: Known) -> Sequence[PairGroup]:
     tested = {name for spec in known.values() if spec.is_called(one.name) for name in spec.split}
     return [group for group in one.groups if Path(group.name).name not in tested] or one.groups
 
@@ -129,9 +128,7 @@ def _films(one: BenchmarkSet, groups: Sequence[PairGroup]) -> Iterator[Film]:
         yield Film(one.name, group.name, frames, masks)
 
 
-def pseudo_pairs(
-    folders: Sequence[str], labels: Path, known: Mapping[str, DatasetSpec]
-) -> PairList:
+def pseudo_pairs(folders: Sequence[str], labels: Path, known: Known) -> PairList:
     """Pair the frames of films with the labels that ``sod pseudo-label`` wrote.
 
     Ground truth that ``sod pseudo-label`` dropped is not used.
@@ -202,9 +199,24 @@ class Footage:
         """Keep every ``interval``-th pair of each film, and all photos."""
         return Footage(tuple(film[::interval] for film in self.films), self.photos)
 
-    def clips(self, length: int, gaps: Sequence[int], cut: Cut | None = None) -> tuple[Clip, ...]:
-        """Return all clips, as :func:`sodcli.data.clips.clips_of` cuts them."""
-        return clips_of(self.photos, self.films, length, gaps, cut)
+    def clips(
+        self, length: int, gaps: Sequence[int], cut: Cut = disjoint_clips
+    ) -> tuple[Clip, ...]:
+        """Return the clips of the films at each of ``gaps``, then one clip per photo.
+
+        Args:
+            length: Frames of a clip.
+            gaps: Distances in the film between neighbouring frames of a clip. Where only every g-th
+                frame has a mask, by the numbers in the file names, the smallest distance is g.
+            cut: Cuts a film into clips.
+        """
+        clips: dict[Clip, None] = {}  # short films give the same clip for several gaps
+        for film in self.films:
+            apart = frames_apart(film)
+            for gap in gaps:
+                for places in cut(len(film), length, max(1, int(gap // apart))):
+                    clips[Clip(tuple(film[place] for place in places))] = None
+        return (*clips, *(Clip((photo,)) for photo in self.photos))
 
 
 def find_footage(pairs: Sequence[Pair]) -> Footage:
@@ -213,19 +225,19 @@ def find_footage(pairs: Sequence[Pair]) -> Footage:
     A folder is a film if its pictures have the same size and neighbours are similar. Neighbours
     must also be more similar than distant pictures, which excludes photos with a common background.
     """
-    groups = [(group, is_film(group)) for group in by_folder(pairs)]
+    groups = [(group, is_film([pair.image for pair in group])) for group in by_folder(pairs)]
     films = tuple(group for group, film in groups if film)
     inside = {pair for film in films for pair in film}
     return Footage(films, tuple(pair for pair in pairs if pair not in inside))
 
 
-def is_film(pairs: Sequence[Pair]) -> bool:
-    """Return True if the pictures of ``pairs``, in their order, are frames of one film."""
-    if len(pairs) < 2:
+def is_film(pictures: Sequence[Path]) -> bool:
+    """Return True if ``pictures``, in their order, are frames of one film."""
+    if len(pictures) < 2:
         return False
-    places = np.unique(np.linspace(0, len(pairs) - 2, _LOOKS).astype(int))
+    places = np.unique(np.linspace(0, len(pictures) - 2, _LOOKS).astype(int))
     try:
-        looks = [[read_image(pairs[at].image) for at in (place, place + 1)] for place in places]
+        looks = [[read_image(pictures[at]) for at in (place, place + 1)] for place in places]
     except SourceError:
         return False
     if len({picture.shape for look in looks for picture in look}) > 1:

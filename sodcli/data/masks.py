@@ -1,4 +1,4 @@
-"""Decoding of mask files, the same for training and scoring."""
+"""Read and check masks, the same for training and scoring."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,8 +76,8 @@ def decode_mask(stored: Stored, path: Path) -> Mask:
       all others foreground.
     - In a colour picture black is background and every other class colour foreground; a mask in a
       single hue keeps its soft edges.
-    - An integer file whose maximum is 1 holds the classes 0 and 1. Any other value is divided by
-      the maximum of its dtype.
+    - An integer file whose maximum is 1 holds the classes 0 and 1; other integers are divided by
+      the maximum of their dtype. Floats are clipped to [0, 1], and NaN becomes 0.
 
     Args:
         stored: From :func:`sodcli.data.read.read_stored`.
@@ -95,8 +95,8 @@ def decode_mask(stored: Stored, path: Path) -> Mask:
         if is_coloured(rgb):
             return _of_colours(rgb, path)
     grey = one_channel(pixels)
-    classes = np.issubdtype(grey.dtype, np.floating) or grey.max() == 1
-    top = 1 if classes else np.iinfo(grey.dtype.name).max
+    unscaled = np.issubdtype(grey.dtype, np.floating) or grey.max() == 1
+    top = 1 if unscaled else np.iinfo(grey.dtype.name).max
     levels = np.multiply(grey, 1 / top, dtype=np.float32)
     return Mask(np.nan_to_num(levels).clip(0, 1), frozenset())
 
@@ -181,7 +181,7 @@ def check_masks(
     pairs: Sequence[Pair],
     *,
     fit: bool = False,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[str, ...]:
     """Read the mask of every pair, and report those that look wrong.
 
@@ -191,14 +191,14 @@ def check_masks(
     Args:
         pairs: Pairs to check; only the headers of the pictures are read.
         fit: Whether masks of another size than their picture are accepted, to be resized.
-        advance: Called with the number of masks read and their total.
+        advance: Called after each mask.
 
     Returns:
         One line per kind of problem, with a count and a few names.
 
     Raises:
-        SourceError: If most masks are photos, or every readable mask is black, or faint (no value
-            above one half); the message lists a few.
+        SourceError: If most masks are photos, or every readable mask is black, or faint (all
+            values below one half); the message lists a few.
     """
     faint: list[tuple[Path, float]] = []
     black: list[Path] = []
@@ -206,19 +206,19 @@ def check_masks(
     bad: list[str] = []
     photos: list[Path] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (pair, found) in enumerate(zip(pairs, pool.map(_inspect, pairs), strict=True), 1):
+        for pair, found in zip(pairs, pool.map(_inspect, pairs), strict=True):
             if isinstance(found, SourceError):
                 bad.append(str(found))
                 photos += [pair.mask] * isinstance(found, NoMaskError)
             else:
-                mask, brightest, same_size = found
+                brightest, same_size = found
                 if brightest == 0:
-                    black.append(mask)
+                    black.append(pair.mask)
                 elif brightest < _FAINT:
-                    faint.append((mask, brightest))
+                    faint.append((pair.mask, brightest))
                 if not same_size:
-                    resized.append(mask)
-            advance(done, len(pairs))
+                    resized.append(pair.mask)
+            advance()
     refuse_photos(photos, len(pairs), "masks")
     weak = len(faint) + len(black)
     if weak and weak == len(pairs) - len(bad):
@@ -257,8 +257,8 @@ def class_numbers(what: str, few: Sequence[tuple[Path, float]], count: int) -> s
     )
 
 
-def _inspect(pair: Pair) -> SourceError | tuple[Path, float, bool]:
-    """Return file, maximum and whether the size equals the picture's; or the error."""
+def _inspect(pair: Pair) -> SourceError | tuple[float, bool]:
+    """Return the mask's maximum and whether its size equals the picture's; or the error."""
     try:
         levels = read_mask(pair.mask)
     except SourceError as error:
@@ -266,8 +266,8 @@ def _inspect(pair: Pair) -> SourceError | tuple[Path, float, bool]:
     try:
         size_hw = picture_size(pair.image)
     except SourceError:  # reported when the pair is used
-        return pair.mask, float(levels.max()), True
-    return pair.mask, float(levels.max()), levels.shape in (size_hw, size_hw[::-1])
+        return float(levels.max()), True
+    return float(levels.max()), levels.shape in (size_hw, size_hw[::-1])
 
 
 def _all_weak(faint: list[tuple[Path, float]], black: list[Path]) -> str:

@@ -283,7 +283,7 @@ def _joined(lists: Iterable[PairList]) -> PairList:
     )
 
 
-Film = TypeVar("Film")
+T = TypeVar("T")
 _RUN = 16  # number of neighbouring pictures that are held out together
 
 
@@ -323,8 +323,8 @@ def hold_out(
 
 
 def hold_out_films(
-    films: Sequence[Film], share: float, seed: int
-) -> tuple[tuple[Film, ...], tuple[Film, ...]]:
+    films: Sequence[T], share: float, seed: int
+) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """Split films into a training part and a held-out part of about ``share``.
 
     If there are two or more films, at least one is held out, unless ``share`` is 0. The order is

@@ -1,4 +1,4 @@
-"""Read pictures and pairs, for training, testing and scoring alike."""
+"""Read pictures, for training, testing and scoring alike."""
 
 import warnings
 import zlib

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sodcli.data.clips import thinned, windows
+from sodcli.data.clips import windows
 from sodcli.data.films import Film
 from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
 from sodcli.errors import SourceError
 from sodcli.imaging.evidence import Evidence, Labelled, find_evidence, pack
-from sodcli.imaging.flow import DisFlow, FlowEstimator
+from sodcli.imaging.flow import DisFlow
 
 _LENGTH = 3
 
@@ -50,7 +50,7 @@ def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
     """
     triples = []
     for film in films:
-        kept = thinned(sorted(film.masks), interval)
+        kept = sorted(film.masks)[::interval]
         places = windows(kept, _LENGTH, training=True) if len(kept) >= _LENGTH else []
         for clip in dict.fromkeys(places):
             pairs = (Pair(film.frames[at], film.masks[at], film.set) for at in clip)
@@ -58,8 +58,10 @@ def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
     return tuple(triples)
 
 
-def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDArray[np.float32]]:
+def read_triple(triple: Triple) -> tuple[Evidence, NDArray[np.float32]]:
     """Return the evidence for the middle frame, and its label ``(H, W)`` float32 in [0, 1].
+
+    The optical flow is DIS.
 
     Raises:
         SourceError: If a file cannot be read or the sizes differ; the message names the file.
@@ -69,13 +71,13 @@ def read_triple(triple: Triple, estimator: FlowEstimator) -> tuple[Evidence, NDA
     for pair, side in ((triple.left, left), (triple.right, right)):
         if side.rgb.shape != target.shape:
             raise SourceError(f"{pair.image}: is of another size than {triple.image}")
-    return find_evidence(target, left, right, estimator), truth
+    return find_evidence(target, left, right, DisFlow()), truth
 
 
 def pack_triple(
     triple: Triple, size_hw: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the network's input, computed with DIS optical flow, and the middle frame's label.
+    """Return the network's input and the middle frame's label.
 
     Args:
         triple: The three pairs.
@@ -90,5 +92,5 @@ def pack_triple(
     Raises:
         SourceError: As in :func:`read_triple`.
     """
-    evidence, truth = read_triple(triple, DisFlow())
+    evidence, truth = read_triple(triple)
     return pack(evidence, size_hw, mean, std), truth

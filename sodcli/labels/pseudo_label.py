@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 
-from sodcli.data.clips import between, thinned
+from sodcli.data.clips import between
 from sodcli.data.films import Film
 from sodcli.data.masks import read_pair
 from sodcli.data.pairs import Pair
@@ -240,7 +240,7 @@ class _Neighbours:
 
 
 def _plan_film(film: Film, interval: int, count: int, out: Path) -> Iterator[Label]:
-    kept = thinned(sorted(film.masks), interval)
+    kept = sorted(film.masks)[::interval]
     folder = out / film.set / film.name
 
     def label(place: int, around: tuple[int, int] | None = None) -> Label:

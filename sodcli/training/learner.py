@@ -4,7 +4,7 @@ import copy
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,8 @@ from sodcli.training.config import TrainConfig
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import build_optimizer, set_rates
 
-M = TypeVar("M", bound=nn.Module)
 
-
-def average_of(module: M) -> M:
+def average_of(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` for its running average, in eval mode and without gradients."""
     return copy.deepcopy(module).eval().requires_grad_(False)
 
@@ -69,17 +67,16 @@ class Learner:
         self._optimizer = build_optimizer(
             self.module, config.optimizer, config.lr, preloaded=bool(config.init)
         )
-        self._net = parallel(
-            self.module, group, device
-        ).train()  # after building the optimiser, which freezes some parameters
+        # After build_optimizer, which freezes some parameters.
+        self._net = parallel(self.module, group, device)
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
 
     def gradients(self, images: Tensor, masks: Tensor, step: int) -> float:
         """Compute the gradients of this process's part of a batch.
 
         Args:
-            images: ``(N, 3, H, W)`` float32, normalised.
-            masks: ``(N, 1, H, W)`` float32 in ``[0, 1]``.
+            images: As :attr:`sodcli.data.loader.Batch.images`.
+            masks: As :attr:`sodcli.data.loader.Batch.masks`.
             step: Number of steps taken before; seeds the random numbers of this step.
 
         Returns:
@@ -131,7 +128,7 @@ class Learner:
         values = self.module.state_dict().values()
         return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def _autocast(self) -> AbstractContextManager[Any]:
         """Return the autocast context of the forward pass."""
         if self._config.amp == "none":
             return nullcontext()
@@ -141,7 +138,7 @@ class Learner:
         x = _channels_last(images.to(self._device, non_blocking=True))
         y = masks.to(self._device, non_blocking=True)
         with self._exchange(last):
-            with self.autocast():
+            with self._autocast():
                 prediction = self._net(x)
             mean = self._loss(_in_float32(prediction), y)
             weight = mean_weight(x, self._config.batch, self._group)

@@ -181,7 +181,6 @@ _WINDOW: Final = 11
 _SIGMA: Final = 1.5
 _C1: Final = 0.01**2
 _C2: Final = 0.03**2
-_IOU_EPS: Final = 1e-6
 
 
 @loss("bce-ssim-iou")
@@ -227,7 +226,7 @@ def soft_iou_loss(saliency: Tensor, target: Tensor) -> Tensor:
     """Return ``1 - soft IoU`` of ``(N, 1, H, W)``, averaged over N."""
     both = (saliency * target).sum((-3, -2, -1))
     either = saliency.sum((-3, -2, -1)) + target.sum((-3, -2, -1)) - both
-    return (1 - (both + _IOU_EPS) / (either + _IOU_EPS)).mean()
+    return (1 - (both + _EPS) / (either + _EPS)).mean()
 
 
 # Lite: edge-weighted cross entropy and overlap, and structural similarity.

@@ -11,34 +11,24 @@ from torch import Tensor, nn
 from sodcli.errors import UsageError
 from sodcli.tables import NotNegative, Range
 
+_MOMENTUM: Final = 0.95  # decay of Muon's momentum
 _POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)  # coefficients of the Newton-Schulz iteration
+_ITERATIONS: Final = 5
 _LIKE_ADAMW: Final = 0.2  # typical root mean square of AdamW's steps, in learning rates
 _FEWEST_INPUTS: Final = 8  # kernels with fewer inputs (depthwise, the stem) use AdamW
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for kernels with several input channels, AdamW for all other parameters.
+    """Muon for kernels with at least 8 input channels, AdamW for all other parameters.
 
     Muon orthogonalises the momentum of each kernel, so that all of its singular directions get
     steps of about equal size.
 
     Args:
-        groups: As in ``torch.optim.AdamW``; both methods use the group's learning rate.
+        params: As in ``torch.optim.AdamW``; both methods use the group's learning rate.
         lr: Learning rate of groups without their own.
         betas: Betas of AdamW.
-        momentum: Decay of Muon's momentum, in ``[0, 1)``.
     """
-
-    def __init__(
-        self,
-        groups: list[dict[str, Any]],
-        lr: float,
-        *,
-        betas: tuple[float, float],
-        momentum: float = 0.95,
-    ) -> None:
-        super().__init__(groups, lr, betas=betas)
-        self._momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -59,30 +49,29 @@ class Muon(torch.optim.AdamW):
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
             state["step"] = torch.zeros(())  # AdamW expects it when a state is loaded
-        held = state["momentum"].lerp_(gradient, 1 - self._momentum)
-        ahead = gradient.lerp(held, self._momentum)  # Nesterov momentum
+        held = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
+        ahead = gradient.lerp(held, _MOMENTUM)  # Nesterov momentum
         matrix = orthogonalise(ahead.flatten(1))
         kernel.mul_(1 - lr * decay)
         scale = _LIKE_ADAMW * float(max(matrix.shape)) ** 0.5
         kernel.add_(matrix.view_as(kernel), alpha=-lr * scale)
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrix: Tensor) -> Tensor:
     """Return ``matrix`` with all singular values near 1, by Newton-Schulz iteration.
 
     Args:
         matrix: ``(rows, columns)``, of any scale.
-        steps: Number of iterations; five bring singular values into about [0.7, 1.2], except those
-            below a hundredth of the largest.
 
     Returns:
-        ``(rows, columns)`` of the same dtype.
+        ``(rows, columns)`` of the same dtype. Its singular values are in about [0.7, 1.2], except
+        those that were below a hundredth of the largest.
     """
     a, b, c = _POLYNOMIAL
     tall = len(matrix) > matrix.shape[1]
     x: Tensor = matrix.mT if tall else matrix
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
+    for _ in range(_ITERATIONS):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return x.mT if tall else x
@@ -200,8 +189,8 @@ def _groups(
             rule = next((rule for rule in rules if re.search(rule.match, name)), _REST)
             if rule.lr == 0:
                 parameter.requires_grad_(False)
-                continue
-            members.setdefault(rule, []).append(parameter)
+            else:
+                members.setdefault(rule, []).append(parameter)
     return [
         {
             "params": parameters,

@@ -1,7 +1,8 @@
 """Events of a training run, for progress displays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,42 +101,14 @@ class Broadcast(Reporter):
     """Passes every event on to several reporters."""
 
     def __init__(self, *reporters: Reporter) -> None:
-        self._reporters = reporters
+        for event in vars(Reporter):
+            if event.startswith("on_"):
+                setattr(self, event, partial(_call_all, [getattr(one, event) for one in reporters]))
 
-    def on_check(self, done: int, total: int) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_check(done, total)
 
-    def on_start(self, plan: RunPlan) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_start(plan)
-
-    def on_step(self, report: StepReport) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_step(report)
-
-    def on_skip(self, names: Sequence[str]) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_skip(names)
-
-    def on_epoch(self, row: Mapping[str, Any]) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_epoch(row)
-
-    def on_samples(self, epoch: int, path: Path) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_samples(epoch, path)
-
-    def on_note(self, text: str) -> None:
-        """Pass it on."""
-        for reporter in self._reporters:
-            reporter.on_note(text)
+def _call_all(receivers: Sequence[Callable[..., None]], *args: Any) -> None:
+    for receive in receivers:
+        receive(*args)
 
 
 class TensorBoard(Reporter):

@@ -1,12 +1,14 @@
 """Set-up of a training run: data, loader and network."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from sodcli.data.benchmarks import Known
 from sodcli.data.clips import PAPER_CUTS, Clip, by_folder, disjoint_clips, overlapping_clips
 from sodcli.data.films import (
     FilmList,
@@ -25,14 +27,13 @@ from sodcli.files import user_path
 from sodcli.models import build_model
 from sodcli.models.restore import initialise, norm_of
 from sodcli.process import ProcessGroup
-from sodcli.registry import DatasetSpec, ModelSpec, Registry
+from sodcli.registry import ModelSpec, Registry
 from sodcli.training.config import TrainConfig
 from sodcli.training.run_folder import RunFolder
 from sodcli.weights.cache import locate
 from sodcli.weights.read import read_weights
 
 Items = tuple[Pair, ...] | tuple[Clip, ...] | tuple[Triple, ...]
-Known = Mapping[str, DatasetSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,20 @@ class TrainingData:
     def check_masks(self, *, fit: bool, advance: Callable[[int, int], None]) -> tuple[str, ...]:
         """Read every mask once; see :func:`sodcli.data.masks.check_masks`.
 
+        Args:
+            fit: Whether masks of another size than their picture are resized.
+            advance: Called with the number of masks read and their total.
+
         Raises:
-            SourceError: If all training masks, or all validation masks, are black or faint.
+            SourceError: If all training masks, or all validation masks, are black or faint, or
+                most of them are photos.
         """
         parts = [list(dict.fromkeys(_all_pairs(items))) for items in (self.train, self.held)]
         total = sum(len(pairs) for pairs in parts)
+        done = itertools.count(1)
         remarks: list[str] = []
-        for pairs, before in zip(parts, (0, len(parts[0])), strict=True):
-
-            def report(done: int, _: int, before: int = before) -> None:
-                advance(before + done, total)
-
-            remarks += check_masks(pairs, fit=fit, advance=report)
+        for pairs in parts:
+            remarks += check_masks(pairs, fit=fit, advance=lambda: advance(next(done), total))
         return tuple(dict.fromkeys(remarks))
 
 
@@ -85,6 +88,7 @@ def find_training_data(config: TrainConfig, registry: Registry) -> TrainingData:
 
     Raises:
         MissingError: If a folder does not exist or holds no usable data.
+        SourceError: If most masks for validation are photos.
     """
     spec, known = registry.model(config.model), registry.datasets
     backgrounds = tuple(path for folder in config.backgrounds for path in _pictures(Path(folder)))
@@ -97,7 +101,7 @@ def find_training_data(config: TrainConfig, registry: Registry) -> TrainingData:
     problems = found.problems
     if config.pseudo_labels and not config.val:
         problems += ("validation is on pseudo labels; --val DIR would name ground truth",)
-    return TrainingData(found.train, found.held, problems, backgrounds)
+    return replace(found, problems=problems, backgrounds=backgrounds)
 
 
 def _pairs(config: TrainConfig, known: Known) -> TrainingData:

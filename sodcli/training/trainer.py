@@ -88,7 +88,7 @@ class Trainer:
         except TrainingStopped:
             self._save()
             if self._group.leads:
-                self._keep(self._run.folder.last)
+                self._export(self._run.folder.last)
             raise KeyboardInterrupt from None
 
     def _announce(self) -> None:
@@ -205,7 +205,7 @@ class Trainer:
             sheet = self._run.folder.sheet(row["epoch"])
             if sheet.exists():
                 self._reporter.on_samples(row["epoch"], sheet)
-            self._keep(self._run.folder.last)
+            self._export(self._run.folder.last)
             self._run.folder.put_row(row)
         now.next_epoch()
         self._save()
@@ -218,7 +218,7 @@ class Trainer:
             value = -found[monitor] if monitor == "MAE" else found[monitor]
             if self._progress.best is None or value > self._progress.best:
                 self._progress.best = value
-                self._keep(self._run.folder.best)
+                self._export(self._run.folder.best)
         return found
 
     def _save(self) -> None:
@@ -235,7 +235,7 @@ class Trainer:
             step = self._progress.step
             raise self._broken(f"a weight became NaN or infinite by step {step}", self._names)
 
-    def _keep(self, target: Path) -> None:
+    def _export(self, target: Path) -> None:
         config, spec = self._run.config, self._run.spec
         module = self._learner.for_use
         about = describe(spec, module, {**spec.args, **config.args})
@@ -243,8 +243,8 @@ class Trainer:
         if config.pseudo_labels:
             names += f", pseudo labels {Path(config.pseudo_labels).name}"
         progress = f"{self._progress.step} of {config.epochs * self._steps}"
-        about |= {"recipe": config.recipe, "data": names, "steps": progress}
-        about["size"] = str(config.size)
+        size = str(config.size)
+        about |= {"recipe": config.recipe, "data": names, "steps": progress, "size": size}
         save_weights(target, module.state_dict(), about, half=config.half)
 
     def _broken(self, what: str, names: Sequence[str]) -> TrainingError:

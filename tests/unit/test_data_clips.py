@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sodcli.data.augment import Augment
-from sodcli.data.clips import Clip, clips_of, disjoint_clips, extended, read_clip
-from sodcli.data.films import find_footage, hold_out_footage, is_film
+from sodcli.data.clips import Clip, disjoint_clips, extended, read_clip
+from sodcli.data.films import Footage, find_footage, hold_out_footage, is_film
 from sodcli.data.loader import BatchLoader, ValidationSet
 from sodcli.data.pairs import find_pairs
 from sodcli.errors import SourceError
@@ -167,7 +167,7 @@ def test_a_damaged_frame_leaves_its_clip_out(films):
     pairs = find_pairs([str(films / "bird")]).pairs
     pairs[3].image.write_bytes(b"broken")
     loader = BatchLoader(
-        clips_of((), [pairs], 4, [1]),
+        Footage((pairs,), ()).clips(4, [1]),
         augment=PLAN, mean=MEAN, std=STD, sizes=(32,), batch=3, seed=5, clip_len=4,
     )  # fmt: skip
     loaded = list(loader.epoch(0))
@@ -216,11 +216,11 @@ def test_photos_with_the_same_background_are_not_a_film(tmp_path):
 
 def test_a_folder_with_too_few_or_unreadable_frames_is_not_a_film(films):
     first, second = find_footage(find_pairs([str(films)]).pairs).films
-    assert not is_film(first[:1])
+    assert not is_film([pair.image for pair in first[:1]])
     cv2.imwrite(str(first[0].image), np.zeros((20, 20, 3), np.uint8))
-    assert not is_film(first)
+    assert not is_film([pair.image for pair in first])
     second[0].image.write_bytes(b"broken")
-    assert not is_film(second)
+    assert not is_film([pair.image for pair in second])
 
 
 def test_frames_without_numbers_are_taken_in_the_order_of_their_names(films):

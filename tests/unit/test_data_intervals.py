@@ -1,10 +1,11 @@
 """Selection of frames of sparsely annotated films, against tables of the published program."""
 
 import json
+from itertools import chain, pairwise
 
 import pytest
 
-from sodcli.data.clips import between, filled, overlapping_clips, thinned, windows
+from sodcli.data.clips import between, overlapping_clips, windows
 from tests.conftest import DATA
 
 TABLES = json.loads((DATA / "rcrnet" / "clip_tables.json").read_text())
@@ -15,8 +16,10 @@ ANNOTATED = {"a": range(31), "b": range(6), "v": range(0, 91, 15)}
 def test_clips_equal_the_published_ones(name):
     args, clips = TABLES[name]["args"], TABLES[name]["clips"]
     for film in {clip["video"] for clip in clips}:
-        kept = thinned(ANNOTATED[film], args["label_interval"])
-        places = filled(kept, args["frame_between_label_num"])
+        kept = ANNOTATED[film][:: args["label_interval"]]
+        count = args["frame_between_label_num"]
+        gaps = [(first, *between(first, last, count)) for first, last in pairwise(kept)]
+        places = [*chain(*gaps), kept[-1]]
         found = windows(places, args["clip_len"], training=args["training"])
         published = [clip for clip in clips if clip["video"] == film]
         assert [list(clip) for clip in found] == [clip["idx"] for clip in published]
@@ -33,12 +36,6 @@ def test_labels_in_a_gap_are_evenly_spaced():
 def test_a_gap_gives_no_more_labels_than_it_has_frames():
     assert between(3, 6, 9) == [4, 5]
     assert between(3, 4, 1) == []
-
-
-def test_annotations_need_not_be_regular():
-    assert filled([0, 10, 12, 40], 1) == [0, 5, 10, 11, 12, 26, 40]
-    assert filled([7], 3) == [7]
-    assert filled([], 3) == []
 
 
 def test_a_short_film_repeats_its_last_frame():

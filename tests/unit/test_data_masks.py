@@ -150,9 +150,9 @@ def white(levels: int = 255) -> np.ndarray:
 
 def test_some_faint_and_black_masks_are_counted(tmp_path: Path) -> None:
     pairs = make_pairs(tmp_path, [white(), white(38), white(0), white()])
-    calls: list[tuple[int, int]] = []
-    remarks = check_masks(pairs, advance=lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    calls: list[None] = []
+    remarks = check_masks(pairs, advance=lambda: calls.append(None))
+    assert len(calls) == 4
     assert remarks == (
         f"1 of 4 masks are black: {pairs[2].mask}",
         f"1 of 4 masks are nowhere brighter than half; class numbers?: {pairs[1].mask} (38)",

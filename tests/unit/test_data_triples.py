@@ -13,7 +13,6 @@ from sodcli.data.loader import BatchLoader, ValidationSet
 from sodcli.data.triples import read_triple, triples_of
 from sodcli.errors import SourceError
 from sodcli.imaging.evidence import mean_of_warped, pack
-from sodcli.imaging.flow import DisFlow
 from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD
 from tests.conftest import DATA
 from tests.sparse_film import draw_film
@@ -42,14 +41,14 @@ def test_triples_are_the_published_ones_without_repeats(films):
 
 def test_warped_neighbour_labels_agree_with_the_middle_label(films):
     triple = triples_of(films, 5)[0]
-    evidence, truth = read_triple(triple, DisFlow())
+    evidence, truth = read_triple(triple)
     told = mean_of_warped(evidence) > 0.5
     assert np.array_equal(truth, cv2.imread(str(triple.target.mask), 0) / np.float32(255))
     assert (told & (truth > 0.5)).sum() / (told | (truth > 0.5)).sum() > 0.9
 
 
 def test_the_network_sees_frame_labels_and_flows_at_its_own_size(films):
-    evidence, _ = read_triple(triples_of(films, 5)[0], DisFlow())
+    evidence, _ = read_triple(triples_of(films, 5)[0])
     packed = pack(evidence, (32, 192))
     assert packed.shape == (9, 32, 192)
     assert packed.dtype == np.float32
@@ -64,7 +63,7 @@ def test_frames_of_two_sizes_are_reported(films):
     cv2.imwrite(str(triple.right.image), np.zeros((20, 20, 3), np.uint8))
     cv2.imwrite(str(triple.right.mask), np.zeros((20, 20), np.uint8))
     with pytest.raises(SourceError, match=r"00010\.jpg: is of another size than .*00005\.jpg"):
-        read_triple(triple, DisFlow())
+        read_triple(triple)
 
 
 def loader_of(triples, **changes):
@@ -77,7 +76,7 @@ def test_batches_hold_what_the_network_takes(films):
     (batch, *_) = loader_of(triples_of(films, 5)).epoch(0)
     assert batch.images.shape == (2, 9, 32, 32)
     assert batch.masks.shape == (2, 1, 32, 32)
-    evidence, truth = read_triple(triples_of(films, 5)[0], DisFlow())
+    evidence, truth = read_triple(triples_of(films, 5)[0])
     assert np.array_equal(batch.images[0].numpy(), pack(evidence, (32, 32)))
     assert np.array_equal(batch.masks[0, 0].numpy(), resize_mask(truth, (32, 32)))
     assert batch.names[0] == str(films[0].frames[5])
