@@ -50,7 +50,9 @@ def paste_subject(
         return image, mask
     size_wh = (mask.shape[1], mask.shape[0])
     matrix = _placement(box_xywh, size_wh, rng)
-    subject = cv2.warpAffine(image, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE)
+    subject = np.asarray(
+        cv2.warpAffine(image, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
     moved = np.asarray(cv2.warpAffine(mask, matrix, size_wh), np.float32)
     sigma = rng.uniform(*_SOFTNESS)
     ground = random_piece(background, size_wh, rng)

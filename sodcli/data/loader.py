@@ -268,7 +268,8 @@ class _Epoch(Dataset[Batch]):
         how = (loader.augment, size_hw, rng)
         background = self._background if loader.backgrounds else None
         if isinstance(item, Pair):
-            return augment(*read_pair(item, fit=loader.fit_masks), *how, background)
+            image, mask = read_pair(item, fit=loader.fit_masks)
+            return augment(image, mask, *how, background)
         images, masks = read_clip(item, fit=loader.fit_masks)
         if not item.is_still:
             return augment_clip(images, masks, *how)
