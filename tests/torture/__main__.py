@@ -1,4 +1,4 @@
-"""All torture tests in their long form: ``python -m tests.torture [WORDS OF PYTEST...]``."""
+"""All tests with a long form, in that form: ``python -m tests.torture [WORDS OF PYTEST...]``."""
 
 import os
 import sys
@@ -7,5 +7,14 @@ if __name__ == "__main__":
     os.environ["SOD_TORTURE"] = "long"
     import pytest
 
-    words = ["tests/torture", "-q", "--durations=30", "-p", "no:cacheprovider", *sys.argv[1:]]
+    others = ["tests/e2e/test_large_picture.py", "tests/e2e/test_published_scores.py"]
+    words = [
+        "tests/torture",
+        *others,
+        "-q",
+        "--durations=30",
+        "-p",
+        "no:cacheprovider",
+        *sys.argv[1:],
+    ]
     sys.exit(pytest.main(words))
