@@ -15,10 +15,7 @@ from tests.graph_kit import ENGINES, engine
 
 pytestmark = pytest.mark.slow
 SPECS = default_registry().models
-ELSEWHERE = {"inspyrenet-res2net50", "minet-vgg16"}  # the blending graph below, static graphs
-MODELS = sorted(
-    name for name, spec in SPECS.items() if spec.task == "saliency" and name not in ELSEWHERE
-)
+MODELS = sorted(name for name, spec in SPECS.items() if spec.task == "saliency")
 FILM_HW, CLIP = (48, 64), 2
 SIZES_HW = ((67, 71), (32, 50))
 LARGE_HW, SMALL_HW = (72, 104), (64, 64)
