@@ -7,6 +7,7 @@ blur-fusion in two passes: M. Forte, "Approximate Fast Foreground Colour Estimat
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 _WIDE: Final = 23  # window of the first pass, in pixels of the coarse picture
-_NARROW: Final = 6  # window of the second pass in px
+_NARROW: Final = 6  # window of the second pass, in pixels of the fine picture
 _FINE_SIDE: Final = 1448  # px: larger pictures are halved until they are at most this long
 _COARSER: Final = 4  # second shrink factor; the wide window covers about 90 px of the fine picture
 _NEAR: Final = 8  # px
-_TILE: Final = 128
+_TILE: Final = 192  # px
 _VISIBLE: Final = 0.5 / 255  # minimum alpha that rounds to 1 at 8 bits
 _OPAQUE: Final = 254.5 / 255  # minimum alpha that rounds to 255
 _EPSILON: Final = np.float32(1e-5)
@@ -31,9 +32,10 @@ def estimate_foreground(
 ) -> NDArray[np.uint8]:
     """Estimate the subject's own colour where it mixes with the background.
 
-    The first pass averages over a wide window. It runs on a picture halved to at most 1448 px and
-    then shrunk by a factor of 4, so that the window also covers the soft edges of a large photo.
-    The second pass works on tiles, and only on those that the subject's edge crosses.
+    Both passes average over windows of a picture that is halved until it has at most 1448 px. The
+    first runs at a quarter of its size, so that its window also covers the soft edges of a large
+    photo. The second works on tiles, and only on those that the subject's edge crosses. The last
+    correction takes the pixels of the full size.
 
     Args:
         rgb: ``(H, W, 3)`` uint8.
@@ -46,15 +48,19 @@ def estimate_foreground(
     near = near_subject(alpha) if near is None else near
     wanted = (near & (alpha < _OPAQUE)).view(np.uint8)
     out = rgb.copy()
-    foreground, background = _wide_pass(rgb, alpha)
-    for top, left in _tiles(wanted):
-        y, x = max(top - _NARROW, 0), max(left - _NARROW, 0)
-        tile = np.s_[y : top + _TILE + _NARROW, x : left + _TILE + _NARROW]
-        share = alpha[tile]
-        fore, back = (_cut(c, alpha.shape, (y, x), share.shape) for c in (foreground, background))
-        colour = _narrow_pass(rgb[tile], share, fore, back)
-        core = np.s_[top : top + _TILE, left : left + _TILE]
-        cv2.copyTo(colour[top - y :, left - x :][:_TILE, :_TILE], wanted[core], out[core])
+    fine, share = rgb, alpha
+    while max(share.shape) > _FINE_SIDE:
+        fine, share = _shrunk(fine, 2), _shrunk(share, 2)
+    wide = _wide_pass(fine, share)
+    for tile in _tiles(wanted):
+        around = _window(tile, alpha.shape, share.shape, _NARROW)
+        coarse = _window(around.cells, share.shape, wide[0].shape, 1)
+        fore, back = (coarse.enlarged(colours[coarse.cells]) for colours in wide)
+        mean = _narrow_pass(fine[around.cells], share[around.cells], fore, back)
+        colour = _corrected(
+            rgb[tile], _three_channels(alpha[tile]), around.enlarged(mean), around.enlarged(back)
+        )
+        cv2.copyTo(colour, wanted[tile], out[tile])
     return out
 
 
@@ -74,12 +80,9 @@ def _wide_pass(rgb: NDArray[np.uint8], alpha: Floats) -> tuple[Floats, Floats]:
 
     Colours are multiplied by alpha before shrinking, so that subject and background do not mix.
     """
-    share = alpha
-    while max(share.shape) > _FINE_SIDE:
-        rgb, share = _shrunk(rgb, 2), _shrunk(share, 2)
     colour = rgb.astype(np.float32)
-    default, subject = _shrunk(colour, _COARSER), _shrunk(colour * _three_channels(share), _COARSER)
-    share = _shrunk(share, _COARSER)
+    default, subject = _shrunk(colour, _COARSER), _shrunk(colour * _three_channels(alpha), _COARSER)
+    share = _shrunk(alpha, _COARSER)
     fore = _mean(subject, share, _WIDE, default)
     return fore, _mean(default - subject, 1 - share, _WIDE, default)
 
@@ -89,23 +92,14 @@ def _shrunk(picture: NDArray[Any], times: int) -> NDArray[Any]:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _narrow_pass(
-    rgb: NDArray[np.uint8], alpha: Floats, fore: Floats, back: Floats
-) -> NDArray[np.uint8]:
-    """Return the foreground colour of a tile at full size from the first pass's means.
+def _narrow_pass(rgb: NDArray[np.uint8], alpha: Floats, fore: Floats, back: Floats) -> Floats:
+    """Return the mean colour of the subject around each pixel, from the first pass's means.
 
     The paper averages the background over the narrow window too. Here it is the first pass's mean,
     which is nearly constant within a few pixels.
     """
-    share, rest = _three_channels(alpha), _three_channels(1 - alpha * alpha)
-    left = np.asarray(cv2.subtract(rgb, back, dtype=cv2.CV_32F), np.float32)
-    left *= share
-    first = _corrected(left, rest, fore, back)
-    first += back
-    np.clip(first, 0, 255, out=first)
-    first *= share
-    colour = _corrected(left, rest, _mean(first, alpha, _NARROW, fore), back)
-    return np.asarray(cv2.add(colour, back, dtype=cv2.CV_8U), np.uint8)
+    share = _three_channels(alpha)
+    return _mean(_corrected(rgb, share, fore, back) * share, alpha, _NARROW, fore)
 
 
 def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Floats:
@@ -117,22 +111,26 @@ def _mean(weighted: Floats, weight: Floats, side: int, default: Floats) -> Float
     return mean
 
 
-def _corrected(left: Floats, rest: Floats, fore: Floats, back: Floats) -> Floats:
-    """Return ``fore`` minus ``back`` after the correction by the picture's residual.
+def _corrected(
+    rgb: NDArray[np.uint8], share: Floats, fore: Floats, back: Floats
+) -> NDArray[np.uint8]:
+    """Return the foreground colour: ``fore`` corrected by the picture's residual.
 
     With alpha ``a`` the paper's correction is ``F + a (I - a F - (1 - a) B)``, which is
-    ``B + (1 - a^2) (F - B) + a (I - B)``.
+    ``G + a (I - G)`` with ``G = F + a (F - B)``.
 
     Args:
-        left: ``a (I - B)``.
-        rest: ``1 - a^2``.
+        rgb: The picture ``I``.
+        share: Alpha in three channels.
         fore: The estimate ``F``.
         back: The background ``B``.
     """
     moved = fore - back
-    moved *= rest
-    moved += left
-    return moved
+    moved *= share
+    moved += fore
+    rest = np.asarray(cv2.subtract(rgb, moved, dtype=cv2.CV_32F), np.float32)
+    rest *= share
+    return np.asarray(cv2.add(rest, moved, dtype=cv2.CV_8U), np.uint8)
 
 
 def _three_channels(plane: Floats) -> Floats:
@@ -140,30 +138,58 @@ def _three_channels(plane: Floats) -> Floats:
     return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
 
 
-def _tiles(wanted: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yield the top left corner of each tile with a nonzero pixel in ``wanted``."""
+def _tiles(wanted: NDArray[np.uint8]) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns that enclose the nonzero pixels of each tile that has some."""
     for top in range(0, wanted.shape[0], _TILE):
         for left in range(0, wanted.shape[1], _TILE):
-            if wanted[top : top + _TILE, left : left + _TILE].any():
-                yield top, left
+            x, y, width, height = cv2.boundingRect(wanted[top : top + _TILE, left : left + _TILE])
+            if width:
+                yield slice(top + y, top + y + height), slice(left + x, left + x + width)
 
 
-def _cut(
-    coarse: Floats, full_hw: tuple[int, ...], corner: tuple[int, int], size_hw: tuple[int, ...]
-) -> Floats:
-    """Cut a tile out of ``coarse`` enlarged to ``full_hw``, without enlarging all of it.
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The part of a smaller picture that covers a tile of the full one.
 
-    It may be off by half a pixel, which is negligible for means over about a hundred pixels.
+    Attributes:
+        cells: Rows and columns of the smaller picture.
+        size_wh: Their width and height in pixels of the full picture.
+        tile: Rows and columns of the tile in those.
     """
-    rows, height, top = _span(corner[0], size_hw[0], coarse.shape[0] / full_hw[0], coarse.shape[0])
-    cols, width, left = _span(corner[1], size_hw[1], coarse.shape[1] / full_hw[1], coarse.shape[1])
-    patch = cv2.resize(coarse[rows, cols], (width, height))
-    return np.asarray(patch[top:, left:][: size_hw[0], : size_hw[1]], np.float32)
+
+    cells: tuple[slice, slice]
+    size_wh: tuple[int, int]
+    tile: tuple[slice, slice]
+
+    def enlarged(self, part: Floats) -> Floats:
+        """Return the tile at full size, given the window's cells."""
+        if part.shape[1::-1] != self.size_wh:
+            part = np.asarray(cv2.resize(part, self.size_wh), np.float32)
+        return part[self.tile]
 
 
-def _span(start: int, length: int, scale: float, cells: int) -> tuple[slice, int, int]:
-    """Return the cells that cover the pixels, their length in pixels, and the start in them."""
-    first = max(math.floor(start * scale) - 1, 0)
-    last = min(math.ceil((start + length) * scale) + 1, cells)
+def _window(
+    tile: tuple[slice, slice], full_hw: tuple[int, ...], small_hw: tuple[int, ...], margin: int
+) -> _Window:
+    """Return the window of a tile with ``margin`` more cells on each side.
+
+    It may be off by half a pixel, which is negligible for means over many pixels.
+    """
+    (rows, height, y), (cols, width, x) = (
+        _span(part, full, small, margin)
+        for part, full, small in zip(tile, full_hw, small_hw, strict=False)
+    )
+    return _Window((rows, cols), (width, height), (y, x))
+
+
+def _span(part: slice, full: int, small: int, margin: int) -> tuple[slice, int, slice]:
+    """Return the cells that cover a part, their length in pixels, and the part in them."""
+    scale = small / full
+    first = max(math.floor(part.start * scale) - margin, 0)
+    last = min(math.ceil(part.stop * scale) + margin, small)
     origin = round(first / scale)
-    return slice(first, last), round(last / scale) - origin, start - origin
+    return (
+        slice(first, last),
+        round(last / scale) - origin,
+        slice(part.start - origin, part.stop - origin),
+    )

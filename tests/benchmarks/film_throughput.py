@@ -30,6 +30,7 @@ from sodcli.io.sources import Input
 from sodcli.runtime.predictor import load
 from sodcli.runtime.steady import steadied
 from sodcli.runtime.stream import saliency_stream
+from sodcli.runtime.threads import opencv_in_line
 from tests.benchmarks.kit import record
 from tests.film_kit import ffmpeg
 
@@ -83,7 +84,8 @@ def network(predictor, frames, batch, count):
 def draw(frames, style, count):
     smooth = steadied(frames[n % len(frames)] for n in range(count))
     planar = style.kind in OF_PLANES
-    return sum(1 for frame in smooth if drawn(frame, style, planar) is not None)
+    with opencv_in_line():  # as in the pipeline
+        return sum(1 for frame in smooth if drawn(frame, style, planar) is not None)
 
 
 def drawn(frame, style, planar):
