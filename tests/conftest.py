@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from sodcli.cli.app import app
 from sodcli.registry import default_registry
+from sodcli.runtime.device import thread_count
 
 DATA = Path(__file__).parent / "data"
 SLOW_FOLDERS = {"e2e", "numeric", "torture"}
@@ -35,6 +36,12 @@ def pytest_configure(config):
     settings.register_profile("all", deadline=None)  # the machine may be busy
     settings.register_profile("fast", deadline=None, max_examples=20)
     settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Let ``-n auto`` start one worker more than there are cores: tests wait for processes."""
+    return thread_count() + 1
 
 
 def pytest_ignore_collect(collection_path, config):

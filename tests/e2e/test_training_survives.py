@@ -29,6 +29,7 @@ KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
+import torch._dynamo  # an optimiser imports it, which takes two seconds in each child
 from sodcli.registry import default_registry
 from sodcli.training.config import read_config
 from sodcli.training.report import Reporter

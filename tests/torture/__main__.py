@@ -7,10 +7,11 @@ if __name__ == "__main__":
     os.environ["SOD_TORTURE"] = "long"
     import pytest
 
-    others = ["tests/e2e/test_large_picture.py", "tests/e2e/test_published_scores.py"]
     words = [
         "tests/torture",
-        *others,
+        "tests/e2e/test_large_picture.py",
+        "tests/e2e/test_published_scores.py",
+        "tests/unit/test_infer_films.py",
         "-q",
         "--durations=30",
         "-p",
