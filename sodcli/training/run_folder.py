@@ -226,15 +226,17 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
     content = read_pickle(path)
     known = {field.name for field in fields(Progress)}
     parts = content if isinstance(content, dict) else {}
-    there = parts.get("progress", {}).keys()
-    if not (known >= there >= {"epoch", "step"} and parts.keys() >= {"learner", "pairs"}):
+    progress = parts.get("progress")
+    progress = progress if isinstance(progress, dict) else {}
+    complete = known >= progress.keys() >= {"epoch", "step"}
+    if not (complete and parts.keys() >= {"learner", "pairs"}):
         raise WeightsError(f"{path}: not a checkpoint of a training run")
     if content["pairs"] != pairs:
         raise UsageError(
             f"cannot resume {path.parent}: the training pictures are not those it started with; "
             "restore them, or start a new run with --init"
         )
-    return content["learner"], Progress(**content["progress"])
+    return content["learner"], Progress(**progress)
 
 
 def digest(names: Iterable[str]) -> str:

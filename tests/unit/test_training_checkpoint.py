@@ -34,9 +34,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
         load_checkpoint(path, "")
 
 
-def test_weights_are_refused_as_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("content", [{"weight": torch.zeros(1)}, {"progress": 3}, [1, 2]])
+def test_files_of_other_programs_are_refused_as_checkpoints(tmp_path, content):
     path = tmp_path / "last.pth"
-    torch.save({"weight": torch.zeros(1)}, path)
+    torch.save(content, path)
     with pytest.raises(WeightsError, match="not a checkpoint"):
         load_checkpoint(path, "")
 
