@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import zlib
 from pathlib import Path
 
@@ -72,6 +73,10 @@ def _home_of_its_own(_homes, monkeypatch):
     monkeypatch.setenv("SOD_HOME", str(home))
     for name in ("SOD_DEVICE", "SOD_OFFLINE", "SOD_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+    yield
+    for thread in threading.enumerate():  # a graph opened ahead, which the test did not need
+        if thread.name.startswith("graph_"):
+            thread.join()  # or it writes to the home of the next test
 
 
 @pytest.fixture(scope="session")
