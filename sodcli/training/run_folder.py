@@ -223,13 +223,11 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
         WeightsError: If it is damaged or not a checkpoint.
         UsageError: If it belongs to other training pairs.
     """
-    content = read_pickle(path)
+    content = _table(read_pickle(path))
+    progress = _table(content.get("progress"))
     known = {field.name for field in fields(Progress)}
-    parts = content if isinstance(content, dict) else {}
-    progress = parts.get("progress")
-    progress = progress if isinstance(progress, dict) else {}
     complete = known >= progress.keys() >= {"epoch", "step"}
-    if not (complete and parts.keys() >= {"learner", "pairs"}):
+    if not (complete and content.keys() >= {"learner", "pairs"}):
         raise WeightsError(f"{path}: not a checkpoint of a training run")
     if content["pairs"] != pairs:
         raise UsageError(
@@ -237,6 +235,10 @@ def load_checkpoint(path: Path, pairs: str) -> tuple[dict[str, Any], Progress]:
             "restore them, or start a new run with --init"
         )
     return content["learner"], Progress(**progress)
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def digest(names: Iterable[str]) -> str:

@@ -84,8 +84,7 @@ def network(predictor, frames, batch, count):
 def draw(frames, style, count):
     smooth = steadied(frames[n % len(frames)] for n in range(count))
     planar = style.kind in OF_PLANES
-    with opencv_in_line():  # as in the pipeline
-        return sum(1 for frame in smooth if drawn(frame, style, planar) is not None)
+    return sum(1 for frame in smooth if drawn(frame, style, planar) is not None)
 
 
 def drawn(frame, style, planar):
@@ -129,9 +128,10 @@ def measure(folder, film, predictor, settings, count):
         "whole": lambda: whole(folder, film, predictor, settings, count),
     }
     taken = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            taken[name].append(timed(work))
+    with opencv_in_line():  # as in the pipeline
+        for _ in range(ROUNDS):
+            for name, work in works.items():
+                taken[name].append(timed(work))
     return taken
 
 

@@ -50,8 +50,10 @@ def test_opaque_and_far_pixels_keep_their_colours():
     assert not np.array_equal(out, picture)
 
 
-def test_tiles_have_no_seams(monkeypatch):
-    picture, alpha, _ = composite(300, 60)
+@pytest.mark.parametrize("side", [300, 1601])  # averaged at its own size, and halved
+def test_tiles_have_no_seams(side, monkeypatch):
+    picture, alpha, _ = composite(side, 60)
+    monkeypatch.setattr("sodcli.imaging.refine._TILE", side)
     whole = estimate_foreground(picture, alpha)
     monkeypatch.setattr("sodcli.imaging.refine._TILE", 41)
     tiled = estimate_foreground(picture, alpha).astype(int)
@@ -73,7 +75,7 @@ def test_without_partial_alpha_nothing_changes(level):
     assert np.array_equal(estimate_foreground(picture, np.full_like(alpha, level)), picture)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 600), (600, 1), (3, 1100)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 600), (600, 1), (3, 1100), (1, 3001), (2999, 5)])
 def test_thin_pictures_are_accepted(shape):
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
