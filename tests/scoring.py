@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 import sodcli
-from sodcli.imaging.tensors import to_input, to_saliency
+from sodcli.benchmark.paper_protocol import PublishedPredictor
+from sodcli.frame import Frame
 from sodcli.metrics.measure import USUAL, measure
 from sodcli.metrics.scores import summarise
 from tests.conftest import SHARED
@@ -28,12 +29,10 @@ def score(predictor, images, which=USUAL, every=1):
 
 def _one(predictor, photo, which):
     """Score the map of a photo, rounded to 8 bits; the input is bilinear without antialiasing."""
-    spec = predictor.spec
-    rgb = cv2.imread(str(photo))[..., ::-1]
+    rgb = np.ascontiguousarray(cv2.imread(str(photo))[..., ::-1])
     truth = cv2.imread(str(photo.parents[1] / "GT" / f"{photo.stem}.png"), 0)
-    batch = to_input(rgb, predictor.size_hw, spec.mean, spec.std)[None]
-    saliency = to_saliency(predictor.backend.run(batch)[0, 0], truth.shape)
-    return measure(np.rint(saliency * 255).astype(np.uint8), truth, which=which)
+    (frame,) = PublishedPredictor(predictor).predict([Frame(rgb, 0, photo.name)])
+    return measure(np.rint(frame.saliency * 255).astype(np.uint8), truth, which=which)
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ def _answers(
         gap = max(1, int(predictor.spec.frame_gap // apart))
         paper = request.protocol == "paper"
         return saliency_stream(predictor, frames, batch=request.batch, paper=paper, gap=gap)
-    return picture_stream(predictor, frames, request.batch)
+    return picture_stream(predictor, frames, request.batch, still=True)
 
 
 def _grey(frame: Frame, task: MapTask, rounding: str) -> NDArray[np.uint8]:

@@ -40,11 +40,11 @@ class PublishedPredictor(Predictor):
             rgb = np.asarray(picture)
         return to_input(rgb, size_hw, spec.mean, spec.std)
 
-    def predict(self, frames: Sequence[Frame]) -> list[Frame]:
+    def predict(self, frames: Sequence[Frame], *, still: bool = True) -> list[Frame]:
         """Return ``frames`` with their maps; for a clip model each frame is repeated as a clip."""
         return [
             frame.with_saliency(published_map(answer, frame.size_hw, self.spec))
-            for frame, answer in zip(frames, self.logits(frames), strict=True)
+            for frame, answer in zip(frames, self.logits(frames, still=still), strict=True)
         ]
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+_CELL: Final = 16  # px
 
 
 def to_input(
@@ -45,6 +46,40 @@ def to_input(
         np.multiply(resized[..., channel], np.float32(1 / (255 * spread)), out=normal[channel])
         normal[channel] -= np.float32(middle / spread)
     return normal
+
+
+def half_size(batch: NDArray[np.float32], least: int) -> NDArray[np.float32]:
+    """Shrink network inputs ``(N, 3, h, w)`` to half, by area, to sides of at least ``least``."""
+    height, width = (max(least, side // 2) for side in batch.shape[-2:])
+    return np.stack(
+        [
+            [cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in planes]
+            for planes in batch
+        ]
+    )
+
+
+def with_context(
+    logits: NDArray[np.float32], coarse: NDArray[np.float32], share: float
+) -> NDArray[np.float32]:
+    """Move the local means of logits towards those of a pass at lower resolution.
+
+    At half size a network's receptive field covers more of the scene, and details are lost. So only
+    the means over cells of 16 pixels change, smoothly from cell to cell; details stay.
+
+    Args:
+        logits: ``(h, w)`` float32.
+        coarse: ``(h', w')`` float32, the logits of the same picture at another size.
+        share: Weight of ``coarse`` in the means, in ``[0, 1]``.
+
+    Returns:
+        ``(h, w)`` float32.
+    """
+    height, width = logits.shape
+    cells_wh = (max(1, round(width / _CELL)), max(1, round(height / _CELL)))
+    theirs, own = (cv2.resize(x, cells_wh, interpolation=cv2.INTER_AREA) for x in (coarse, logits))
+    change = np.float32(share) * (theirs - own)
+    return logits + cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def to_saliency(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:

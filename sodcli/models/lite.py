@@ -4,6 +4,8 @@ Encoder: EfficientNet-Lite0 (Tan and Le, ICML 2019, arXiv 1905.11946; the Lite v
 place of swish and no squeeze-and-excitation). It always starts from pretrained weights, with the
 batch norms already folded into the convolutions. The decoder is our own: a global context block at
 stride 32, then sums from coarse to fine, refined by depthwise separable convolutions.
+
+In eval mode a guided filter moves the map's edges to those of the picture.
 """
 
 from typing import Final
@@ -11,7 +13,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sodcli.models._base import NO_AUX, Prediction
+from sodcli.models._base import Prediction
 from sodcli.models.convnorm import ConvNorm
 from sodcli.models.resample import double, pad_to
 
@@ -32,6 +34,7 @@ _CHANNELS: Final = tuple(STAGES[stage][-1] for stage in _TAPS)
 _WIDTHS: Final = (32, 64, 64, 64, 96)  # decoder channels at the same strides
 _KERNELS: Final = ((3,), (5, 3), (5, 3), (5, 3))  # kernels of the refinement blocks, finest first
 _HEADS: Final = 4
+_GUIDE_EPS: Final = 1.2e-3  # squared: contrasts below 4.4 of 255 levels count as none
 
 
 class SameConv(nn.Conv2d):
@@ -187,7 +190,7 @@ class Decoder(nn.Module):
 
 
 class Lite(nn.Module):
-    """Encoder and decoder."""
+    """Encoder and decoder; in eval mode with edges from the picture."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,14 +200,43 @@ class Lite(nn.Module):
     def forward(self, x: Tensor) -> Prediction:
         """Map ``(N, 3, H, W)``, normalised, to logits ``(N, 1, H, W)``.
 
-        In training mode ``aux["coarse"]`` holds the logits at strides 4, 8 and 16 of the padded
-        input.
+        In training mode the edges are the decoder's, and ``aux["coarse"]`` holds the logits at
+        strides 4, 8 and 16 of the padded input.
         """
         height, width = x.shape[-2:]
         padded = pad_to(x, STRIDE)
         finest, *coarse = self.decoder(self.encoder(padded))
-        logits = double(finest)[..., :height, :width]
-        return Prediction(logits, {"coarse": tuple(coarse)} if self.training else NO_AUX)
+        if self.training:
+            logits = double(finest)[..., :height, :width]
+            return Prediction(logits, {"coarse": tuple(coarse)})
+        return Prediction(guided_double(finest, padded)[..., :height, :width])
+
+
+def guided_double(logits: Tensor, picture: Tensor) -> Tensor:
+    """Resize logits to twice their size, with the edges of a picture.
+
+    Fast guided filter (He and Sun, 2015, arXiv 1505.00996) with a radius of one logit: around each
+    position the logits are a linear function of the picture's grey value, fitted at the logits'
+    size and applied at the picture's.
+
+    Args:
+        logits: ``(N, 1, H / 2, W / 2)``.
+        picture: ``(N, 3, H, W)``, normalised.
+
+    Returns:
+        ``(N, 1, H, W)`` float32.
+    """
+    grey, logits = picture.float().mean(1, keepdim=True), logits.float()
+    small = F.avg_pool2d(grey, 2)
+    mean, level = _local_mean(small), _local_mean(logits)
+    variance = _local_mean(small * small) - mean * mean
+    slope = (_local_mean(small * logits) - mean * level) / (variance + _GUIDE_EPS)
+    slope, offset = (double(_local_mean(part)) for part in (slope, level - slope * mean))
+    return slope * grey + offset
+
+
+def _local_mean(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
 def build() -> Lite:

@@ -74,6 +74,8 @@ class ModelSpec:
         restore: How the published test resizes a map to the picture's size: ``bilinear``,
             ``corners`` (bilinear with aligned corners) or ``nearest``.
         high_res: Second pass over large pictures; None if the network does not support it.
+        context: Weight of a second pass at half size in the mean logits of stills (see
+            :func:`sodcli.imaging.tensors.with_context`); 0 for a single pass.
         rounding: How the published test rounds a map to grey levels: ``nearest`` or ``down``.
         license: Licence of the published code.
         paper: Paper that describes the network.
@@ -99,6 +101,7 @@ class ModelSpec:
     restore: Literal["bilinear", "corners", "nearest"] = "bilinear"
     rounding: Literal["nearest", "down"] = "nearest"
     high_res: HighRes | None = None
+    context: Annotated[float, Range(least=0, most=1)] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

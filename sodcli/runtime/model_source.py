@@ -219,6 +219,8 @@ def _exported(path: Path, name: str | None, registry: Registry) -> ModelSource:
     if fixed and (len(fixed) not in (4, 5) or 0 in fixed or fixed[-3:] != (3, height, width)):
         raise WeightsError(f"{path}: damaged metadata (shape {about['shape']})")
     spec = replace(spec, mean=mean, std=std, input_hw=(height, width), clip_len=clip, high_res=None)
+    if fixed:  # the second pass has another size
+        spec = replace(spec, context=0.0)
     return ModelSource(spec, path, registry, is_graph=True, fixed_shape=fixed)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -66,23 +67,29 @@ def live_predictor(predictor: Predictor, *, steady: bool = False) -> Callable[[F
     if predictor.spec.clip_len > 1:
         return LiveClip(predictor)
     if not steady:
-        return lambda frame: predictor.predict([frame])[0]
+        return lambda frame: predictor.predict([frame], still=False)[0]
     hold = SteadyFilter()
-    return lambda frame: hold(predictor.predict([frame])[0])
+    return lambda frame: hold(predictor.predict([frame], still=False)[0])
 
 
 def picture_stream(
-    predictor: Predictor, frames: Iterable[Frame], batch: int | None, *, small: bool = False
+    predictor: Predictor,
+    frames: Iterable[Frame],
+    batch: int | None,
+    *,
+    small: bool = False,
+    still: bool = False,
 ) -> Iterator[Frame]:
     """Yield every frame with its saliency, in order, each processed as a single picture.
 
     The network runs once for consecutive frames that share their pixels (:func:`share_repeats`).
+    For ``still`` see :meth:`.Predictor.logits`.
 
     Raises:
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    predict = predictor.predict_small if small else predictor.predict
+    predict = predictor.predict_small if small else partial(predictor.predict, still=still)
 
     def work(runs: Sequence[list[Frame]]) -> list[list[Frame]]:
         answers = retry_smaller(predict, [run[0] for run in runs])

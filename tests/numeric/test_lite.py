@@ -2,14 +2,22 @@
 
 import re
 
+import cv2
+import numpy as np
 import pytest
 import timm
 import torch
 
+import sodcli
 from sodcli.errors import WeightsError
+from sodcli.frame import Frame
+from sodcli.imaging.tensors import half_size, with_context
 from sodcli.models import build_model
+from sodcli.models.lite import guided_double
+from sodcli.models.resample import double
 from sodcli.models.restore import initialise
 from sodcli.registry import default_registry
+from sodcli.runtime.stream import saliency_stream
 from sodcli.weights.read import RawWeights
 
 REGISTRY = default_registry()
@@ -84,5 +92,58 @@ def test_padding_changes_nothing_where_the_sides_are_multiples_of_32():
     x = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         finest = net.decoder(net.encoder(x))[0]
-        whole = torch.nn.functional.interpolate(finest, (64, 96), mode="bilinear")
-        torch.testing.assert_close(net(x).logits, whole)
+        torch.testing.assert_close(net(x).logits, guided_double(finest, x))
+
+
+def test_guided_logits_equal_least_squares_in_each_window():
+    """Ridge regression of the logits on the grey values, window by window, in float64."""
+    rng = np.random.default_rng(0)
+    picture = rng.uniform(-1, 1, (3, 16, 20)).astype(np.float32)
+    logits = rng.uniform(-4, 4, (8, 10)).astype(np.float32)
+    grey = picture.mean(0, dtype=np.float64)
+    small = grey.reshape(8, 2, 10, 2).mean((1, 3))
+    lines = np.zeros((2, 8, 10))
+    for row, column in np.ndindex(8, 10):
+        window = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        values, wanted = small[window].ravel(), logits[window].ravel()
+        ridge = np.sqrt(len(values) * 1.2e-3)
+        design = np.vstack([np.column_stack([values, np.ones(len(values))]), [ridge, 0]])
+        lines[:, row, column] = np.linalg.lstsq(design, [*wanted, 0], rcond=None)[0]
+    means = [
+        [
+            line[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].mean()
+            for row, column in np.ndindex(8, 10)
+        ]
+        for line in lines
+    ]
+    slope, offset = (cv2.resize(np.reshape(mean, (8, 10)), (20, 16)) for mean in means)
+    found = guided_double(torch.from_numpy(logits)[None, None], torch.from_numpy(picture)[None])
+    np.testing.assert_allclose(found[0, 0].numpy(), slope * grey + offset, atol=2e-4)
+
+
+def test_a_soft_edge_moves_to_the_edge_of_the_picture():
+    picture = torch.full((1, 3, 32, 32), -0.5)
+    picture[..., 18:] = 0.5
+    logits = torch.linspace(-4, 4, 16).expand(1, 1, 16, 16)
+    plain = double(logits)[0, 0, 16]
+    found = guided_double(logits, picture)[0, 0, 16]
+    assert float(found[18] - found[17]) > 2.5 * float(plain[18] - plain[17])
+    flat = guided_double(logits, torch.zeros(1, 3, 32, 32))[0, 0, 16]
+    torch.testing.assert_close(flat[8:24], plain[8:24], rtol=0, atol=0.05)
+
+
+def test_photos_are_seen_a_second_time_at_half_size_and_frames_of_films_are_not():
+    predictor = sodcli.load("lite", device="cpu", size=64)
+    rgb = np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8)
+    frame = Frame(rgb, 0, "noise")
+    x = predictor.prepare(frame)[None]
+    once = predictor.backend.run(x)[0, 0]
+    half = predictor.backend.run(half_size(x, 32))[0, 0]
+    assert np.array_equal(predictor.logits([frame], still=False)[0], once)
+    want = with_context(once, half, SPEC.context)
+    assert np.array_equal(predictor.logits([frame])[0], want)
+    assert np.abs(want - once).max() > 0.1
+    (film,) = saliency_stream(predictor, [frame])
+    (photo,) = predictor.predict([frame])
+    assert np.array_equal(film.saliency, predictor.predict([frame], still=False)[0].saliency)
+    assert not np.array_equal(film.saliency, photo.saliency)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sodcli.imaging.tensors import IMAGENET_MEAN, IMAGENET_STD, binarise, to_input, to_saliency
+from sodcli.imaging.tensors import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    binarise,
+    half_size,
+    to_input,
+    to_saliency,
+    with_context,
+)
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -108,3 +116,34 @@ def test_the_threshold_itself_is_salient():
 def test_imaging_does_not_need_torch():
     code = "import sys, sodcli.imaging.compose; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("sides", "want"), [((64, 96), (32, 48)), ((67, 40), (33, 32))])
+def test_half_size_averages_areas_and_keeps_the_least_side(sides, want):
+    batch = np.random.default_rng(0).standard_normal((2, 3, *sides)).astype(np.float32)
+    small = half_size(batch, 32)
+    assert small.shape == (2, 3, *want)
+    assert small.dtype == np.float32
+    np.testing.assert_allclose(small.mean((2, 3)), batch.mean((2, 3)), atol=1e-5)
+    if want == (32, 48):
+        np.testing.assert_allclose(small[..., 0, 0], batch[..., :2, :2].mean((2, 3)), atol=1e-6)
+
+
+def test_context_moves_the_means_and_keeps_the_details():
+    rows, columns = np.indices((64, 96))
+    details = np.where((rows + columns) % 2, 3, -3).astype(np.float32)
+    raised = with_context(details, np.full((32, 48), 10, np.float32), 0.35)
+    np.testing.assert_allclose(raised, details + 3.5, atol=1e-5)
+    half = np.where(columns < 48, 4, 0).astype(np.float32)  # another answer on the left only
+    moved = with_context(details, half, 0.5) - details
+    np.testing.assert_allclose(moved[:, :40], 2, atol=1e-5)
+    np.testing.assert_allclose(moved[:, 56:], 0, atol=1e-5)
+    assert (np.diff(moved, axis=1) <= 1e-5).all()  # no seam between
+
+
+@pytest.mark.parametrize("size_hw", [(64, 96), (33, 71), (8, 5)])
+def test_context_of_the_same_answer_changes_nothing(size_hw):
+    logits = np.random.default_rng(0).standard_normal(size_hw).astype(np.float32)
+    np.testing.assert_allclose(with_context(logits, logits, 0.35), logits, atol=1e-6)
+    other = np.zeros((32, 32), np.float32)
+    np.testing.assert_allclose(with_context(logits, other, 0.0), logits, atol=1e-6)
