@@ -17,6 +17,7 @@ import pytest
 
 from sodcli.errors import SinkError
 from sodcli.io.camera.window import Window, require_display
+from sodcli.registry import DEFAULT_MODEL
 from tests.camera_kit import Screen, StandIn
 
 TITLE = "sod: camera 0, blur"
@@ -159,7 +160,7 @@ def test_the_window_ends_with_q_escape_and_its_cross(sod, screen, camera, end):
     person.join()
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
-    assert "model sdnet" in result.stderr
+    assert f"model {DEFAULT_MODEL}" in result.stderr
     assert "frames/s" in result.stderr
     assert person.seen is not None
     assert TITLE not in screen.windows()
@@ -174,7 +175,7 @@ def test_show_and_record_at_once(sod, screen, camera, tmp_path):
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     (row,) = told.pop("results")
-    assert told["model"] == "sdnet"
+    assert told["model"] == DEFAULT_MODEL
     assert (row["input"], row["output"], row["frames"]) == ("0", str(out), 12)
     assert (row["status"], row["error"]) == ("done", None)
     assert row["fps"] == pytest.approx(11 / row["seconds"], rel=0.01)
