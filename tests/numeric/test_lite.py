@@ -17,6 +17,7 @@ from sodcli.models.lite import guided_double
 from sodcli.models.resample import double
 from sodcli.models.restore import initialise
 from sodcli.registry import default_registry
+from sodcli.runtime.onnx.export import ExportSettings, export_file
 from sodcli.runtime.stream import saliency_stream
 from sodcli.weights.read import RawWeights
 
@@ -147,3 +148,13 @@ def test_photos_are_seen_a_second_time_at_half_size_and_frames_of_films_are_not(
     (photo,) = predictor.predict([frame])
     assert np.array_equal(film.saliency, predictor.predict([frame], still=False)[0].saliency)
     assert not np.array_equal(film.saliency, photo.saliency)
+
+
+def test_a_graph_of_one_size_sees_photos_once(tmp_path):
+    settings = ExportSettings("lite", tmp_path / "x.onnx", size=64, static=True)
+    export_file(settings, REGISTRY)
+    predictor = sodcli.load(weights=settings.target, device="cpu")
+    frame = Frame(np.full((80, 96, 3), 90, np.uint8), 0, "grey")
+    assert predictor.spec.context == 0
+    once = predictor.backend.run(predictor.prepare(frame)[None])[0, 0]
+    assert np.array_equal(predictor.logits([frame])[0], once)
