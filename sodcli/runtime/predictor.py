@@ -227,14 +227,18 @@ class Predictor:
             for frame, answer in zip(frames, self.logits(frames, still=still), strict=True)
         ]
 
-    def predict_small(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return frames of a film with their saliency at the network's size, without their alpha.
+    def predict_small(self, frames: Sequence[Frame], *, still: bool = True) -> list[Frame]:
+        """Return ``frames`` with their saliency at the network's size, without their alpha.
+
+        Args:
+            frames: Pictures.
+            still: See :meth:`logits`.
 
         Raises:
             DeviceError: If the device is out of memory.
             WeightsError: If the network's outputs are not finite.
         """
-        answers = map(sigmoid, self.logits(frames, still=False))
+        answers = map(sigmoid, self.logits(frames, still=still))
         return [replace(frame, saliency=one) for frame, one in zip(frames, answers, strict=True)]
 
     def logits(self, frames: Sequence[Frame], *, still: bool = True) -> list[NDArray[np.float32]]:

@@ -89,7 +89,7 @@ def picture_stream(
         DeviceError: If the device does not have enough memory for one picture.
         WeightsError: If the network's outputs are not finite.
     """
-    predict = predictor.predict_small if small else partial(predictor.predict, still=still)
+    predict = partial(predictor.predict_small if small else predictor.predict, still=still)
 
     def work(runs: Sequence[list[Frame]]) -> list[list[Frame]]:
         answers = retry_smaller(predict, [run[0] for run in runs])

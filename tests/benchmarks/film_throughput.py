@@ -118,7 +118,7 @@ def whole(folder, film, predictor, settings, count=None, at=lambda position: Non
 def measure(folder, film, predictor, settings, count):
     """Time all five in turn, ROUNDS times; a list of ``Taken`` for each."""
     style = settings.styles[0]
-    frames = predictor.predict_small(list(reader_of(film, predictor, 8)))
+    frames = predictor.predict_small(list(reader_of(film, predictor, 8)), still=False)
     pictures = [drawn(frame, style, style.kind in OF_PLANES) for frame in frames]
     works = {
         "decode": lambda: decode(film, predictor, count),
@@ -179,6 +179,8 @@ def main():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--backend", default="auto")
     wanted = parser.parse_args()
+    if wanted.frames < WARM:
+        parser.error(f"--frames {wanted.frames}: memory is compared from frame {WARM} on")
     predictor = load(size=wanted.size, device=wanted.device, backend=wanted.backend)
     settings = InferSettings(
         styles=(Style(wanted.type, wanted.type),), batch=wanted.batch, overwrite=True

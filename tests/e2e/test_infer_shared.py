@@ -60,6 +60,19 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
     assert " s: 7 skipped, 1 failed; --overwrite" in again.stderr
 
 
+def team(words):
+    """Start two processes as torchrun does, which takes longer and is a third one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "sodcli", "infer", *map(str, words)]
+    env = {**ENV, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(command, env={**env, "RANK": rank}, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -69,24 +82,18 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
     ],
 )
 def test_a_wrong_command_line_is_reported_once(photos, words, line):
-    result = torchrun(photos, *words)
-    assert result.returncode != 0
-    assert result.stderr.count(line) == 1
+    both = team([photos, *words, *SMALL])
+    told = "".join(one.communicate(timeout=900)[1] for one in both)
+    assert all(one.returncode in (2, 4) for one in both)
+    assert told.count(line) == 1
+    assert told.count("\n") == 1
 
 
 def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
     for seed in range(7, 60):
         (photos / f"{seed}.jpg").write_bytes((photos / f"{seed % 7}.jpg").read_bytes())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["infer", photos, "-t", "rgba", "-o", tmp_path / "out", *SMALL[2:], "--size", 224]
-    command = [sys.executable, "-m", "sodcli", *map(str, words)]
-    team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    first, second = (
-        subprocess.Popen(command, env={**ENV, **team, "RANK": rank}, stderr=subprocess.PIPE)
-        for rank in "01"
-    )
+    words = [photos, "-t", "rgba", "-o", tmp_path / "out", *SMALL[2:], "--size", 224]
+    first, second = team(words)
     end = time.monotonic() + 900
     while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < end:
         time.sleep(0.01)
@@ -94,9 +101,9 @@ def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
     _, told = first.communicate(timeout=900)
     second.communicate()
     assert first.returncode == 1
-    assert b"error: another process of this run was lost" in told
-    assert b"Traceback" not in told
+    assert "error: another process of this run was lost" in told
+    assert "Traceback" not in told
     done = len(list((tmp_path / "out").glob("*.png")))
     assert 30 <= done < 60  # the other process finished its half
-    assert sod(*words).exit_code == 0
+    assert sod("infer", *words).exit_code == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 60

@@ -11,14 +11,14 @@ import torch
 import sodcli
 from sodcli.errors import WeightsError
 from sodcli.frame import Frame
-from sodcli.imaging.tensors import half_size, with_context
+from sodcli.imaging.tensors import half_size, sigmoid, with_context
 from sodcli.models import build_model
 from sodcli.models.lite import guided_double
 from sodcli.models.resample import double
 from sodcli.models.restore import initialise
 from sodcli.registry import default_registry
 from sodcli.runtime.onnx.export import ExportSettings, export_file
-from sodcli.runtime.stream import saliency_stream
+from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.weights.read import RawWeights
 
 REGISTRY = default_registry()
@@ -148,6 +148,9 @@ def test_photos_are_seen_a_second_time_at_half_size_and_frames_of_films_are_not(
     (photo,) = predictor.predict([frame])
     assert np.array_equal(film.saliency, predictor.predict([frame], still=False)[0].saliency)
     assert not np.array_equal(film.saliency, photo.saliency)
+    for still in (True, False):
+        (small,) = picture_stream(predictor, [frame], 1, small=True, still=still)
+        assert np.array_equal(small.saliency, sigmoid(predictor.logits([frame], still=still)[0]))
 
 
 def test_a_graph_of_one_size_sees_photos_once(tmp_path):

@@ -45,13 +45,13 @@ def answer(number):
 
 PHOTOS = [draw_photo(1, (60, 80))[0], draw_photo(2, (90, 50))[0]]
 predictor = sodcli.load(backend=sys.argv[1], device="cpu", size=64, threads=2)
-if sys.argv[2] == "after":
-    predictor(PHOTOS[0])
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    forked = pool.map_async(answer, [0, 1]).get(60)
-    again = pool.map_async(answer, [1, 0]).get(60)
-own = [answer(0), answer(1)]
-assert max(abs(a - b) for a, b in zip(forked + again[::-1], own * 2)) < 0.01, (forked, again, own)
+for _ in range(2):  # at the second fork this process has computed maps
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        forked = pool.map_async(answer, [0, 1]).get(60)
+        again = pool.map_async(answer, [1, 0]).get(60)
+    own = [answer(0), answer(1)]
+    found = forked + again[::-1]
+    assert max(abs(a - b) for a, b in zip(found, own * 2)) < 0.01, (found, own)
 print("same")
 """
 
@@ -85,10 +85,9 @@ def test_a_pickled_predictor_gives_the_same_maps(backend):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_forked_process_computes_maps(backend, when):
+def test_a_forked_process_computes_maps(backend):
     """As in servers that load before they fork, with and without a picture computed before."""
     done = subprocess.run(
-        [sys.executable, "-c", FORK, backend, when], capture_output=True, text=True, timeout=900
+        [sys.executable, "-c", FORK, backend], capture_output=True, text=True, timeout=900
     )
     assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
