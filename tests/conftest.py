@@ -41,8 +41,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Let ``-n auto`` start one worker more than there are cores: tests wait for processes."""
-    return thread_count() + 1
+    """Let ``-n auto`` start two workers more than there are cores: tests wait for processes."""
+    return thread_count() + 2
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -73,6 +73,8 @@ def _home_of_its_own(_homes, monkeypatch):
     monkeypatch.setenv("SOD_HOME", str(home))
     for name in ("SOD_DEVICE", "SOD_OFFLINE", "SOD_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+    # It holds for the whole process; tests of memory come later in the same one.
+    monkeypatch.setattr("sodcli.runtime.device.keep_freed_memory", lambda: None)
     yield
     for thread in threading.enumerate():  # a graph opened ahead, which the test did not need
         if thread.name.startswith("graph_"):

@@ -164,12 +164,15 @@ def train(
 
 
 def _options(device: str, threads: int | None, workers: int, save_every: float) -> "Options":
-    from sodcli.runtime.device import choose_device, set_threads
+    from sodcli.runtime.device import choose_device, keep_freed_memory, set_threads
     from sodcli.training.setup import Options
 
     if threads is not None or world_size() == 1:  # torchrun has divided the cores
         set_threads(threads)
-    return Options(device=choose_device(device), workers=workers, save_every=save_every * _MINUTE)
+    target = choose_device(device)
+    if target.type == "cpu":
+        keep_freed_memory()
+    return Options(device=target, workers=workers, save_every=save_every * _MINUTE)
 
 
 def _tensorboard(folder: "RunFolder", *, wanted: bool) -> "list[Reporter]":

@@ -1,5 +1,6 @@
-"""Choose the device that runs the network, and the number of threads on a CPU."""
+"""Choose the device that runs the network, and the threads and memory management on a CPU."""
 
+import ctypes
 import math
 import os
 import platform
@@ -7,6 +8,7 @@ import re
 import statistics
 import sys
 import time
+from contextlib import suppress
 from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +27,7 @@ _LOAD: Final = Path("/proc/loadavg")
 _SAMPLES, _SAMPLE_S = 5, 0.01
 _OWN_GROUP: Final = Path("/proc/self/cgroup")
 _GROUPS: Final = Path("/sys/fs/cgroup")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def check_name(wanted: str) -> None:
@@ -117,6 +120,19 @@ def use_free_cores(count: int | None) -> str:
     free = max(1, min(usable, cores - busy_cores()))
     torch.set_num_threads(free)
     return f", {cores - free} of {cores} cores are busy" if free < usable else ""
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next tensors instead of returning it to the system.
+
+    The system clears every page that it hands out again, which takes a third of the time of a
+    training step on a CPU. The process needs about a fifth more memory. Other C libraries stay as
+    they are.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_MAX, 0)  # mapped memory is always returned
+        libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
 def busy_cores() -> int:

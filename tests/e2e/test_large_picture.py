@@ -23,7 +23,7 @@ sys.exit(code)
 
 
 # Peak memory in GiB by the short side of the second pass; the default takes minutes of one core.
-BOUND = {"1280": 6} if LONG else {"544": 3}
+BOUND = {"1280": 6} if LONG else {"448": 3}
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_sdnet_a_is_folded(sod, tmp_path):
         ("sdnet", 320, True, 705_725, 3.67),
         ("sdnet", 320, False, 745_197, 4.76),
         ("sdnet-a", 384, True, 818_531, 5.76),
-        ("stdnet", 256, True, 874_469, 35.5),
+        ("stdnet", 128, True, 874_469, 8.87),
     ],
 )
 def test_speed_prints_every_figure(sod, model, size, folded, parameters, gflops):
