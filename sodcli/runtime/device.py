@@ -8,7 +8,6 @@ import re
 import statistics
 import sys
 import time
-from contextlib import suppress
 from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -129,10 +128,16 @@ def keep_freed_memory() -> None:
     training step on a CPU. The process needs about a fifth more memory. Other C libraries stay as
     they are.
     """
-    with suppress(AttributeError, OSError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_MAX, 0)  # mapped memory is always returned
-        libc.mallopt(_TRIM_THRESHOLD, -1)
+    call_glibc("mallopt", _MMAP_MAX, 0)  # mapped memory is always returned
+    call_glibc("mallopt", _TRIM_THRESHOLD, -1)
+
+
+def call_glibc(function: str, *arguments: int) -> None:
+    """Call a function that only glibc has; do nothing where there is another C library."""
+    if sys.platform == "linux":
+        found = getattr(ctypes.CDLL(None), function, None)
+        if found is not None:
+            found(*arguments)
 
 
 def busy_cores() -> int:

@@ -121,12 +121,12 @@ def parity(run):
 def scores(run):
     """Scores of the built-in model on 60 drawn photos: device and formats against the CPU."""
     photos = [draw_photo(seed, (120, 160)) for seed in range(4 if run.small else 60)]
+    size = 96 if run.small else None  # CPUs without units for bfloat16 are slow
     for label, device, half in (
         ("cpu float32", "cpu", False),
         (f"{run.device} float32", str(run.device), False),
         (f"{run.device} bfloat16", str(run.device), True),
     ):
-        size = 96 if run.small else None  # CPUs without units for bfloat16 are slow
         predictor = load(device=device, half=half, backend="torch", size=size)
         maps = predictor.many([rgb for rgb, _ in photos])
         each = [

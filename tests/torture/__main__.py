@@ -11,6 +11,7 @@ if __name__ == "__main__":
         "tests/torture",
         "tests/e2e/test_large_picture.py",
         "tests/e2e/test_published_scores.py",
+        "tests/numeric/test_graph_parity.py",
         "tests/unit/test_infer_films.py",
         "-q",
         "--durations=30",

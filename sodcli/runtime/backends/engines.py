@@ -1,6 +1,5 @@
 """ONNX Runtime and OpenVINO: libraries that run ONNX graphs on the CPU."""
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from sodcli.files.locks import file_lock
 from sodcli.runtime.backends import MAX_WORKERS, Array
 from sodcli.runtime.backends.graph_cache import GraphError, folder
+from sodcli.runtime.device import call_glibc
 
 T = TypeVar("T")
 Run = Callable[[Sequence[Array]], Array]
@@ -87,7 +87,7 @@ class OnnxEngine(Engine):
         except Exception as error:  # the exception classes differ between versions
             raise _opening_error(error) from error
         if path.stat().st_size > _LARGE:
-            _release_freed_memory()
+            call_glibc("malloc_trim", 0)  # what reading the graph took; glibc would keep it
         names = [one.name for one in session.get_inputs()]
 
         def run(inputs: Sequence[Array]) -> Array:
@@ -96,12 +96,6 @@ class OnnxEngine(Engine):
             return answer
 
         return run
-
-
-def _release_freed_memory() -> None:
-    """Return the memory that reading a graph took to the system; glibc would keep it."""
-    with suppress(AttributeError, OSError, TypeError):  # other C libraries, Windows
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class OpenVinoEngine(Engine):
