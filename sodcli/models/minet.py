@@ -4,9 +4,9 @@ Paper: CVPR 2020, arXiv 2007.09062.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import timm
 import torch
@@ -189,13 +189,15 @@ _NARROW: Final = 32
 class _Encoder:
     """A backbone: its name in timm, the stride of its finest feature, each feature's channels.
 
-    ``aggregated`` is the width of the finest feature after its aggregation.
+    ``aggregated`` is the width of the finest feature after its aggregation, ``options`` are more
+    arguments of ``timm.create_model``.
     """
 
     timm_name: str
     stride: int
     channels: tuple[int, ...]
     aggregated: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def strides(self) -> list[int]:
@@ -205,7 +207,8 @@ class _Encoder:
 
 _ENCODERS: Final = {
     "resnet50": _Encoder("resnet50", 2, (64, 256, 512, 1024, 2048), _WIDTH),
-    "vgg16": _Encoder("vgg16_bn", 1, (64, 128, 256, 512, 512), _NARROW),
+    # timm builds the classifier too, which features_only drops: 120 million numbers, here 0.1.
+    "vgg16": _Encoder("vgg16_bn", 1, (64, 128, 256, 512, 512), _NARROW, {"mlp_ratio": 1e-3}),
 }
 
 
@@ -261,7 +264,11 @@ class MINet(nn.Module):
         super().__init__()
         self.multiple = encoder.strides[0]
         self.backbone = timm.create_model(
-            encoder.timm_name, pretrained=False, features_only=True, out_indices=(0, 1, 2, 3, 4)
+            encoder.timm_name,
+            pretrained=False,
+            features_only=True,
+            out_indices=(0, 1, 2, 3, 4),
+            **encoder.options,
         )
         c0, c1, c2, c3, c4 = encoder.channels
         self.aims = nn.ModuleList(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from sodcli.models import build_model, input_shape
@@ -37,6 +38,24 @@ def spec(request, registry):
 def net(spec):
     torch.manual_seed(0)
     return build_model(spec)
+
+
+class Fills(TorchFunctionMode):
+    """Count the random numbers that tensors are filled with."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_"):
+            self.count += (args[0] if args else kwargs["tensor"]).numel()
+        return func(*args, **kwargs)
+
+
+def test_few_random_numbers_are_made_for_parts_that_the_network_drops(spec):
+    with torch.device("meta"), Fills() as fills:
+        module = build_model(spec)
+    assert fills.count < 1.5 * sum(parameter.numel() for parameter in module.parameters())
 
 
 def random_input(spec, size_hw, batch=1):
