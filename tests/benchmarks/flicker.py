@@ -22,7 +22,7 @@ from sodcli.registry import DEFAULT_MODEL
 from sodcli.runtime.predictor import load
 from sodcli.runtime.steady import steadied
 from sodcli.runtime.stream import saliency_stream
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 def rendered(count=40, size_hw=(180, 320)):

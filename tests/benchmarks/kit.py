@@ -68,7 +68,7 @@ def draw_photos(folder, count):
     """Write ``count`` JPEG photos of 600x400, each with a subject; return the folder."""
     from PIL import Image  # here, because other environments run some benchmarks
 
-    from tests.conftest import draw_photo
+    from tests.draw_kit import draw_photo
 
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):

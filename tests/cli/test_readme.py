@@ -17,7 +17,7 @@ from sodcli.cli.app import app
 from sodcli.models import build_model
 from sodcli.registry import default_registry
 from sodcli.weights.save import save_weights
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.film_kit import render
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

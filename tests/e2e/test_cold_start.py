@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.graph_kit import ENGINES, engine
 from tests.scoring_kit import draw_set
 

@@ -19,7 +19,8 @@ from sodcli.registry import default_registry
 from sodcli.runtime.onnx import export as export_file
 from sodcli.runtime.onnx import graph_file
 from sodcli.runtime.onnx.trace import graph_of
-from tests.conftest import DATA, draw_photo
+from tests.conftest import DATA
+from tests.draw_kit import draw_photo
 from tests.graph_kit import ENGINES, engine
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")

@@ -29,7 +29,8 @@ from sodcli.weights.cache import home
 from sodcli.weights.download_settings import RetryPolicy
 from sodcli.weights.lockfile import Lockfile
 from sodcli.weights.read import read_weights
-from tests.conftest import draw_photo, manifest, rule_weights
+from tests.conftest import manifest, rule_weights
+from tests.draw_kit import draw_photo
 from tests.unit.test_weights import Hostile
 from tests.web_kit import breaking_off, in_turn, serve
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 import sodcli
 from sodcli.runtime.device import processor
 from sodcli.weights.save import save_weights
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sodcli.imaging import compose
 from sodcli.io.films.probe import probe
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.film_kit import (
     flash_film,
     late_film,

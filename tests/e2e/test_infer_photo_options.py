@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 @pytest.fixture

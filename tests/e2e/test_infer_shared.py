@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ import time
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
+from tests.process_kit import start_team
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ("--size", "32", "--device", "cpu")
@@ -31,12 +31,6 @@ def photos(tmp_path):
     return tmp_path / "shop"
 
 
-def torchrun(*words):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, "-m", "sodcli", "infer", *map(str, words), *SMALL]
-    return subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=900)
-
-
 def written(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -44,33 +38,24 @@ def written(folder):
 def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, photos, tmp_path):
     alone = sod("infer", photos, "-t", "map", "-o", tmp_path / "one", *SMALL)
     assert alone.exit_code == 0
-    words = [photos, "-t", "map", "-o", tmp_path / "two"]
-    both = torchrun(*words)
+    words = [photos, "-t", "map", "-o", tmp_path / "two", *SMALL]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, "-m", "sodcli", "infer", *map(str, words)]
+    both = subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=900)
     assert both.returncode == 0, both.stderr
     assert written(tmp_path / "two") == written(tmp_path / "one")
     assert sorted(both.stdout.split()) == sorted(alone.stdout.replace("one", "two").split())
     assert both.stderr.count("device:") == 1  # one process prints
     assert re.search(r"^7 pictures in [\d.]+ s: 7 done$", both.stderr, re.MULTILINE)
     (photos / "bad.jpg").write_bytes(b"broken")
-    again = torchrun(*words, "--json")
-    document = json.loads(again.stdout)
+    first, second = start_team("infer", *words, "--json")
+    out, told = first.communicate(timeout=900)
+    document = json.loads(out)
     assert (document["skipped"], document["failed"], document["done"]) == (7, 1, 0)
     assert len(document["results"]) == 8
-    assert again.returncode != 0  # torchrun's own exit code for any failure
-    assert " s: 7 skipped, 1 failed; --overwrite" in again.stderr
-
-
-def team(words):
-    """Start two processes as torchrun does, which takes longer and is a third one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sodcli", "infer", *map(str, words)]
-    env = {**ENV, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        subprocess.Popen(command, env={**env, "RANK": rank}, stderr=subprocess.PIPE, text=True)
-        for rank in "01"
-    ]
+    assert " s: 7 skipped, 1 failed; --overwrite" in told
+    assert first.returncode == 3
+    assert second.communicate(timeout=900) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +67,7 @@ def team(words):
     ],
 )
 def test_a_wrong_command_line_is_reported_once(photos, words, line):
-    both = team([photos, *words, *SMALL])
+    both = start_team("infer", photos, *words, *SMALL)
     told = "".join(one.communicate(timeout=900)[1] for one in both)
     assert all(one.returncode in (2, 4) for one in both)
     assert told.count(line) == 1
@@ -93,7 +78,7 @@ def test_after_a_killed_process_a_second_run_finishes(sod, photos, tmp_path):
     for seed in range(7, 60):
         (photos / f"{seed}.jpg").write_bytes((photos / f"{seed % 7}.jpg").read_bytes())
     words = [photos, "-t", "rgba", "-o", tmp_path / "out", *SMALL[2:], "--size", 224]
-    first, second = team(words)
+    first, second = start_team("infer", *words)
     end = time.monotonic() + 900
     while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < end:
         time.sleep(0.01)

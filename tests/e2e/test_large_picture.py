@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import draw_photo, manifest, rule_weights
+from tests.conftest import manifest, rule_weights
+from tests.draw_kit import draw_photo
 from tests.torture import LONG
 
 GIB = 2**30

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.chromium import chromium_page
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.film_kit import render
 from tests.page_kit import page_server
 

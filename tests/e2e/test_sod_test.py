@@ -15,7 +15,9 @@ from PIL import Image
 
 import sodcli
 from sodcli.imaging.tensors import to_input, to_saliency
-from tests.conftest import draw_photo, manifest, rule_weights
+from tests.conftest import manifest, rule_weights
+from tests.draw_kit import draw_photo
+from tests.process_kit import start_team
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 SIZE = ("--size", "64", "--threads", "1", "--device", "cpu")
@@ -372,14 +374,14 @@ def test_two_processes_write_the_same_maps_as_one(sod, root, tmp_path, film_weig
     words = ["--data", root, "-m", "stdnet", "-w", film_weights, *SMALL]
     alone = sod("test", *words, "-o", tmp_path / "one")
     assert alone.exit_code == 3
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, "-m", "sodcli", "test", *words, "-o", tmp_path / "two", "--json"]
-    both = subprocess.run(list(map(str, command)), env=ENV, capture_output=True, text=True)
+    first, second = start_team("test", *words, "-o", tmp_path / "two", "--json")
+    out, told = first.communicate(timeout=900)
+    assert second.communicate(timeout=900)[0] == ""
     assert files(tmp_path / "two") == files(tmp_path / "one")
-    assert both.returncode != 0  # torchrun's own exit code: one picture failed
-    document = json.loads(both.stdout)
+    assert first.returncode == 3
+    document = json.loads(out)
     assert [(one["done"], one["failed"]) for one in document["sets"]] == [(20, 0), (2, 1)]
-    assert "warning: 1 of 23 pictures failed" in both.stderr
+    assert "warning: 1 of 23 pictures failed" in told
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from sodcli.models.restore import describe
 from sodcli.runtime.backends.choose import installed
 from sodcli.weights.read import read_pickle, read_weights
 from sodcli.weights.save import save_weights
-from tests.conftest import draw_photo, manifest, rule_weights
+from tests.conftest import manifest, rule_weights
+from tests.draw_kit import draw_photo
 from tests.graph_kit import ENGINES, engine
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from sodcli.training.run_folder import RunFolder
+from tests.process_kit import start_team
 from tests.training_kit import Listener, draw_pairs, run, same_weights, settings
 
 pytestmark = [
@@ -85,14 +86,18 @@ def pairs(tmp_path_factory):
     return draw_pairs(tmp_path_factory.mktemp("pairs"))
 
 
-def sod(pairs, root, *words, launcher=(), **how):
+def words_of(pairs, root):
     settings_file = root.parent / "mine.toml"
     settings_file.write_text(MINE)
-    command = [*launcher, "-m", "sodcli", "train", "-m", "sdnet", "--data", str(pairs)]
-    command += ["--config", str(settings_file), "-o", str(root), "--epochs", "2", "--batch", "2"]
-    command += ["--size", "32", "--save-every", "0", *words]
+    words = ["train", "-m", "sdnet", "--data", str(pairs), "--config", str(settings_file)]
+    words += ["-o", str(root), "--epochs", "2", "--batch", "2", "--size", "32"]
+    return [*words, "--save-every", "0"]
+
+
+def sod(pairs, root, *words, **how):
+    command = [sys.executable, "-m", "sodcli", *words_of(pairs, root), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *command], env=ENV, **pipes, **how)
+    return subprocess.Popen(command, env=ENV, **pipes, **how)
 
 
 def test_a_run_killed_at_any_moment_and_resumed_ends_bitwise_the_same(pairs, tmp_path):
@@ -140,10 +145,12 @@ def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(pairs, tmp_path):
 def test_two_processes_equal_one(pairs, tmp_path):
     sgd = MINE + 'optimizer = { name = "sgd", momentum = 0.9, groups = [] }\nlr = 1e-5\n'
     (tmp_path / "sgd.toml").write_text(sgd)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    two = sod(pairs, tmp_path / "two", "--config", str(tmp_path / "sgd.toml"), launcher=launcher)
-    out, err = two.communicate()
-    assert two.returncode == 0, err
+    first, second = start_team(
+        *words_of(pairs, tmp_path / "two"), "--config", tmp_path / "sgd.toml"
+    )
+    out, err = first.communicate()
+    assert second.communicate() == ("", "")
+    assert (first.returncode, second.returncode) == (0, 0), err
     assert out == f"{tmp_path / 'two' / 'best.safetensors'}\n"
     assert err.count("epoch 1:") == 1
     assert "Warning" not in err

@@ -31,7 +31,7 @@ from sodcli.runtime.predictor import Predictor, load
 from sodcli.runtime.stream import live_predictor
 from sodcli.training.config import resolve
 from sodcli.training.learner import Learner
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 MODELS = ("lite", "sdnet", "sdnet-a", "stdnet", "inspyrenet", "inspyrenet-res2net50", "minet",
           "minet-vgg16", "rcrnet", "rcrnet-image")  # fmt: skip

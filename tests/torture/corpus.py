@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 WHOLE, DAMAGED, EITHER = "whole", "damaged", "either"
 ODD_NAMES = (

@@ -29,7 +29,8 @@ import torch
 from PIL import Image
 
 import sodcli
-from tests.conftest import draw_photo, manifest, rule_weights
+from tests.conftest import manifest, rule_weights
+from tests.draw_kit import draw_photo
 from tests.film_kit import render
 from tests.sparse_film import draw_film
 from tests.torture.trial import Run, all_whole, check_rules, leftovers, quick

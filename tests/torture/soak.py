@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from tests.camera_kit import motion_jpeg, served
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.film_kit import ffmpeg, pixels
 
 _EVERY_S = 0.2
@@ -29,7 +29,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import sodcli
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 predictor = sodcli.load(size=32, threads=1)
 photos = [draw_photo(seed, (48 + 4 * (seed % 7), 64 + 4 * (seed % 5)))[0] for seed in range(20)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.sparse_film import draw_film
 from tests.torture import LONG
 from tests.torture.corpus import encoded, photo, pictures

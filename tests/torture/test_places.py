@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.torture import LONG
 from tests.torture.corpus import encoded, photo
 from tests.torture.disks import full_disk, read_only

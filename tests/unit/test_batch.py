@@ -17,7 +17,7 @@ import sodcli
 from sodcli import batch
 from sodcli.batch import CutOut
 from sodcli.errors import DeviceError, MissingError, UsageError
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 PHOTOS = [draw_photo(seed, (40 + seed, 60))[0] for seed in range(6)]
 

@@ -12,7 +12,7 @@ from sodcli.errors import DeviceError, SinkError, UsageError
 from sodcli.process import ProcessGroup
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 class Certain(Backend):

@@ -358,16 +358,19 @@ def test_a_background_that_cannot_be_read_is_the_error_that_is_reported(registry
 
 
 @pytest.mark.slow
-def test_a_long_film_takes_no_more_memory_than_two_hundred_frames(registry, tmp_path):
+def test_a_long_film_takes_no_more_memory_than_its_first_quarter(registry, tmp_path):
+    """The largest values are compared: how many frames wait in queues depends on the load."""
     frames = 2000 if LONG else 1000
     seconds = frames / 25
     film = halves(tmp_path / "film.mp4", "-preset", "ultrafast", size="320x180", seconds=seconds)
     sizes = {}
 
     def measure(position):
-        if getattr(position, "done", 0) in (200, frames):
-            gc.collect()
-            sizes[position.done] = _resident_bytes()
+        if done := getattr(position, "done", 0):
+            if done % 250 == 0:
+                gc.collect()
+            quarter = (done - 1) * 4 // frames
+            sizes[quarter] = max(sizes.get(quarter, 0), _resident_bytes())
 
     settings = InferSettings(styles=(MAP,), batch=8)
     jobs = plan_outputs(find_inputs([str(film)], recursive=False), settings)
@@ -375,7 +378,7 @@ def test_a_long_film_takes_no_more_memory_than_two_hundred_frames(registry, tmp_
     (outcome,) = infer_films(jobs, echo_predictor(registry), settings, watcher)
     assert outcome.frames == frames
     assert len(stamps(outcome.job.target)) == frames
-    assert sizes[frames] - sizes[200] < 11e3 * (frames - 200)
+    assert sizes[3] - sizes[0] < 10e6  # one map of each frame would be 29 MB
 
 
 def _resident_bytes():

@@ -17,7 +17,7 @@ from sodcli.runtime.backends.torch_backend import TorchBackend
 from sodcli.runtime.device import choose_device, describe_device, processor
 from sodcli.runtime.predictor import Predictor
 from tests.colour_kit import p3_in_srgb, p3_profile
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.film_kit import echo_predictor
 
 MAP = Style("map", "map")

@@ -20,7 +20,8 @@ from sodcli.io.films.write import FilmWriter
 from sodcli.io.pipe import Pipe
 from sodcli.io.search import kind_of
 from tests.colour_kit import hdr_film, srgb_profile
-from tests.conftest import draw_photo, rare
+from tests.conftest import rare
+from tests.draw_kit import draw_photo
 from tests.film_kit import ffmpeg, late_film, make, paused_picture, pixels, render, stamps
 
 

@@ -11,7 +11,7 @@ from sodcli.errors import SourceError
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.read import decode_picture
 from sodcli.io.sources import find_inputs
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 def photo(alpha=None, **more):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sodcli.io.pictures.encode import encode_picture, encode_png
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 @given(

@@ -9,7 +9,8 @@ from PIL import Image
 
 import sodcli
 from sodcli.errors import SourceError, UsageError
-from tests.conftest import draw_photo, rare
+from tests.conftest import rare
+from tests.draw_kit import draw_photo
 from tests.film_kit import echo_predictor, render
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sodcli
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 from tests.graph_kit import ENGINES, engine
 
 BACKENDS = ("torch", *ENGINES)
@@ -18,7 +18,7 @@ import subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import sodcli
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 PHOTOS = [draw_photo(1, (60, 80))[0], draw_photo(2, (90, 50))[0]]
 predictor = sodcli.load(backend=sys.argv[1], device="cpu", size=64)
@@ -37,7 +37,7 @@ print("same")
 FORK = """
 import multiprocessing, sys
 import sodcli
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 def answer(number):
     assert len(list(predictor.many(PHOTOS))) == 2

@@ -13,7 +13,7 @@ from sodcli.imaging.tensors import to_saliency
 from sodcli.registry import Registry
 from sodcli.runtime.backends import Backend
 from sodcli.runtime.predictor import Predictor
-from tests.conftest import draw_photo
+from tests.draw_kit import draw_photo
 
 
 @pytest.fixture

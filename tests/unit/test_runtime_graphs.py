@@ -28,7 +28,8 @@ from sodcli.runtime.onnx.trace import graph_of
 from sodcli.runtime.stream import picture_stream, saliency_stream
 from sodcli.weights.onnx_file import onnx_metadata
 from sodcli.weights.read import read_weights
-from tests.conftest import draw_photo, rare
+from tests.conftest import rare
+from tests.draw_kit import draw_photo
 from tests.graph_kit import ENGINES, engine
 
 PHOTO = draw_photo(3, (60, 80))[0]

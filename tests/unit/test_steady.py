@@ -11,7 +11,8 @@ from sodcli.frame import Frame
 from sodcli.runtime import steady
 from sodcli.runtime.steady import SteadyFilter, steadied
 from sodcli.runtime.stream import live_predictor, saliency_stream
-from tests.conftest import draw_photo, rare
+from tests.conftest import rare
+from tests.draw_kit import draw_photo
 from tests.film_kit import echo_predictor
 
 SIZE = (120, 200)
