@@ -1,7 +1,8 @@
 """Every model gives the same maps on every backend, for any batch and size.
 
-MINet on ResNet-50, whose graph of 760 MB takes 36 s of one core, is for the long form: its decoder
-is that of MINet on VGG16, its encoder that of RCRNet.
+Two models are for the long form. MINet on ResNet-50, whose graph of 760 MB takes 36 s of one core,
+has the decoder of MINet on VGG16 and the encoder of RCRNet. InSPyReNet on Res2Net50 is in the graph
+of pyramid blending, twice.
 """
 
 import numpy as np
@@ -20,12 +21,13 @@ from tests.torture import LONG
 
 pytestmark = pytest.mark.slow
 SPECS = default_registry().models
+LONG_ONLY = () if LONG else ("minet", "inspyrenet-res2net50")
 MODELS = sorted(
-    name for name, spec in SPECS.items() if spec.task == "saliency" and (LONG or name != "minet")
+    name for name, spec in SPECS.items() if spec.task == "saliency" and name not in LONG_ONLY
 )
 FILM_HW, CLIP = (48, 64), 2
 SIZES_HW = ((67, 71), (32, 50))
-LARGE_HW, SMALL_HW = (72, 104), (64, 64)
+BLENDED_HW = (((72, 104), (64, 64)), ((67, 71), (32, 50)))
 
 
 class OneGraph:
@@ -76,10 +78,10 @@ def test_the_graph_gives_the_maps_of_the_network(made, name):
         compare(backend.run(x), reference.run(x))
 
 
-@pytest.fixture(scope="module")
-def blended(tmp_path_factory):
-    """The graph of pyramid blending, which is the same for both backbones."""
-    spec = SPECS["inspyrenet-res2net50"]
+@pytest.fixture(scope="module", params=["inspyrenet-res2net50", *(["inspyrenet"] if LONG else [])])
+def blended(request, tmp_path_factory):
+    """The graph of pyramid blending, in the fast form with the smaller backbone."""
+    spec = SPECS[request.param]
     module = network(spec)
     path = tmp_path_factory.mktemp("graph") / "x.onnx"
     path.write_bytes(graph_of(spec, module, "blended"))
@@ -89,10 +91,11 @@ def blended(tmp_path_factory):
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_blending_graph_gives_the_maps_of_the_network(blended, name):
     module, path = blended
-    rng = np.random.default_rng(1)
-    large, small = (
-        rng.standard_normal((1, 3, *size_hw)).astype(np.float32) for size_hw in (LARGE_HW, SMALL_HW)
-    )
-    reference = TorchBackend(module, torch.device("cpu"), half=False)
     backend = GraphBackend(OneGraph(path), engine(name))
-    compare(backend.blend(large, small), reference.blend(large, small))
+    reference = TorchBackend(module, torch.device("cpu"), half=False)
+    rng = np.random.default_rng(1)
+    for sizes_hw in BLENDED_HW:
+        large, small = (
+            rng.standard_normal((2, 3, *size_hw)).astype(np.float32) for size_hw in sizes_hw
+        )
+        compare(backend.blend(large, small), reference.blend(large, small))

@@ -18,7 +18,7 @@ from sodcli.registry import ModelSpec
 OPSET: Final = 17
 # Odd sides, so that the traced graph contains every resize and padding that a size can require.
 _TRACED_HW: Final = (67, 71)
-_SMALL_HW: Final = (96, 96)
+_SMALL_HW: Final = (53, 45)  # of the second input, x_lr
 _EXPORTING: Final = threading.Lock()  # PyTorch's exporter keeps its state in globals
 _ANY: Final = {0: "N", 2: "H", 3: "W"}
 _ANY_BYTES: Final = {0: "N", 1: "H", 2: "W"}
