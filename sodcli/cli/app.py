@@ -1,9 +1,9 @@
 """The ``sod`` program: commands are registered here, errors end here."""
 
 import os
-import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -68,7 +68,7 @@ def explain(error: Exception, screen: str) -> int:
     if package is not None:
         ui.error(f"this needs {_DISPLAY_NAMES.get(package, package)}; run: pip install {package}")
         return UsageError.exit_code
-    if isinstance(error, ImportError) and re.search(r"libGL|libgthread|libglib", str(error)):
+    if isinstance(error, ImportError) and "shared object" in str(error) and _is_of_opencv(error):
         ui.error(
             "OpenCV needs system libraries of the desktop; run: apt-get install libgl1 "
             "libglib2.0-0t64, or use opencv-python-headless in place of opencv-python"
@@ -102,6 +102,11 @@ def _missing_package(error: Exception) -> str | None:
     if not isinstance(error, ModuleNotFoundError):
         return None
     return _PACKAGES.get((error.name or "").partition(".")[0])
+
+
+def _is_of_opencv(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "cv2" for frame, _ in frames)
 
 
 _RANK_0_FAILS_S: Final = 20.0  # time in which rank 0 meets the same error

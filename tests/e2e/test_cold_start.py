@@ -167,10 +167,11 @@ def test_commands_without_pictures_need_no_opencv(tmp_path, words):
     assert done.returncode == 0, done.stderr
 
 
-def test_an_opencv_without_system_libraries_names_the_package(photo, tmp_path):
+@pytest.mark.parametrize("library", ["libGL.so.1", "libxcb.so.1"])  # by OpenCV 4, and by 5
+def test_an_opencv_without_system_libraries_names_the_package(photo, tmp_path, library):
     fake = tmp_path / "fake"
     fake.mkdir()
-    text = "libGL.so.1: cannot open shared object file: No such file or directory"
+    text = f"{library}: cannot open shared object file: No such file or directory"
     (fake / "cv2.py").write_text(f"raise ImportError({text!r})\n")
     code = f"import sys; sys.path.insert(0, {str(fake)!r})\n" + HIDDEN.format(hidden=[])
     done = subprocess.run(
