@@ -177,14 +177,19 @@ def test_an_encrypted_zip_is_refused(tmp_path):
         unpack(archive, tmp_path / "X")
 
 
-ZSTANDARD = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="Python before 3.14 has no Zstandard"
-)
+def zstandard(path, members):
+    """Pack a tar with the checksum that the program zstd adds and Python leaves out."""
+    if sys.version_info < (3, 14):
+        pytest.skip("Python before 3.14 has no Zstandard")
+    from compression import zstd
+
+    checksum = {zstd.CompressionParameter.checksum_flag: 1}
+    packed = zstd.compress(tarred(path, members, "w").read_bytes(), options=checksum)
+    path.write_bytes(packed)
+    return path
 
 
-@pytest.mark.parametrize(
-    "pack", [*PACKERS, pytest.param(partial(tarred, kind="w:zst"), marks=ZSTANDARD)]
-)
+@pytest.mark.parametrize("pack", [*PACKERS, zstandard])
 def test_a_damaged_archive_leaves_nothing(tmp_path, pack):
     noise = {"a": os.urandom(100_000), "b": os.urandom(100_000)}
     whole = pack(tmp_path / "x", noise).read_bytes()

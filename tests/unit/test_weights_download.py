@@ -533,9 +533,13 @@ def test_error_messages_of_drive_are_reported(client, google):
     google.pages["/uc"] = lambda h: h.reply(200, b"<html>", Content_Type="text/html")
     with pytest.raises(MissingError, match=r"does not offer the file now$"):
         client.download(ADDRESS)
-    for page in (b"<![odd]>", b'<form id="download-form" action="https://[x">'):
+    damaged = r"sends a damaged page \("
+    for page, told in (
+        (b"<![odd]>", rf"{damaged}|does not offer the file now$"),  # Python 3.14 reads over it
+        (b'<form id="download-form" action="https://[x">', damaged),
+    ):
         google.pages["/uc"] = lambda h, page=page: h.reply(200, page, Content_Type="text/html")
-        with pytest.raises(MissingError, match=r"sends a damaged page \("):
+        with pytest.raises(MissingError, match=told):
             client.download(ADDRESS)
 
 
