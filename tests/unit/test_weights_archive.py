@@ -7,7 +7,6 @@ import stat
 import sys
 import tarfile
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import pytest
