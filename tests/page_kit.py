@@ -28,7 +28,8 @@ class Server:
             with urllib.request.urlopen(request, timeout=900) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            with error:
+                return error.code, error.read()
 
     def add(self, name, data):
         """Upload a file; returns its address."""

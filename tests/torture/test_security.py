@@ -97,7 +97,7 @@ WATCHED = """
 import json, os, sys
 log = open(os.environ["AUDIT_LOG"], "a", encoding="utf-8")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-busy = False
+busy, started = False, []
 
 def note(kind, *what):
     global busy
@@ -122,7 +122,10 @@ def hook(event, args):
         note("write", os.path.abspath(os.fsdecode(args[0])))
         note("write", os.path.abspath(os.fsdecode(args[1])))
     if event == "subprocess.Popen":
-        note("start", json.dumps([os.fsdecode(word) for word in args[1]]))
+        started.append([os.fsdecode(word) for word in args[1]])
+        note("start", json.dumps(started[-1]))
+    if event == "os.posix_spawn" and [os.fsdecode(word) for word in args[1]] in started:
+        return  # called by subprocess.Popen since Python 3.14
     if event in ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class"):
         note(event, args)
 
