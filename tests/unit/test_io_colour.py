@@ -18,7 +18,10 @@ def test_display_p3_is_converted_to_srgb_as_css_defines():
     assert frame.alpha is holes
 
 
-@pytest.mark.parametrize("icc", [None, srgb_profile(), p3_profile()[:200], b"rubbish"])
+# With names, because the bytes contain the second in which a test process made them.
+@pytest.mark.parametrize(
+    "icc", [None, srgb_profile(), p3_profile()[:200], b"rubbish"], ids=["none", "srgb", "cut", "no"]
+)
 def test_srgb_and_unusable_profiles_change_nothing(icc):
     frame = in_srgb(Frame(colours(), 0, "x", icc=icc))
     assert np.array_equal(frame.rgb, colours())

@@ -22,7 +22,7 @@ def drawn(channels):
 
 
 @pytest.mark.parametrize("suffix", WITH_ALPHA + WITHOUT)
-@pytest.mark.parametrize("icc", [None, ICC])
+@pytest.mark.parametrize("icc", [None, ICC], ids=["none", "srgb"])
 def test_rgb_survives_encoding(suffix, icc):
     frame = decode_picture(encode_picture(drawn(3), suffix, icc=icc), name="x")
     assert abs(frame.rgb.astype(int) - drawn(3)).max() <= (0 if suffix in LOSSLESS else 8)

@@ -307,7 +307,9 @@ def test_nan_becomes_black():
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-@pytest.mark.parametrize("icc", [None, fake_profile(b"CMYK"), profile(), b"rubbish"])
+@pytest.mark.parametrize(
+    "icc", [None, fake_profile(b"CMYK"), profile(), b"rubbish"], ids=["none", "cmyk", "rgb", "no"]
+)
 def test_cmyk_becomes_rgb_and_its_profile_does_not_follow(form, icc):
     picture = Image.fromarray(slopes()).convert("CMYK")
     options = {"quality": 95} if form == "JPEG" else {}
@@ -322,7 +324,9 @@ def test_an_rgb_profile_stays_with_the_pixels(form):
     assert frame.icc == profile()
 
 
-@pytest.mark.parametrize("icc", [b"rubbish", fake_profile(b"GRAY"), fake_profile(b"CMYK")])
+@pytest.mark.parametrize(
+    "icc", [b"rubbish", fake_profile(b"GRAY"), fake_profile(b"CMYK")], ids=["no", "grey", "cmyk"]
+)
 def test_a_profile_for_another_colour_space_is_dropped(icc):
     frame = read(saved(Image.fromarray(slopes()), "PNG", icc_profile=icc))
     assert frame.icc is None
