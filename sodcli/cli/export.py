@@ -49,7 +49,8 @@ Static = Annotated[
         "--static",
         help="Fix batch and size, and compute what depends on them beforehand: no Shape, Cast or "
         "If nodes. For converters and small runtimes. OpenCV 5.0.0 runs it, too; sdnet needs "
-        "engine=cv2.dnn.ENGINE_CLASSIC, since the default one fails at one-channel gates.",
+        "engine=cv2.dnn.ENGINE_CLASSIC, since the default one fails at one-channel gates. OpenCV "
+        "4.13 gives other values at the border of lite, up to 4 pixels wide.",
     ),
 ]
 Batch = Annotated[
