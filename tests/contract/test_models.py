@@ -13,6 +13,7 @@ from sodcli.registry import default_registry
 MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
 SLOW = {
     "sdnet-a",
+    "stdnet",
     "stdnet-a",
     "inspyrenet",
     "inspyrenet-res2net50",
