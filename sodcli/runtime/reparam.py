@@ -27,7 +27,7 @@ class Folding:
     Attributes:
         model: Name of the model.
         target: The file that was written.
-        difference: Largest absolute difference of the two networks' logits, on random numbers.
+        difference: Largest absolute difference of the two networks' logits on random input.
         parameters: Number of parameters of the model as defined in models.toml, and after folding.
         norm_parameters: Number of additional parameters in the file, if its difference convolutions
             were trained with a different norm than models.toml defines.

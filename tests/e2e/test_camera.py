@@ -143,7 +143,7 @@ def test_a_note_is_drawn_in_the_corner_of_the_window_only(screen):
     with Window("noted") as window:
         seen = shown(screen, window, pixels, lambda seen: (seen[60:] == 120).all(), "24.9 fps")
     assert (pixels == 120).all()
-    assert (seen[:30, :100] > 200).any()  # OpenCV 4 softens thin lines of white
+    assert (seen[:30, :100] >= 250).any()  # white; OpenCV 4 softens thin lines of it to 251
     assert (seen[:2, :10] == 0).all()
 
 

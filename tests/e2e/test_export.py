@@ -305,7 +305,7 @@ def test_opencv_reads_a_static_graph(tmp_path, registry, name, engine_):
     x = draw_photo(2, (96, 96))[0].transpose(2, 0, 1)[None] / np.float32(255)
     network.setInput(x)
     ours = sigmoid(session_of(target).run(None, {"x": x})[0])
-    edge = 0 if several or name == "sdnet" else 4  # where OpenCV 4.13 has other averages
+    edge = 0 if several or name == "sdnet" else 4  # OpenCV 4.13 gives other values there
     inside = slice(edge, 96 - edge)
     assert np.abs(sigmoid(network.forward()) - ours)[..., inside, inside].max() <= 1 / 255
 

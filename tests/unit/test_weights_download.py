@@ -7,6 +7,8 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -533,9 +535,12 @@ def test_error_messages_of_drive_are_reported(client, google):
     google.pages["/uc"] = lambda h: h.reply(200, b"<html>", Content_Type="text/html")
     with pytest.raises(MissingError, match=r"does not offer the file now$"):
         client.download(ADDRESS)
-    damaged = r"sends a damaged page \("
+    damaged = odd = r"sends a damaged page \("
+    with suppress(AssertionError):
+        HTMLParser().feed("<![odd]>")
+        odd = r"does not offer the file now$"  # Python 3.14 reads over it
     for page, told in (
-        (b"<![odd]>", rf"{damaged}|does not offer the file now$"),  # Python 3.14 reads over it
+        (b"<![odd]>", odd),
         (b'<form id="download-form" action="https://[x">', damaged),
     ):
         google.pages["/uc"] = lambda h, page=page: h.reply(200, page, Content_Type="text/html")
