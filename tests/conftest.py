@@ -1,5 +1,6 @@
 """Fixtures of all tests: development data, if present, and generated weights."""
 
+import gc
 import itertools
 import json
 import os
@@ -9,9 +10,10 @@ import threading
 import zlib
 from pathlib import Path
 
-# Set before torch is imported: parallel test processes use one core each.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Set before torch and OpenCV are imported: a test process uses one core, since most pictures of
+# tests are so small that further threads only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 # Test workers and background jobs of a shell ignore SIGINT, and child processes inherit that; tests
 # interrupt children.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -35,7 +37,7 @@ SHARED = Path(os.environ.get("SOD_SHARED", Path(__file__).parents[2] / "shared")
 def pytest_configure(config):
     """Reduce the examples of hypothesis if the slow tests are deselected."""
     settings.register_profile("all", deadline=None)  # the machine may be busy
-    settings.register_profile("fast", deadline=None, max_examples=20)
+    settings.register_profile("fast", deadline=None, max_examples=10)
     settings.load_profile("fast" if "not slow" in config.option.markexpr else "all")
 
 
@@ -59,6 +61,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the garbage collector from what the test modules import, which stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("homes")
@@ -69,7 +82,6 @@ def _homes(tmp_path_factory):
 def _home_of_its_own(_homes, monkeypatch):
     """Isolate every test from the user's cache and settings."""
     home = next(_homes)  # not by mktemp for each test, which lists all temporary folders
-    home.mkdir()
     monkeypatch.setenv("SOD_HOME", str(home))
     for name in ("SOD_DEVICE", "SOD_OFFLINE", "SOD_DEBUG"):
         monkeypatch.delenv(name, raising=False)

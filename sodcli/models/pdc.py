@@ -38,20 +38,20 @@ def tap_map(operator: str) -> Tensor:
     if operator not in OPERATORS:
         known = ", ".join(OPERATORS)
         raise ValueError(f"no difference operator named {operator!r}; known: {known}")
-    taps = torch.zeros(9, 25)
+    taps = [[0.0] * 25 for _ in range(9)]
     for tap, place in enumerate(_INNER):
         if operator != "rd":
-            taps[tap, place] += 1
+            taps[tap][place] += 1
         if operator == "cd":
-            taps[tap, _INNER[_CENTRE]] -= 1
+            taps[tap][_INNER[_CENTRE]] -= 1
         if operator == "ad":
-            taps[_SUBTRACTED[tap], place] -= 1
+            taps[_SUBTRACTED[tap]][place] -= 1
     if operator == "rd":  # its first tap, the centre, has no effect
         ring = [place for place in _INNER if place != _INNER[_CENTRE]]
         for tap, (outer, inner) in enumerate(zip(_OUTER, ring, strict=True), start=1):
-            taps[tap, outer] += 1
-            taps[tap, inner] -= 1
-    return taps
+            taps[tap][outer] += 1
+            taps[tap][inner] -= 1
+    return torch.tensor(taps)
 
 
 @runtime_checkable

@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from sodcli.models.fast_conv import EnlargingConv, WinogradConv, use_plain_convolutions
-from sodcli.models.minet import Node
 
 CLOSE = {"rtol": 0, "atol": 2e-5}
 
@@ -30,8 +29,11 @@ def test_winograds_convolution(size_hw, bias):
     torch.testing.assert_close(WinogradConv(conv)(x), conv(x), **CLOSE)
 
 
+@pytest.mark.slow  # importing timm alone takes seconds
 @pytest.mark.parametrize(("level", "width"), [("h", 4), ("m", 4), ("l", 4), ("m", 512)])
 def test_a_folded_node_equals_the_node(level, width):
+    from sodcli.models.minet import Node
+
     sources = {"h": width, "m": width, "l": width}
     node = Node(level, {"m": width} if width > 4 else sources, 3, "nearest").eval()
     for values in (node.bn.weight, node.bn.bias, node.bn.running_mean):

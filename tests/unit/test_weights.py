@@ -326,7 +326,7 @@ def test_names_and_paths_are_found(tmp_path, monkeypatch, registry, small_weight
 
 
 def test_a_file_of_the_wrong_size_in_the_cache_is_refused(registry):
-    (home() / "weights").mkdir()
+    (home() / "weights").mkdir(parents=True)
     (home() / "weights" / "sdnet-duts.safetensors").write_bytes(b"half of it")
     Lockfile(home()).add("sdnet-duts", Record("https://x", 1, "0" * 64, 2_995_188, "0" * 64))
     with pytest.raises(MissingError, match=r"10 bytes instead of 2,995,188; run: sod fetch sdnet"):
