@@ -44,7 +44,9 @@ def pytest_configure(config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Let ``-n auto`` start two workers more than there are cores: tests wait for processes."""
-    return thread_count() + 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS")  # it is for one process
+        return thread_count() + 2
 
 
 def pytest_ignore_collect(collection_path, config):
