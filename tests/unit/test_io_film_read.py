@@ -449,6 +449,7 @@ def test_a_playlist_named_as_a_film_opens_no_other_file(tmp_path):
         FilmReader(tmp_path / "film.mp4")
 
 
+@pytest.mark.slow
 def test_the_name_of_a_film_may_be_anything(tmp_path):
     film = render(tmp_path / "plain.mp4", seconds=0.2)
     for name in ("-y.mp4", "concat:a|b.mp4", "50%d.mp4", "naïve 'film'.mp4"):
