@@ -93,6 +93,7 @@ def _home_of_its_own(_homes, monkeypatch):
     for thread in threading.enumerate():  # a graph opened ahead, which the test did not need
         if thread.name.startswith("graph_"):
             thread.join()  # or it writes to the home of the next test
+    shutil.rmtree(home, ignore_errors=True)  # weights and graphs: all together fill a small disk
 
 
 @pytest.fixture(scope="session")

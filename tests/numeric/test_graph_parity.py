@@ -55,7 +55,8 @@ def made(request, tmp_path_factory):
     shape = input_shape(spec, FILM_HW, clip=CLIP) if film else None
     path = tmp_path_factory.mktemp("graph") / "x.onnx"
     path.write_bytes(graph_of(spec, module, shape=shape))
-    return spec, module, path
+    yield spec, module, path
+    path.unlink()
 
 
 def compare(theirs, ours):
@@ -85,7 +86,8 @@ def blended(request, tmp_path_factory):
     module = network(spec)
     path = tmp_path_factory.mktemp("graph") / "x.onnx"
     path.write_bytes(graph_of(spec, module, "blended"))
-    return module, path
+    yield module, path
+    path.unlink()
 
 
 @pytest.mark.parametrize("name", ENGINES)

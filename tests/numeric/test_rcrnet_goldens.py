@@ -1,5 +1,7 @@
 """RCRNet, its film model and its pseudo-label generator equal the published networks."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,9 @@ def loaded(name, state, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("rcrnet")
+    path = tmp_path_factory.mktemp("rcrnet")
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
