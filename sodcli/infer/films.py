@@ -125,7 +125,7 @@ def _outcome(
     except _OF_ONE_FILM as error:
         return Outcome(job, "failed", error)
     took = time.perf_counter() - start
-    warning = reader.damage or sink.damage
+    warning = "; ".join(filter(None, (reader.damage, sink.damage))) or None
     if isinstance(sink, FilmWriter) and sink.lost:
         container = job.target.suffix if job.target else PIPED_SUFFIX
         watcher.note(f"{job.output}: {container} does not keep {' and '.join(sink.lost)}")

@@ -274,10 +274,14 @@ def test_a_threshold_gives_a_binary_mask(registry, tmp_path):
 def test_a_damaged_film_is_processed_with_a_warning(registry, tmp_path):
     film = render(tmp_path / "film.mkv", seconds=4)
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
-    outcome, _ = run(registry, film)
+    sound = render(tmp_path / "sound.mov", "-c:a", "pcm_s16le", seconds=1, sound=True)
+    sound.write_bytes(sound.read_bytes().replace(b"sowt", b"apac"))  # an unknown codec
+    outcome, _ = run(registry, film, sound=sound)
     assert outcome.status == "done"
     assert 10 < outcome.frames < 99
     assert "the file is damaged and ends after" in outcome.warning
+    assert "; " in outcome.warning
+    assert "film_map.mp4: written without sound track 1" in outcome.warning
     assert len(pixels(outcome.job.target)) == outcome.frames
 
 
