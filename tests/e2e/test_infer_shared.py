@@ -41,7 +41,8 @@ def test_two_processes_write_the_same_as_one_and_a_second_run_skips_all(sod, pho
     words = [photos, "-t", "map", "-o", tmp_path / "two", *SMALL]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launcher, "-m", "sodcli", "infer", *map(str, words)]
-    both = subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=900)
+    env = ENV | {"TMPDIR": str(tmp_path)}  # torchrun leaves a folder there
+    both = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
     assert both.returncode == 0, both.stderr
     assert written(tmp_path / "two") == written(tmp_path / "one")
     assert sorted(both.stdout.split()) == sorted(alone.stdout.replace("one", "two").split())
