@@ -84,7 +84,6 @@ def pseudo_label(
     labels = _plan(data, sets, label_interval, between, folder, quiet=quiet)
     set_threads(threads)
     target = choose_device(device)
-    ui.note(f"device: {describe_device(target, half)}, flow {flow}", quiet=quiet)
     request = LabelRequest(
         out=folder,
         flow=flow,
@@ -95,6 +94,7 @@ def pseudo_label(
         half=half,
         overwrite=overwrite,
     )
+    ui.note(f"device: {describe_device(target, half)}, flow {flow}", quiet=quiet)
     outcomes, shares = _work(labels, request, quiet=quiet)
     if verbose:
         ui.note("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))

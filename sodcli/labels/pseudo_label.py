@@ -280,7 +280,7 @@ def _values(label: Label, labeller: Labeller, neighbours: _Neighbours, clock: St
 
 
 _GENERATOR: Final = "fgplg"
-_NOTE: Final = "pseudo-labels"
+_NOTE: Final = "pseudo-labels"  # one per film, since a run may be of a part of a set
 _TIMED: Final = ("flow", "network", "disk")
 
 
@@ -297,6 +297,9 @@ class LabelRequest:
         size: Side of the square network input in pixels; by default the network's own.
         half: Compute in bfloat16.
         overwrite: Replace existing labels.
+
+    Raises:
+        UsageError: If ``warp_only`` is combined with a setting of the network.
     """
 
     out: Path
@@ -307,6 +310,10 @@ class LabelRequest:
     size: int | None = None
     half: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.warp_only and (self.weights is not None or self.size is not None or self.half):
+            raise UsageError("--warp-only uses no network: leave out --weights, --size and --half")
 
 
 def make_labels(
@@ -330,7 +337,9 @@ def make_labels(
     flow = make_flow(request.flow, request.device)
     network = predictor and describe(predictor, "pseudo-label", half=request.half)
     about = {"flow": request.flow, "network": network}
-    targets = {_NOTE: [label.target for label in labels]}
+    targets: defaultdict[str, list[Path]] = defaultdict(list)
+    for label in labels:
+        targets[f"{label.film.set}/{label.film.name}/{_NOTE}"].append(label.target)
     folder = MapFolder(request.out, about, targets, what="labels")
     folder.check(resume=True, overwrite=request.overwrite)
     folder.begin(overwrite=request.overwrite)

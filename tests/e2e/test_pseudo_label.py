@@ -94,14 +94,36 @@ def test_labels_of_two_generators_are_never_mixed(label, generator_file, tmp_pat
     assert result.exit_code == 2
     assert "were not made with these weights and settings" in result.stderr
     assert label("--overwrite", network=("-w", generator_file, "--size", 64)).exit_code == 0
-    note = json.loads((tmp_path / "out" / "1_5" / "pseudo-labels.json").read_text())
+    note = json.loads((tmp_path / "out" / "1_5" / "toys" / "disc" / "pseudo-labels.json").read_text())
     assert note["network"]["weights"] == generator_file.name
     assert label().exit_code == 2
 
 
+def test_labels_of_films_made_one_by_one_are_never_mixed(sod, generator_file, tmp_path):
+    for film in ("disc", "ball"):
+        place = tmp_path / "toys" / film
+        draw_film(place / "images", place / "GT", frames=6)
+
+    def run(data, *how):
+        return sod("pseudo-label", "--data", data, "-o", tmp_path / "out", *how).exit_code
+
+    network = ("-w", generator_file, "--size", 64)
+    assert run(tmp_path / "toys" / "disc", "--warp-only") == 0
+    assert run(tmp_path / "toys" / "ball", *network) == 0
+    assert run(tmp_path / "toys", *network) == 2
+    assert run(tmp_path / "toys" / "disc", "--warp-only") == 0
+
+
+def test_without_a_network_its_settings_are_refused(label):
+    for words in (("-w", "x.safetensors"), ("--size", 64), ("--half",)):
+        result = label(*words)
+        assert result.exit_code == 2
+        assert "--warp-only uses no network" in result.stderr
+
+
 def test_labels_of_an_unknown_generator_are_not_extended(label, tmp_path):
     label()
-    (tmp_path / "out" / "1_5" / "pseudo-labels.json").unlink()
+    (tmp_path / "out" / "1_5" / "toys" / "disc" / "pseudo-labels.json").unlink()
     assert label().exit_code == 2
     assert label("--overwrite").exit_code == 0
 

@@ -68,7 +68,8 @@ def test_pretrain_generate_train_and_infer(done, films, runs, tmp_path):
     )
     assert labels == str(tmp_path / "labels" / "1_5")
     assert "2 films, 6 annotations kept, 4 labels made" in told
-    note = json.loads((tmp_path / "labels" / "1_5" / "pseudo-labels.json").read_text())
+    (first, _) = (tmp_path / "labels" / "1_5" / "films").glob("*/pseudo-labels.json")
+    note = json.loads(first.read_text())
     assert note["network"]["model"] == "fgplg"
     assert note["network"]["size_hw"] == [64, 64]  # the size it was trained at
 
