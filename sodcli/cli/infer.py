@@ -37,6 +37,14 @@ def _seconds(given: str | float) -> float:
     return total
 
 
+def _duration(given: str | float) -> float:
+    """Read a time like :func:`_seconds`, of a microsecond or more."""
+    total = _seconds(given)
+    if round(total, 6) == 0:
+        raise typer.BadParameter("must be above 0")
+    return total
+
+
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -191,7 +199,7 @@ Duration = Annotated[
     float | None,
     typer.Option(
         metavar="TIME",
-        parser=_seconds,
+        parser=_duration,
         help="Process this much of a film: seconds, or HH:MM:SS.",
         rich_help_panel=_FILMS,
     ),
@@ -207,7 +215,9 @@ Rate = Annotated[
 Sound = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="Use the sound of this file instead.", rich_help_panel=_FILMS
+        metavar="FILE",
+        help="Use the sound of this file instead, also from --start on.",
+        rich_help_panel=_FILMS,
     ),
 ]
 Steady = Annotated[

@@ -39,6 +39,8 @@ def check_options(
             raise UsageError(
                 f"{option}: for photos only; leave out {display_name(camera or next(films))}"
             )
+    if settings.sound is not None and not settings.audio:
+        raise UsageError("--sound and --no-audio exclude each other")
     if not settings.quiet and rank() == 0:
         for remark in _without_effect(settings, jobs, kinds):
             ui.warn(remark)
@@ -74,6 +76,11 @@ def _without_effect(
         used = {kind for uses in idle.values() for kind in uses}
         some = " or ".join(kind for kind in ("picture", "film", "camera") if kind in used)
         yield f"{', '.join(idle)}: without effect, no source is a {some}"
+    films = [job for job in jobs if job.input.kind == "film"]
+    if settings.rate and films and not any(job.input.is_sequence for job in films):
+        yield "--rate: without effect, no film is made of pictures"
+    if settings.sound and films and not any(job.has_sound(settings.codec) for job in films):
+        yield "--sound: without effect, no result is of a format with sound"
     if settings.quality is not None and not any(job.has_quality(settings.codec) for job in jobs):
         yield "--quality: without effect, no result is of a lossy format"
     if settings.compress is not None and not any(job.is_png for job in jobs):

@@ -144,12 +144,14 @@ def _film(
     planar = isinstance(sink, FilmWriter) and sink.planar and job.style.kind in OF_PLANES
     if isinstance(reader, FilmReader) and predictor.large is None:
         reader.as_planes(max(predictor.size_hw))
+    small = predictor.spec.clip_len == 1
     width, height = reader.info.size_wh
     ahead = max(2, min(_MOST_WAITING, _WAITING_BYTES // (_PIXEL_BYTES * width * height)))
 
     def draw(item: object) -> tuple[Pixels, float | None]:
         frame, style = cast(tuple[Frame, Style], item)
-        frame = _completed(frame, planar=planar, soft=settings.threshold is None)
+        soft = settings.threshold is None
+        frame = _completed(frame, small=small, planar=planar, soft=soft)
         return style.render(frame, settings.threshold), frame.seconds
 
     def write(item: object) -> None:
@@ -169,7 +171,7 @@ def _film(
                     frames,
                     batch=settings.batch,
                     steady=settings.steady,
-                    small=True,
+                    small=small,
                 )
                 for frame in stream:
                     writer.put((frame, next_style()))
@@ -182,18 +184,18 @@ def _film(
     return sink
 
 
-def _completed(frame: Frame, *, planar: bool, soft: bool) -> Frame:
+def _completed(frame: Frame, *, small: bool, planar: bool, soft: bool) -> Frame:
     """Return a frame from the stream with all that its style needs at its own size.
 
     Args:
-        frame: Its saliency may be smaller; with planes, its ``rgb`` too.
+        frame: With planes, its ``rgb`` may be smaller.
+        small: Its saliency is that of ``Predictor.predict_small``.
         planar: The style takes planes and a soft saliency of any size.
         soft: The saliency is not made binary, which has to happen at full size.
     """
     if frame.planes is not None and not planar:
         whole = frame.rgb.shape[:2] == frame.size_hw  # small films are not shrunk for the network
         frame = replace(frame, rgb=frame.rgb if whole else to_rgb(frame.planes), planes=None)
-    small = frame.saliency is not None and frame.saliency.shape != frame.size_hw
     if frame.saliency is None or not small or (frame.planes is not None and soft):
         return frame
     return frame.with_saliency(fit_map(frame.saliency, frame.size_hw))
@@ -201,7 +203,7 @@ def _completed(frame: Frame, *, planar: bool, soft: bool) -> Frame:
 
 def _reader(job: Job, settings: InferSettings, stack: ExitStack) -> FilmReader | SequenceReader:
     piped = job.input.piped
-    if job.input.pictures or job.input.in_series:
+    if job.input.is_sequence:
         return SequenceReader(
             job.input.pictures or cast(Pipe, piped),
             rate=settings.rate,

@@ -19,6 +19,8 @@ from sodcli.imaging.output_types import OUTPUT_TYPES
 from sodcli.io.pictures import heic
 from sodcli.io.pictures.cicp import PNG_SIGNATURE, png_chunks
 from sodcli.io.pictures.decode import DAMAGE, HEAD_BYTES, readable_suffixes, reader_of
+from sodcli.io.pictures.encode import has_software
+from sodcli.io.pictures.read import read_software
 from sodcli.text import display_name, reason_of
 
 Kind = Literal["picture", "film"]
@@ -69,17 +71,15 @@ def media_in(
     Raises:
         SourceError: If nothing is found, or a folder cannot be listed.
     """
-    found: list[Path] = []
-    results: list[Path] = []
+    media: list[Path] = []
     ours, others = _suffixes()
     foreign: Counter[str] = Counter()
     for at, files in _walk(folder, recursive, out):
-        media = {name for name in files if _suffix(name) in ours}
-        own = _results_among(media)
-        found += (Path(at, name) for name in media - own)
-        results += (Path(at, name) for name in own)
+        media += (Path(at, name) for name in files if _suffix(name) in ours)
         foreign.update(suffix for name in files if (suffix := _suffix(name)) in others)
-    remarks = [*_remarks(folder, foreign, results)]
+    results = _results_among(media)
+    found = set(media) - results
+    remarks = [*_foreign_remarks(folder, foreign), *_result_remarks(results)]
     deeper = not recursive and _any_below(folder, out)
     if not found:
         hint = "; its sub-folders have some, which -r takes" if deeper else ""
@@ -114,19 +114,38 @@ def _suffix(name: str) -> str:
     return Path(name).suffix.lower()
 
 
-def _results_among(media: Collection[str]) -> set[str]:
-    """Return the names that ``io.naming`` would give to results of other files in ``media``."""
-    sources = {*media, *(Path(name).stem for name in media)}
-    splits = {name: Path(name).stem.rpartition("_") for name in media}
+def _results_among(media: Iterable[Path]) -> set[Path]:
+    """Return the files that are results of sod made of other files in ``media``.
+
+    Such a name is that of the other file, an underscore and what :func:`_is_result` checks.
+    """
+    media = set(media)
+    sources = {*media, *(path.with_suffix("") for path in media)}
+
+    def starts(path: Path) -> Iterator[Path]:
+        cuts = (found.start() for found in re.finditer("_", path.stem))
+        return (path.with_name(path.stem[:at]) for at in cuts if at)
+
     return {
-        name
-        for name, (source, _, kind) in splits.items()
-        if kind in OUTPUT_TYPES and source in sources
+        path
+        for path in media
+        if any(start in sources for start in starts(path)) and _is_result(path)
     }
 
 
-def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]) -> Iterator[str]:
-    """Yield one line about unreadable files and one about sod's own results, if any."""
+def _is_result(path: Path) -> bool:
+    """Return True if sod made a picture, or if the name of another file ends in an output type.
+
+    The name alone would not do: photos of a shop are called ``shirt_green.jpg``, too. Films, and
+    pictures in formats without metadata, do not say what made them.
+    """
+    if has_software(path.suffix) and kind_of(path) == "picture":
+        return read_software(path).startswith("sodcli ")
+    return path.stem.rpartition("_")[2] in OUTPUT_TYPES
+
+
+def _foreign_remarks(folder: Path, foreign: Mapping[str, int]) -> Iterator[str]:
+    """Yield one line about unreadable files, if any."""
     if count := sum(foreign.values()):
         what = "file in {} is a picture" if count == 1 else "files in {} are pictures"
         kinds = ", ".join(f"{suffix} ({foreign[suffix]})" for suffix in sorted(foreign))
@@ -134,6 +153,10 @@ def _remarks(folder: Path, foreign: Mapping[str, int], results: Collection[Path]
             f"{count} {what.format(display_name(folder))} that sod cannot read: {kinds}; "
             f"convert to JPEG or PNG first{_advice(foreign)}"
         )
+
+
+def _result_remarks(results: Collection[Path]) -> Iterator[str]:
+    """Yield one line about results of sod that are left out, if any."""
     if results:
         first = display_name(min(results, key=_natural))
         yield f"left out what sod made beside its sources: {first} ({len(results)} in all)"
@@ -166,21 +189,29 @@ def _cannot_list(error: OSError) -> None:
     raise SourceError(f"{display_name(error.filename)}: {reason_of(error).lower()}") from error
 
 
-def files_matching(pattern: str) -> list[Path]:
+def files_matching(pattern: str, warn: Callable[[str], None] | None = None) -> list[Path]:
     """List the files that a glob matches, in natural order (``2.jpg`` before ``10.jpg``).
 
     ``**`` matches any number of nested folders that are neither hidden nor links; at the end of the
-    pattern, it matches all files below.
+    pattern, it matches all files below. Results of sod are left out if their source matches, too.
+
+    Args:
+        pattern: The glob.
+        warn: Called with one line of text about results left out.
 
     Raises:
         SourceError: If no file matches, or a folder cannot be listed.
     """
     posix = Path(pattern).as_posix()
     matches = set(_matches(f"{posix}/*" if Path(pattern).name == "**" else posix))
-    files = sorted(filter(os.path.isfile, matches), key=_natural)
+    files = set(filter(os.path.isfile, matches))
     if not files:
         raise SourceError(f"no file matches {display_name(pattern)}")
-    return files
+    results = _results_among(files)
+    if warn is not None:
+        for remark in _result_remarks(results):
+            warn(remark)
+    return sorted(files - results, key=_natural)
 
 
 def numbered_files(pattern: str) -> list[Path]:

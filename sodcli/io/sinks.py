@@ -13,6 +13,7 @@ from sodcli.files import write_whole
 from sodcli.io.films.formats import (
     FRAMES,
     PIPED_SUFFIX,
+    Codec,
     choose_codec,
     is_film_format,
     usual_suffix,
@@ -68,13 +69,22 @@ class Job:
             return DEFAULT_SUFFIX
         return self.target.suffix if self.target else self.piped
 
-    def has_quality(self, codec: str) -> bool:
-        """Return True if the format of the result has a quality; ``codec`` is for films."""
+    def has_quality(self, wanted: str) -> bool:
+        """Return True if the format of the result has a quality; ``wanted`` is the film codec."""
+        codec = self._film_codec(wanted)
+        return is_lossy(self.suffix) if codec is None else codec.quality is not None
+
+    def has_sound(self, wanted: str) -> bool:
+        """Return True if the format of the result has sound; ``wanted`` is the film codec."""
+        codec = self._film_codec(wanted)
+        return codec is not None and bool(codec.work)  # animated pictures are not muxed
+
+    def _film_codec(self, wanted: str) -> Codec | None:
+        """Return the codec of the film that results; ``None`` for pictures."""
         if self.input.kind == "picture" or self.frames:
-            return is_lossy(self.suffix)
+            return None
         suffix = self.target.suffix if self.target else PIPED_SUFFIX
-        chosen = choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=codec)
-        return chosen.quality is not None
+        return choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=wanted)
 
     @property
     def is_png(self) -> bool:

@@ -40,6 +40,11 @@ class Input:
         """Whether it is pictures one after another on standard input."""
         return self.piped is not None and self.piped.several
 
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is pictures that make up a film."""
+        return bool(self.pictures) or self.in_series
+
 
 def find_inputs(
     sources: Sequence[str],
@@ -65,9 +70,10 @@ def find_inputs(
             matches no file.
     """
     look_into = partial(media_in, recursive=recursive, out=out, warn=warn)
+    match = partial(files_matching, warn=warn)
     seen: dict[str | None, Input] = {}
     for source in sources:
-        for item in _expand(source, look_into):
+        for item in _expand(source, look_into, match):
             seen.setdefault(_identity(item.path), item)
     return list(seen.values())
 
@@ -94,7 +100,11 @@ def _piped() -> Input:
     return Input(None, kind=pipe.kind(), piped=pipe)
 
 
-def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[Input]:
+def _expand(
+    source: str,
+    look_into: Callable[[Path], list[Path]],
+    match: Callable[[str], list[Path]],
+) -> Iterable[Input]:
     if source == "-":
         return [Input(None)]
     if not source:  # such as an unset shell variable; Path("") would be the current folder
@@ -103,7 +113,7 @@ def _expand(source: str, look_into: Callable[[Path], list[Path]]) -> Iterable[In
         root = Path(source)
         return [Input(found, root, kind_of(found)) for found in look_into(root)]
     if glob.has_magic(source) and not os.path.lexists(source):
-        return [Input(found, kind=kind_of(found)) for found in files_matching(source)]
+        return [Input(found, kind=kind_of(found)) for found in match(source)]
     if is_pattern(source) and not os.path.lexists(source):
         return [Input(found, kind=kind_of(found)) for found in numbered_files(source)]
     return [Input(Path(source), kind=kind_of(Path(source)))]

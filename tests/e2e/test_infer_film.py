@@ -133,6 +133,7 @@ def test_alpha_into_mp4_is_refused_before_any_work(sod, film, tmp_path):
         (("--start", "1:x"), "Invalid value for '--start': '1:x' is no time; write 90, 1:30 or"),
         (("--start", "-3"), "Invalid value for '--start': '-3' is no time"),
         (("--start", "1:-30"), "Invalid value for '--start': '1:-30' is no time"),
+        (("--duration", "0"), "Invalid value for '--duration': must be above 0"),
         (("--frames", "0"), "Invalid value for '--frames': "),
         (("-o", "-", "--codec", "gif"), "standard output: --codec gif does not go into .mkv"),
         (("-o", "x.jpg"), "x.jpg: no film format has this suffix; use one of .mp4"),
@@ -143,6 +144,20 @@ def test_wrong_usage_is_reported_at_once(sod, film, words, message):
     result = sod("infer", film, *words)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {message}")
+
+
+def test_options_without_effect_on_films_are_named(sod, film):
+    both = sod("infer", film, "-t", "blur", "--sound", film, "--no-audio")
+    assert (both.exit_code, both.stderr) == (
+        2,
+        "error: --sound and --no-audio exclude each other\n",
+    )
+    words = ("infer", film, "-t", "blur", "--rate", 5, "--sound", film, "--dry-run", "-o")
+    rate = "warning: --rate: without effect, no film is made of pictures\n"
+    sound = "warning: --sound: without effect, no result is of a format with sound\n"
+    assert sod(*words, film.with_name("a.mp4")).stderr == rate
+    assert sod(*words, film.with_name("a.gif")).stderr == rate + sound
+    assert sod(*words, f"{film.parent}/frames/", "--codec", "png").stderr == rate + sound
 
 
 def test_a_folder_of_pictures_and_films_is_mirrored(sod, film, tmp_path, small_weights):

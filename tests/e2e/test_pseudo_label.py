@@ -94,7 +94,8 @@ def test_labels_of_two_generators_are_never_mixed(label, generator_file, tmp_pat
     assert result.exit_code == 2
     assert "were not made with these weights and settings" in result.stderr
     assert label("--overwrite", network=("-w", generator_file, "--size", 64)).exit_code == 0
-    note = json.loads((tmp_path / "out" / "1_5" / "toys" / "disc" / "pseudo-labels.json").read_text())
+    file = tmp_path / "out" / "1_5" / "toys" / "disc" / "pseudo-labels.json"
+    note = json.loads(file.read_text())
     assert note["network"]["weights"] == generator_file.name
     assert label().exit_code == 2
 

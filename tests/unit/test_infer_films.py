@@ -271,6 +271,18 @@ def test_a_threshold_gives_a_binary_mask(registry, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", ["64x64", "80x80"])  # that of the network, and another
+def test_what_is_half_transparent_in_the_film_is_so_in_the_result(registry, tmp_path, size):
+    white = "format=rgba,geq=r=255:g=255:b=255:a=128"
+    film = render(
+        tmp_path / "film.mkv", "-vf", white, "-c:v", "ffv1", "-pix_fmt", "bgra", size=size
+    )
+    outcome, _ = run(registry, film, "rgba")
+    alpha = pixels(outcome.job.target, 4)[..., 3].astype(int)
+    assert np.abs(alpha - 128).max() <= 2
+
+
+@pytest.mark.slow
 def test_a_damaged_film_is_processed_with_a_warning(registry, tmp_path):
     film = render(tmp_path / "film.mkv", seconds=4)
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])

@@ -421,6 +421,30 @@ def test_animated_pictures_are_films(tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.webp", "a.avif", "a.png"])
+def test_animated_pictures_with_alpha_keep_their_times(tmp_path, name):
+    rgba = [np.full((48, 64, 4), (40 * n, 0, 0, 128 + n), np.uint8) for n in range(6)]
+    first, *rest = [Image.fromarray(pixels) for pixels in rgba]
+    lasts = [40, 40, 200, 40, 300, 40]
+    first.save(tmp_path / name, save_all=True, append_images=rest, duration=lasts)
+    for start_s, times in ((0.0, [0, 0.04, 0.08, 0.28, 0.32, 0.62]), (0.3, [0.02, 0.32])):
+        reader = FilmReader(tmp_path / name, start_s=start_s)
+        frames = list(reader)
+        assert [frame.seconds for frame in frames] == pytest.approx(times, abs=1e-6)
+        assert reader.end_s == pytest.approx(0.66 - start_s, abs=1e-6)
+        assert [frame.alpha.mean() for frame in frames][-1] == pytest.approx(133, abs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.h264", "a.m2v"])
+def test_a_stream_without_a_container_is_cut(tmp_path, name):
+    film = render(tmp_path / name, *(["-f", "mpeg2video"] if name == "a.m2v" else []))
+    whole = [frame.rgb for frame in FilmReader(film)]
+    piece = [frame.rgb for frame in FilmReader(film, start_s=0.4, lasts_s=0.2)]
+    assert np.array_equal(piece, whole[10:15])
+
+
+@pytest.mark.slow
 def test_a_duration_selects_a_piece(tmp_path):
     film = render(tmp_path / "film.mp4", rate="10", seconds=3)
     reader = FilmReader(film, start_s=0.5, lasts_s=1.2)

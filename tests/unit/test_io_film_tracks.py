@@ -101,6 +101,16 @@ def test_tracks_that_the_container_supports_are_kept(tmp_path, name):
 
 
 @pytest.mark.slow
+def test_subtitles_that_are_not_cut_and_sound_that_is_over_are_named(tmp_path):
+    source = original(tmp_path / "in.mov")
+    tone = tmp_path / "tone.wav"
+    ffmpeg("-f", "lavfi", "-i", "sine=440", "-t", 1, tone)
+    film = write(tmp_path / "a.mkv", seconds=0.5, sound=tone, original=source, start_s=1.5)
+    assert film.lost == ["subtitles of this format with --start"]
+    assert film.damage.endswith("a.mkv: written without sound, which ends before --start")
+
+
+@pytest.mark.slow
 def test_a_piece_of_a_film_has_the_timecode_of_its_first_frame(tmp_path):
     source = original(tmp_path / "in.mov")
     write(tmp_path / "a.mov", seconds=0.8, sound=source, original=source, start_s=1.001)
@@ -120,6 +130,7 @@ def test_a_piece_of_a_film_has_the_timecode_of_its_first_frame(tmp_path):
         ("00:00:00;00", RATE, 3599.99, "01:00:00;00"),
         ("00:00:59;59", 2 * RATE, 1001 / 60000, "00:01:00;04"),
         ("01:02:03:04", 24, 0.0, "01:02:03:04"),
+        ("01:02:03:00", Fraction(2, 5), 5.0, "01:02:05:00"),
     ],
 )
 def test_timecodes_advance_and_drop_frames(timecode, rate, start_s, wanted):

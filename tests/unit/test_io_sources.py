@@ -180,14 +180,21 @@ def test_an_input_is_read_from_where_it_is(here, monkeypatch):
 
 
 def test_results_beside_their_inputs_are_not_inputs(here):
-    touch("in/p.jpg", "in/p_map.png", "in/p_map_rgba.png", "in/p.jpg_green.png", "in/film.mp4")
-    touch("in/film_blur.mp4", "in/sky_blur.jpg", "in/p_view.png", "in/q_rgba.png", "in/q.txt")
+    touch("in/p.jpg", "in/p_view.png", "in/p_green.jpg", "in/film.mp4", "in/film_blur.mp4")
+    touch("in/sky_blur.jpg", "in/q.txt", "in/p_green.bmp")
+    grey = np.zeros((4, 4), np.uint8)
+    for name in ("p_map.png", "p_map_rgba.png", "p.jpg_green.jpg", "p_my_beach.webp", "q_rgba.png"):
+        made = encode_picture(grey, Path(name).suffix, software="sodcli 0.2.0, settings 1")
+        Path("in", name).write_bytes(made)
+    Path("in/p_by_hand.png").write_bytes(encode_picture(grey, ".png", software="another"))
     told = []
-    found = find_inputs(["in"], recursive=False, warn=told.append)
-    kept = ["in/film.mp4", "in/p.jpg", "in/p_view.png", "in/q_rgba.png", "in/sky_blur.jpg"]
-    assert [item.path.as_posix() for item in found] == kept
+    kept = ["film.mp4", "p.jpg", "p_by_hand.png", "p_green.jpg", "p_view.png", "q_rgba.png"]
+    kept = [f"in/{name}" for name in [*kept, "sky_blur.jpg"]]
+    for source in ("in", "in/*[!t]"):
+        found = find_inputs([source], recursive=False, warn=told.append)
+        assert [item.path.as_posix() for item in found] == kept
     first = Path("in/film_blur.mp4")
-    assert told == [f"left out what sod made beside its sources: {first} (4 in all)"]
+    assert told == [f"left out what sod made beside its sources: {first} (6 in all)"] * 2
     assert paths("in/p_map.png", "in/*_blur.mp4") == ["in/p_map.png", "in/film_blur.mp4"]
 
 

@@ -15,10 +15,10 @@ from sodcli.text import display_name
 _TIME_BASE: Final = re.compile(r"#tb 0: ([1-9]\d*)/([1-9]\d*)")
 _SHOWN_SIZE: Final = re.compile(r"#dimensions 0: ([1-9]\d*)x([1-9]\d*)")
 _SIZE: Final = re.compile(r", (\d+)x(\d+)")
-_DURATION: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _PICTURE: Final = re.compile(r"Stream #0:(\d+)\S*: Video: ")
 _FORMAT: Final = re.compile(r"\bn: *0 .* fmt:(\w+) .* i:(\w)")
 _ALPHA_PIXELS: Final = re.compile(r"(yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya\d+\w*|pal8)$")
+_UNSEEKABLE: Final = re.compile(r"Input #0, (webp_anim|h264|hevc|obu|mpegvideo),")
 _ALPHA_MODE: Final = re.compile(r"alpha_mode\s*: 1", re.IGNORECASE)
 _FASTEST: Final = 300
 _NTSC: Final = Fraction(1001, 1000)  # 30000/1001 times this is whole
@@ -36,7 +36,6 @@ class FilmInfo:
         average: Frames per second over the whole film, rounded; ``rate`` if it is constant.
         stored_wh: Width and height as stored, before rotation.
         variable: The time from frame to frame varies.
-        duration_s: As the container says; ``None`` if it does not.
         tracks: Sound, subtitles and all else besides the picture.
         pixels: ffmpeg's name of the decoded pixel format, as ``yuv420p``.
         alpha: The pixels may be transparent.
@@ -45,6 +44,7 @@ class FilmInfo:
         decoder: The decoder to ask for, where ffmpeg's own choice would lose the alpha.
         picture: ffmpeg's specifier of the picture's stream.
         alpha_picture: That of a second stream which holds the alpha; empty if there is none.
+        seekable: ffmpeg can start in the middle.
     """
 
     size_wh: tuple[int, int]
@@ -52,7 +52,6 @@ class FilmInfo:
     average: Fraction
     stored_wh: tuple[int, int] = (0, 0)
     variable: bool = False
-    duration_s: float | None = None
     tracks: Tracks = field(default_factory=Tracks)
     pixels: str = ""
     alpha: bool = False
@@ -61,11 +60,17 @@ class FilmInfo:
     decoder: str = ""
     picture: str = "0:V:0"
     alpha_picture: str = ""
+    seekable: bool = True
 
     @property
     def sound(self) -> tuple[str, ...]:
         """The codec of each sound track."""
         return self.tracks.sound
+
+    @property
+    def duration_s(self) -> float | None:
+        """Duration in seconds, as the container says; ``None`` if it does not."""
+        return self.tracks.duration_s
 
 
 def probe(path: Path, name: str | None = None) -> FilmInfo:
@@ -88,7 +93,7 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         raise SourceError(f"{name or display_name(path)}: {_failure(answer, picture)}")
     rate = _exact(Fraction(int(time_base[2]), int(time_base[1])))
     average = _varying(picture, rate)
-    duration, size = _DURATION.search(text), _SIZE.search(picture)
+    size = _SIZE.search(picture)
     beside = bool(_ALPHA_MODE.search(text))
     frame = _FORMAT.search(answer.said)
     pixels, fields = (frame[1], frame[2]) if frame else ("", "P")
@@ -98,7 +103,6 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         average=average or rate,
         stored_wh=(int(size[1]), int(size[2])) if size else _shown_size(answer.head),
         variable=average is not None,
-        duration_s=_seconds(duration) if duration else None,
         tracks=tracks_of(answer.input),
         pixels=pixels,
         alpha=beside or bool(alpha_stream) or bool(_ALPHA_PIXELS.match(pixels)),
@@ -107,6 +111,7 @@ def probe(path: Path, name: str | None = None) -> FilmInfo:
         decoder=_alpha_decoder(picture) if beside else "",
         picture=stream,
         alpha_picture=alpha_stream,
+        seekable=not _UNSEEKABLE.search(text),
     )
 
 
@@ -208,7 +213,3 @@ def _varying(picture: str, rate: Fraction) -> Fraction | None:
         return mean if 0 < mean <= _FASTEST else _USUAL_RATE
     same = not average or not fastest or average[1] == fastest[1]
     return None if same or not mean else mean
-
-
-def _seconds(duration: re.Match[str]) -> float:
-    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])

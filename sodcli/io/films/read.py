@@ -130,8 +130,9 @@ class FilmReader:
         """Return ffmpeg's options for input, timing and output."""
         info = self.info
         args = ["-c:v", info.decoder] if info.decoder else []
-        args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
-        args += ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
+        if info.seekable:
+            args += ["-ss", f"{self._start_s:.6f}"] if self._start_s else []
+            args += ["-t", f"{self._lasts_s:.6f}"] if self._lasts_s is not None else []
         args += [*source_args(self.path), "-filter_complex", self._filters(), "-map", "[out]"]
         args += ["-fps_mode", "passthrough"]
         args += ["-frames:v", str(self._limit)] if self._limit is not None else []
@@ -139,20 +140,22 @@ class FilmReader:
         return [*args, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
 
     def _filters(self) -> str:
-        """Return the filter graph: deinterlacing, timing, colour, size, and alpha if any."""
+        """Return the filter graph: cut, deinterlacing, timing, colour, size, and alpha if any."""
         info = self.info
         size = "scale={}:{}".format(*info.size_wh)
         timing = "showinfo=checksum=0" if self.timed else f"fps={self.rate}:start_time=0"
         fields = info.interlaced and min(info.stored_wh) >= _LEAST_OF_FIELDS
         deinterlacer = ["bwdif=mode=send_frame:deint=interlaced"] if fields else []
-        first = ",".join([*deinterlacer, timing])
+        first = ",".join([*self._cut(), *deinterlacer, timing])
         planes = self._to_planes
         steps = srgb_filters(info.colour, info.stored_wh) if planes is None else planes
         colour = ",".join([*steps, size, "setsar=1"])
         if info.alpha_picture:
-            alpha = f"[{info.alpha_picture}]fps={self.rate}:start_time=0,{size},format=gray[alpha]"
-            first = f"[{info.picture}]fps={self.rate}:start_time=0"
-            return f"{first},{colour},format=rgb24[rgb];{alpha};[rgb][alpha]alphamerge[out]"
+            alpha = ",".join([*([] if self.timed else [timing]), size, "format=gray"])
+            return (
+                f"[{info.picture}]{first},{colour},format=rgb24[rgb];"
+                f"[{info.alpha_picture}]{alpha}[alpha];[rgb][alpha]alphamerge[out]"
+            )
         if not _DEEP_ALPHA.match(info.pixels):
             return f"[{info.picture}]{first},{colour}[out]"
         alpha = f"[a]alphaextract,{_EXACT_GREY},{size},setsar=1[alpha]"
@@ -160,6 +163,14 @@ class FilmReader:
             f"[{info.picture}]{first},split[c][a];[c]{colour},format=rgb24[rgb];{alpha};"
             "[rgb][alpha]alphamerge[out]"
         )
+
+    def _cut(self) -> list[str]:
+        """Return the filters for start and duration where ffmpeg cannot seek."""
+        if self.info.seekable or not (self._start_s or self._lasts_s is not None):
+            return []
+        end = "" if self._lasts_s is None else f":duration={self._lasts_s:.6f}"
+        start = f"{self._start_s:.6f}"
+        return [f"trim=start={start}{end}", f"setpts=PTS-{start}/TB"]
 
     def _plane_filters(self) -> list[str] | None:
         """Return the filters that bring the film's planes to BT.709; ``None`` if it has others."""

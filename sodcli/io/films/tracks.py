@@ -18,6 +18,7 @@ _TIMECODE: Final = re.compile(r"^\s*timecode\s*: (\d\d:\d\d:\d\d[:;.]\d\d)\s*$",
 _PLACE: Final = re.compile(r"quicktime\.location\.ISO6709\s*: (\S+)")
 _SOFTWARE: Final = re.compile(r"^\s*\w+\s*: (sodcli \S+, settings [0-9a-f]{8})\s*$", re.M)
 _COMMENT: Final = re.compile(r"^    comment\s*: (?!sodcli )", re.M | re.I)
+_DURATION: Final = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _COVER: Final = re.compile(r"Video: .*\(attached pic\)")
 
 _OPUS_LAYOUTS: Final = "aformat=channel_layouts=7.1|5.1|stereo|mono"  # libopus takes no other
@@ -63,6 +64,7 @@ class Tracks:
         place: Where it was taken (ISO 6709), from the tag that phones write; else empty.
         software: What :func:`software_args` stored; empty for films made by other programs.
         comment: It has a comment that sodcli did not write.
+        duration_s: Duration of the file in seconds, as it says; ``None`` if it does not.
     """
 
     sound: tuple[str, ...] = ()
@@ -73,13 +75,14 @@ class Tracks:
     place: str = ""
     software: str = ""
     comment: bool = False
+    duration_s: float | None = None
 
 
 def tracks_of(lines: Sequence[str]) -> Tracks:
     """Return the tracks of a film from what ffmpeg says of its input."""
     text = "\n".join(lines)
     timecode, place = _TIMECODE.search(text), _PLACE.search(text)
-    software = _SOFTWARE.search(text)
+    software, duration = _SOFTWARE.search(text), _DURATION.search(text)
     sound = _AUDIO.findall(text)
     return Tracks(
         sound=tuple(tag if codec == "none" else codec for codec, tag in sound),
@@ -90,7 +93,12 @@ def tracks_of(lines: Sequence[str]) -> Tracks:
         place=place[1] if place else "",
         software=software[1] if software else "",
         comment=bool(_COMMENT.search(text)),
+        duration_s=_seconds(duration) if duration else None,
     )
+
+
+def _seconds(duration: re.Match[str]) -> float:
+    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
 
 
 def read_tracks(path: Path) -> Tracks:
@@ -166,7 +174,8 @@ def extra_args(
             args += ["-map", f"{source}:s:{number}", f"-c:s:{kept}", "copy" if copied else form]
             kept += 1
     if kept < len(tracks.subtitles):
-        lost.append("subtitles")
+        cut = start_s and _TEXT.intersection(tracks.subtitles)
+        lost.append("subtitles of this format with --start" if cut else "subtitles")
     return args, lost
 
 
@@ -195,7 +204,7 @@ def shifted_timecode(timecode: str, rate: Fraction, start_s: float) -> str:
     at 60, but for every tenth minute.
     """
     hours, minutes, seconds, frames = map(int, re.split("[:;.]", timecode))
-    count = round(rate)
+    count = max(1, round(rate))
     dropped = round(count / 15) if timecode[8] != ":" else 0
     minute = hours * 60 + minutes
     number = (minute * 60 + seconds) * count + frames - dropped * (minute - minute // 10)

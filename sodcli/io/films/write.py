@@ -394,7 +394,10 @@ class FilmWriter:
         self, args: list[str], chosen: Sequence[int], suffix: str, lost: list[str]
     ) -> "_Attempt":
         """Return an attempt with the sound tracks of the indices ``chosen``."""
-        codecs = self._sound_tracks.sound
+        tracks = self._sound_tracks
+        if (tracks.duration_s or self._start_s) < self._start_s and self._sound != self._original:
+            return _Attempt(args, "sound, which ends before --start", lost)
+        codecs = tracks.sound
         source = self._files.index(self._sound) + 1 if self._sound else 0
         maps = [word for at in chosen for word in ("-map", f"{source}:a:{at}")]
         left = [

@@ -80,7 +80,7 @@ class _Format:
     max_side: int = 2**31 - 1
     lossy: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    profile: bool = True  # it stores an ICC profile
+    metadata: bool = True  # it stores an ICC profile and EXIF
 
 
 # No chroma subsampling: it would smear the subject's colour over a uniform background.
@@ -95,7 +95,7 @@ _FORMATS: Final = {
     ".avif": _Format("AVIF", max_side=32768, lossy=True, options={"speed": 8, **_FULL_CHROMA}),
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".bmp": _Format("BMP", alpha=False, profile=False),
+    ".bmp": _Format("BMP", alpha=False, metadata=False),
 }
 
 
@@ -129,6 +129,11 @@ def is_format(suffix: str) -> bool:
 def is_lossy(suffix: str) -> bool:
     """Return True if the picture format with this suffix has a quality."""
     return is_format(suffix) and _FORMATS[suffix.lower()].lossy
+
+
+def has_software(suffix: str) -> bool:
+    """Return True if pictures that sod writes under this suffix say so in their EXIF block."""
+    return is_format(suffix) and _FORMATS[suffix.lower()].metadata
 
 
 def encode_picture(
@@ -168,7 +173,7 @@ def encode_picture(
             " use .png or .tiff"
         )
     icc = icc if pixels.ndim == 3 else None
-    if icc is not None and not chosen.profile:
+    if icc is not None and not chosen.metadata:
         pixels, icc = profile_to_srgb(pixels, icc), None
     exif = _exif(chosen.name, dpi, software)
     if chosen.name == "PNG" and compress is None:
