@@ -185,7 +185,10 @@ def report_maps(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Print the folders of the maps and their scores; exit with code 3 if pictures failed."""
+    """Print the folders of the maps and their scores.
+
+    Exit with code 3 if pictures failed, or files for the scores are damaged.
+    """
     from sodcli.benchmark.report.tables import as_dict
     from sodcli.cli.evaluate import show
 
@@ -205,6 +208,7 @@ def report_maps(
             show(scores, as_json=False)
     if errors:
         ui.warn(f"{len(errors)} of {len(rows)} pictures failed (listed above)")
+    if errors or (scores and scores.damaged):
         raise typer.Exit(BatchError.exit_code)
 
 

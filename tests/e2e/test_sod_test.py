@@ -291,6 +291,13 @@ def test_scores_follow_on_request(sod, root, tmp_path, small_weights):
     spread = [(m - m.min()) / (m.max() - m.min()) for m in maps]
     mae = np.mean([np.abs(m - t).mean() for m, t in zip(spread, truth, strict=True)])
     assert found["Toys"]["scores"]["MAE"] == pytest.approx(mae, abs=1e-6)
+    mask = root / "Toys" / "GT" / "toy_1.png"
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:-40])
+    damaged = sod(*words, "--resume")
+    assert damaged.exit_code == 3
+    assert "1 of 3 images are left out" in damaged.stderr
+    mask.write_bytes(whole)
     (root / "Toys" / "images" / "toy_2.jpg").write_bytes(b"broken")
     (tmp_path / "maps" / "Toys" / "toy_2.png").unlink()
     table = sod(*words, "--resume")
