@@ -1,5 +1,6 @@
 """``sod train``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -157,7 +158,8 @@ def train(
             work(chosen, folder, default_registry(), how, reporter, resume=resume)
     except KeyboardInterrupt:
         if folder.checkpoint.exists():
-            ui.note(f"go on with: sod train --resume -o {out}", quiet=quiet or rank() > 0)
+            command = f"sod train --resume -o {shlex.quote(str(out))}"
+            ui.note(f"go on with: {command}", quiet=quiet or rank() > 0)
         raise
     if rank() == 0:
         _print_outcome(folder, as_json=json)

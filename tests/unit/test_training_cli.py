@@ -1,5 +1,6 @@
 import json
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def test_usage_errors_are_one_line(sod, tmp_path, words, code, message):
 
 
 def test_an_interrupted_run_prints_how_to_resume(sod, small, tmp_path, monkeypatch):
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
 
     def press(self, report):
         if report.step == 1:
@@ -141,7 +142,7 @@ def test_an_interrupted_run_prints_how_to_resume(sod, small, tmp_path, monkeypat
     monkeypatch.setattr(TrainProgress, "on_step", press)
     code, out, err = sod(*small, "-o", run)
     assert (code, out) == (130, "")
-    assert err[-2:] == [f"go on with: sod train --resume -o {run}", "interrupted"]
+    assert err[-2:] == [f"go on with: sod train --resume -o {shlex.quote(str(run))}", "interrupted"]
     monkeypatch.undo()
     code, out, err = sod("-o", run, "--resume")
     assert code == 0
