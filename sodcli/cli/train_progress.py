@@ -131,6 +131,6 @@ def _passes(plan: RunPlan) -> str:
 
 def _start(plan: RunPlan) -> str:
     """Return where a resumed run continues."""
-    if plan.done >= plan.steps:
-        return f"; finished already, at step {plan.steps}"
+    if plan.done_epochs >= plan.epochs:
+        return f"; finished already, at step {plan.done}"
     return f", going on at step {plan.done + 1}" if plan.done else ""

@@ -30,6 +30,7 @@ class RunPlan:
         epochs: Epochs of the whole run.
         steps: Optimiser steps of the whole run.
         done: Steps already taken; above 0 for a resumed run.
+        done_epochs: Epochs already complete; the steps of an epoch depend on ``processes``.
         device: Name of the device.
         processes: Number of processes.
         amp: Number format of the forward pass, as in the config.
@@ -44,6 +45,7 @@ class RunPlan:
     epochs: int
     steps: int
     done: int
+    done_epochs: int
     device: str
     processes: int
     amp: str

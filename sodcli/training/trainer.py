@@ -108,6 +108,7 @@ class Trainer:
                 epochs=config.epochs,
                 steps=config.epochs * self._steps,
                 done=self._progress.step,
+                done_epochs=self._progress.epoch,
                 device=str(self._device),
                 processes=self._group.world_size,
                 amp=config.amp,

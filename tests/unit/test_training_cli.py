@@ -4,12 +4,14 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sodcli.cli.app import app
 from sodcli.cli.train_progress import TrainProgress
+from sodcli.training.report import RunPlan
 from tests.training_kit import draw_pairs
 
 pytestmark = pytest.mark.slow
@@ -76,6 +78,18 @@ def test_it_prints_the_best_weights_on_stdout_and_progress_on_stderr(sod, small,
     assert outcome["weights"] == str(run / "best.safetensors")
     assert [row["epoch"] for row in outcome["epochs"]] == [1]
     assert err[0].endswith("; finished already, at step 4")
+
+
+def test_steps_of_more_processes_do_not_make_a_run_finished(capsys):
+    """An epoch of three batches drops the last, of one picture, if two processes share it."""
+    plan = RunPlan(
+        model="sdnet", parameters=1, train=5, held=0, epochs=3, steps=6, done=6, done_epochs=2,
+        device="cpu", processes=2, amp="none",
+    )  # fmt: skip
+    for done_epochs, start in ((2, ", going on at step 7"), (3, "; finished already, at step 6")):
+        with TrainProgress(quiet=False) as progress:
+            progress.on_start(replace(plan, done_epochs=done_epochs))
+        assert capsys.readouterr().err.endswith(f"float32{start}\n")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is managed by glibc")
