@@ -127,7 +127,7 @@ class TensorBoard(Reporter):
         if find_spec("tensorboard") is None:
             raise UsageError("--tensorboard needs: pip install 'sodcli[tensorboard]'")
         self._folder = folder
-        self._step = 0
+        self._step = self._done = 0
         self._opened: SummaryWriter | None = None
 
     @property
@@ -135,12 +135,12 @@ class TensorBoard(Reporter):
         if self._opened is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._opened = SummaryWriter(str(self._folder), purge_step=self._step + 1)
+            self._opened = SummaryWriter(str(self._folder), purge_step=self._done + 1)
         return self._opened
 
     def on_start(self, plan: RunPlan) -> None:
-        """Continue after the steps already taken."""
-        self._step = plan.done
+        """Continue after the steps already taken, and drop points from beyond them."""
+        self._step = self._done = plan.done
 
     def on_step(self, report: StepReport) -> None:
         """Write loss and learning rate of every tenth step."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -475,6 +476,23 @@ def test_tensorboard_gets_losses_scores_and_pictures(pairs, tmp_path):
     assert {"train/loss", "train/lr", "epoch/maxF", "epoch/MAE"} <= set(events.Tags()["scalars"])
     assert events.Tags()["images"] == ["samples"]
     assert [event.step for event in events.Scalars("epoch/loss")] == [3, 6, 9, 12]
+
+
+def test_tensorboard_drops_what_a_killed_run_wrote_beyond_its_checkpoint(finished, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from sodcli.training.report import TensorBoard
+
+    _, listener = finished
+    for done, end, loss in ((0, 30, 1.0), (15, 20, 2.0)):
+        board = TensorBoard(tmp_path)
+        board.on_start(replace(listener.plan, done=done))
+        for step in range(done + 1, end + 1):
+            board.on_step(replace(listener.steps[0], step=step, pixel_loss=loss))
+        board.on_epoch({"epoch": 1, "step": end})
+    losses = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert [(event.step, event.value) for event in losses] == [(10, 1.0), (20, 2.0)]
 
 
 def test_films_annotated_with_a_palette_are_trained_on(tmp_path):
