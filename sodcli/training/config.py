@@ -24,7 +24,7 @@ from sodcli.tables import (
 from sodcli.text import plural, reason_of
 from sodcli.training.losses import get_loss
 from sodcli.training.optim import DECOUPLED, OptimizerConfig
-from sodcli.training.schedule import Schedule, make_schedule
+from sodcli.training.schedule import Constant, MultiStep, Schedule, make_schedule
 
 _STRIDE: Final = 16
 _MIN_SIDE: Final = 32
@@ -260,7 +260,10 @@ def _continuation(saved: TrainConfig, new: TrainConfig) -> Iterator[str]:
     if new.lr != saved.lr:
         yield f"lr was {saved.lr:g}, now {new.lr:g}: the run goes on at another rate"
     before, after = saved.schedule_end or saved.epochs, new.schedule_end or new.epochs
-    if before != after and new.schedule.get("name", "constant") != "constant":
+    rates = new.rates()
+    # The milestones of a multistep schedule stay where they are; only an early end holds its rate.
+    unmoved = isinstance(rates, MultiStep) and min(before, after) >= saved.epochs
+    if before != after and not unmoved and not isinstance(rates, Constant):
         yield (
             f"the schedule now ends at epoch {after} instead of {before}: rates differ from those "
             f"of a run of {plural(new.epochs, 'epoch')} from the start; "

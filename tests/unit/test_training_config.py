@@ -223,3 +223,8 @@ def test_resuming_for_more_epochs_names_the_changes(tmp_path):
     assert remarks == ("lr was 0.001, now 0.5: the run goes on at another rate",)
     steady = settings(tmp_path, schedule={"name": "constant"})
     assert config.resume(steady, {"epochs": 4})[1] == ()
+    steps = settings(tmp_path, schedule={"name": "multistep", "at": [3]})
+    assert config.resume(steps, {"epochs": 4})[1] == ()
+    held = replace(steps, schedule_end=1)  # its rate never falls
+    _, (freed,) = config.resume(held, {"epochs": 4, "schedule_end": 4})
+    assert "ends at epoch 4 instead of 1" in freed
