@@ -71,7 +71,7 @@ class ValidationSet:
         """Return the network's input, and the mask of each frame."""
         size_hw = (self.size, self.size)
         if isinstance(item, Triple):
-            packed, mask = pack_triple(item, size_hw, self.mean, self.std)
+            packed, mask = pack_triple(item, size_hw, self.mean, self.std, fit=self.fit_masks)
             return torch.from_numpy(packed[None]), [mask]
         if isinstance(item, Clip):
             images, masks = read_clip(item, fit=self.fit_masks)
@@ -263,7 +263,8 @@ class _Epoch(Dataset[Batch]):
         loader = self.loader
         if isinstance(item, Triple):
             triple = item.backwards() if rng.random() < loader.augment.reverse else item
-            packed, truth = pack_triple(triple, size_hw, loader.mean, loader.std)
+            normal, fit = (loader.mean, loader.std), loader.fit_masks
+            packed, truth = pack_triple(triple, size_hw, *normal, fit=fit)
             return packed, resize_mask(truth, size_hw)
         how = (loader.augment, size_hw, rng)
         background = self._background if loader.backgrounds else None

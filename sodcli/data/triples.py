@@ -58,16 +58,20 @@ def triples_of(films: Iterable[Film], interval: int) -> tuple[Triple, ...]:
     return tuple(triples)
 
 
-def read_triple(triple: Triple) -> tuple[Evidence, NDArray[np.float32]]:
+def read_triple(triple: Triple, *, fit: bool = False) -> tuple[Evidence, NDArray[np.float32]]:
     """Return the evidence for the middle frame, and its label ``(H, W)`` float32 in [0, 1].
 
     The optical flow is DIS.
 
+    Args:
+        triple: The three pairs.
+        fit: Resize masks of another size than their picture.
+
     Raises:
         SourceError: If a file cannot be read or the sizes differ; the message names the file.
     """
-    target, truth = read_pair(triple.target)
-    left, right = (Labelled(*read_pair(pair)) for pair in (triple.left, triple.right))
+    target, truth = read_pair(triple.target, fit=fit)
+    left, right = (Labelled(*read_pair(pair, fit=fit)) for pair in (triple.left, triple.right))
     for pair, side in ((triple.left, left), (triple.right, right)):
         if side.rgb.shape != target.shape:
             raise SourceError(f"{pair.image}: is of another size than {triple.image}")
@@ -75,7 +79,12 @@ def read_triple(triple: Triple) -> tuple[Evidence, NDArray[np.float32]]:
 
 
 def pack_triple(
-    triple: Triple, size_hw: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+    triple: Triple,
+    size_hw: tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    fit: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the network's input and the middle frame's label.
 
@@ -84,6 +93,7 @@ def pack_triple(
         size_hw: Height and width of the network's input.
         mean: Per channel RGB, of values in [0, 1].
         std: Per channel RGB.
+        fit: Resize masks of another size than their picture.
 
     Returns:
         ``(9, h, w)`` float32, see :func:`sodcli.imaging.evidence.pack`, and ``(H, W)`` float32 in
@@ -92,5 +102,5 @@ def pack_triple(
     Raises:
         SourceError: As in :func:`read_triple`.
     """
-    evidence, truth = read_triple(triple)
+    evidence, truth = read_triple(triple, fit=fit)
     return pack(evidence, size_hw, mean, std), truth

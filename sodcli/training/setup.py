@@ -145,7 +145,8 @@ def _triples(config: TrainConfig, known: Known) -> TrainingData:
             f"no film of {', '.join(config.data)} has three annotations left when one of "
             f"{config.label_interval} is kept; give a smaller --label-interval"
         )
-    readable = check_pairs(list(dict.fromkeys(pair for item in tested for pair in item.pairs)))
+    pairs = list(dict.fromkeys(pair for item in tested for pair in item.pairs))
+    readable = check_pairs(pairs, fit=config.fit_masks)
     whole = tuple(item for item in tested if set(item.pairs) <= set(readable.pairs))
     return TrainingData(learnt, whole, found.remarks + given.remarks + readable.problems)
 

@@ -103,6 +103,18 @@ def test_a_triple_with_a_damaged_neighbour_is_left_out(films):
     assert all(np.array_equal(*both) for both in zip(seen, kept, strict=True))
 
 
+def test_masks_of_another_size_are_resized_on_request(films):
+    triples = triples_of(films, 5)
+    for pair in (triples[0].left, triples[0].target):
+        cv2.imwrite(str(pair.mask), cv2.imread(str(pair.mask), 0)[::2, ::2])
+    (batch, *_) = loader_of(triples).epoch(0)
+    assert "00005.png: is 48x32 px, its picture 96x64 px" in batch.skipped[0]
+    (batch, *_) = loader_of(triples, fit_masks=True).epoch(0)
+    assert (len(batch.names), batch.skipped) == (2, ())
+    (_, (truth,)), *_ = ValidationSet(triples, 32, *NORMAL, fit_masks=True)
+    assert truth.shape == (64, 96)
+
+
 def test_validation_sees_the_same_as_training(films):
     triples = triples_of(films, 5)
     (batch, *_) = loader_of(triples).epoch(0)

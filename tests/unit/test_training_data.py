@@ -71,6 +71,14 @@ def test_validation_triples_are_read_before_training(films, others, registry):
     assert any("00015.png" in problem for problem in data.problems)
 
 
+def test_validation_triples_with_masks_of_another_size_can_be_fitted(films, others, registry):
+    mask = others / "d" / "GT" / "00015.png"
+    cv2.imwrite(str(mask), cv2.imread(str(mask))[::2, ::2])
+    for fit, held in ((False, [[0, 5, 10]]), (True, [[0, 5, 10], [10, 15, 20]])):
+        config = settings(films, model="fgplg", val=[str(others)], fit_masks=fit)
+        assert [places(item) for item in find_training_data(config, registry).held] == held
+
+
 def test_films_with_too_few_annotations_are_reported(tmp_path, registry):
     few = draw_set(tmp_path / "few", e=6)
     with pytest.raises(MissingError, match="three annotations left when one of 5 is kept"):
