@@ -133,18 +133,23 @@ def _clips(config: TrainConfig, known: Known, spec: ModelSpec) -> TrainingData:
 
 
 def _triples(config: TrainConfig, known: Known) -> TrainingData:
-    """Return triples of labelled frames; whole films are held out."""
+    """Return triples of labelled frames; whole films are held out.
+
+    Raises:
+        MissingError: If the films to train on, or those named for validation, give no triple.
+    """
     found, given = _films(config.data, known), _films(config.val, known)
     if config.val:
         train, held = found.films, given.films
     else:
         train, held = hold_out_films(found.films, config.holdout, config.seed)
     learnt, tested = (triples_of(films, config.label_interval) for films in (train, held))
-    if not learnt:
-        raise MissingError(
-            f"no film of {', '.join(config.data)} has three annotations left when one of "
-            f"{config.label_interval} is kept; give a smaller --label-interval"
-        )
+    for folders, triples in ((config.data, learnt), (config.val, tested)):
+        if folders and not triples:
+            raise MissingError(
+                f"no film of {', '.join(folders)} has three annotations left when one of "
+                f"{config.label_interval} is kept; give a smaller --label-interval"
+            )
     pairs = list(dict.fromkeys(pair for item in tested for pair in item.pairs))
     readable = check_pairs(pairs, fit=config.fit_masks)
     whole = tuple(item for item in tested if set(item.pairs) <= set(readable.pairs))

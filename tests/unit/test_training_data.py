@@ -1,5 +1,7 @@
 """Training and validation data: films, sparsely annotated films and pseudo labels."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -79,8 +81,10 @@ def test_validation_triples_with_masks_of_another_size_can_be_fitted(films, othe
         assert [places(item) for item in find_training_data(config, registry).held] == held
 
 
-def test_films_with_too_few_annotations_are_reported(tmp_path, registry):
+def test_films_with_too_few_annotations_are_reported(films, tmp_path, registry):
     few = draw_set(tmp_path / "few", e=6)
+    with pytest.raises(MissingError, match=f"no film of {re.escape(str(few))} has three"):
+        find_training_data(settings(films, model="fgplg", val=[str(few)]), registry)
     with pytest.raises(MissingError, match="three annotations left when one of 5 is kept"):
         find_training_data(settings(few, model="fgplg"), registry)
     found = find_training_data(settings(few, model="fgplg", label_interval=2), registry)
