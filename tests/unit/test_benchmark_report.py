@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,18 @@ def test_excel_has_minets_columns_and_formulas(found, tmp_path):
     best = (1.3 * f.precision * f.recall / (0.3 * f.precision + f.recall)).max()
     assert rows[3][at : at + 3] == pytest.approx([best, f.adaptive, found.rows[0].scores.mae])
     assert rows[3][1:4] == [None] * 3
+
+
+def test_excel_keeps_sets_apart_that_share_a_column_of_minet(found, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra [xlsx] is not installed")
+    rows = zip(found.rows, ("DUTS-TE", "own", "DUTS", "OWN"), strict=True)
+    renamed = [replace(row, method="m", dataset=name) for row, name in rows]
+    write_reports(replace(found, rows=tuple(renamed)), [tmp_path / "result.xlsx"])
+    sheet = openpyxl.load_workbook(tmp_path / "result.xlsx")["Results"]
+    heads = [cell.value for cell in sheet[1]]
+    for row in renamed:
+        mae = sheet.cell(4, heads.index(row.dataset) + 3).value
+        assert mae == pytest.approx(row.scores.mae)
 
 
 def test_excel_opens_on_the_sheet_of_scores_as_numbers(found, tmp_path):

@@ -1,5 +1,6 @@
 """An evaluation as an Excel file, in the layout of MINet's code (Pang et al., CVPR 2020)."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -51,12 +52,13 @@ def as_sheet(found: Evaluation) -> bytes:
     book = Workbook()
     _fill_scores(book.worksheets[0], found)
     results = book.create_sheet("Results")
-    places = _head(results, found)
+    names = _columns_of(found.datasets)
+    places = _head(results, found, names)
     for line, method in enumerate(found.methods, start=4):
         results.cell(line, 1, _text(method))
         for row in found.rows:
             if row.method == method:
-                _fill_row(results, line, places[_column_of(row.dataset)], row)
+                _fill_row(results, line, places[names[row.dataset]], row)
     results.cell(len(found.methods) + 5, 1, _NOTE)
     file = BytesIO()
     book.save(file)
@@ -76,10 +78,19 @@ def _column_of(dataset: str) -> str:
     return known.get(plain, dataset.upper())
 
 
-def _head(sheet: "Worksheet", found: Evaluation) -> dict[str, int]:
-    """Write the first three rows; return the first column of each set."""
+def _columns_of(datasets: Sequence[str]) -> dict[str, str]:
+    """Return the column of each set; of two with the same one, the later keeps its own name."""
+    names: dict[str, str] = {}
+    for dataset in sorted(datasets, key=lambda name: name != _column_of(name)):
+        column = _column_of(dataset)
+        names[dataset] = dataset if column in names.values() else column
+    return names
+
+
+def _head(sheet: "Worksheet", found: Evaluation, names: Mapping[str, str]) -> dict[str, int]:
+    """Write the first three rows; return the first column of each name."""
     counts = dict(PUBLISHED)
-    counts |= {_column_of(row.dataset): len(row.images) for row in found.rows}
+    counts |= {names[row.dataset]: len(row.images) for row in found.rows}
     for line, word in enumerate(("name_dataset", "num_dataset", "metrics"), start=1):
         sheet.cell(line, 1, word)
     places = {}
