@@ -1,6 +1,7 @@
 """The reports of an evaluation: table, CSV, JSON, Excel and HTML."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from sodcli.benchmark.bootstrap import _draws, _statistic, differences
 from sodcli.benchmark.evaluate import evaluate
@@ -201,6 +203,19 @@ def test_markdown_marks_the_best_and_the_second(found):
     assert "**" not in lines[2] + lines[3]
 
 
+def test_markdown_shows_names_as_they_are(found):
+    names = ["<ours>", "a*b*", "_a_", "`a`", "a|b", r"a\|b\\", "[a](b)", "~~a~~", "&lt;"]
+    for name in names:
+        row = replace(found.rows[0], dataset=name, method=f"m {name}")
+        page = (
+            MarkdownIt()
+            .enable(["table", "strikethrough"])
+            .render(as_markdown(replace(found, rows=(row,))))
+        )
+        shown = [html.unescape(cell) for cell in re.findall("<td>(.*)</td>", page)]
+        assert shown[:2] == [name, f"m {name}"]
+
+
 def test_latex_marks_the_best_and_escapes_names(tmp_path):
     methods = {"a_b": tmp_path / "x", "50% & $": tmp_path / "y"}
     draw_set(tmp_path / "S", methods.values(), 3)
@@ -212,6 +227,8 @@ def test_latex_marks_the_best_and_escapes_names(tmp_path):
     assert rf" & 50\% \& \$ & \underline{{{second.scores.mae:.4f}}} & " in text
     assert text.startswith(r"\begin{tabular}{llcc}")
     assert text.endswith("\\end{tabular}\n")
+    other = as_latex(replace(both, rows=(replace(first, dataset="[S] <a|>"),)))
+    assert r"{[}S] \textless{}a\textbar{}\textgreater{} & a\_b & " in other
 
 
 @pytest.mark.slow

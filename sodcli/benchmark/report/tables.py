@@ -13,9 +13,12 @@ from sodcli.metrics.scores import DatasetScores
 from sodcli.text import display_name
 
 SMALL_IS_GOOD: Final = frozenset({"MAE", "BER"})
+_MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_~<[&|"})
 _LATEX: Final = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # OT1 lacks them
+    | {"[": "{[}"}  # after a command it would begin an option
 )
 _DIGITS: Final = 6
 _ODDITIES: Final = get_args(Oddity)
@@ -58,7 +61,7 @@ def as_markdown(found: Evaluation) -> str:
     lines = [head, ["---", "---", *["---:"] * (1 + len(found.names))]]
     for row in found.rows:
         scores = [_marked(found, row, name, "**{}**", "<u>{}</u>") for name in found.names]
-        words = (display_name(text).replace("|", r"\|") for text in (row.dataset, row.method))
+        words = (display_name(text).translate(_MARKDOWN) for text in (row.dataset, row.method))
         lines.append([*words, counted(row), *scores])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
