@@ -20,6 +20,11 @@ _TIMEOUT: Final = timedelta(days=7)  # the others wait while rank 0 validates or
 # A thread of Gloo that still frees the tensors of the last exchange needs the interpreter's lock,
 # which destroy_process_group holds while it waits for that thread: both would wait forever.
 _SETTLE_S: Final = 0.2
+LOST_PROCESS: Final = (
+    "another process of this run was lost; the same command continues the run "
+    "(sod train and sod test: with --resume)"
+)
+"""Message for the processes that remain."""
 
 
 def switched_on(name: str) -> bool:
@@ -159,9 +164,7 @@ def _lost_process_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # the message for a lost peer depends on the backend
-        raise PipelineError(
-            "another process of this run was lost; the same command continues the run"
-        ) from error
+        raise PipelineError(LOST_PROCESS) from error
 
 
 def _own_device(device: "torch.device") -> "torch.device":

@@ -13,7 +13,7 @@ from torch import nn
 from sodcli.data.loader import Batch
 from sodcli.errors import DeviceError, PipelineError, TrainingError, WeightsError
 from sodcli.models.restore import describe
-from sodcli.process import ProcessGroup, join_processes, rank, world_size
+from sodcli.process import LOST_PROCESS, ProcessGroup, join_processes, rank, world_size
 from sodcli.registry import Registry
 from sodcli.text import plural
 from sodcli.training.config import TrainConfig
@@ -329,6 +329,9 @@ def _explained(device: torch.device) -> Iterator[None]:
                 "a process that reads the data was killed, often for lack of memory; "
                 "lower --workers or --batch, then add --resume"
             ) from error
+        # In the backward pass a lost process is noticed by NCCL, or by Gloo.
+        if isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error):
+            raise PipelineError(LOST_PROCESS) from error
         if "more than 1 value per channel" in str(error):
             raise TrainingError(
                 "batch norm cannot train on a single picture of this size; raise --size, or avoid "

@@ -168,6 +168,20 @@ def test_two_processes_equal_one(pairs, tmp_path):
         assert row["MAE"] == pytest.approx(other["MAE"], abs=1e-4)
 
 
+def test_a_killed_process_ends_the_other_with_one_line(pairs, tmp_path):
+    root = tmp_path / "run"
+    first, second = start_team(*words_of(pairs, root), "--epochs", "1000")
+    while not (root / "last.pth").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    second.kill()
+    _, err = first.communicate()
+    second.communicate()
+    assert first.returncode == 1
+    assert err.splitlines()[-1].startswith("error: another process of this run was lost; the same")
+    assert "Traceback" not in err
+
+
 def test_a_full_disk_ends_the_run_with_one_line_and_keeps_the_last_checkpoint(pairs, tmp_path):
     import resource
 

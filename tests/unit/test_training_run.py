@@ -286,6 +286,7 @@ def test_validation_pictures_that_vanish_are_an_error(pairs, tmp_path, sample_ev
     ("words", "kind", "message"),
     [
         ("DataLoader worker (pid 7) is killed by signal: Killed.", PipelineError, "was killed"),
+        ("[/gloo/transport/tcp/pair.cc:538] Connection closed by peer", PipelineError, "was lost"),
         ("Expected more than 1 value per channel when training", TrainingError, "raise --size"),
         ("something else", RuntimeError, "something else"),
     ],
