@@ -47,5 +47,5 @@ def runs(
             ui.print_line("")
             ui.print_table(head, lines)
     if out is not None:
-        write_whole(out, work.as_page(found).encode())
+        write_whole(out, work.as_page(found).encode(errors="replace"))
         ui.note(f"wrote {out}", quiet=quiet)

@@ -179,7 +179,8 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
     """Merge ``layers`` (file, flags) over the recipe named by them or by the model's entry.
 
     Raises:
-        UsageError: If model or data are missing, or a key or value is invalid.
+        UsageError: If model or data are missing, a key or value is invalid, or the name of a folder
+            is not UTF-8.
     """
     wanted = _merge(*layers)
     if "model" not in wanted:
@@ -199,6 +200,11 @@ def resolve(registry: Registry, *layers: Mapping[str, Any]) -> TrainConfig:
         found = isinstance(optimizer, Mapping) and key in optimizer
         _require(not found, f"unknown key 'optimizer.{key}': {place}")
     config = read_table(TrainConfig, _absolute(table), "settings")
+    for name in (*config.data, *config.val, *config.backgrounds, config.pseudo_labels):
+        _require(
+            name == name.encode(errors="replace").decode(),
+            f"config.toml cannot hold the name of {name}, which is not UTF-8; rename it",
+        )
     _check_fit(config, spec)
     return config
 

@@ -243,4 +243,5 @@ def _table(value: object) -> dict[str, Any]:
 
 def digest(names: Iterable[str]) -> str:
     """Return the SHA-256 of ``names`` in their order, as text."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+    # Names of files that are not UTF-8 hold unpaired surrogates.
+    return hashlib.sha256("\n".join(names).encode(errors="surrogatepass")).hexdigest()

@@ -184,6 +184,14 @@ def test_a_report_appears_whole_and_replaces_the_old_one(found, tmp_path):
         write_reports(found, [tmp_path / "file" / "a.csv"])
 
 
+def test_names_that_utf_8_cannot_hold_are_written_as_well_as_it_can(found, tmp_path):
+    odd = replace(found, rows=(replace(found.rows[0], method="caf\udce9"),))
+    shown = {".csv": "caf?", ".html": "caf?", ".md": r"caf\\udce9", ".tex": r"caf\textbackslash{}"}
+    for suffix, name in shown.items():
+        (path,) = write_reports(odd, [tmp_path / f"report{suffix}"])
+        assert name in path.read_text(encoding="utf-8")
+
+
 def test_a_method_with_missing_maps_is_never_the_best(found):
     """On ECSSD the poor method lacks two images, so the two methods are not compared."""
     fine, rough = found.of("ECSSD")
@@ -245,8 +253,10 @@ def test_curves_as_figures(found, tmp_path, suffix, head):
             assert f"<!-- {word} -->" in text
         (tmp_path / "m").mkdir()
         draw_set(tmp_path / "S", [tmp_path / "m"], 1)
-        hidden = as_figure(evaluate({"_m": tmp_path / "m"}, tmp_path / "S"), "svg").decode()
-        assert "<!-- _m -->" in hidden
+        alone = evaluate({"_m": tmp_path / "m"}, tmp_path / "S")
+        assert "<!-- _m -->" in as_figure(alone, "svg").decode()
+        odd = replace(alone, rows=(replace(alone.rows[0], method="caf\udce9"),))
+        assert r"<!-- caf\udce9 -->" in as_figure(odd, "svg").decode()
 
 
 def test_intervals_contain_the_difference_and_separate_noise_from_progress(found, page):

@@ -1,7 +1,9 @@
 """``sod runs``: training runs side by side, from the files that they leave."""
 
 import json
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +128,14 @@ def test_usage_errors(sod, folders, tmp_path):
     wrong = sod("runs", folders[0], "-o", tmp_path / "a.txt")
     assert wrong.exit_code == 2
     assert "name it FILE.html" in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode on other systems")
+def test_the_page_of_a_run_whose_name_is_not_utf_8_is_written(sod, folders, tmp_path):
+    odd = folders[0].rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    result = sod("runs", odd, "-o", tmp_path / "runs.html")
+    assert result.exit_code == 0, result.stderr
+    assert "<title>Runs caf?" in (tmp_path / "runs.html").read_text(encoding="utf-8")
 
 
 def test_the_command_prints_the_table_and_writes_the_page(sod, folders, tmp_path):

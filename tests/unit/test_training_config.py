@@ -125,6 +125,7 @@ def test_a_written_config_reads_back_equal(registry, plain, tmp_path):
         ({"size": 16}, "settings: size must be at least 32"),
         ({"lr": 0}, "settings: lr must be above 0"),
         ({"data": []}, "settings: data must name at least one folder"),
+        ({"val": ["caf\udce9"]}, "settings: config.toml cannot hold the name of "),
         ({"ema": 1.0}, "settings: ema must be"),
         ({"holdout": 1.0}, "settings: holdout must be"),
         ({"seed": -1}, "settings: seed must be from 0 to 9.22337e+18, not -1"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -245,6 +246,19 @@ def test_a_corrupt_photo_is_skipped_counted_and_reported(tmp_path):
     assert all(str(bad) in reason for reason in listener.skipped)
     assert [row["skipped"] for row in folder.rows()] == [1, 1]
     assert [row["images"] for row in folder.rows()] == [7, 7]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode on other systems")
+def test_pictures_whose_names_are_not_utf_8_are_trained_on(tmp_path):
+    root = draw_pairs(tmp_path / "pairs", count=2)
+    for folder in ("images", "masks"):
+        (root / folder / "1.png").rename(root / folder / os.fsdecode(b"caf\xe9.png"))
+    config = settings(root, epochs=1, holdout=0.0)
+    run(config, tmp_path / "run")
+    listener = Listener()
+    folder = run(config, tmp_path / "run", listener, resume=True)
+    assert [row["images"] for row in folder.rows()] == [2]
+    assert listener.steps == []
 
 
 def test_jpegs_with_one_channel_are_trained_on(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodcli.benchmark.results import Evaluation
+from sodcli.text import display_name
 
 LOOKS: Final[tuple[tuple[str, str, tuple[int, ...]], ...]] = (
     ("#0072b2", "#56b4e9", ()),
@@ -126,9 +127,9 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
             style = (0, tuple(part / _DASH_WIDTH for part in dashes)) if dashes else "-"
             look: dict[str, Any] = {"color": colour_on_white, "linestyle": style}
             left.plot(f.recall, f.precision, **look)
-            names.append(row.method.replace("$", r"\$"))
+            names.append(_as_text(row.method))
             right.plot(THRESHOLDS, f.curve, **look)
-        left.set(title=dataset.replace("$", r"\$"), xlabel="Recall", ylabel="Precision")
+        left.set(title=_as_text(dataset), xlabel="Recall", ylabel="Precision")
         right.set(xlabel="Threshold", ylabel="F-measure")
         for axis in (left, right):
             axis.set(xlim=(0, 1), ylim=(0, 1))
@@ -140,6 +141,11 @@ def as_figure(found: Evaluation, kind: str) -> bytes:
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     figure.savefig(file, format=kind, dpi=200, metadata=dates.get(kind))
     return file.getvalue()
+
+
+def _as_text(name: str) -> str:
+    """Return a name as text for Matplotlib, which takes signs between dollars for a formula."""
+    return display_name(name).replace("$", r"\$")
 
 
 def round_end(value: float) -> float:

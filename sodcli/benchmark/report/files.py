@@ -20,9 +20,9 @@ from sodcli.text import did_you_mean, reason_of
 FIGURES: Final = (".pdf", ".svg", ".png")
 _WRITERS: Final[Mapping[str, Callable[[Evaluation], bytes]]] = {
     ".json": lambda found: (json.dumps(as_dict(found), allow_nan=False) + "\n").encode(),
-    ".csv": lambda found: as_csv(found).encode(),
+    ".csv": lambda found: as_csv(found).encode(errors="replace"),
     ".xlsx": as_sheet,
-    ".html": lambda found: as_html(found).encode(),
+    ".html": lambda found: as_html(found).encode(errors="replace"),
     ".md": lambda found: as_markdown(found).encode(),
     ".tex": lambda found: as_latex(found).encode(),
     **{suffix: partial(as_figure, kind=suffix[1:]) for suffix in FIGURES},
