@@ -57,7 +57,7 @@ def reparam(
         typer.Option(
             "--out",
             "-o",
-            help=".safetensors is our layout, .pth the published one. "
+            help=".safetensors is our layout, .pth the published one (of sdnet and stdnet). "
             "Default: FILE_reparam beside the file, NAME_reparam.safetensors in this folder.",
         ),
     ] = None,

@@ -14,10 +14,12 @@ from sodcli.models.restore import build_args, describe, restore, skip_init
 from sodcli.registry import Registry
 from sodcli.runtime.model_source import find_network
 from sodcli.weights.cache import locate
-from sodcli.weights.layouts import layout
+from sodcli.weights.layouts import WITH_FOLDED, layout
 from sodcli.weights.save import save_pickle, save_weights
 
 _COMPARED_HW: Final = (128, 128)  # a kernel that is folded wrongly shows at every size
+_OURS: Final = ".safetensors"
+_PUBLISHED: Final = (".pth", ".pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +51,35 @@ def fold_file(
         wanted: A file in our layout or in a published one, or a name in models.toml.
         target: The file to write. By default ``_reparam`` is added to the stem of the source file;
             for a name, the file is written to the working directory. ``.safetensors`` means our
-            layout, ``.pth`` the published one.
+            layout, ``.pth`` the published one, if that has a folded form.
         model: The model of the file; by default the one whose keys and shapes match.
         tol: Largest allowed absolute difference of the logits.
         registry: The registry to look names up in.
 
     Raises:
-        UsageError: If ``target`` is the source file, or has another suffix.
+        UsageError: If ``target`` is the source file, has another suffix, or is a ``.pth`` of a
+            model whose published layout has no folded form.
         MissingError: If there is no such file.
         WeightsError: If there is nothing to fold, or the two networks differ by more than ``tol``;
             nothing is written then.
         SinkError: If the file cannot be written.
     """
     source = locate(wanted, registry)
-    if target is None and wanted in registry.weights:
-        target = Path(f"{wanted}_reparam.safetensors")
-    target = target or source.with_name(f"{source.stem}_reparam{source.suffix}")
-    if target.suffix not in (".safetensors", ".pth", ".pt"):
+    if target is not None and target.suffix not in (_OURS, *_PUBLISHED):
         raise UsageError(f"{target}: weights are written as .safetensors or .pth")
-    if target.exists() and target.samefile(source):
-        raise UsageError(f"{target}: would overwrite the checkpoint it is made from")
     found = find_network(model, source, registry)
     spec, raw = found.spec, found.raw
+    publishable = spec.layout in WITH_FOLDED
+    if target is None:
+        suffix = source.suffix if publishable and source.suffix in _PUBLISHED else _OURS
+        named = wanted in registry.weights
+        beside = source.with_name(f"{source.stem}_reparam{suffix}")
+        target = Path(f"{wanted}_reparam{_OURS}") if named else beside
+    elif target.suffix != _OURS and not publishable:
+        why = f"the published layout of {spec.name!r} has no folded form"
+        raise UsageError(f"{target}: {why}; write .safetensors")
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"{target}: would overwrite the checkpoint it is made from")
     before = restore(spec, raw, registry)
     if is_folded(before):
         raise WeightsError(f"{source} is already reparameterised")
@@ -81,7 +90,7 @@ def fold_file(
             f"{source}: the folded network differs by {difference:.3g}, more than --tol {tol:g}; "
             "nothing was written"
         )
-    if target.suffix == ".safetensors":
+    if target.suffix == _OURS:
         about = {**raw.metadata, **found.terms, **describe(spec, after, build_args(spec, raw))}
         save_weights(target, after.state_dict(), about)
     else:

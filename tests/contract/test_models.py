@@ -1,5 +1,7 @@
 """Every model of models.toml fulfils the contract of models."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -7,8 +9,10 @@ from torch.utils._pytree import tree_leaves
 
 from sodcli.models import build_model, input_shape
 from sodcli.models.pdc import is_folded, reparameterise, spelled_out
-from sodcli.models.restore import skip_init
+from sodcli.models.restore import restore, skip_init
 from sodcli.registry import default_registry
+from sodcli.weights.layouts import WITH_FOLDED, layout
+from sodcli.weights.read import RawWeights
 
 MODELS = sorted(name for name, spec in default_registry().models.items() if spec.task == "saliency")
 SLOW = {
@@ -129,3 +133,17 @@ def test_folding_changes_no_logits(spec, net):
     assert is_folded(folded)
     scale = max(1.0, float(before.abs().max()))  # as above
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.slow
+def test_the_published_layouts_with_a_folded_form_give_it_back(registry):
+    for spec in registry.models.values():
+        if spec.layout not in WITH_FOLDED:
+            continue
+        folded = reparameterise(build_model(spec))
+        published = layout(spec.layout).to_published(folded.state_dict())
+        module = restore(spec, RawWeights(Path("w.pth"), published, {}), registry)
+        assert is_folded(module), spec.name
+        x = random_input(spec, (35, 41))
+        with torch.inference_mode():
+            torch.testing.assert_close(module(x).logits, folded(x).logits)

@@ -15,6 +15,7 @@ from sodcli.models import build_model
 from sodcli.models.pdc import PixelDifferenceConv
 from sodcli.models.restore import describe
 from sodcli.runtime.backends.choose import installed
+from sodcli.weights.cache import stored
 from sodcli.weights.read import read_pickle, read_weights
 from sodcli.weights.save import save_weights
 from tests.conftest import manifest, rule_weights
@@ -59,6 +60,18 @@ def test_a_named_model_is_folded_into_the_working_folder(sod, tmp_path, monkeypa
     assert result.exit_code == 0, result.stderr
     assert result.stdout == "sdnet_reparam.safetensors\n"
     assert [path.name for path in tmp_path.iterdir()] == ["sdnet_reparam.safetensors"]
+
+
+def test_weights_whose_published_layout_has_no_folded_form_stay_in_ours(sod, tmp_path, registry):
+    source = tmp_path / "lite.pth"
+    source.write_bytes(stored(registry.weights["lite"]).read_bytes())
+    for wanted in ("lite", source):
+        result = sod("reparam", wanted, "-o", tmp_path / "x.pth")
+        told = "the published layout of 'lite' has no folded form; write .safetensors"
+        assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path / 'x.pth'}: {told}\n")
+    result = sod("reparam", source)
+    assert result.stdout == f"{tmp_path / 'lite_reparam.safetensors'}\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"lite.pth", "lite_reparam.safetensors"}
 
 
 def test_a_folded_file_is_refused(sod, small_weights, tmp_path):

@@ -11,6 +11,7 @@ from torch import Tensor
 from sodcli.errors import RegistryError
 
 Form = Literal["training", "folded"]
+WITH_FOLDED: Final = ("sdnet", "stdnet")  # published layouts that also hold folded networks
 
 
 @dataclass(frozen=True, slots=True)
