@@ -132,8 +132,8 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Use this mask instead of the network; of a folder, the one with the photo's name: a "
-        "photo without one fails.",
+        help="Use this mask instead of the network; of a folder, the one with the photo's name, in "
+        "its sub-folder or at the top: a photo without one fails.",
         rich_help_panel=_PHOTOS,
     ),
 ]

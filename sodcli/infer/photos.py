@@ -194,7 +194,9 @@ def _read(settings: InferSettings, jobs: tuple[Job, ...]) -> _Item:
         if settings.mask is not None:
             from sodcli.infer.masks import mask_of  # brings the reader of data sets
 
-            frame = frame.with_saliency(mask_of(settings.mask, frame, settings.max_pixels))
+            root = jobs[0].input.root
+            mask = mask_of(settings.mask, frame, settings.max_pixels, root)
+            frame = frame.with_saliency(mask)
         if settings.box is not None:
             _box_slices(frame, settings.box)
         return _Item(jobs, frame)

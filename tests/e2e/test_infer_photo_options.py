@@ -161,6 +161,38 @@ def test_the_photo_itself_is_no_mask(sod, photos):
         result = sod("infer", photos / "c.png", "--mask", mask, "-t", "map")
         told = f"error: {photos / 'c.png'}: --mask names the photo itself, not a mask of it\n"
         assert (result.exit_code, result.stderr) == (1, told)
+    Image.fromarray(draw_photo(1)[1]).save(photos / "c_map.png")
+    result = sod("infer", photos / "c.png", "--mask", photos, "-t", "white")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_masks_lie_in_the_folders_of_their_photos_as_results_do(sod, tmp_path):
+    for seed, sub in enumerate(["s1", "s2"]):
+        (tmp_path / "in" / sub).mkdir(parents=True)
+        (tmp_path / "masks" / sub).mkdir(parents=True)
+        rgb, mask = draw_photo(seed)
+        Image.fromarray(rgb).save(tmp_path / "in" / sub / "1.jpg")
+        Image.fromarray(mask).save(tmp_path / "masks" / sub / "1_map.png")
+    words = ("infer", tmp_path / "in", "-r", "--mask", tmp_path / "masks", "-t", "map")
+    result = sod(*words)
+    assert result.exit_code == 0, result.stderr
+    for seed, sub in enumerate(["s1", "s2"]):
+        made = read(tmp_path / "in_map" / sub / "1_map.png")
+        assert np.array_equal(made > 0, draw_photo(seed)[1])
+    (tmp_path / "masks" / "s2" / "1_map.png").rename(tmp_path / "masks" / "1.png")
+    assert sod(*words, "-o", tmp_path / "flat").exit_code == 0
+    assert np.array_equal(read(tmp_path / "flat" / "s2" / "1_map.png") > 0, draw_photo(1)[1])
+
+
+def test_a_mask_that_is_a_dangling_link_fails_only_its_photo(sod, photos):
+    masks = own_masks(photos, "ab")
+    (masks / "a.png").unlink()
+    (masks / "a.png").symlink_to(masks / "gone.png")
+    result = sod("infer", photos, "--mask", masks, "-t", "white", "--json")
+    assert result.exit_code == 3
+    first, second = json.loads(result.stdout)["results"]
+    assert first["error"] == f"{masks / 'a.png'}: no such file or directory"
+    assert second["status"] == "done"
 
 
 def test_a_page_of_another_program_is_only_replaced_on_demand(sod, photos, tmp_path):
