@@ -150,7 +150,7 @@ Clean = Annotated[
     typer.Option(
         "--clean/--no-clean",
         help="Remove specks, fill pinholes, make nearly opaque areas opaque; not in map and "
-        "overlay.",
+        "overlay, and not in masks given by --mask.",
         rich_help_panel=_PHOTOS,
     ),
 ]

@@ -168,10 +168,14 @@ class Page:
             return file.tell()
 
     def _make(self, request: Request) -> http.Response:
-        """Do what ``sod infer`` does with one photo or film; answer with the result, or a map."""
+        """Do what ``sod infer`` does with one photo or film; answer with the result.
+
+        The answer to ``map`` is the transparent cut-out, whose alpha the brush begins with: the map
+        as the results have it, cleaned.
+        """
         upload, query = self._find(request), request.query_params
         wanted = request.path_params["what"] == "result"
-        kind, model = query.get("type", "") if wanted else "map", query.get("model", "")
+        kind, model = query.get("type", "") if wanted else "rgba", query.get("model", "")
         known = kind != PICTURE and kind in output_types()
         if model not in self._models or not (known or colour_of(kind)):  # a path would be read
             raise UsageError("no such type or model")

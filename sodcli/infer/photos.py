@@ -253,7 +253,8 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     if frame is None or frame.saliency is None:
         return item
     sure = None if settings.mask else certainty(frame.saliency)
-    matte = clean(frame.saliency, frame.alpha) if settings.clean else frame.saliency
+    cleaned = settings.clean and settings.mask is None  # a mask is as its painter wants it
+    matte = clean(frame.saliency, frame.alpha) if cleaned else frame.saliency
     box = subject_box(matte)
     results = tuple(
         None if job.kept else _encoded(job, frame, matte, box, settings) for job in item.jobs

@@ -105,7 +105,8 @@ class InferSettings:
         quality: Quality of lossy formats, 0 to 100; ``None`` is 95 for pictures and the codec's
             default for films.
         framing: Crop and placement of the subject of a photo; ``None`` keeps the photo's frame.
-        clean: Remove specks and pinholes from photos' mattes, see ``imaging.matte.clean``.
+        clean: Remove specks and pinholes from photos' mattes, see ``imaging.matte.clean``; not from
+            ``mask``.
         mask: A mask, or a folder of masks, to use instead of the network.
         box: Left, top, width and height in pixels of the part of a photo given to the network.
         report: Path of an HTML report about photos.

@@ -184,6 +184,16 @@ def test_masks_lie_in_the_folders_of_their_photos_as_results_do(sod, tmp_path):
     assert np.array_equal(read(tmp_path / "flat" / "s2" / "1_map.png") > 0, draw_photo(1)[1])
 
 
+def test_a_mask_is_not_cleaned(sod, photos):
+    masks = own_masks(photos, "b")
+    mask = np.zeros((90, 120), np.uint8)
+    mask[20:80, 30:90] = 230
+    mask[2:4, 2:4], mask[50:52, 60:62] = 255, 0  # too small for a network's map
+    Image.fromarray(mask).save(masks / "b.png")
+    assert sod("infer", photos / "b.png", "--mask", masks).exit_code == 0
+    assert np.array_equal(read(photos / "b_rgba.png")[..., 3], mask)
+
+
 def test_a_mask_that_is_a_dangling_link_fails_only_its_photo(sod, photos):
     masks = own_masks(photos, "ab")
     (masks / "a.png").unlink()

@@ -147,11 +147,37 @@ def test_the_brush_adds_to_the_subject(page, photo, sod, tmp_path, downloads):
     expected = Image.open(BytesIO(inferred(sod, photo, "--mask", mask)))
     assert painted.tobytes() == expected.tobytes()
     assert painted.getpixel((60, 9))[3] == 255
+    before, after = (
+        image.getchannel("A").crop((0, 25, *image.size))  # below the stroke
+        for image in (Image.open(BytesIO(inferred(sod, photo))), painted)
+    )
+    assert after.tobytes() == before.tobytes()
     page.run("document.querySelector('.brush').click()")
     wait_for(page, "$('studio').open")
     page.run("$('fresh').click()")
     wait_for(page, "[...items][0].turn == 3 && document.querySelector('li.done')")
     assert downloaded(page, downloads)[1] == inferred(sod, photo)
+
+
+def test_a_painted_mask_is_used_as_it_is(server, photo):
+    """What the brush begins with gives the same result; a speck and a hole in it are kept."""
+    address = server.add(photo.name, photo.read_bytes())
+    before = alpha_of(server.result(address))
+    begun = alpha_of(server.ask(f"{address}/map?model=lite"))
+    assert begun.tobytes() == before.tobytes()
+    begun.paste(255, (2, 2, 5, 5))
+    begun.paste(0, (60, 45, 62, 47))
+    painted = BytesIO()
+    begun.save(painted, "png")
+    assert server.ask(f"{address}/mask", painted.getvalue(), "PUT")[0] == 200
+    assert alpha_of(server.result(address)).tobytes() == begun.tobytes()
+    assert alpha_of(server.ask(f"{address}/map?model=lite")).tobytes() == begun.tobytes()
+
+
+def alpha_of(answer):
+    code, body = answer
+    assert code == 200, body
+    return Image.open(BytesIO(body)).getchannel("A")
 
 
 def test_a_damaged_file_is_reported_and_the_next_processed(page, photo, tmp_path):
