@@ -18,6 +18,8 @@ R = TypeVar("R")
 _POLL_S: Final = 0.1
 _END: Final = object()
 _MOST_THREADS: Final = 4  # each holds a picture in memory
+_opencv_lock: Final = threading.Lock()
+_opencv_before: Final[list[int]] = []  # OpenCV's threads as each use in progress found them
 
 
 class Newest(Generic[T]):
@@ -168,14 +170,17 @@ def _read_result(future: Future[R]) -> R:
 def opencv_in_line() -> Iterator[None]:
     """Run OpenCV's functions in the calling thread only, until the context ends.
 
-    Our threads use all cores already; OpenCV's own thread pool would compete for them.
+    Our threads use all cores already; OpenCV's own thread pool would compete for them. Of uses that
+    overlap in several threads, the last one to end restores the number that the first one found.
     """
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    with _opencv_lock:
+        _opencv_before.append(cv2.getNumThreads())
+        cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _opencv_lock:
+            cv2.setNumThreads(_opencv_before.pop())
 
 
 class Writer:
