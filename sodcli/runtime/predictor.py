@@ -429,7 +429,12 @@ def _torch_backend(
     elif threads is not None:
         set_threads(threads)
     return TorchBackend(
-        source.build(), device, half=request.half, compiled=request.compiled, remark=remark
+        source.build(),
+        device,
+        half=request.half,
+        compiled=request.compiled,
+        remark=remark,
+        threads=None if threads is None else thread_count(threads),
     )
 
 

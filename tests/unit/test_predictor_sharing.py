@@ -1,5 +1,6 @@
 """One predictor in several threads, in forked processes, and pickled."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -81,6 +82,20 @@ def test_a_pickled_predictor_gives_the_same_maps(backend):
         predictor.size_hw,
         predictor.backend.where,
     )
+
+
+@pytest.mark.slow
+def test_a_pickled_predictor_keeps_its_threads(backend, tmp_path):
+    """Where it is loaded in a process of its own, which would use more."""
+    predictor = sodcli.load(backend=backend, device="cpu", size=64, threads=1)
+    (tmp_path / "predictor").write_bytes(pickle.dumps(predictor))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).backend.where)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "predictor")],
+        env={**os.environ, "OMP_NUM_THREADS": "3"}, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.stdout == f"{predictor.backend.where}\n", done.stderr
+    assert "(1 thread)" in done.stdout
 
 
 @pytest.mark.slow

@@ -25,6 +25,8 @@ class TorchBackend(Backend):
         half: Compute in bfloat16 with PyTorch's autocast.
         compiled: Compile the network with ``torch.compile``; the first call is then slow.
         remark: The end of ``where``.
+        threads: Lower PyTorch's CPU threads to this number, also where a pickled copy is loaded; in
+            a forked process they stay at one.
 
     Attributes:
         module: The network, on the device.
@@ -38,7 +40,10 @@ class TorchBackend(Backend):
         half: bool,
         compiled: bool = False,
         remark: str = "",
+        threads: int | None = None,
     ) -> None:
+        if threads is not None:
+            torch.set_num_threads(min(threads, torch.get_num_threads()))
         if device.type != "cpu":
             use_plain_convolutions(module)
         self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -46,14 +51,20 @@ class TorchBackend(Backend):
         self._network: Callable[[Tensor], Any] = torch.compile(module) if compiled else self.module
         self.blends = hasattr(module, "blended")
         self.splits = isinstance(module, SplitNetwork)
-        self._threads = torch.get_num_threads()
+        self._wanted, self._threads = threads, torch.get_num_threads()
         parallel = device.type == "cpu" and not compiled
         self.workers = min(MAX_WORKERS, self._threads) if parallel else 1
         engine = f"torch{' compiled' if compiled else ''}"
         self.where, self._remark = f"{describe_device(device, half)}, {engine}{remark}", remark
 
     def __reduce__(self) -> tuple[Any, ...]:
-        build = partial(TorchBackend, half=self._half, compiled=self._compiled, remark=self._remark)
+        build = partial(
+            TorchBackend,
+            half=self._half,
+            compiled=self._compiled,
+            remark=self._remark,
+            threads=self._wanted,
+        )
         return build, (self.module, self._device)
 
     def run(self, batch: Array) -> Array:
