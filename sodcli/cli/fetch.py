@@ -79,7 +79,7 @@ def fetch(
     if listing:
         catalogue(items, as_json=json)
     elif verify:
-        verification(entries, as_json=json, quiet=quiet)
+        verification(entries, items if names else [], as_json=json, quiet=quiet)
     elif dry_run:
         plan(items, force=force, as_json=json, quiet=quiet)
     elif source is not None:
@@ -183,8 +183,10 @@ def plan(items: "Sequence[Item]", *, force: bool, as_json: bool, quiet: bool) ->
             ui.print_line(str(item.path))
 
 
-def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> None:
-    """Check the hashes of what is here and print the results."""
+def verification(
+    entries: "Sequence[Entry]", named: "Sequence[Item]", *, as_json: bool, quiet: bool
+) -> None:
+    """Check the hashes of what is here and print the results; say why one of ``named`` has none."""
     from sodcli.fetch.catalogue import verify
 
     results = []
@@ -196,10 +198,20 @@ def verification(entries: "Sequence[Entry]", *, as_json: bool, quiet: bool) -> N
             ui.print_line(f"{name}: unchanged since it was fetched")
     if as_json:
         ui.print_json({"results": results})
-    if not results:
+    for item in named:
+        if item.name not in {result["name"] for result in results}:
+            ui.note(f"{item.name}: {_unverified(item)}", quiet=quiet)
+    if not results and not named:
         ui.note("the cache holds no fetched weights", quiet=quiet)
     if any(result["problem"] for result in results):
         raise typer.Exit(MissingError.exit_code)
+
+
+def _unverified(item: "Item") -> str:
+    """Say why the weights or data have no hash to check."""
+    if item.kind != "weights":
+        return f"{item.group} are not verified"
+    return "built in" if item.way == "built in" else "not here"
 
 
 def _about_download(item: "Item") -> str:

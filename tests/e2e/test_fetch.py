@@ -339,6 +339,9 @@ def test_several_names_continue_after_a_failure(sod, mirror, published):
 
 def test_verify_hashes_the_cached_files(sod, mirror, published):
     assert "no fetched weights" in sod("fetch", "--verify").stderr
+    named = sod("fetch", "--verify", NAME, "sdnet", "DUTS-TE")
+    told = f"{NAME}: not here\nsdnet: built in\nDUTS-TE: test sets are not verified\n"
+    assert (named.exit_code, named.stdout, named.stderr) == (0, "", told)
     mirror.pages[f"/{NAME}"] = published
     sod("fetch", NAME)
     result = sod("fetch", "--verify")
