@@ -29,7 +29,10 @@ List = Annotated[bool, typer.Option("--list", help="List everything that can be 
 All = Annotated[
     bool, typer.Option("--all", help="Fetch all weights that can be downloaded without a browser.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Fetch even what is already here.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Fetch even weights that are here; sets are not replaced."),
+]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Check the hashes of what is here, or of the NAMEs.")
 ]

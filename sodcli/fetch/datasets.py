@@ -67,8 +67,7 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
     addresses = sources(source)
     if not addresses:
         raise MissingError(f"{what} has no download address; {by_hand(entry, root)}")
-    if not isinstance(entry, ArchiveSpec):
-        _demand_absent(target)
+    _demand_absent(entry, registry, root, every=supply.force)
     if supply.forbidden:
         raise MissingError(f"{what} is not in {root}{supply.forbidden}")
     request = DownloadRequest(_what(source), addresses, _expected(source))
@@ -107,8 +106,7 @@ def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Pat
     with in_plain_words(_what(entry)):
         if is_here(entry, registry, root) and _is_of(archive, entry):
             return target
-        if not isinstance(entry, ArchiveSpec):
-            _demand_absent(target)
+        _demand_absent(entry, registry, root)
         checksum = check(archive, _expected(entry), str(archive))
         _install(archive, entry, Delivery(archive.name, checksum), registry, root)
     return target
@@ -131,9 +129,15 @@ def terms_of(entry: Unpacked) -> str:
     return entry.license if isinstance(entry, MapsSpec) else entry.terms
 
 
-def _demand_absent(target: Path) -> None:
-    if target.exists():
-        raise MissingError(f"{target}: exists; move it away first")
+def _demand_absent(entry: Unpacked, registry: Registry, root: Path, *, every: bool = False) -> None:
+    """Raise MissingError if the folder of ``entry`` exists; of an archive, that of one of its sets.
+
+    Without ``every`` the sets of an archive may exist.
+    """
+    sets = registry.sets_of(entry) if isinstance(entry, ArchiveSpec) else [entry]
+    for one in sets:
+        if (every or one is entry) and place(one, root).exists():
+            raise MissingError(f"{place(one, root)}: exists; move it away first")
 
 
 def _is_of(archive: Path, entry: Unpacked) -> bool:

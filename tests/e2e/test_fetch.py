@@ -423,6 +423,9 @@ def test_an_archive_with_several_sets_is_downloaded_once(sod, mirror, tmp_path, 
         assert (home() / "data" / name / "images" / "1.jpg").read_bytes() == name.encode()
         assert sod("fetch", name).stdout == f"{home() / 'data' / name}\n"
     assert sorted(p.name for p in (home() / "data").iterdir()) == sorted(names)
+    again = sod("fetch", "inspyrenet-training-sets", "--force")
+    told = f"error: {home() / 'data' / names[0]}: exists; move it away first\n"
+    assert (again.exit_code, again.stderr) == (4, told)
     assert len(mirror.asked) == 1
     other = tmp_path / "other"
     assert sod("fetch", "inspyrenet-training-sets", "--from", packed, "--dir", other).exit_code == 0
