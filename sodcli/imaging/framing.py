@@ -85,9 +85,16 @@ def read_box(text: str) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
-def subject_box(saliency: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
-    """Return left, top, right and bottom (exclusive) of the subject, or ``None`` if none."""
-    inside = saliency >= SUBJECT
+def subject_box(
+    saliency: NDArray[np.float32], level: float = SUBJECT
+) -> tuple[int, int, int, int] | None:
+    """Return left, top, right and bottom (exclusive) of what reaches ``level``, ``None`` if none.
+
+    Args:
+        saliency: ``(H, W)`` in ``[0, 1]``.
+        level: Minimum saliency of a subject pixel.
+    """
+    inside = saliency >= level
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return None

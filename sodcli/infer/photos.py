@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sodcli.errors import SodError, SourceError
 from sodcli.frame import Frame
 from sodcli.imaging.compose import needs_srgb
-from sodcli.imaging.framing import framed, subject_box
+from sodcli.imaging.framing import SUBJECT, framed, subject_box
 from sodcli.imaging.matte import UNCLEANED_TYPES, certainty, clean
 from sodcli.infer.sheet import Preview, make_preview, preview_of_result
 from sodcli.io.pictures.encode import encode_picture
@@ -255,7 +255,7 @@ def _encode(item: _Item, settings: InferSettings) -> _Item:
     sure = None if settings.mask else certainty(frame.saliency)
     cleaned = settings.clean and settings.mask is None  # a mask is as its painter wants it
     matte = clean(frame.saliency, frame.alpha) if cleaned else frame.saliency
-    box = subject_box(matte)
+    box = subject_box(matte, SUBJECT if settings.threshold is None else settings.threshold)
     results = tuple(
         None if job.kept else _encoded(job, frame, matte, box, settings) for job in item.jobs
     )

@@ -259,6 +259,18 @@ def own_masks(photos, names):
     return masks
 
 
+def test_a_crop_holds_what_the_threshold_makes_opaque(sod, photos):
+    mask = np.zeros((90, 120), np.uint8)
+    mask[20:60, 30:100] = 102  # 0.4
+    Image.fromarray(mask).save(photos.parent / "faint.png")
+    words = ("infer", photos / "a.jpg", "--mask", photos.parent / "faint.png", "--margin", "0%")
+    result = sod(*words, "--threshold", 0.3)
+    assert "empty" not in result.stderr
+    with Image.open(photos / "a_rgba.png") as cut:
+        assert cut.size == (70, 40)
+    assert "the mask is empty, not cropped" in sod(*words, "--overwrite").stderr
+
+
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif", "tiff", "bmp"])
 def test_crop_and_canvas_keep_the_resolution(sod, photos, form):
     from sodcli.io.pictures.read import read_picture
