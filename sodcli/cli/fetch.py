@@ -31,7 +31,11 @@ All = Annotated[
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Fetch even weights that are here; sets are not replaced."),
+    typer.Option(
+        "--force",
+        help="Fetch even weights that are here; sets are not replaced. With --from, accept "
+        "another file than the first one, if no checksum is published.",
+    ),
 ]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Check the hashes of what is here, or of the NAMEs.")
@@ -86,7 +90,7 @@ def fetch(
     elif dry_run:
         plan(items, force=force, as_json=json, quiet=quiet)
     elif source is not None:
-        _take(source, entries[0], root, as_json=json)
+        _take(source, entries[0], root, force=force, as_json=json)
     else:
         from sodcli.fetch.weights import Supply
 
@@ -124,10 +128,10 @@ def _is_for_all(item: "Item") -> bool:
     return item.kind == "weights" and item.way == "download"
 
 
-def _take(source: Path, entry: "Entry", root: Path, *, as_json: bool) -> None:
+def _take(source: Path, entry: "Entry", root: Path, *, force: bool, as_json: bool) -> None:
     from sodcli.fetch.catalogue import FetchOutcome, take
 
-    path = take(source, entry, default_registry(), root)
+    path = take(source, entry, default_registry(), root, force=force)
     _finish([FetchOutcome(entry.name, "fetched", path)], as_json)
 
 

@@ -200,16 +200,18 @@ def fetch_all(
     return outcomes
 
 
-def take(file: Path, entry: Entry, registry: Registry, root: Path) -> Path:
+def take(file: Path, entry: Entry, registry: Registry, root: Path, *, force: bool = False) -> Path:
     """Install the local ``file`` as the published file of ``entry``; return the installed path.
+
+    With ``force`` it may differ from the file first fetched, if no digest is published.
 
     Raises:
         MissingError: If the file does not exist, or is not the file of ``entry``.
         UsageError: If ``entry`` is part of the package.
     """
     if isinstance(entry, WeightsSpec):
-        return import_weights(file, entry, registry)
-    return import_dataset(file, entry, registry, root)
+        return import_weights(file, entry, registry, force=force)
+    return import_dataset(file, entry, registry, root, force=force)
 
 
 def verify(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:

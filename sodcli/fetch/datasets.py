@@ -78,7 +78,8 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
         try:
             delivery = download(request, part, supply.events, supply.retries)
         except MissingError as error:
-            raise type(error)(f"{error}; {by_hand(source, root)}") from error
+            hint = _recorded(source) if isinstance(error, ChecksumError) else ""
+            raise type(error)(f"{error}{hint}; {by_hand(source, root)}") from error
         try:
             _install(part.path, source, delivery, registry, root)
         except MissingError:
@@ -90,11 +91,14 @@ def fetch_dataset(entry: Unpacked, registry: Registry, root: Path, supply: Suppl
     return target
 
 
-def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Path) -> Path:
+def import_dataset(
+    archive: Path, entry: Unpacked, registry: Registry, root: Path, *, force: bool = False
+) -> Path:
     """Unpack ``archive``, a local zip or tar file of ``entry``, into ``root``.
 
     If ``entry`` is a data set and the file is the archive with others, those are unpacked too.
-    Nothing is done if the data set was already unpacked from the same file.
+    Nothing is done if the data set was already unpacked from the same file. With ``force`` it may
+    differ from the file first fetched, if no digest is published.
 
     Raises:
         MissingError: If the file does not exist or is unsafe, or the target folder exists already.
@@ -107,7 +111,11 @@ def import_dataset(archive: Path, entry: Unpacked, registry: Registry, root: Pat
         if is_here(entry, registry, root) and _is_of(archive, entry):
             return target
         _demand_absent(entry, registry, root)
-        checksum = check(archive, _expected(entry), str(archive))
+        try:
+            checksum = check(archive, _expected(entry, force=force), str(archive))
+        except ChecksumError as error:
+            hint = _recorded(entry) and f"{_recorded(entry)}; --force replaces it"
+            raise ChecksumError(f"{error}{hint}") from error
         _install(archive, entry, Delivery(archive.name, checksum), registry, root)
     return target
 
@@ -152,12 +160,19 @@ def _is_of(archive: Path, entry: Unpacked) -> bool:
     return True
 
 
-def _expected(entry: Unpacked) -> ExpectedFile:
-    """Return the published size and digest, else those recorded at the first fetch."""
+def _expected(entry: Unpacked, *, force: bool = False) -> ExpectedFile:
+    """Return the published size and digest, else, without ``force``, those of the first fetch."""
     if not isinstance(entry, DatasetSpec) and entry.sha256 is not None:
         return ExpectedFile(entry.size, entry.sha256)
-    record = Lockfile(home()).records().get(entry.name)
+    record = None if force else Lockfile(home()).records().get(entry.name)
     return record.published if record is not None else ExpectedFile()
+
+
+def _recorded(entry: Unpacked) -> str:
+    """Say, for a message, where the digest of ``entry`` comes from, if it is not published."""
+    if not isinstance(entry, DatasetSpec) and entry.sha256 is not None:
+        return ""
+    return f"; {Lockfile(home()).path} holds the checksum of the first file"
 
 
 def _install(

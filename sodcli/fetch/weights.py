@@ -96,8 +96,12 @@ def fetch_weights(entry: WeightsSpec, registry: Registry, supply: Supply) -> Pat
     return target
 
 
-def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
+def import_weights(
+    file: Path, entry: WeightsSpec, registry: Registry, *, force: bool = False
+) -> Path:
     """Install the local ``file`` as the published file of ``entry``; return the cached file.
+
+    With ``force`` it may differ from the file first fetched, if no digest is published.
 
     Raises:
         MissingError: If the file does not exist or does not contain the weights of ``entry``.
@@ -113,9 +117,12 @@ def import_weights(file: Path, entry: WeightsSpec, registry: Registry) -> Path:
     if entry.builtin:
         raise UsageError(f"weights {entry.name!r} are part of the package")
     with in_plain_words(f"weights {entry.name!r}"):
-        checksum = check(
-            file, _expected(entry), f"{file}: not the published file of {entry.name!r}"
-        )
+        expected = _expected(entry, force=force)
+        try:
+            checksum = check(file, expected, f"{file}: not the published file of {entry.name!r}")
+        except ChecksumError as error:
+            hint = _recorded(entry, expected)
+            raise ChecksumError(f"{error}{hint and f'{hint}; --force replaces it'}") from error
         _install(file, entry, Delivery(file.name, checksum), registry)
     return cache.stored(entry)
 
@@ -127,11 +134,18 @@ def is_recorded(entry: WeightsSpec) -> bool:
     return record is not None and path.is_file() and path.stat().st_size == record.size
 
 
-def _expected(entry: WeightsSpec) -> ExpectedFile:
-    """Return the published size and digest, else those recorded at the first fetch."""
+def _expected(entry: WeightsSpec, *, force: bool = False) -> ExpectedFile:
+    """Return the published size and digest, else, without ``force``, those of the first fetch."""
     expected = ExpectedFile(entry.size, entry.sha256, entry.md5)
-    record = Lockfile(cache.home()).records().get(entry.name)
+    record = None if force else Lockfile(cache.home()).records().get(entry.name)
     return record.published if record is not None and not expected.hashed else expected
+
+
+def _recorded(entry: WeightsSpec, expected: ExpectedFile) -> str:
+    """Say, for a message, where the digest of ``expected`` comes from, if it is not published."""
+    seen = expected.hashed and (entry.sha256 or entry.md5) is None
+    where = Lockfile(cache.home()).path
+    return f"; {where} holds the checksum of the first download" if seen else ""
 
 
 def _download(
@@ -144,10 +158,9 @@ def _download(
     try:
         return download(request, part, supply.events, supply.retries)
     except ChecksumError as error:
-        seen = expected.hashed and (entry.sha256 or entry.md5) is None
-        where = Lockfile(cache.home()).path
-        hint = f"; {where} holds the checksum of the first download" if seen else ""
-        raise ChecksumError(f"{error}{hint}; {cache.by_hand(entry)}") from error
+        raise ChecksumError(
+            f"{error}{_recorded(entry, expected)}; {cache.by_hand(entry)}"
+        ) from error
     except MissingError as error:
         raise MissingError(f"{error}; {cache.by_hand(entry)}") from error
 

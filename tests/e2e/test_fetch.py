@@ -28,7 +28,7 @@ from sodcli.registry import Registry
 from sodcli.weights.cache import home
 from sodcli.weights.download_settings import RetryPolicy
 from sodcli.weights.lockfile import Lockfile
-from sodcli.weights.read import read_weights
+from sodcli.weights.read import read_pickle, read_weights
 from tests.conftest import manifest, rule_weights
 from tests.draw_kit import draw_photo
 from tests.unit.test_weights import Hostile
@@ -128,6 +128,18 @@ def test_a_refetched_file_must_equal_the_first(sod, mirror, published):
     assert sod("fetch", NAME, "--force").exit_code == 0
 
 
+def test_a_file_that_replaces_the_first_one_is_imported_with_force(sod, published, tmp_path):
+    first, second = tmp_path / "first.pth", tmp_path / "second.pth"
+    first.write_bytes(published)
+    torch.save(read_pickle(first), second)
+    assert sod("fetch", NAME, "--from", first).exit_code == 0
+    refused = sod("fetch", NAME, "--from", second)
+    assert refused.exit_code == 4
+    assert refused.stderr.endswith("of the first download; --force replaces it\n")
+    assert sod("fetch", NAME, "--from", second, "--force").exit_code == 0
+    assert Lockfile(home()).records()[NAME].source == "second.pth"
+
+
 def test_a_hostile_pickle_does_nothing(sod, mirror, tmp_path):
     trace = tmp_path / "trace"
     torch.save({"state_dict": Hostile(trace)}, tmp_path / "hostile.pth")
@@ -210,9 +222,14 @@ def test_a_data_set_is_unpacked(sod, mirror, tmp_path):
     changed = sod("fetch", "duts-te", "--from", tmp_path / "set.zip", "--dir", tmp_path / "more")
     assert changed.exit_code == 4
     assert "bytes instead of" in changed.stderr
+    told = f"; {home() / 'lock.toml'} holds the checksum of the first file; --force replaces it\n"
+    assert changed.stderr.endswith(told)
     there = sod("fetch", "duts-te", "--from", tmp_path / "set.zip")
     assert there.exit_code == 4
     assert "exists; move it away first" in there.stderr
+    words = ("--from", tmp_path / "set.zip", "--dir", tmp_path / "more")
+    assert sod("fetch", "duts-te", *words, "--force").exit_code == 0
+    assert sod("fetch", "duts-te", *words).exit_code == 0
 
 
 def program(*words, code="from sodcli.cli.app import app; app()"):
