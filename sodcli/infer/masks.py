@@ -1,5 +1,7 @@
 """Read masks that replace the network's saliency maps."""
 
+from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -14,18 +16,42 @@ from sodcli.io.pictures.decode import readable_suffixes
 from sodcli.text import display_name, reason_of
 
 
+def find_mask(source: str, photo: Path, root: Path | None = None) -> Path:
+    """Return the file of a photo's mask.
+
+    Args:
+        source: The value of ``--mask``: a mask file, or a folder that contains a file with the
+            photo's name, optionally followed by ``_map``, ``_rgba`` or ``_mask``: in the photo's
+            sub-folder, as results lie, or else in the folder itself.
+        photo: The photo's path; of a photo that is no file, a name without suffix.
+        root: The folder argument in which the photo was found, if there was one.
+
+    Raises:
+        SourceError: If there is no mask, or it is the photo itself.
+    """
+    path = user_path(source)
+    try:
+        if path.is_dir():
+            path = _in_folder(path, photo, root)
+        itself = _is_same(path, photo)
+    except OSError as error:
+        where = display_name(error.filename or path)
+        raise SourceError(f"{where}: {reason_of(error).lower()}") from error
+    if itself:
+        raise SourceError(f"{display_name(path)}: --mask names the photo itself, not a mask of it")
+    return path
+
+
 def mask_of(
     source: str, frame: Frame, max_pixels: int, root: Path | None = None
 ) -> NDArray[np.float32]:
     """Read the mask of a photo by the rules of training: :func:`sodcli.data.masks.decode_mask`.
 
     Args:
-        source: The value of ``--mask``: a mask file, or a folder that contains a file with the
-            photo's name, optionally followed by ``_map``, ``_rgba`` or ``_mask``: in the photo's
-            sub-folder, as results lie, or else in the folder itself.
+        source: See :func:`find_mask`.
         frame: The photo.
         max_pixels: Masks with more pixels are refused.
-        root: The folder argument in which the photo was found, if there was one.
+        root: See :func:`find_mask`.
 
     Returns:
         ``(H, W)`` float32 in ``[0, 1]``, scaled to the photo's size.
@@ -34,16 +60,7 @@ def mask_of(
         SourceError: If the mask does not exist, cannot be read, has another aspect ratio or is the
             photo itself.
     """
-    path = user_path(source)
-    try:
-        if path.is_dir():
-            path = _in_folder(path, frame, root)
-        itself = frame.origin is not None and path.samefile(frame.origin)
-    except OSError as error:
-        where = display_name(error.filename or path)
-        raise SourceError(f"{where}: {reason_of(error).lower()}") from error
-    if itself:
-        raise SourceError(f"{display_name(path)}: --mask names the photo itself, not a mask of it")
+    path = find_mask(source, frame.origin or Path(frame.name), root)
     mask = read_mask(path, max_pixels)
     (height, width), (mask_h, mask_w) = frame.size_hw, mask.shape
     if abs(mask_w * height - mask_h * width) > max(width, height, mask_w, mask_h):
@@ -55,17 +72,33 @@ def mask_of(
     return mask
 
 
-def _in_folder(folder: Path, frame: Frame, root: Path | None) -> Path:
-    """Return the mask of ``frame``; the photo itself if nothing else in ``folder`` has its name."""
-    stems = {frame.name, *(f"{frame.name}_{tag}" for tag in ("map", "rgba", "mask"))}
-    inner = frame.origin.parent.relative_to(root) if frame.origin and root else Path()
-    found = []
+def _in_folder(folder: Path, photo: Path, root: Path | None) -> Path:
+    """Return the mask of ``photo``; the photo itself if nothing else in ``folder`` has its name."""
+    name = photo.stem
+    inner = photo.parent.relative_to(root) if root else Path()
+    found: list[Path] = []
     for place in dict.fromkeys((folder / inner, folder)):
-        named = [path for path in place.iterdir() if path.stem in stems] if place.is_dir() else []
-        known = [path for path in named if path.suffix.lower() in readable_suffixes()]
-        found += sorted(known, key=lambda path: natural_key(path.name))
+        if place.is_dir():
+            listed = _by_stem(place, place.stat().st_mtime_ns)
+            stems = (name, *(f"{name}_{tag}" for tag in ("map", "rgba", "mask")))
+            named = (path for stem in stems for path in listed.get(stem, ()))
+            found += sorted(named, key=lambda path: natural_key(path.name))
     if not found:
-        photo = display_name(frame.origin or frame.name)
-        raise SourceError(f"{photo}: not done, no mask {frame.name}.* in {display_name(folder)}")
-    origin = frame.origin
-    return next((path for path in found if not (origin and path.samefile(origin))), found[0])
+        raise SourceError(
+            f"{display_name(photo)}: not done, no mask {name}.* in {display_name(folder)}"
+        )
+    return next((path for path in found if not _is_same(path, photo)), found[0])
+
+
+@lru_cache(maxsize=64)
+def _by_stem(folder: Path, changed_ns: int) -> dict[str, list[Path]]:
+    """Return the pictures in a folder by stem; ``changed_ns``, its time, ends a cached answer."""
+    found = defaultdict[str, list[Path]](list)
+    for path in folder.iterdir():
+        if path.suffix.lower() in readable_suffixes():
+            found[path.stem].append(path)
+    return dict(found)
+
+
+def _is_same(path: Path, photo: Path) -> bool:
+    return photo.exists() and path.samefile(photo)

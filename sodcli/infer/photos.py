@@ -174,12 +174,16 @@ def _answered(
 
 
 def known_outcome(job: Job, settings: InferSettings) -> Outcome | None:
-    """Return the outcome of a job whose output exists, or whose input is missing or no picture."""
+    """Return the outcome of a job whose output exists, or whose input or mask is missing."""
     if job.exists() and not settings.overwrite:
         return Outcome(job, "skipped", other_settings=job.made_otherwise(settings))
     try:
         if job.input.path is not None:
             check_file(job.input.path, picture=job.input.kind == "picture")
+        if job.input.path is not None and settings.mask is not None:
+            from sodcli.infer.masks import find_mask  # brings the reader of data sets
+
+            find_mask(settings.mask, job.input.path, job.input.root)
     except SodError as error:
         return Outcome(job, "failed", error)
     return None

@@ -194,6 +194,17 @@ def test_a_mask_is_not_cleaned(sod, photos):
     assert np.array_equal(read(photos / "b_rgba.png")[..., 3], mask)
 
 
+def test_a_dry_run_names_the_photos_without_a_mask(sod, photos):
+    masks = own_masks(photos, "a")
+    for words in (("--dry-run",), ()):
+        result = sod("infer", photos, "--mask", masks, "-t", "white", *words)
+        assert result.exit_code == 3
+        assert f"error: {photos / 'b.png'}: not done, no mask b.* in {masks}\n" in result.stderr
+        assert "1 failed" in result.stderr or "1 to fail" in result.stderr
+    own_masks(photos, "ab")
+    assert sod("infer", photos, "--mask", masks, "-t", "white").exit_code == 0
+
+
 def test_a_mask_that_is_a_dangling_link_fails_only_its_photo(sod, photos):
     masks = own_masks(photos, "ab")
     (masks / "a.png").unlink()
