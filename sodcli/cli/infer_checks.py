@@ -76,10 +76,10 @@ def _without_effect(
         used = {kind for uses in idle.values() for kind in uses}
         some = " or ".join(kind for kind in ("picture", "film", "camera") if kind in used)
         yield f"{', '.join(idle)}: without effect, no source is a {some}"
-    films = [job for job in jobs if job.input.kind == "film"]
-    if settings.rate and films and not any(job.input.is_sequence for job in films):
+    films = "film" in kinds
+    if settings.rate and films and not any(job.input.is_sequence for job in jobs):
         yield "--rate: without effect, no film is made of pictures"
-    if settings.sound and films and not any(job.has_sound(settings.codec) for job in films):
+    if settings.sound and films and not any(job.has_sound(settings.codec) for job in jobs):
         yield "--sound: without effect, no result is of a format with sound"
     if settings.quality is not None and not any(job.has_quality(settings.codec) for job in jobs):
         yield "--quality: without effect, no result is of a lossy format"
