@@ -205,8 +205,9 @@ def verification(
             ui.print_line(f"{name}: unchanged since it was fetched")
     if as_json:
         ui.print_json({"results": results})
+    checked = {result["name"] for result in results}
     for item in named:
-        if item.name not in {result["name"] for result in results}:
+        if item.name not in checked:
             ui.note(f"{item.name}: {_unverified(item)}", quiet=quiet)
     if not results and not named:
         ui.note("the cache holds no fetched weights", quiet=quiet)

@@ -263,8 +263,9 @@ class _Epoch(Dataset[Batch]):
         loader = self.loader
         if isinstance(item, Triple):
             triple = item.backwards() if rng.random() < loader.augment.reverse else item
-            normal, fit = (loader.mean, loader.std), loader.fit_masks
-            packed, truth = pack_triple(triple, size_hw, *normal, fit=fit)
+            packed, truth = pack_triple(
+                triple, size_hw, loader.mean, loader.std, fit=loader.fit_masks
+            )
             return packed, resize_mask(truth, size_hw)
         how = (loader.augment, size_hw, rng)
         background = self._background if loader.backgrounds else None

@@ -114,8 +114,8 @@ def import_dataset(
         try:
             checksum = check(archive, _expected(entry, force=force), str(archive))
         except ChecksumError as error:
-            hint = _recorded(entry) and f"{_recorded(entry)}; --force replaces it"
-            raise ChecksumError(f"{error}{hint}") from error
+            hint = _recorded(entry)
+            raise ChecksumError(f"{error}{hint and f'{hint}; --force replaces it'}") from error
         _install(archive, entry, Delivery(archive.name, checksum), registry, root)
     return target
 

@@ -93,9 +93,9 @@ def _in_folder(folder: Path, photo: Path, root: Path | None) -> Path:
 @lru_cache(maxsize=64)
 def _by_stem(folder: Path, changed_ns: int) -> dict[str, list[Path]]:
     """Return the pictures in a folder by stem; ``changed_ns``, its time, ends a cached answer."""
-    found = defaultdict[str, list[Path]](list)
+    found, suffixes = defaultdict[str, list[Path]](list), readable_suffixes()
     for path in folder.iterdir():
-        if path.suffix.lower() in readable_suffixes():
+        if path.suffix.lower() in suffixes:
             found[path.stem].append(path)
     return dict(found)
 

@@ -81,7 +81,7 @@ class Job:
 
     def _film_codec(self, wanted: str) -> Codec | None:
         """Return the codec of the film that results; ``None`` for pictures."""
-        if self.input.kind == "picture" or self.frames:
+        if self._is_pictures:
             return None
         suffix = self.target.suffix if self.target else PIPED_SUFFIX
         return choose_codec(self.output, suffix, alpha=self.style.alpha, wanted=wanted)
@@ -89,7 +89,12 @@ class Job:
     @property
     def is_png(self) -> bool:
         """Whether the result is a PNG file, or several."""
-        return (self.input.kind == "picture" or self.frames) and self.suffix.lower() == ".png"
+        return self._is_pictures and self.suffix.lower() == ".png"
+
+    @property
+    def _is_pictures(self) -> bool:
+        """Whether the result is a picture, or several."""
+        return self.input.kind == "picture" or self.frames
 
     def exists(self) -> bool:
         """Return True if the target exists."""
